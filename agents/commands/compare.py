@@ -1,0 +1,99 @@
+"""`seenn compare`: policies and rules on a test trace."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agents.calibration import calibrate
+from agents.commands.output import close_folder, open_folder
+from agents.commands.train import load_traces
+from agents.comparison import compare
+from agents.learned import LearnedPolicy
+from agents.per_timestep import PerTimestep
+from agents.rules import Confidence, Entropy, FixedTimestep, Margin, Oracle, Uniform
+from agents.storage import load
+from backbones import InputError, unknown_name
+from seenn_env import Traces
+
+RULES: dict[str, Any] = {
+    "confidence": Confidence(),
+    "entropy": Entropy(),
+    "margin": Margin(),
+    "per-timestep-confidence": PerTimestep(Confidence()),
+    "per-timestep-margin": PerTimestep(Margin()),
+}
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Compare policies and rules: a table, a picture, JSON and TensorBoard."""
+
+    traces: tuple[Path, ...]
+    """Traces files to compare on, usually of split "test"."""
+    output: Path
+    """Folder for the results."""
+    calibration: tuple[Path, ...] = ()
+    """Traces files with rows of split "calibration", on which rules and policies are set to the targets."""
+    targets: tuple[float, ...] = (1.2, 1.5, 2.0)
+    """Mean timesteps to set them to."""
+    policies: tuple[str, ...] = ()
+    """Learned policies as NAME=FILE; one NAME several times is one policy over several seeds."""
+    rules: tuple[str, ...] = ("confidence", "per-timestep-margin")
+    """Names of the rules to calibrate."""
+    seed: int = 0
+    """Of the bootstrap."""
+    overwrite: bool = False
+    """Replace a result that is there."""
+
+    def run(self) -> None:
+        """Compare and print the table."""
+        test = load_traces(self.traces)
+        learned: dict[str, list[LearnedPolicy]] = {}
+        for entry in self.policies:
+            name, separator, file = entry.partition("=")
+            if not separator:
+                raise InputError(f"Expected policies as NAME=FILE, got {entry!r}.")
+            learned.setdefault(name, []).append(load(file))
+        for name in self.rules:
+            if name not in RULES:
+                raise unknown_name("rule", name, RULES)
+        calibration = load_traces(self.calibration).select("calibration") if self.calibration else None
+        for group in learned.values():
+            for policy in group:
+                if isinstance(policy, LearnedPolicy):
+                    test.check_backbone(policy.settings.get("fingerprint"))
+        if calibration is not None:
+            calibration.check_backbone(test.info.get("fingerprint"))
+        entries = line_up(test, calibration, self.targets, {name: RULES[name] for name in self.rules}, learned)
+        folder = open_folder(self.output, self, self.overwrite)
+        print(compare(entries, test, log_dir=folder, seed=self.seed).table())
+        close_folder(folder)
+        print("report:", folder)
+
+
+def line_up(
+    test: Traces,
+    calibration: Traces | None,
+    targets: tuple[float, ...],
+    rules: dict[str, Any],
+    learned: dict[str, list[Any]],
+) -> dict[str, Any]:
+    """The policies of a comparison by name: fixed, random, calibrated rules, learned ones, the oracle.
+
+    Without calibration traces, rules are left out and learned policies stay as they are.
+    """
+    entries: dict[str, Any] = {f"fixed t={t}": FixedTimestep(t) for t in range(1, test.timesteps + 1)}
+    entries["uniform"] = Uniform()
+    if calibration is None:
+        entries |= learned
+    else:
+        for target in targets:
+            for name, rule in rules.items():
+                entries[f"{name} @ {target:g}"] = calibrate(rule, calibration, target_timesteps=target)
+        for name, group in learned.items():
+            for target in targets:
+                entries[f"{name} @ {target:g}"] = [
+                    calibrate(policy, calibration, target_timesteps=target) for policy in group
+                ]
+    entries["oracle"] = Oracle()
+    return entries

@@ -1,0 +1,112 @@
+"""`seenn quickstart`: the whole idea on scikit-learn's digits, in a minute or two."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import backbones as bb
+import seenn_env
+from agents.commands.compare import RULES, line_up
+from agents.commands.output import close_folder, on_terminal, open_folder, step_bar
+from agents.commands.train_backbone import accuracy_line
+from agents.comparison import compare
+from agents.learning import train as learn
+from agents.storage import load, save
+from backbones.training import TrainingConfig, train
+from seenn_env import Traces
+
+RECORDED = {"policy": 20, "calibration": 20, "test": 10}
+"""Split: rows of each image."""
+
+
+@dataclass(frozen=True)
+class Quickstart:
+    """Train an SNN on digits, record it, learn when to exit (SEENN-II), calibrate thresholds, compare."""
+
+    output: Path = Path("runs/quickstart")
+    """Folder for everything that is made."""
+    targets: tuple[float, ...] = (1.2, 1.5, 2.0)
+    """Mean timesteps at which policies are compared."""
+    seeds: int = 3
+    """Policies that PPO trains."""
+    epochs: int = 30
+    """Passes of the backbone over its 700 training images."""
+    total_timesteps: int = 600_000
+    """Environment steps of each PPO training."""
+    seed: int = 0
+    """Of the backbone; PPO's seeds follow it."""
+    device: str = "cpu"
+    """Where the network runs."""
+    overwrite: bool = False
+    """Replace a result that is there."""
+
+    def run(self) -> None:
+        """Do all of it."""
+        begin = time.monotonic()
+        folder = open_folder(self.output, self, self.overwrite)
+        splits = bb.load_dataset("digits")
+        backbone = self._backbone(folder, splits)
+        traces = {split: self._record(folder, backbone, splits[split]) for split in RECORDED}
+        print(traces["test"].summary(), flush=True)
+        learned = [self._learn(folder, traces, self.seed + i) for i in range(self.seeds)]
+        print("compare on test: rules and policies calibrated on calibration", flush=True)
+        rules = {name: RULES[name] for name in ("confidence", "per-timestep-margin")}
+        policies = {"SEENN-II (sequential, PPO)": learned}
+        entries = line_up(traces["test"], traces["calibration"], self.targets, rules, policies)
+        comparison = compare(entries, traces["test"], log_dir=folder / "comparison", seed=self.seed)
+        close_folder(folder)
+        print(f"\n{comparison.table()}\n")
+        print(f"done in {time.monotonic() - begin:.0f} s")
+        print(f"picture: {folder / 'comparison' / 'comparison.png'}")
+        print(f"TensorBoard: tensorboard --logdir {folder}")
+
+    def _backbone(self, folder: Path, splits: bb.Splits) -> bb.SpikingNetwork:
+        file = folder / "backbone.safetensors"
+        if file.exists():
+            return bb.load(file, device=self.device)
+        print(f"train a spiking network on {len(splits.train)} digits: Poisson spikes, T = 8", flush=True)
+        network = bb.build(
+            "small",
+            num_classes=10,
+            timesteps=8,
+            input_shape=(1, 8, 8),
+            encoding="poisson",
+            width=32,
+            seed=self.seed,
+        ).to(self.device)
+        result = train(
+            network,
+            splits,
+            TrainingConfig(epochs=self.epochs, seed=self.seed),
+            log_dir=folder / "backbone",
+            resume=folder / "training.pt",
+            progress=on_terminal(),
+        )
+        bb.save(network, file)
+        print("accuracy % on calibration:", accuracy_line(result.accuracy), flush=True)
+        return network
+
+    def _record(self, folder: Path, backbone: bb.SpikingNetwork, samples: bb.Samples) -> Traces:
+        file, repeats = folder / f"{samples.split}.safetensors", RECORDED[samples.split]
+        if file.exists():
+            return Traces.load(file)
+        print(f"record {samples.split}: {len(samples)} images × {repeats} repeats", flush=True)
+        return seenn_env.record(backbone, samples, file, repeats=repeats, dtype="float16", progress=on_terminal())
+
+    def _learn(self, folder: Path, traces: dict[str, Traces], seed: int) -> object:
+        file = folder / f"ppo-seed{seed}.safetensors"
+        if file.exists():
+            return load(file)
+        print(f"learn when to exit: PPO, seed {seed}, {self.total_timesteps} steps", flush=True)
+        bar, move = step_bar("learn", self.total_timesteps)
+        with bar:
+            policy = learn(
+                "ppo",
+                traces["policy"],
+                seed=seed,
+                total_timesteps=self.total_timesteps,
+                log_dir=folder / f"ppo-seed{seed}",
+                on_step=move,
+            )
+        save(policy, file)
+        return policy

@@ -1,0 +1,66 @@
+"""`seenn train`: traces to a policy (SEENN-II)."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agents.commands.output import check_file, step_bar
+from agents.learning import train
+from agents.storage import save
+from seenn_env import Traces, evaluate
+
+
+@dataclass(frozen=True)
+class Train:
+    """Learn when to exit on the rows of split "policy"."""
+
+    traces: tuple[Path, ...]
+    """Traces files, with rows of split "policy", and of "calibration" where there is a target."""
+    output: Path
+    """File of the policy."""
+    algorithm: str = "ppo"
+    """Name of the algorithm."""
+    target_timesteps: float | None = None
+    """Calibrate the policy to this mean."""
+    observation: str = "features"
+    """What the policy sees."""
+    reward: str = "linear"
+    """What it is paid: linear or seenn."""
+    reward_options: dict[str, float] = field(default_factory=dict)
+    """The reward's options, as NAME VALUE pairs: cost, or beta."""
+    total_timesteps: int = 600_000
+    """Steps of the environment."""
+    seed: int = 0
+    """Of the network, the episodes and the actions."""
+    log_dir: Path | None = None
+    """Folder for TensorBoard."""
+    overwrite: bool = False
+    """Replace a file that is there."""
+
+    def run(self) -> None:
+        """Train, save, and print what the policy does on the split it learned on."""
+        check_file(self.output, self.overwrite)
+        traces = load_traces(self.traces)
+        bar, move = step_bar("train", self.total_timesteps)
+        with bar:
+            policy = train(
+                self.algorithm,
+                traces,
+                target_timesteps=self.target_timesteps,
+                seed=self.seed,
+                observation=self.observation,
+                reward=self.reward,
+                reward_options=dict(self.reward_options),
+                total_timesteps=self.total_timesteps,
+                log_dir=self.log_dir,
+                on_step=move,
+            )
+        save(policy, self.output)
+        found = evaluate(policy, traces.select("policy"))
+        print(f"on policy: accuracy {100 * found.accuracy:.2f} % at {found.mean_timesteps:.3f} timesteps")
+        print("policy:", self.output)
+
+
+def load_traces(paths: tuple[Path | Any, ...]) -> Traces:
+    """Several traces files of one backbone as one."""
+    return Traces.merge(*(Traces.load(path) for path in paths))

@@ -1,0 +1,110 @@
+"""Paired differences with intervals: samples are clusters, the rival spends the same in every resample.
+
+Letters: C clusters (samples), R resamples, S policy seeds, G levels of the rival.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agents.curves import exits_at, level_curve
+from agents.policy import ScoredPolicy, scores_of
+from seenn_env import Evaluation, Traces
+
+RESAMPLES = 2000
+_LADDER = 129
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its 95 % percentile bootstrap interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, estimate: float, draws: np.ndarray) -> "Interval":
+        """From bootstrap draws `[R]`."""
+        low, high = np.quantile(draws, [0.025, 0.975])
+        return cls(float(estimate), float(low), float(high))
+
+
+class Clusters:
+    """Resampling of whole samples, all rows (repeats) of a sample together.
+
+    Args:
+        sample: `[N]` each row's sample.
+        resamples: R.
+        seed: of the resampling.
+    """
+
+    def __init__(self, sample: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -> None:
+        names, self.of_row = np.unique(sample, return_inverse=True)
+        self.count = len(names)
+        self.rng = np.random.default_rng(seed)
+        share = np.full(self.count, 1 / self.count)
+        self.weights = self.rng.multinomial(self.count, share, resamples).astype(np.float64)
+        """`[R, C]` how often a resample holds each sample."""
+        self.rows = np.bincount(self.of_row).astype(np.float64)
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """`[C]` sums over the rows of each sample, of `[N]` values."""
+        return np.bincount(self.of_row, values, self.count)
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """`[R]` means over the rows of every resample."""
+        means: np.ndarray = self.weights @ self.sums(values) / (self.weights @ self.rows)
+        return means
+
+
+def mean_interval(values: np.ndarray, clusters: Clusters) -> Interval:
+    """The mean of `[N]` values over rows."""
+    return Interval.of(float(np.mean(values)), clusters.means(np.asarray(values, float)))
+
+
+def paired_difference(
+    evaluations: Sequence[Evaluation], rival: ScoredPolicy, traces: Traces, clusters: Clusters
+) -> Interval:
+    """Accuracy of a policy less that of a rival which spends the same mean timesteps on these rows.
+
+    The rival's level is set anew in every resample, between two levels by randomising, so that it spends
+    what the policy spends there. With several policy seeds, seeds are resampled too.
+
+    Args:
+        evaluations: the policy's, one a seed, on `traces`.
+        rival: its level moves; everything else about it stays.
+        traces: the rows.
+        clusters: of those rows.
+    """
+    scores, correct = scores_of(rival, traces), traces.correct
+    curve = level_curve(scores, correct)
+    spent = np.array([e.mean_timesteps for e in evaluations])
+    # The rival on a ladder of levels that surely spans what any resample spends.
+    deviation = max(float(np.std(e.exit_timesteps)) for e in evaluations) / np.sqrt(clusters.count)
+    reach = 8 * deviation + 0.02
+    low, high = np.searchsorted(curve.mean_timesteps, [spent.min() - reach, spent.max() + reach])
+    entries = np.unique(np.linspace(max(low - 1, 0), min(high, len(curve.levels) - 1), _LADDER).astype(int))
+    exits = np.stack([exits_at(scores, curve.levels[i]) for i in entries], 1)
+    right = correct[np.arange(len(exits))[:, None], exits - 1]
+    rung_time = np.stack([clusters.sums(exits[:, g]) for g in range(len(entries))], 1)
+    rung_right = np.stack([clusters.sums(right[:, g]) for g in range(len(entries))], 1)
+
+    own_time = np.stack([clusters.sums(e.exit_timesteps) for e in evaluations], 1)
+    own_right = np.stack([clusters.sums(e.correct) for e in evaluations], 1)
+
+    def differences(weights: np.ndarray) -> np.ndarray:
+        total = (weights @ clusters.rows)[:, None]
+        times, rights = weights @ rung_time / total, weights @ rung_right / total
+        wanted, got = weights @ own_time / total, weights @ own_right / total
+        matched = [
+            [np.interp(m, time, hit) for m in wants] for wants, time, hit in zip(wanted, times, rights, strict=True)
+        ]
+        return got - np.array(matched)
+
+    estimate = differences(np.ones((1, clusters.count))).mean()
+    drawn = differences(clusters.weights)
+    S = len(evaluations)
+    seeds = clusters.rng.integers(S, size=(len(drawn), S))
+    return Interval.of(float(estimate), np.take_along_axis(drawn, seeds, axis=1).mean(1))

@@ -1,0 +1,33 @@
+"""Spiking networks with explicit state: build, train, freeze, step."""
+
+from backbones.building import build
+from backbones.checkpoints import load, save
+from backbones.contract import BackboneError, check_backbone
+from backbones.datasets import SPLITS, Samples, Splits, load_dataset
+from backbones.errors import InputError, unknown_name
+from backbones.network import SpikingNetwork
+from backbones.neurons import IF, LIF
+from backbones.protocol import Backbone, State
+from backbones.running import accuracy, make_keys, run
+
+__all__ = [
+    "IF",
+    "LIF",
+    "SPLITS",
+    "Backbone",
+    "BackboneError",
+    "InputError",
+    "Samples",
+    "SpikingNetwork",
+    "Splits",
+    "State",
+    "accuracy",
+    "build",
+    "check_backbone",
+    "load",
+    "load_dataset",
+    "make_keys",
+    "run",
+    "save",
+    "unknown_name",
+]

@@ -1,0 +1,91 @@
+"""Networks by name.
+
+backbone = build("small", num_classes=10, timesteps=8, encoding="poisson", input_shape=(1, 8, 8))
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from backbones.architectures import ARCHITECTURES
+from backbones.errors import InputError, unknown_name
+from backbones.network import SpikingNetwork
+from backbones.neurons import LIF, NEURONS
+
+
+def build(
+    network: str,
+    *,
+    num_classes: int,
+    timesteps: int,
+    input_shape: Sequence[int] = (3, 32, 32),
+    encoding: str = "direct",
+    encoding_seed: int = 0,
+    neuron: str | dict[str, Any] = "lif",
+    mean: float | Sequence[float] = 0.0,
+    std: float | Sequence[float] = 1.0,
+    seed: int = 0,
+    **options: Any,
+) -> SpikingNetwork:
+    """A network with fresh weights, in evaluation mode.
+
+    Args:
+        network: name of an architecture.
+        num_classes: K, at least 2.
+        timesteps: T, at least 1.
+        input_shape: (channels, height, width).
+        encoding: "direct", "poisson" or "latency".
+        encoding_seed: what a random encoding draws from.
+        neuron: "lif" or "if", or its settings as `{"type": "lif", "decay": 0.5, …}`.
+        mean: of the intensities (one number or one a channel), taken off first when the encoding is direct.
+        std: likewise, divided by.
+        seed: of the initial weights.
+        options: the architecture's own.
+
+    Raises:
+        InputError: for a number out of range or an unknown name.
+    """
+    if network not in ARCHITECTURES:
+        raise unknown_name("network", network, ARCHITECTURES)
+    make_parts, known_options = ARCHITECTURES[network]
+    for name in options:
+        if name not in known_options:
+            raise unknown_name(f"option of network {network!r}", name, known_options)
+    if timesteps < 1:
+        raise InputError(f"Expected at least 1 timestep, got timesteps={timesteps}.")
+    if num_classes < 2:
+        raise InputError(f"Expected at least 2 classes, got num_classes={num_classes}.")
+    if len(input_shape) != 3 or min(input_shape) < 1:
+        raise InputError(f"Expected input_shape=(channels, height, width), got {tuple(input_shape)}.")
+    config: dict[str, Any] = {
+        "network": network,
+        "num_classes": num_classes,
+        "timesteps": timesteps,
+        "input_shape": list(input_shape),
+        "encoding": encoding,
+        "encoding_seed": encoding_seed,
+        "neuron": {"type": neuron} if isinstance(neuron, str) else dict(neuron),
+        "mean": mean if isinstance(mean, float | int) else list(mean),
+        "std": std if isinstance(std, float | int) else list(std),
+        "options": options,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        parts = make_parts(config, lambda: make_neuron(config["neuron"]))
+    return SpikingNetwork(config, *parts).eval()
+
+
+def make_neuron(settings: dict[str, Any]) -> LIF:
+    """A neuron from `{"type": name, **settings}`.
+
+    Raises:
+        InputError: for an unknown type or setting.
+    """
+    kind, rest = settings["type"], {k: v for k, v in settings.items() if k != "type"}
+    if kind not in NEURONS:
+        raise unknown_name("neuron", kind, NEURONS)
+    try:
+        return NEURONS[kind](**rest)
+    except TypeError as error:
+        raise InputError(f"Expected settings of the neuron {kind!r}, got {rest}: {error}.") from error

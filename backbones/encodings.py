@@ -1,0 +1,117 @@
+"""How a static input becomes what the first layer sees at each timestep.
+
+Inputs are `[B, …]` intensities in [0, 1]; timesteps are counted from 1. Random encodings are pure integer
+functions of (seed, key, timestep, position): the same spikes in any slot, batch or machine.
+"""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from backbones.errors import unknown_name
+
+_MASK = 0xFFFFFFFF
+
+
+class Encoding(Protocol):
+    """`static`: the same at every timestep, so that the first layer needs computing only once."""
+
+    name: str
+    static: bool
+
+    def __call__(self, inputs: Tensor, keys: Tensor, timestep: Tensor) -> Tensor:
+        """What the first layer sees, `[B, …]`, at each row's `timestep [B]`."""
+
+
+def mix32(x: Tensor) -> Tensor:
+    """A 32-bit integer hash, elementwise on int64 tensors that hold values in [0, 2³²).
+
+    The finaliser with constants 0x7feb352d and 0x846ca68b (C. Wellons, "hash-prospector", 2018).
+    """
+    x = x ^ (x >> 16)
+    x = (x * 0x7FEB352D) & _MASK
+    x = x ^ (x >> 15)
+    x = (x * 0x846CA68B) & _MASK
+    return x ^ (x >> 16)
+
+
+def hash_uniform(seed: int, keys: Tensor, timestep: Tensor, positions: int) -> Tensor:
+    """`[B, positions]` float32 uniforms in [0, 1), multiples of 2⁻²⁴.
+
+    Args:
+        seed: the encoding's seed.
+        keys: `[B]` int64 names of the rows; all 64 bits count.
+        timestep: `[B]` int64.
+        positions: how many numbers a row needs.
+    """
+    row = mix32(torch.full_like(keys, seed & _MASK))
+    row = mix32(row ^ mix32((keys >> 32) & _MASK) ^ 0x9E3779B9)
+    row = mix32((row + (keys & _MASK)) & _MASK)
+    row = mix32((row + 0x85EBCA6B * timestep) & _MASK)
+    position = mix32((torch.arange(positions, device=keys.device) + 0x5BD1E995) & _MASK)
+    bits = mix32((row[:, None] + position) & _MASK)
+    return (bits >> 8).to(torch.float32) * 2.0**-24
+
+
+class Direct:
+    """The intensities themselves, at every timestep: the first layer turns them into currents."""
+
+    name = "direct"
+    static = True
+
+    def __init__(self, timesteps: int, seed: int = 0) -> None:
+        del timesteps, seed
+
+    def __call__(self, inputs: Tensor, keys: Tensor, timestep: Tensor) -> Tensor:
+        """`[B, …]` the inputs."""
+        return inputs
+
+
+class Poisson:
+    """A spike with probability equal to the intensity, drawn anew at every timestep (rate coding)."""
+
+    name = "poisson"
+    static = False
+
+    def __init__(self, timesteps: int, seed: int = 0) -> None:
+        self.seed = seed
+
+    def __call__(self, inputs: Tensor, keys: Tensor, timestep: Tensor) -> Tensor:
+        """`[B, …]` spikes, 0 or 1."""
+        uniform = hash_uniform(self.seed, keys, timestep, inputs[0].numel())
+        return (uniform.view_as(inputs) < inputs).to(inputs.dtype)
+
+
+class Latency:
+    """One spike for each position, the earlier the brighter; black never fires (time to first spike).
+
+    The spike of intensity x > 0 comes at timestep 1 + round((1 - x)·(T - 1)).
+    """
+
+    name = "latency"
+    static = False
+
+    def __init__(self, timesteps: int, seed: int = 0) -> None:
+        self.timesteps = timesteps
+
+    def __call__(self, inputs: Tensor, keys: Tensor, timestep: Tensor) -> Tensor:
+        """`[B, …]` spikes, 0 or 1."""
+        due = 1 + torch.round((1 - inputs) * (self.timesteps - 1))
+        now = timestep.view(-1, *[1] * (inputs.dim() - 1))
+        return ((due == now) & (inputs > 0)).to(inputs.dtype)
+
+
+ENCODINGS: dict[str, type] = {"direct": Direct, "poisson": Poisson, "latency": Latency}
+
+
+def make_encoding(name: str, timesteps: int, seed: int = 0) -> Encoding:
+    """The encoding of that name.
+
+    Raises:
+        InputError: for a name that is not known.
+    """
+    if name not in ENCODINGS:
+        raise unknown_name("encoding", name, ENCODINGS)
+    encoding: Encoding = ENCODINGS[name](timesteps, seed)
+    return encoding

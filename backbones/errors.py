@@ -1,0 +1,11 @@
+"""The one exception for what a caller can put right."""
+
+
+class InputError(ValueError):
+    """Bad input: the message says what was expected, what came and what to do."""
+
+
+def unknown_name(kind: str, name: object, known: object) -> InputError:
+    """The error for a `name` that is not among the `known` ones of a `kind`."""
+    names = ", ".join(sorted(str(k) for k in known))  # type: ignore[attr-defined]
+    return InputError(f"Expected the name of a known {kind}, got {name!r}. Known: {names}.")

@@ -1,0 +1,189 @@
+"""A spiking network described once and run two ways: over time for training, step by step for inference.
+
+    network = SpikingNetwork(config, stem=…, body=…, head=…)
+    outputs = network(images)                       # training: [T, B, K], one output a timestep
+    logits, state = network.step(network.start(images))       # inference: the running mean, explicit state
+
+A body is written without time: `body(current, fire)` calls `fire(neuron, current)` wherever a layer
+spikes, and what `fire` does with the membrane potentials is the way's own matter.
+
+Letters: B rows, T timesteps, K classes, F features of the last hidden layer.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from backbones.encodings import make_encoding
+from backbones.errors import InputError
+from backbones.neurons import LIF
+
+Fire = Callable[[LIF, Tensor], Tensor]
+
+
+class State(NamedTuple):
+    """Everything that a row carries from one timestep to the next."""
+
+    source: Tensor
+    """`[B, …]` what each timestep starts from: the stem's output where the encoding is static, else the input."""
+    keys: Tensor
+    """`[B]` int64 names of the rows."""
+    timestep: Tensor
+    """`[B]` int64 timesteps done."""
+    readout: Tensor
+    """`[B, K]` sum of the outputs so far."""
+    hidden: Tensor | None
+    """`[B, F]` spikes of the last hidden layer at the last timestep, averaged over space."""
+    membranes: tuple[Tensor, ...]
+    """One `[B, …]` a spiking layer, in the order in which they fire; empty before the first timestep."""
+    fresh: Tensor | None
+    """`[B]` bool: rows that start from the neurons' initial potential in the next timestep."""
+
+
+class _StepFire:
+    """One timestep: takes each layer's potential from the state and keeps the new one."""
+
+    def __init__(self, membranes: Sequence[Tensor], fresh: Tensor | None) -> None:
+        self.before = iter(membranes)
+        self.after: list[Tensor] = []
+        self.fresh = fresh
+
+    def __call__(self, neuron: LIF, current: Tensor) -> Tensor:
+        v = next(self.before, None)
+        spikes, v = neuron(current, neuron.initial(current) if v is None else v, self.fresh)
+        self.after.append(v)
+        return spikes
+
+
+class _TimeFire:
+    """All timesteps at once: `[T·B, …]` currents (or `[B, …]`, the same at each) to `[T·B, …]` spikes."""
+
+    def __init__(self, timesteps: int, batch: int) -> None:
+        self.timesteps, self.batch = timesteps, batch
+
+    def __call__(self, neuron: LIF, current: Tensor) -> Tensor:
+        if len(current) == self.batch:
+            currents: Sequence[Tensor] = [current] * self.timesteps
+        else:
+            currents = current.view(self.timesteps, self.batch, *current.shape[1:]).unbind()
+        v = neuron.initial(currents[0])
+        spikes = []
+        for now in currents:
+            fired, v = neuron(now, v)
+            spikes.append(fired)
+        return torch.cat(spikes)
+
+
+class SpikingNetwork(nn.Module):
+    """A `Backbone` of a stateless stem, a spiking body and a linear readout.
+
+    Inputs are `[B, C, H, W]`, uint8 or floats in [0, 1]. Use `backbones.build` to make one by name.
+
+    Args:
+        config: what `backbones.build` made it from: JSON-able, saved with the weights.
+        stem: image (or input spikes) to current; computed once an image where the encoding is static.
+        body: `body(current, fire) -> [B, F, H, W]` spikes of the last hidden layer.
+        head: those spikes to `[B, K]`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: dict[str, Any], stem: nn.Module, body: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.config = config
+        self.timesteps: int = config["timesteps"]
+        self.num_classes: int = config["num_classes"]
+        self.input_shape = tuple(config["input_shape"])
+        self.encoding = make_encoding(config["encoding"], self.timesteps, config["encoding_seed"])
+        self.form = "plain"
+        ones = torch.ones(self.input_shape[0], 1, 1)
+        self.register_buffer("mean", ones * torch.tensor(config["mean"]).view(-1, 1, 1))
+        self.register_buffer("std", ones * torch.tensor(config["std"]).view(-1, 1, 1))
+        self.stem, self.body, self.head = stem, body, head
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.mean.device
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over configuration, form and weights, 32 hexadecimal digits of it."""
+        digest = hashlib.sha256(json.dumps([self.config, self.form], sort_keys=True).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            if not name.endswith("num_batches_tracked"):
+                tensor = tensor.detach().cpu().contiguous()
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:32]
+
+    def forward(self, inputs: Tensor, keys: Tensor | None = None, timesteps: int | None = None) -> Tensor:
+        """The outputs of all timesteps, differentiable: `[T, B, K]`, each timestep's own, not their mean."""
+        T = timesteps or self.timesteps
+        inputs, keys = self._prepare(inputs, keys)
+        B = len(inputs)
+        if self.encoding.static:
+            current = self.stem(self.encoding(inputs, keys, keys))
+        else:
+            times = [torch.full_like(keys, t) for t in range(1, T + 1)]
+            current = self.stem(torch.cat([self.encoding(inputs, keys, t) for t in times]))
+        outputs: Tensor = self.head(self.body(current, _TimeFire(T, B)))
+        return outputs.view(T, B, self.num_classes)
+
+    @torch.no_grad()
+    def start(self, inputs: Tensor, keys: Tensor | None = None) -> State:
+        """The state before the first timestep. See `Backbone.start`.
+
+        Raises:
+            InputError: for inputs of another shape, or a network in training mode.
+        """
+        if self.training:
+            raise InputError("Expected a frozen network to step, got one in training mode: call .eval() first.")
+        inputs, keys = self._prepare(inputs, keys)
+        source = self.stem(self.encoding(inputs, keys, keys)) if self.encoding.static else inputs
+        readout = torch.zeros(len(inputs), self.num_classes, device=self.device)
+        return State(source, keys, torch.zeros_like(keys), readout, None, (), None)
+
+    @torch.no_grad()
+    def step(self, state: State) -> tuple[Tensor, State]:
+        """One timestep for every row. See `Backbone.step`."""
+        timestep = state.timestep + 1
+        current = state.source
+        if not self.encoding.static:
+            current = self.stem(self.encoding(current, state.keys, timestep))
+        fire = _StepFire(state.membranes, state.fresh)
+        spikes = self.body(current, fire)
+        readout = state.readout + self.head(spikes)
+        logits = readout / timestep[:, None]
+        hidden = spikes.mean((2, 3))
+        return logits, State(state.source, state.keys, timestep, readout, hidden, tuple(fire.after), fresh=None)
+
+    @torch.no_grad()
+    def refill(self, state: State, rows: Tensor, inputs: Tensor, keys: Tensor | None = None) -> State:
+        """Those rows start afresh, the others continue; `state` is used up. See `Backbone.refill`."""
+        new = self.start(inputs, keys)
+        fresh = torch.zeros_like(state.keys, dtype=torch.bool) if state.fresh is None else state.fresh
+        return state._replace(
+            source=state.source.index_copy_(0, rows, new.source),
+            keys=state.keys.index_copy(0, rows, new.keys),
+            timestep=state.timestep.index_fill(0, rows, 0),
+            readout=state.readout.index_fill(0, rows, 0),
+            fresh=fresh.index_fill(0, rows, True),
+        )
+
+    def _prepare(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
+        if tuple(inputs.shape[1:]) != self.input_shape:
+            raise InputError(f"Expected inputs [B, {', '.join(map(str, self.input_shape))}], got {list(inputs.shape)}.")
+        inputs = inputs.to(self.device)
+        if inputs.dtype == torch.uint8:
+            inputs = inputs.to(self.mean.dtype) / 255
+        if self.encoding.static:
+            inputs = (inputs - self.mean) / self.std
+        if keys is None:
+            keys = torch.zeros(len(inputs), dtype=torch.int64)
+        return inputs, keys.to(self.device)

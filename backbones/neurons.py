@@ -1,0 +1,114 @@
+"""Spiking neurons as pure functions of current and membrane potential.
+
+    neuron = LIF(decay=0.5)
+    spikes, v = neuron(current, v)
+
+All tensors of one call have one shape, `[B, …]`; potentials and currents are in units of the threshold's
+scale, and one call is one timestep.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from backbones.errors import InputError
+from backbones.surrogates import spike_function
+
+
+class LIF(nn.Module):
+    """Leaky integrate-and-fire, in discrete time (SEENN, section 3.1; with hard reset as in TET's code).
+
+        v ← v_rest + decay·(v - v_rest) + current        leak and integrate
+        s = 1 if v > v_threshold (or ≥) else 0           fire
+        v ← v_reset where s (hard), v - s·v_threshold (soft)     reset
+
+    v_rest is v_reset, or 0 with a soft reset. `decay` is the factor by which the potential shrinks in a
+    timestep. With a time constant tau in timesteps it is 1 - 1/tau in SpikingJelly's sense, and
+    exp(-1/tau) of the exact solution.
+
+    Args:
+        decay: leak factor in (0, 1]; 1 does not leak.
+        v_threshold: firing threshold, above 0.
+        v_reset: where a hard reset puts the potential; None subtracts the threshold instead (soft reset).
+        v_init: the potential before the first timestep; by default v_reset, or 0 with a soft reset.
+        inclusive: a potential exactly at the threshold fires (`>=`) or does not (`>`, the default).
+        surrogate: name of the surrogate gradient, and `surrogate_options` its parameter.
+        detach_reset: leave the reset out of the gradient.
+
+    Raises:
+        InputError: for a decay or a threshold out of range, or an unknown surrogate.
+    """
+
+    def __init__(
+        self,
+        decay: float = 0.5,
+        v_threshold: float = 1.0,
+        v_reset: float | None = 0.0,
+        *,
+        v_init: float | None = None,
+        inclusive: bool = False,
+        surrogate: str = "triangle",
+        surrogate_options: dict[str, float] | None = None,
+        detach_reset: bool = False,
+    ) -> None:
+        super().__init__()
+        if not 0 < decay <= 1:
+            raise InputError(f"Expected a decay in (0, 1], got {decay}. It is the factor kept per timestep.")
+        if not v_threshold > 0:
+            raise InputError(f"Expected a v_threshold above 0, got {v_threshold}.")
+        self.decay = decay
+        self.v_threshold = v_threshold
+        self.v_reset = v_reset
+        self.v_rest = 0.0 if v_reset is None else v_reset
+        self.v_init = self.v_rest if v_init is None else v_init
+        self.inclusive = inclusive
+        self.detach_reset = detach_reset
+        self.spike = spike_function(surrogate, inclusive=inclusive, **(surrogate_options or {}))
+
+    def forward(self, current: Tensor, v: Tensor, fresh: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """One timestep.
+
+        Args:
+            current: `[B, …]` input current.
+            v: `[B, …]` membrane potential before the timestep.
+            fresh: `[B]` bool; those rows start from v_init whatever `v` holds there, NaN and inf included.
+
+        Returns:
+            spikes: `[B, …]` 0 or 1, of the current's dtype.
+            v: `[B, …]` the potential after the reset.
+        """
+        if fresh is not None:
+            v = torch.where(fresh.view(-1, *[1] * (v.dim() - 1)), self.v_init, v)
+        if self.v_rest:
+            v = self.v_rest + self.decay * (v - self.v_rest) + current
+        elif self.decay == 1:
+            v = v + current
+        else:
+            v = self.decay * v + current
+        spikes = self.spike(v - self.v_threshold)
+        kept = spikes.detach() if self.detach_reset else spikes
+        if self.v_reset is None:
+            v = v - kept * self.v_threshold
+        elif self.v_reset == 0:
+            v = v * (1 - kept)
+        else:
+            v = v * (1 - kept) + kept * self.v_reset
+        return spikes, v
+
+    def initial(self, current: Tensor) -> Tensor:
+        """The potential before the first timestep, in the shape of a `current`."""
+        return torch.full_like(current, self.v_init)
+
+    def extra_repr(self) -> str:
+        """The settings, as `print(network)` shows them."""
+        reset = "soft" if self.v_reset is None else f"hard to {self.v_reset}"
+        return f"decay={self.decay}, v_threshold={self.v_threshold}, reset={reset}, v_init={self.v_init}"
+
+
+class IF(LIF):
+    """Integrate-and-fire: an LIF that does not leak; soft reset by default, as converted networks want."""
+
+    def __init__(self, v_threshold: float = 1.0, v_reset: float | None = None, **settings: object) -> None:
+        super().__init__(1.0, v_threshold, v_reset, **settings)  # type: ignore[arg-type]
+
+
+NEURONS: dict[str, type[LIF]] = {"lif": LIF, "if": IF}

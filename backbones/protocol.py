@@ -1,0 +1,65 @@
+"""What every spiking backbone promises: explicit state, one timestep at a time, independent rows.
+
+    state = backbone.start(inputs, keys)
+    for t in range(backbone.timesteps):
+        logits, state = backbone.step(state)
+
+Letters: B rows of a batch, T timesteps, K classes.
+"""
+
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+State = Any
+"""A tree (tuples, lists, dictionaries) of tensors, each with leading dimension B."""
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A frozen spiking network that is stepped from outside.
+
+    Rows are independent: at one batch shape, permuting, mixing or refilling rows never changes another
+    row's logits. `backbones.check_backbone` tests that.
+    """
+
+    timesteps: int
+    """T: the most timesteps that an input may take."""
+
+    num_classes: int
+    """K."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of architecture, weights, neuron settings, encoding with its seed, and form."""
+
+    def start(self, inputs: Tensor, keys: Tensor | None = None) -> State:
+        """The state before the first timestep.
+
+        Args:
+            inputs: `[B, …]` one input a row.
+            keys: `[B]` int64 names of the rows, from which a random encoding draws (default: all 0).
+        """
+
+    def step(self, state: State) -> tuple[Tensor, State]:
+        """One timestep for every row; `state` itself stays as it is.
+
+        Returns:
+            logits: `[B, K]` the mean of the outputs so far: the same scale at every timestep.
+            state: the state after the timestep.
+        """
+
+    def refill(self, state: State, rows: Tensor, inputs: Tensor, keys: Tensor | None = None) -> State:
+        """Those rows start afresh on new inputs; the others continue untouched.
+
+        Args:
+            state: a state that `start` or `step` gave; not to be used afterwards.
+            rows: `[R]` int64, which rows.
+            inputs: `[R, …]`.
+            keys: `[R]`.
+        """

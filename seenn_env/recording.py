@@ -1,0 +1,131 @@
+"""Recording a frozen backbone once, so that environments, training and evaluation are table look-ups.
+
+traces = record(backbone, splits.policy, "policy.safetensors", repeats=20)
+"""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from backbones import Backbone, InputError, Samples, make_keys, run
+from seenn_env.traces import Traces
+
+_SECONDS_BETWEEN_SAVES = 2.0
+
+
+def record(
+    backbone: Backbone,
+    samples: Samples,
+    path: str | Path | None = None,
+    *,
+    repeats: int = 1,
+    batch_size: int = 256,
+    dtype: Literal["float32", "float16"] = "float32",
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Traces:
+    """The backbone's running logits over all timesteps of every sample.
+
+    A recording into a file may be killed at any moment: the next one with the same arguments continues it
+    (from `<path>.partial`), and the file comes out the same, byte for byte.
+
+    Args:
+        backbone: the frozen network.
+        samples: images of one split.
+        path: file to write; None keeps the traces in memory.
+        repeats: how many rows each sample gets, each with input spikes of its own. A deterministic
+            encoding gives the same row every time.
+        batch_size: rows that the network runs at once; every batch is padded to it.
+        dtype: of the stored logits.
+        overwrite: replace a file, or a partial recording with other settings.
+        progress: show a progress bar.
+
+    Raises:
+        InputError: for repeats or batch_size below 1, a file that is there already, a partial recording
+            with other settings, or logits that are NaN or infinite.
+    """
+    if repeats < 1 or batch_size < 1:
+        raise InputError(f"Expected repeats ≥ 1 and batch_size ≥ 1, got {repeats} and {batch_size}.")
+    if dtype not in ("float32", "float16"):
+        raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
+    shows = np.repeat(np.arange(len(samples)), repeats)
+    repeat = np.tile(np.arange(repeats, dtype=np.int32), len(samples))
+    sample = samples.index[shows]
+    shape = (len(shows), backbone.timesteps, backbone.num_classes)
+    info = {
+        "fingerprint": backbone.fingerprint,
+        "dataset": samples.dataset,
+        "class_names": list(samples.class_names),
+        "batch_size": batch_size,
+        "version": 1,
+    }
+    settings = {**info, "split": samples.split, "repeats": repeats, "dtype": dtype, "shape": list(shape)}
+    settings["samples"] = samples.index.tolist()
+
+    if path is None:
+        partial, done = None, 0
+        logits = np.empty(shape, dtype)
+    else:
+        path = Path(path)
+        if path.exists() and not overwrite:
+            raise InputError(f"{path} holds a recording already: choose another path, or set overwrite.")
+        partial = path.with_name(path.name + ".partial")
+        logits, done = _open_partial(partial, settings, shape, dtype, overwrite)
+
+    bar = tqdm(total=len(shows), initial=done, desc="record", unit="row", disable=not progress)
+    saved = time.monotonic()
+    keys = make_keys(sample, repeat)
+    for rows, batch in run(backbone, samples.images, keys, shows=shows, batch_size=batch_size, first=done):
+        values = batch.float().cpu().numpy().astype(dtype)
+        if not np.isfinite(values).all():
+            bad = sample[rows][~np.isfinite(values).all((1, 2))][0]
+            raise InputError(f"Expected finite logits, got NaN or infinity for sample {bad}: look at the backbone.")
+        logits[rows] = values
+        if partial is not None and time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
+            _save_progress(partial, logits, rows.stop)
+            saved = time.monotonic()
+        bar.update(rows.stop - rows.start)
+    bar.close()
+
+    traces = Traces(
+        logits=logits,
+        labels=samples.labels[shows],
+        split=samples.split,
+        sample=sample,
+        repeat=repeat,
+        info=info,
+    )
+    if path is None or partial is None:
+        return traces
+    traces.save(path)
+    shutil.rmtree(partial)
+    return Traces.load(path)
+
+
+def _open_partial(
+    partial: Path, settings: dict[str, Any], shape: tuple[int, ...], dtype: str, overwrite: bool
+) -> tuple[np.ndarray, int]:
+    file, wanted = partial / "settings.json", json.dumps(settings, sort_keys=True)
+    if file.exists() and file.read_text() == wanted:
+        done = json.loads((partial / "progress.json").read_text())["rows"]
+        return np.lib.format.open_memmap(partial / "logits.npy", "r+"), done
+    if file.exists() and not overwrite:
+        raise InputError(f"{partial} holds part of a recording with other settings: delete it, or set overwrite.")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    logits = np.lib.format.open_memmap(partial / "logits.npy", "w+", np.dtype(dtype), shape)
+    _save_progress(partial, logits, 0)
+    file.write_text(wanted)  # last: a folder with settings is a whole one
+    return logits, 0
+
+
+def _save_progress(partial: Path, logits: np.ndarray, rows: int) -> None:
+    logits.flush()  # type: ignore[attr-defined]
+    temporary = partial / "progress.json.tmp"
+    temporary.write_text(json.dumps({"rows": rows}))
+    temporary.replace(partial / "progress.json")

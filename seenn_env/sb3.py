@@ -1,0 +1,378 @@
+"""Any Gymnasium vector environment as a Stable-Baselines3 one.
+
+    vector_env = gymnasium.make_vec("CartPole-v1", num_envs=64)
+    model = PPO("MlpPolicy", to_sb3(vector_env))
+    model.learn(100_000)
+
+Letters: N rows of the vector environment, F rows that finished in this step.
+"""
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import compress
+from typing import Any, Literal
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
+from stable_baselines3.common.env_util import is_wrapped
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
+
+from backbones import InputError
+
+_EXTRA_STEP_KEYS = ("terminal_observation", "TimeLimit.truncated")
+
+
+def to_sb3(
+    vector_env: VectorEnv,
+    *,
+    infos: Literal["finished", "all"] = "finished",
+    partial_reset: bool | None = None,
+) -> VecEnv:
+    """Present a Gymnasium vector environment as a Stable-Baselines3 `VecEnv`.
+
+    SB3 resets in the same step: a finished row shows its next episode's first observation, and its last one
+    is `info["terminal_observation"]`. `SAME_STEP` environments do that themselves; for `DISABLED` ones the
+    adapter resets the finished rows. `NEXT_STEP` ones are treated the same way wherever rows can be reset
+    alone: Gymnasium's `SyncVectorEnv`, `AsyncVectorEnv` with shared memory, and the native CartPole.
+
+    Any other `NEXT_STEP` environment spends one step on resetting a row, in which the row's action is
+    ignored, and SB3 has no way to skip a row. A warning says so, and that step is shown as an episode of its
+    own that starts and ends at the last observation: reward 0, done, no `info["episode"]`, and
+    `TimeLimit.truncated` as the real end had it. Where the episode terminated, it teaches a value of 0 to an
+    observation whose value is never used; where it was truncated, it pulls the value V there towards gamma V.
+    Logged episodes stay exact; `num_timesteps` counts the extra steps.
+
+    Finished rows also carry `info["episode"]` (return, length, seconds since construction), so no `Monitor`
+    is needed and `env_is_wrapped(Monitor)` answers True; where sub-environments bring their own `Monitor`,
+    its figures are kept.
+
+    Args:
+        vector_env: the environment; closing the adapter closes it.
+        infos: which rows get the environment's infos: `"finished"`, or `"all"` (slower).
+        partial_reset: whether a `NEXT_STEP` environment resets just the rows of
+            `reset(options={"reset_mask": rows})`. None: as its `metadata["partial_reset"]` says, else as above.
+    """
+    return SB3VecEnv(vector_env, infos=infos, partial_reset=partial_reset)
+
+
+class SB3VecEnv(VecEnv):
+    """See `to_sb3`."""
+
+    def __init__(self, vector_env: VectorEnv, *, infos: Literal["finished", "all"], partial_reset: bool | None) -> None:
+        if not isinstance(vector_env, VectorEnv):
+            raise TypeError(
+                f"Expected a gymnasium.vector.VectorEnv, got {type(vector_env).__name__}; "
+                "make one with gymnasium.make_vec."
+            )
+        if infos not in ("finished", "all"):
+            raise InputError(f"Expected infos to be 'finished' or 'all', got {infos!r}.")
+        if "autoreset_mode" not in vector_env.metadata:
+            raise InputError(
+                "Expected metadata['autoreset_mode'] to say when finished rows restart, got no such key; "
+                "set it to a gymnasium.vector.AutoresetMode."
+            )
+        mode = AutoresetMode(vector_env.metadata["autoreset_mode"])
+        if partial_reset is None:
+            partial_reset = vector_env.metadata.get("partial_reset")
+        if mode is AutoresetMode.NEXT_STEP and partial_reset is None:
+            vector_env, partial_reset = _with_partial_reset(vector_env)
+            if not partial_reset:
+                warnings.warn(
+                    f"{type(vector_env.unwrapped).__name__} resets rows in the step after their last, so SB3 "
+                    "sees one extra step per episode (see to_sb3); prefer AutoresetMode.SAME_STEP, or pass "
+                    "partial_reset=True if its reset honours options['reset_mask'].",
+                    stacklevel=3,
+                )
+        self.vector_env = vector_env
+        self._base: Any = vector_env.unwrapped
+        self.spec = vector_env.spec
+        self._same_step = mode is AutoresetMode.SAME_STEP
+        self._extra_step = mode is AutoresetMode.NEXT_STEP and not partial_reset
+        self._all_infos = infos == "all"
+        self._closed = False
+        self._start = time.time()
+        self._actions = np.empty(0)
+        super().__init__(vector_env.num_envs, vector_env.single_observation_space, vector_env.single_action_space)
+        self.metadata: dict[str, Any] = {**vector_env.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
+        self._monitored = any(self._is_wrapped(Monitor))
+        self._returns = np.zeros(self.num_envs)
+        self._lengths = np.zeros(self.num_envs, dtype=np.int64)
+        self._ended: dict[int, dict[str, Any]] = {}  # rows that the environment's next step resets
+
+    def reset(self) -> VecEnvObs:
+        """Start every row afresh, with the seed and options set since the last reset."""
+        observations, infos = self.vector_env.reset(seed=self._seeds[0], options=self._options[0] or None)
+        self._keep_reset_infos(infos, np.ones(self.num_envs, dtype=bool))
+        self._returns[:] = 0
+        self._lengths[:] = 0
+        self._ended = {}
+        self._reset_seeds()
+        self._reset_options()
+        return _map(_copy, self.observation_space, observations)
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Keep the actions for `step_wait`: `[N]` or `[N, A]`."""
+        self._actions = np.asarray(actions)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Step; observations `[N, …]`, rewards `[N]` and dones `[N]` are fresh and belong to the caller."""
+        batch, raw_rewards, terminations, truncations, infos = self.vector_env.step(self._actions)
+        observations = _map(_copy, self.observation_space, batch)
+        rewards = np.array(raw_rewards, dtype=np.float32)
+        terminations = np.asarray(terminations, dtype=bool)
+        dones = terminations | np.asarray(truncations, dtype=bool)
+        self._returns += np.asarray(raw_rewards)
+        self._lengths += 1
+
+        row_infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        if self._all_infos:
+            _fill(list(compress(row_infos, ~dones)), infos, ~dones)
+            for info in row_infos:
+                info["TimeLimit.truncated"] = False
+
+        ended, self._ended = self._ended, {}
+        if dones.any():
+            finished = list(compress(row_infos, dones))
+            if self._same_step:
+                _fill(finished, infos.get("final_info", {}), dones)
+                last = self._last_observations(infos, dones)
+            else:
+                _fill(finished, infos, dones)
+                last = _row_observations(self.observation_space, observations, dones)
+            self._fill_endings(finished, last, ~terminations[dones], dones)
+            self._returns[dones] = 0
+            self._lengths[dones] = 0
+            if self._extra_step:
+                endings = [{key: info[key] for key in _EXTRA_STEP_KEYS} for info in finished]
+                self._ended = dict(zip(np.flatnonzero(dones).tolist(), endings, strict=True))
+            else:
+                if not self._same_step:
+                    fresh, infos = self.vector_env.reset(options={"reset_mask": dones.copy()})
+                    _map(partial(_overwrite, dones), self.observation_space, observations, fresh)
+                self._keep_reset_infos(infos, dones)
+
+        if ended:
+            extra = np.zeros(self.num_envs, dtype=bool)
+            extra[list(ended)] = True
+            rewards[extra] = self._returns[extra] = self._lengths[extra] = 0
+            self._keep_reset_infos(infos, extra)
+            for row, info in ended.items():
+                row_infos[row] = info
+            dones |= extra
+        return observations, rewards, dones, row_infos
+
+    def _fill_endings(
+        self, finished: list[dict[str, Any]], last: list[Any], truncated: np.ndarray, dones: np.ndarray
+    ) -> None:
+        """Add to F infos what SB3 looks for at the end of an episode."""
+        for info, observation, was_truncated in zip(finished, last, truncated.tolist(), strict=True):
+            info["terminal_observation"] = observation
+            info["TimeLimit.truncated"] = was_truncated
+        if not self._monitored:
+            seconds = round(time.time() - self._start, 6)
+            returns, lengths = self._returns[dones].round(6).tolist(), self._lengths[dones].tolist()
+            for info, total, length in zip(finished, returns, lengths, strict=True):
+                info["episode"] = {"r": total, "l": length, "t": seconds}
+
+    def _last_observations(self, infos: Mapping[str, Any], dones: np.ndarray) -> list[Any]:
+        """F last observations of rows that have restarted already."""
+        if "final_obs" not in infos:
+            raise KeyError(
+                f"Expected infos['final_obs'] in a SAME_STEP step with finished rows, got {sorted(infos)}; "
+                "the environment must provide it."
+            )
+        last = infos["final_obs"]
+        if isinstance(last, np.ndarray) and last.dtype == object:
+            last = _map(_stack, self.observation_space, *last[dones])
+            dones = np.ones(np.count_nonzero(dones), dtype=bool)
+        return _row_observations(self.observation_space, last, dones)
+
+    def _keep_reset_infos(self, infos: Mapping[str, Any], mask: np.ndarray) -> None:
+        fresh: list[dict[str, Any]] = [{} for _ in range(np.count_nonzero(mask))]
+        _fill(fresh, infos, mask)
+        for row, info in zip(np.flatnonzero(mask).tolist(), fresh, strict=True):
+            self.reset_infos[row] = info
+
+    def set_options(self, options: list[dict] | dict | None = None) -> None:
+        """Options for the next reset; Gymnasium's takes one dictionary for all rows."""
+        if isinstance(options, Sequence) and any(option != options[0] for option in options):
+            raise InputError("Expected the same options for every row, got different ones; pass one dictionary.")
+        super().set_options(options)
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """The attribute of each sub-environment, or the vector environment's own for each row."""
+        rows = self._get_indices(indices)
+        if isinstance(self._base, SyncVectorEnv):
+            return [self._base.envs[row].get_wrapper_attr(attr_name) for row in rows]
+        if isinstance(self._base, AsyncVectorEnv):
+            values = self._call_workers(attr_name)
+            return [values[row] for row in rows]
+        return [getattr(self._owner(attr_name), attr_name) for _ in rows]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Set the attribute where it is found: in sub-environments, else in the vector environment."""
+        if isinstance(self._base, SyncVectorEnv):
+            for row in self._get_indices(indices):
+                self._base.envs[row].set_wrapper_attr(attr_name, value)
+            return
+        self._require_all_rows(indices)
+        if isinstance(self._base, AsyncVectorEnv):
+            self._base.set_attr(attr_name, [value] * self.num_envs)
+        else:
+            setattr(self._owner(attr_name), attr_name, value)
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
+        """Call the method of each sub-environment, or the vector environment's own, once, for all rows."""
+        if isinstance(self._base, SyncVectorEnv):
+            return [method(*method_args, **method_kwargs) for method in self.get_attr(method_name, indices)]
+        self._require_all_rows(indices)
+        if isinstance(self._base, AsyncVectorEnv):
+            return list(self._call_workers(method_name, *method_args, **method_kwargs))
+        result = getattr(self._owner(method_name), method_name)(*method_args, **method_kwargs)
+        per_row = isinstance(result, list | tuple | np.ndarray) and len(result) == self.num_envs
+        return list(result) if per_row else [result] * self.num_envs
+
+    def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
+        """Whether each row has the wrapper; True for SB3's `Monitor`, whose work is done here."""
+        wrapped = [True] * self.num_envs if wrapper_class is Monitor else self._is_wrapped(wrapper_class)
+        return [wrapped[row] for row in self._get_indices(indices)]
+
+    def get_images(self) -> list[np.ndarray | None]:
+        """One frame for each row."""
+        frames: Any = self.vector_env.render()
+        return [None] * self.num_envs if frames is None else list(frames)
+
+    def close(self) -> None:
+        """Close the vector environment; again is harmless."""
+        if not self._closed:
+            self._closed = True
+            self.vector_env.close()
+
+    def _is_wrapped(self, wrapper_class: type) -> list[bool]:
+        if any(isinstance(env, wrapper_class) for env in _chain(self.vector_env)):
+            return [True] * self.num_envs
+        if isinstance(self._base, SyncVectorEnv):
+            return [is_wrapped(env, wrapper_class) for env in self._base.envs]
+        if isinstance(self._base, AsyncVectorEnv):  # the wrappers live in other processes: go by their names
+            return [f"<{wrapper_class.__name__}<" in text for text in self._base.call("__str__")]
+        return [False] * self.num_envs
+
+    def _require_all_rows(self, indices: VecEnvIndices) -> None:
+        if sorted(self._get_indices(indices)) != list(range(self.num_envs)):
+            raise InputError(
+                f"Expected indices=None, as {type(self._base).__name__} reaches all rows at once, got {indices}; "
+                "use a SyncVectorEnv to reach single rows."
+            )
+
+    def _call_workers(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        if not all(self._base.call("has_wrapper_attr", name)):  # an AttributeError there would end the worker
+            raise AttributeError(f"The sub-environments have no attribute {name!r}.")
+        return self._base.call(name, *args, **kwargs)
+
+    def _owner(self, name: str) -> VectorEnv:
+        return next((env for env in _chain(self.vector_env) if hasattr(env, name)), self._base)
+
+
+class _CartPoleWithPartialReset(VectorWrapper):
+    """Gymnasium's native CartPole, able to reset some rows now, as its own next step would have done."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        if not options or "reset_mask" not in options:
+            return self.env.reset(seed=seed, options=options)
+        env: Any = self.env
+        mask = options["reset_mask"]
+        env.state[:, mask] = env.np_random.uniform(low=env.low, high=env.high, size=(4, mask.sum()))
+        env.steps[mask] = 0
+        env.prev_done[mask] = False
+        return env.state.T.astype(np.float32), {}
+
+
+def _with_partial_reset(vector_env: VectorEnv) -> tuple[VectorEnv, bool]:
+    """The environment, and whether `reset(options={"reset_mask": mask})` resets just those rows."""
+    *wrappers, base = _chain(vector_env)
+    if type(base) is CartPoleVectorEnv:
+        if not wrappers:
+            return _CartPoleWithPartialReset(base), True
+        if not isinstance(wrappers[-1], _CartPoleWithPartialReset):
+            wrappers[-1].env = _CartPoleWithPartialReset(base)
+        return vector_env, True
+    # Without shared memory, an AsyncVectorEnv's workers reset once more in the step after a partial reset.
+    able = isinstance(base, SyncVectorEnv) or (isinstance(base, AsyncVectorEnv) and base.shared_memory)
+    return vector_env, able
+
+
+def _chain(vector_env: Any) -> Iterator[Any]:
+    """The vector environment, then what it wraps, down to the base."""
+    yield vector_env
+    while isinstance(vector_env, VectorWrapper):
+        vector_env = vector_env.env
+        yield vector_env
+
+
+def _map(function: Callable, space: gym.Space, *observations: Any) -> Any:
+    """Apply `function(space, *arrays)` to each part of Dict and Tuple observations, or to plain ones."""
+    if isinstance(space, spaces.Dict):
+        return {key: _map(function, part, *(o[key] for o in observations)) for key, part in space.items()}
+    if isinstance(space, spaces.Tuple):
+        return tuple(_map(function, part, *(o[i] for o in observations)) for i, part in enumerate(space))
+    return function(space, *observations)
+
+
+def _copy(space: gym.Space, batch: Any) -> np.ndarray:
+    # Always: a vector environment may hand out its own buffer, a view, other floats, a JAX array.
+    return np.array(batch, dtype=space.dtype, order="C")
+
+
+def _stack(space: gym.Space, *rows: Any) -> np.ndarray:
+    return np.array(rows, dtype=space.dtype)
+
+
+def _overwrite(mask: np.ndarray, _: gym.Space, batch: np.ndarray, fresh: Any) -> None:
+    batch[mask] = np.asarray(fresh)[mask]
+
+
+def _row_observations(space: gym.Space, batch: Any, mask: np.ndarray) -> list[Any]:
+    """The observations of the mask's rows, one by one, as copies."""
+    if isinstance(space, spaces.Dict):
+        columns = [_row_observations(part, batch[key], mask) for key, part in space.items()]
+        return [dict(zip(space, row, strict=True)) for row in zip(*columns, strict=True)]
+    if isinstance(space, spaces.Tuple):
+        return list(zip(*(_row_observations(*pair, mask) for pair in zip(space, batch, strict=True)), strict=True))
+    return list(np.asarray(batch)[mask])
+
+
+def _fill(rows: list[dict[str, Any]], infos: Mapping[str, Any], mask: np.ndarray) -> None:
+    """Add to `rows` the mask's rows of Gymnasium's infos: `key: [N, …]` with an optional mask `_key: [N]`."""
+    for key, values in infos.items():
+        if key in ("final_obs", "final_info") or (key.startswith("_") and key[1:] in infos):
+            continue
+        given = np.asarray(infos.get(f"_{key}", mask))[mask]
+        pairs = zip(rows, _row_values(values, mask), strict=True)
+        for info, value in pairs if given.all() else compress(pairs, given):
+            info[key] = value
+
+
+def _row_values(values: Any, mask: np.ndarray) -> list[Any]:
+    """Scalars as Python's, arrays as rows, nested infos as dictionaries; what has no rows is every row's."""
+    count = np.count_nonzero(mask)
+    if isinstance(values, Mapping):
+        rows: list[dict[str, Any]] = [{} for _ in range(count)]
+        _fill(rows, values, mask)
+        return rows
+    if isinstance(values, list | tuple):
+        return list(compress(values, mask)) if len(values) == len(mask) else [values] * count
+    array = np.asarray(values)
+    if array.shape[:1] != mask.shape:
+        return [values] * count
+    return array[mask].tolist() if array.ndim == 1 else list(array[mask])
