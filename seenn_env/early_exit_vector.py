@@ -74,7 +74,7 @@ class EarlyExitVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             self.autoreset_mode = AUTORESET_MODES[autoreset_mode]
         else:
             raise unknown_name("autoreset_mode", autoreset_mode, AUTORESET_MODES)
-        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode, "partial_reset": True}
         self.render_mode = render_mode
         self.num_envs = num_envs
         self.traces = Traces.load(traces, split=split)
