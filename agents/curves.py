@@ -44,9 +44,11 @@ def level_curve(scores: np.ndarray, correct: np.ndarray) -> Curve:
     passed = np.flatnonzero(possible)
     above = np.concatenate([ranked, [np.inf]])[passed]
     below = np.concatenate([[-np.inf], ranked])[passed]
-    between = np.where(np.isfinite(above) & np.isfinite(below), (above + below) / 2, above)
-    between = np.where(between > below, between, above)
-    return Curve(between, 1 + passed / N, right[passed] / N)
+    levels = above.copy()
+    inner = slice(1, -1)
+    levels[inner] = (above[inner] + below[inner]) / 2
+    levels = np.where(levels > below, levels, above)
+    return Curve(levels, 1 + passed / N, right[passed] / N)
 
 
 def exit_curve(policy: ScoredPolicy, traces: Traces) -> Curve:

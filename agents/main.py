@@ -1,9 +1,12 @@
 """The command `seenn`."""
 
+import contextlib
+import io
+import re
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -23,16 +26,26 @@ Command = (
 )
 
 
+def parse(arguments: Sequence[str] | None) -> Any:
+    """The command that the arguments name, with its settings; exits with 2 and one sentence where they are bad."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                Command, prog="seenn", args=arguments, description="Spiking networks that know when to stop."
+            )
+    except SystemExit as stop:
+        if stop.code == 2:  # tyro draws a box around its sentences
+            words = re.sub(r"[─━═╭╮╰╯│|]|-{4,}", " ", said.getvalue())
+            words = re.sub(r"^\s*\w+ \w+\s*$|Error parsing \S+:", "", words, count=2, flags=re.MULTILINE)
+            print("seenn:", " ".join(words.split()), file=sys.stderr)
+        raise
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; exits with 0, 1 (the run failed) or 2 (bad arguments, one sentence)."""
-    command = tyro.cli(
-        Command,
-        prog="seenn",
-        args=arguments,
-        description="Spiking networks that know when to stop.",
-    )
     try:
-        command.run()
+        parse(arguments).run()
     except InputError as error:
         print(f"seenn: {error}", file=sys.stderr)
         sys.exit(2)

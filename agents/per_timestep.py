@@ -94,7 +94,7 @@ def _ascend(scores: np.ndarray, correct: np.ndarray, price: float, levels: np.nd
     best_value = -np.inf
     for _ in range(_SWEEPS):
         for t in reversed(range(T - 1)):
-            reached = np.logical_not((scores[:, :t] >= levels[:t]).any(axis=1, keepdims=False))
+            reached = np.logical_not((scores[:, :t] >= levels[:t]).any(axis=1))
             later = exits_at(scores[:, t + 1 :] - levels[t + 1 :], 0.0)
             goes_on = worth[np.arange(N), t + later]
             order = orders[t][reached[orders[t]]]

@@ -45,6 +45,11 @@ def check_backbone(backbone: Backbone, inputs: Tensor, keys: Tensor | None = Non
         _expect(bool(torch.isfinite(logits).all()), f"logits must be finite; at timestep {t} some are not.")
         _expect(not logits.requires_grad, "the network is frozen: logits must not carry gradients.")
 
+    _expect(
+        any(bool((logits != logits[0]).any()) for logits in alone),
+        "all rows gave the same logits at every timestep: nothing can be checked; pass other inputs.",
+    )
+
     again = _logits(backbone, inputs, keys)
     _same(alone, again, "the same inputs and keys must give the same logits; a second run gave others.")
     _check_pure(backbone, inputs, keys)

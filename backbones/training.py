@@ -46,6 +46,17 @@ class TrainingConfig:
     seed: int = 0
     """Of the order of the images."""
 
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 2:
+            raise InputError(f"Expected epochs ≥ 1 and batch_size ≥ 2, got {self.epochs} and {self.batch_size}.")
+        for kind, name, known in (
+            ("loss", self.loss, ("tet", "mean")),
+            ("optimizer", self.optimizer, ("adamw", "sgd")),
+            ("schedule", self.schedule, ("onecycle", "cosine")),
+        ):
+            if name not in known:
+                raise unknown_name(kind, name, known)
+
 
 @dataclass(frozen=True)
 class TrainingResult:
@@ -60,26 +71,18 @@ class TrainingResult:
 def make_optimizer(
     network: SpikingNetwork, config: TrainingConfig, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """The optimizer and the learning-rate schedule of a configuration.
-
-    Raises:
-        InputError: for an unknown name.
-    """
+    """The optimizer and the learning-rate schedule of a configuration."""
     rate, decay = config.learning_rate, config.weight_decay
     optimizer: torch.optim.Optimizer
     if config.optimizer == "adamw":
         optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=decay)
-    elif config.optimizer == "sgd":
-        optimizer = torch.optim.SGD(network.parameters(), rate, 0.9, weight_decay=decay, nesterov=True)
     else:
-        raise unknown_name("optimizer", config.optimizer, ("adamw", "sgd"))
+        optimizer = torch.optim.SGD(network.parameters(), rate, 0.9, weight_decay=decay, nesterov=True)
     schedule: torch.optim.lr_scheduler.LRScheduler
     if config.schedule == "onecycle":
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
-    elif config.schedule == "cosine":
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     else:
-        raise unknown_name("schedule", config.schedule, ("onecycle", "cosine"))
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     return optimizer, schedule
 
 
@@ -106,11 +109,9 @@ def train(
         progress: show a progress bar.
 
     Raises:
-        InputError: for settings out of range, or a `resume` file of another run.
+        InputError: for a `resume` file of another run.
     """
     config = config or TrainingConfig()
-    if config.epochs < 1 or config.batch_size < 2:
-        raise InputError(f"Expected epochs ≥ 1 and batch_size ≥ 2, got {config.epochs} and {config.batch_size}.")
     samples = splits.train
     batches = max(1, len(samples) // config.batch_size)
     optimizer, schedule = make_optimizer(network, config, config.epochs * batches)

@@ -144,7 +144,7 @@ class EarlyExitEnv(gym.Env[np.ndarray, np.int64]):
             self._observed, self._prediction = self.source.watch(self._row, self._timestep)
         info = self._info()
         reward = 0.0
-        terminated = action == EXIT or self._timestep == self.timesteps
+        terminated = bool(action == EXIT) or self._timestep == self.timesteps
         if terminated:
             reward = float(self.reward(np.array(info["correct"]), np.array(self._timestep), self.timesteps))
             info["is_success"] = info["correct"]

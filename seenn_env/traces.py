@@ -286,7 +286,7 @@ def _codes(split: Any, N: int) -> np.ndarray:
         return np.full(N, _SPLIT_CODES[split], np.uint8)
     codes = np.asarray(split)
     if codes.dtype.kind in "OUT":
-        for name in np.unique(codes):
+        for name in np.unique(codes).tolist():
             if name not in _SPLIT_CODES:
                 raise unknown_name("split", name, SPLITS)
         codes = np.array([_SPLIT_CODES[name] for name in codes])

@@ -1,0 +1,38 @@
+"""Small things that many tests need."""
+
+import numpy as np
+import pytest
+
+import backbones as bb
+from seenn_env import Traces
+
+
+@pytest.fixture(scope="session")
+def digits() -> bb.Splits:
+    return bb.load_dataset("digits")
+
+
+@pytest.fixture(scope="session")
+def network() -> bb.SpikingNetwork:
+    """An untrained Poisson network for digits, T = 4."""
+    return bb.build("small", num_classes=10, timesteps=4, input_shape=(1, 8, 8), encoding="poisson", width=4)
+
+
+def make_traces(N: int = 600, T: int = 4, K: int = 5, *, split: str = "policy", seed: int = 0) -> Traces:
+    """Traces whose answers get better with time: noise around the right class, averaged over timesteps."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(K, size=N)
+    hardness = rng.gamma(2.0, 0.7, size=(N, 1, 1))
+    noise = rng.normal(size=(N, T, K)).cumsum(1) / np.arange(1, T + 1)[:, None]
+    logits = (2.0 * np.eye(K)[labels][:, None] + 1.5 * hardness * noise).astype(np.float32)
+    return Traces(logits=logits, labels=labels, split=split)
+
+
+@pytest.fixture(scope="session")
+def traces() -> Traces:
+    return make_traces()
+
+
+@pytest.fixture(scope="session")
+def packaged() -> Traces:
+    return Traces.load("digits")

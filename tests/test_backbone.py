@@ -1,0 +1,243 @@
+"""Networks keep the contract of `Backbone`, and `check_backbone` notices who does not."""
+
+import pytest
+import torch
+from torch.utils import _pytree as pytree
+
+import backbones as bb
+
+
+def images(B: int = 8) -> torch.Tensor:
+    values = torch.rand(B, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    return values * (values > 0.4)
+
+
+def make(encoding: str = "poisson", **settings) -> bb.SpikingNetwork:
+    neuron = {"type": "lif", "v_threshold": 0.3}  # low: untrained networks should not be silent
+    settings = {"timesteps": 4, "width": 4, "neuron": neuron, **settings}
+    return bb.build("small", num_classes=10, input_shape=(1, 8, 8), encoding=encoding, **settings)
+
+
+@pytest.mark.parametrize("encoding", ["direct", "poisson", "latency"])
+@pytest.mark.parametrize(
+    "neuron", [{"type": "lif", "v_threshold": 0.3}, {"type": "if", "v_init": 0.2, "v_threshold": 0.4}]
+)
+@pytest.mark.parametrize("timesteps", [1, 4])
+def test_networks_keep_the_contract(encoding, neuron, timesteps):
+    bb.check_backbone(make(encoding, neuron=neuron, timesteps=timesteps), images())
+
+
+def test_a_silent_network_is_no_evidence():
+    with pytest.raises(bb.BackboneError, match="all rows gave the same logits at every timestep: nothing"):
+        bb.check_backbone(make(neuron={"type": "lif", "v_threshold": 1e6}), images())
+
+
+@pytest.mark.parametrize("encoding", ["direct", "poisson", "latency"])
+def test_training_form_and_stepping_give_the_same_logits(encoding):
+    network, keys = make(encoding), torch.arange(8)
+    outputs = network(images(), keys)
+    state = network.start(images(), keys)
+    for t in range(4):
+        logits, state = network.step(state)
+        torch.testing.assert_close(logits, outputs[: t + 1].mean(0))
+
+
+def test_uint8_images_and_floats_in_0_to_1_are_the_same():
+    raw = torch.randint(256, (4, 1, 8, 8), dtype=torch.uint8)
+    network = make("direct", mean=0.5, std=0.25)
+    assert torch.equal(network.start(raw).source, network.start(raw / 255).source)
+
+
+def test_inputs_of_another_shape_and_a_network_in_training_are_refused():
+    with pytest.raises(bb.InputError, match=r"inputs \[B, 1, 8, 8\], got \[2, 3, 8, 8\]"):
+        make().start(torch.rand(2, 3, 8, 8))
+    with pytest.raises(bb.InputError, match=r"call .eval"):
+        make().train().start(images())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"network": "huge"}, "network, got 'huge'. Known: .*small"),
+        ({"timesteps": 0}, "at least 1 timestep, got timesteps=0"),
+        ({"num_classes": 1}, "at least 2 classes, got num_classes=1"),
+        ({"depth": 3}, "option of network 'small', got 'depth'. Known: width"),
+        ({"neuron": "alif"}, "neuron, got 'alif'. Known: if, lif"),
+        ({"neuron": {"type": "lif", "tau": 2}}, "settings of the neuron 'lif'.*tau"),
+    ],
+)
+def test_bad_arguments_of_build_are_one_sentence(arguments, message):
+    arguments = {"network": "small", "num_classes": 10, "timesteps": 4, **arguments}
+    with pytest.raises(bb.InputError, match=message):
+        bb.build(arguments.pop("network"), **arguments)
+
+
+def test_a_seed_decides_the_weights_and_the_global_generator_is_left_alone():
+    torch.manual_seed(1)
+    before = torch.rand(1)
+    torch.manual_seed(1)
+    one, two, other = make(seed=3), make(seed=3), make(seed=4)
+    assert torch.equal(torch.rand(1), before)
+    assert one.fingerprint == two.fingerprint != other.fingerprint
+
+
+def test_the_fingerprint_covers_weights_neurons_timesteps_encoding_and_its_seed():
+    changed = [
+        make(),
+        make(neuron={"type": "lif", "decay": 0.6}),
+        make(timesteps=5),
+        make("direct"),
+        make(encoding_seed=1),
+    ]
+    touched = make()
+    with torch.no_grad():
+        next(touched.parameters()).view(-1)[0] += 1e-3
+    prints = {network.fingerprint for network in [*changed, touched]}
+    assert len(prints) == 6
+
+
+def test_a_saved_network_comes_back_the_same(tmp_path):
+    network = make(mean=[0.3], neuron={"type": "lif", "decay": 0.7})
+    bb.save(network, tmp_path / "a.safetensors")
+    again = bb.load(tmp_path / "a.safetensors")
+    assert again.fingerprint == network.fingerprint
+    assert torch.equal(again(images()), network(images()))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_missing_cut_and_altered_files_are_refused(tmp_path):
+    file = tmp_path / "a.safetensors"
+    with pytest.raises(bb.InputError, match="found nothing at"):
+        bb.load(file)
+    bb.save(make(), file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-100])
+    with pytest.raises(bb.InputError, match="is not whole"):
+        bb.load(file)
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(bb.InputError, match="do not match their fingerprint"):
+        bb.load(file)
+
+
+class Broken:
+    """A correct backbone with one promise broken by a test."""
+
+    def __init__(self) -> None:
+        self.inner = make("direct")
+        self.timesteps, self.num_classes = self.inner.timesteps, self.inner.num_classes
+        self.device, self.fingerprint = self.inner.device, self.inner.fingerprint
+
+    def start(self, inputs, keys=None):
+        return self.inner.start(inputs, keys)
+
+    def step(self, state):
+        return self.inner.step(state)
+
+    def refill(self, state, rows, inputs, keys=None):
+        return self.inner.refill(state, rows, inputs, keys)
+
+
+class RowsLeak(Broken):
+    def step(self, state):
+        logits, state = self.inner.step(state)
+        return logits + 1e-4 * logits.mean(0), state
+
+
+class NeighbourLeaks(Broken):
+    def step(self, state):
+        logits, state = self.inner.step(state)
+        return logits + 1e-2 * logits.sum(0).max(), state
+
+
+class Noisy(Broken):
+    def step(self, state):
+        logits, state = self.inner.step(state)
+        return logits + 1e-4 * torch.rand_like(logits), state
+
+
+class WrongShape(Broken):
+    def step(self, state):
+        logits, state = self.inner.step(state)
+        return logits[:, :-1], state
+
+
+class NotFinite(Broken):
+    def step(self, state):
+        logits, state = self.inner.step(state)
+        return logits / 0, state
+
+
+class StateWithoutRows(Broken):
+    def start(self, inputs, keys=None):
+        return {"inner": self.inner.start(inputs, keys), "clock": torch.zeros(())}
+
+    def step(self, state):
+        logits, inner = self.inner.step(state["inner"])
+        return logits, {"inner": inner, "clock": state["clock"] + 1}
+
+
+class StepInPlace(Broken):
+    def step(self, state):
+        logits, after = self.inner.step(state)
+        state.readout.copy_(after.readout)
+        return logits, after
+
+
+class ForgetsToReset(Broken):
+    def refill(self, state, rows, inputs, keys=None):
+        return self.inner.refill(state, rows, inputs, keys)._replace(fresh=None)
+
+
+class RefillsEverybody(Broken):
+    def refill(self, state, rows, inputs, keys=None):
+        everybody = torch.arange(len(state.keys))
+        source = state.source.clone()
+        after = self.inner.refill(state, rows, inputs, keys)
+        return after._replace(source=source.index_copy(0, rows, after.source[rows])).__class__(
+            *after._replace(fresh=torch.ones_like(everybody, dtype=torch.bool))
+        )
+
+
+class Gradients(Broken):
+    def step(self, state):
+        logits, state = self.inner.step(state)
+        return logits.requires_grad_(), state
+
+
+class Learns(Broken):
+    @property
+    def fingerprint(self):
+        self.count = getattr(self, "count", 0) + 1
+        return str(self.count)
+
+    @fingerprint.setter
+    def fingerprint(self, value):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (RowsLeak, "rows are independent"),
+        (NeighbourLeaks, "rows are independent"),
+        (Noisy, "same inputs and keys must give the same logits"),
+        (WrongShape, r"logits \[B, K\] = \[8, 10\], got \[8, 9\]"),
+        (NotFinite, "logits must be finite"),
+        (StateWithoutRows, "leading dimension B = 8"),
+        (StepInPlace, "step must leave the state it is given as it is"),
+        (ForgetsToReset, "refilled rows must run like fresh ones"),
+        (RefillsEverybody, "must leave the other rows alone"),
+        (Gradients, "must not carry gradients"),
+        (Learns, "must not change its fingerprint"),
+    ],
+)
+def test_check_backbone_names_the_promise_that_is_broken(kind, message):
+    with pytest.raises(bb.BackboneError, match=message):
+        bb.check_backbone(kind(), images())
+
+
+def test_states_of_a_network_are_trees_of_tensors_with_leading_dimension_b():
+    network = make()
+    _, state = network.step(network.start(images(5)))
+    leaves = [leaf for leaf in pytree.tree_leaves(state) if leaf is not None]
+    assert {len(leaf) for leaf in leaves} == {5}

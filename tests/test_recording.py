@@ -1,0 +1,100 @@
+"""Recording: what the backbone says, resumable to the byte."""
+
+import numpy as np
+import pytest
+import torch
+
+import backbones as bb
+from seenn_env import Traces, record, recording
+
+
+def test_a_recording_is_the_backbone_stepped_by_hand(digits, network):
+    samples = digits.policy.select(slice(0, 20))
+    traces = record(network, samples, repeats=2, batch_size=8)
+    assert traces.logits.shape == (40, 4, 10)
+    rows = [0, 1, 2, 3, 4, 5, 6, 7]  # the first batch
+    images = torch.from_numpy(samples.images[np.array(rows) // 2])
+    keys = torch.from_numpy(bb.make_keys(samples.index[np.array(rows) // 2], np.array(rows) % 2))
+    state = network.start(images, keys)
+    for t in range(4):
+        logits, state = network.step(state)
+        assert np.array_equal(traces.logits[rows, t], logits.numpy())
+    assert traces.sample[:4].tolist() == [*samples.index[[0, 0, 1, 1]]]
+    assert traces.repeat[:4].tolist() == [0, 1, 0, 1]
+    assert traces.labels[:4].tolist() == [*samples.labels[[0, 0, 1, 1]]]
+    assert traces.split == "policy"
+    assert traces.info["fingerprint"] == network.fingerprint
+
+
+def test_the_batch_size_pads_and_does_not_matter_beyond_rounding(digits, network):
+    samples = digits.test.select(slice(0, 30))
+    one, two = (record(network, samples, batch_size=size).logits for size in (7, 64))
+    np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+def test_a_recording_killed_at_any_moment_continues_to_the_same_bytes(digits, network, tmp_path, monkeypatch):
+    monkeypatch.setattr(recording, "_SECONDS_BETWEEN_SAVES", 0)
+    samples = digits.policy.select(slice(0, 50))
+    arguments = {"repeats": 2, "batch_size": 16, "dtype": "float16"}
+    whole = record(network, samples, tmp_path / "whole.safetensors", **arguments).path.read_bytes()
+    file = tmp_path / "a.safetensors"
+    step, calls = network.step, 0
+
+    def dying(at):
+        def stepping(state):
+            nonlocal calls
+            calls += 1
+            if calls == at:
+                raise KeyboardInterrupt
+            return step(state)
+
+        return stepping
+
+    total = 0
+    for at in (1, 6, 2, 9):
+        calls = 0
+        monkeypatch.setattr(network, "step", dying(at), raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            record(network, samples, file, **arguments)
+        total += calls
+        assert not file.exists()
+    calls = 0
+    monkeypatch.setattr(network, "step", dying(-1), raising=False)
+    record(network, samples, file, **arguments)
+    assert file.read_bytes() == whole
+    assert calls < 7 * 4  # it did not begin anew
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.safetensors", "whole.safetensors"]
+
+
+def test_a_finished_file_and_a_partial_one_with_other_settings_are_refused(digits, network, tmp_path, monkeypatch):
+    samples, file = digits.policy.select(slice(0, 10)), tmp_path / "a.safetensors"
+    record(network, samples, file)
+    before = file.read_bytes()
+    with pytest.raises(bb.InputError, match="holds a recording already"):
+        record(network, samples, file)
+    assert file.read_bytes() == before
+    record(network, samples, file, overwrite=True, repeats=2)
+    assert len(Traces.load(file)) == 20
+    file.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "step", lambda state: 1 / 0, raising=False)
+        with pytest.raises(ZeroDivisionError):
+            record(network, samples, file)
+    with pytest.raises(bb.InputError, match="part of a recording with other settings"):
+        record(network, samples, file, repeats=3)
+    assert len(record(network, samples, file, repeats=3, overwrite=True)) == 30
+
+
+def test_logits_that_are_not_finite_leave_no_file(digits, tmp_path):
+    network = bb.build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), width=4)
+    with torch.no_grad():
+        network.head[-1].bias[3] = torch.nan
+    with pytest.raises(bb.InputError, match=f"NaN or infinity for sample {digits.test.index[0]}"):
+        record(network, digits.test, tmp_path / "a.safetensors")
+    assert not (tmp_path / "a.safetensors").exists()
+
+
+@pytest.mark.parametrize("arguments", [{"repeats": 0}, {"batch_size": 0}, {"dtype": "float64"}])
+def test_bad_arguments_are_one_sentence(digits, network, arguments):
+    with pytest.raises(bb.InputError, match=r"Expected .* got"):
+        record(network, digits.test, **arguments)
