@@ -3,12 +3,10 @@
 policy = train("ppo", traces, target_timesteps=1.5, seed=0)
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
@@ -16,7 +14,7 @@ from stable_baselines3.common.logger import configure
 
 from agents.calibration import calibrate
 from agents.learned import LearnedPolicy
-from backbones import InputError, unknown_name
+from backbones import InputError, torch_threads, unknown_name
 from seenn_env import EarlyExitVectorEnv, Traces, to_sb3
 
 PRESETS: dict[str, tuple[type[BaseAlgorithm], int, dict[str, Any]]] = {
@@ -86,7 +84,7 @@ def train(
             reward_options=reward_options,
         )
     )
-    with one_torch_thread():
+    with torch_threads(1):
         model = kind("MlpPolicy", env, seed=seed, device="cpu", **{**arguments, **overrides})
         model.set_logger(configure(None if log_dir is None else str(log_dir), ["tensorboard"] if log_dir else []))
         model.learn(total_timesteps, callback=None if on_step is None else _Report(on_step))
@@ -103,17 +101,6 @@ def train(
     if target_timesteps is None:
         return policy
     return calibrate(policy, calibration, target_timesteps=target_timesteps)
-
-
-@contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """One torch thread: small networks train faster so, many times faster on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Report(BaseCallback):

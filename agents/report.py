@@ -5,12 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+import numpy as np
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 from agents.comparison import Comparison
 from agents.curves import exit_curve
 from agents.policy import ScoredPolicy
+from agents.rules import FixedTimestep
 from seenn_env import Traces
 
 
@@ -35,30 +38,39 @@ def write_report(comparison: Comparison, members: Mapping[str, Sequence[Any]], t
 
 
 def draw(comparison: Comparison, members: Mapping[str, Sequence[Any]], traces: Traces) -> Figure:
-    """Accuracy over mean timesteps: a curve for each kind of policy that has one, a point for each row."""
+    """Accuracy over mean timesteps: a curve a policy, one colour for all targets of one ("name @ target")."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
-    fixed = 100 * traces.accuracy
-    axes.plot(range(1, len(fixed) + 1), fixed, "o--", color="0.6", label="fixed timestep")
+    axes.plot(range(1, traces.timesteps + 1), 100 * traces.accuracy, "o--", color="0.6", label="fixed timestep")
+    spent = [row.mean_timesteps for row in comparison.rows if isinstance(members[row.name][0], ScoredPolicy)]
+    limit = max(1.3 * max(spent, default=0), 2.05)
+    palette = matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
+    colors: dict[str, Any] = {}
     for row in comparison.rows:
         policy = members[row.name][0]
-        low, high = row.accuracy.estimate - row.accuracy.low, row.accuracy.high - row.accuracy.estimate
-        if not isinstance(policy, ScoredPolicy) and row.seeds == 1 and row.name.startswith("fixed"):
+        if isinstance(policy, FixedTimestep) or row.mean_timesteps > limit:
             continue
-        point = axes.errorbar(
+        family = row.name.split(" @ ")[0]
+        first = family not in colors
+        color = colors.setdefault(family, palette[len(colors) % len(palette)])
+        a = row.accuracy
+        axes.errorbar(
             row.mean_timesteps,
-            100 * row.accuracy.estimate,
-            yerr=[[100 * low], [100 * high]],
+            100 * a.estimate,
+            yerr=[[100 * (a.estimate - a.low)], [100 * (a.high - a.estimate)]],
             fmt="o",
+            markersize=4,
             capsize=2,
-            label=row.name,
+            elinewidth=0.8,
+            color=color,
+            label=family if first else None,
         )
-        if isinstance(policy, ScoredPolicy):
+        if first and isinstance(policy, ScoredPolicy):
             curve = exit_curve(policy, traces)
-            color = point.lines[0].get_color()
-            axes.plot(curve.mean_timesteps, 100 * curve.accuracy, color=color, alpha=0.35, linewidth=1)
-    top = max(row.mean_timesteps for row in comparison.rows if not row.name.startswith("fixed"))
-    axes.set_xlim(0.95, max(1.2 * top, 2))
+            axes.plot(curve.mean_timesteps, 100 * curve.accuracy, color=color, alpha=0.5, linewidth=1)
+    axes.set_xlim(0.95, limit)
+    floor = float(np.floor(100 * min(row.accuracy.low for row in comparison.rows)))
+    axes.set_ylim(max(0, floor), 100.5)
     axes.set_xlabel("mean timesteps")
     axes.set_ylabel("accuracy (%)")
     axes.set_title(f"{comparison.dataset}, split {comparison.split}: {comparison.samples} samples, bars 95 %")

@@ -9,6 +9,7 @@ from backbones.network import SpikingNetwork
 from backbones.neurons import IF, LIF
 from backbones.protocol import Backbone, State
 from backbones.running import accuracy, make_keys, run
+from backbones.threads import torch_threads
 
 __all__ = [
     "IF",
@@ -29,5 +30,6 @@ __all__ = [
     "make_keys",
     "run",
     "save",
+    "torch_threads",
     "unknown_name",
 ]

@@ -41,7 +41,11 @@ class Quickstart:
     """Replace a result that is there."""
 
     def run(self) -> None:
-        """Do all of it."""
+        """Do all of it; networks this small run best on one thread."""
+        with bb.torch_threads(1):
+            self._run()
+
+    def _run(self) -> None:
         begin = time.monotonic()
         folder = open_folder(self.output, self, self.overwrite)
         splits = bb.load_dataset("digits")
