@@ -26,7 +26,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 benchmark: $(READY)
-	$(BIN)/seenn benchmark
+	$(BIN)/seenn benchmark environments --output runs/benchmark --overwrite
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info

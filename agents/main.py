@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from agents.commands.benchmark import Benchmark
 from agents.commands.compare import Compare
 from agents.commands.quickstart import Quickstart
 from agents.commands.record import Record
@@ -23,6 +24,7 @@ Command = (
     | Annotated[Record, tyro.conf.subcommand("record", prefix_name=False)]
     | Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
     | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
+    | Annotated[Benchmark, tyro.conf.subcommand("benchmark", prefix_name=False)]
 )
 
 

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 import backbones as bb
 from seenn_env import Traces
+
+torch.set_num_threads(1)  # the networks are small, and machines that test are busy
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,57 @@
+"""`seenn benchmark`: the performance table on this machine."""
+
+import json
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+import backbones as bb
+from agents.commands.benchmark_environments import measure_environments
+from agents.commands.output import close_folder, open_folder
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Measure speeds: contenders take turns in one process, figures are medians and ratios."""
+
+    part: tyro.conf.Positional[Literal["environments"]] = "environments"
+    """What to measure."""
+    output: Path = Path("runs/benchmark")
+    """Folder for PART.json and PART.txt."""
+    num_envs: int = 1024
+    """Rows of the vector environments."""
+    rounds: int = 15
+    """Turns of each contender."""
+    learning: bool = True
+    """Also compare PPO end to end with stable-baselines3's defaults (a minute or two)."""
+    seed: int = 0
+    """Of episodes and actions."""
+    overwrite: bool = False
+    """Replace a result that is there."""
+
+    def run(self) -> None:
+        """Measure, print the table, write it and its JSON."""
+        folder = open_folder(self.output, self, self.overwrite)
+        with bb.torch_threads(1):
+            result, table = measure_environments(self.num_envs, self.rounds, self.seed, self.learning)
+        result = {"machine": machine(), **result}
+        (folder / f"{self.part}.json").write_text(json.dumps(result, indent=1) + "\n")
+        (folder / f"{self.part}.txt").write_text(table + "\n")
+        close_folder(folder)
+        print(table)
+        print("figures:", folder / f"{self.part}.json")
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    packages = ("numpy", "gymnasium", "stable-baselines3", "torch")
+    name = platform.processor() or platform.machine()
+    cpu = Path("/proc/cpuinfo")
+    if cpu.exists():
+        models = [line.split(":")[1].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")]
+        name = f"{len(models)} × {models[0]}" if models else name
+    return {"cpu": name, "python": platform.python_version(), **{p: version(p) for p in packages}}
