@@ -82,7 +82,8 @@ def train(
             observation=observation,
             reward=reward,
             reward_options=reward_options,
-        )
+        ),
+        infos="episode",
     )
     with torch_threads(1):
         model = kind("MlpPolicy", env, seed=seed, device="cpu", **{**arguments, **overrides})

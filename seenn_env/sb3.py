@@ -27,12 +27,14 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 from backbones import InputError
 
 _EXTRA_STEP_KEYS = ("terminal_observation", "TimeLimit.truncated")
+_ENDINGS = frozenset({"final_obs", "_final_obs", "final_info", "_final_info"})
+_INFOS = ("finished", "episode", "all")
 
 
 def to_sb3(
     vector_env: VectorEnv,
     *,
-    infos: Literal["finished", "all"] = "finished",
+    infos: Literal["finished", "episode", "all"] = "finished",
     partial_reset: bool | None = None,
 ) -> VecEnv:
     """Present a Gymnasium vector environment as a Stable-Baselines3 `VecEnv`.
@@ -55,7 +57,8 @@ def to_sb3(
 
     Args:
         vector_env: the environment; closing the adapter closes it.
-        infos: which rows get the environment's infos: `"finished"`, or `"all"` (slower).
+        infos: which rows get the environment's infos: `"finished"`, or `"all"` (slower). `"episode"` leaves
+            all but `is_success` out of a finished row's (faster; what SB3 itself needs is always there).
         partial_reset: whether a `NEXT_STEP` environment resets just the rows of
             `reset(options={"reset_mask": rows})`. None: as its `metadata["partial_reset"]` says, else as above.
     """
@@ -65,14 +68,16 @@ def to_sb3(
 class SB3VecEnv(VecEnv):
     """See `to_sb3`."""
 
-    def __init__(self, vector_env: VectorEnv, *, infos: Literal["finished", "all"], partial_reset: bool | None) -> None:
+    def __init__(
+        self, vector_env: VectorEnv, *, infos: Literal["finished", "episode", "all"], partial_reset: bool | None
+    ) -> None:
         if not isinstance(vector_env, VectorEnv):
             raise TypeError(
                 f"Expected a gymnasium.vector.VectorEnv, got {type(vector_env).__name__}; "
                 "make one with gymnasium.make_vec."
             )
-        if infos not in ("finished", "all"):
-            raise InputError(f"Expected infos to be 'finished' or 'all', got {infos!r}.")
+        if infos not in _INFOS:
+            raise InputError(f"Expected infos to be 'finished', 'episode' or 'all', got {infos!r}.")
         if "autoreset_mode" not in vector_env.metadata:
             raise InputError(
                 "Expected metadata['autoreset_mode'] to say when finished rows restart, got no such key; "
@@ -96,6 +101,8 @@ class SB3VecEnv(VecEnv):
         self._same_step = mode is AutoresetMode.SAME_STEP
         self._extra_step = mode is AutoresetMode.NEXT_STEP and not partial_reset
         self._all_infos = infos == "all"
+        self._episode_infos = infos == "episode"
+        self._has_reset_infos = False
         self._closed = False
         self._start = time.time()
         self._actions = np.empty(0)
@@ -139,14 +146,15 @@ class SB3VecEnv(VecEnv):
 
         ended, self._ended = self._ended, {}
         if dones.any():
-            finished = list(compress(row_infos, dones))
             if self._same_step:
-                _fill(finished, infos.get("final_info", {}), dones)
+                ending = infos.get("final_info", {})
                 last = self._last_observations(infos, dones)
             else:
-                _fill(finished, infos, dones)
+                ending = infos
                 last = _row_observations(self.observation_space, observations, dones)
-            self._fill_endings(finished, last, ~terminations[dones], dones)
+            finished = self._endings(ending, last, ~terminations[dones], dones)
+            for row, info in zip(np.flatnonzero(dones).tolist(), finished, strict=True):
+                row_infos[row] = info
             self._returns[dones] = 0
             self._lengths[dones] = 0
             if self._extra_step:
@@ -168,18 +176,30 @@ class SB3VecEnv(VecEnv):
             dones |= extra
         return observations, rewards, dones, row_infos
 
-    def _fill_endings(
-        self, finished: list[dict[str, Any]], last: list[Any], truncated: np.ndarray, dones: np.ndarray
-    ) -> None:
-        """Add to F infos what SB3 looks for at the end of an episode."""
-        for info, observation, was_truncated in zip(finished, last, truncated.tolist(), strict=True):
-            info["terminal_observation"] = observation
-            info["TimeLimit.truncated"] = was_truncated
-        if not self._monitored:
+    def _endings(
+        self, infos: Mapping[str, Any], last: list[Any], truncated: np.ndarray, dones: np.ndarray
+    ) -> list[dict[str, Any]]:
+        """F infos: the environment's own, and what SB3 looks for at the end of an episode."""
+        endings = zip(last, truncated.tolist(), strict=True)
+        if self._monitored:
+            finished: list[dict[str, Any]] = [
+                {"terminal_observation": observation, "TimeLimit.truncated": cut} for observation, cut in endings
+            ]
+        else:
             seconds = round(time.time() - self._start, 6)
             returns, lengths = self._returns[dones].round(6).tolist(), self._lengths[dones].tolist()
-            for info, total, length in zip(finished, returns, lengths, strict=True):
-                info["episode"] = {"r": total, "l": length, "t": seconds}
+            finished = [
+                {
+                    "terminal_observation": observation,
+                    "TimeLimit.truncated": cut,
+                    "episode": {"r": total, "l": length, "t": seconds},
+                }
+                for (observation, cut), total, length in zip(endings, returns, lengths, strict=True)
+            ]
+        if self._episode_infos:
+            infos = {key: infos[key] for key in ("is_success", "_is_success") if key in infos}
+        _fill(finished, infos, dones, replace=self._monitored)
+        return finished
 
     def _last_observations(self, infos: Mapping[str, Any], dones: np.ndarray) -> list[Any]:
         """F last observations of rows that have restarted already."""
@@ -190,11 +210,21 @@ class SB3VecEnv(VecEnv):
             )
         last = infos["final_obs"]
         if isinstance(last, np.ndarray) and last.dtype == object:
+            if isinstance(self.observation_space, spaces.Box):
+                rows: list[Any] = last[dones].tolist()
+                if all(isinstance(row, np.ndarray) and row.dtype == self.observation_space.dtype for row in rows[:1]):
+                    return rows
             last = _map(_stack, self.observation_space, *last[dones])
             dones = np.ones(np.count_nonzero(dones), dtype=bool)
         return _row_observations(self.observation_space, last, dones)
 
     def _keep_reset_infos(self, infos: Mapping[str, Any], mask: np.ndarray) -> None:
+        if not infos.keys() - _ENDINGS:
+            if self._has_reset_infos:
+                self.reset_infos = [{} for _ in range(self.num_envs)]
+                self._has_reset_infos = False
+            return
+        self._has_reset_infos = True
         fresh: list[dict[str, Any]] = [{} for _ in range(np.count_nonzero(mask))]
         _fill(fresh, infos, mask)
         for row, info in zip(np.flatnonzero(mask).tolist(), fresh, strict=True):
@@ -352,10 +382,10 @@ def _row_observations(space: gym.Space, batch: Any, mask: np.ndarray) -> list[An
     return list(np.asarray(batch)[mask])
 
 
-def _fill(rows: list[dict[str, Any]], infos: Mapping[str, Any], mask: np.ndarray) -> None:
+def _fill(rows: list[dict[str, Any]], infos: Mapping[str, Any], mask: np.ndarray, *, replace: bool = True) -> None:
     """Add to `rows` the mask's rows of Gymnasium's infos: `key: [N, …]` with an optional mask `_key: [N]`."""
     for key, values in infos.items():
-        if key in ("final_obs", "final_info") or (key.startswith("_") and key[1:] in infos):
+        if key in _ENDINGS or (key.startswith("_") and key[1:] in infos) or (key == "episode" and not replace):
             continue
         given = np.asarray(infos.get(f"_{key}", mask))[mask]
         pairs = zip(rows, _row_values(values, mask), strict=True)

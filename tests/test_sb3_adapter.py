@@ -495,7 +495,7 @@ def test_frames_are_tiled_and_closing_twice_is_harmless():
 def test_mistakes_are_explained():
     with pytest.raises(TypeError, match=r"Expected a gymnasium.vector.VectorEnv, got TimeLimit"):
         to_sb3(gym.make("CartPole-v1"))
-    with pytest.raises(ValueError, match="Expected infos to be 'finished' or 'all', got 'some'"):
+    with pytest.raises(ValueError, match="Expected infos to be 'finished', 'episode' or 'all', got 'some'"):
         to_sb3(Counter(), infos="some")
     silent = Counter()
     silent.metadata = {}
@@ -594,3 +594,23 @@ def test_ppo_learns_native_cartpole():
     mean_return, _ = evaluate_policy(model, env, n_eval_episodes=16, deterministic=False)
     assert early < 40
     assert min(late, mean_return) > 80
+
+
+def test_episode_infos_are_what_sb3_reads_and_nothing_else():
+    from seenn_env import EarlyExitVectorEnv
+
+    whole, lean = (to_sb3(EarlyExitVectorEnv(32, "digits"), infos=kind) for kind in ("finished", "episode"))
+    for env in (whole, lean):
+        env.seed(0)
+        env.reset()
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        actions = rng.integers(2, size=32)
+        for one, two in zip(whole.step(actions)[3], lean.step(actions)[3], strict=True):
+            if one:
+                assert set(one) - set(two) == {"label", "prediction", "correct", "timestep", "sample"}
+                assert two["is_success"] == one["is_success"]
+                assert two["episode"]["r"] == one["episode"]["r"]
+                assert np.array_equal(two["terminal_observation"], one["terminal_observation"])
+            else:
+                assert two == {}

@@ -54,7 +54,7 @@ def make_contenders(traces: Traces, num_envs: int, seed: int) -> dict[str, Calla
     actions = np.random.default_rng(seed).integers(2, size=(_ACTIONS, num_envs))
     native = EarlyExitVectorEnv(num_envs, traces)
     native.reset(seed=seed)
-    as_sb3 = to_sb3(EarlyExitVectorEnv(num_envs, traces))
+    as_sb3 = to_sb3(EarlyExitVectorEnv(num_envs, traces), infos="episode")
     as_sb3.reset()
     dummy = DummyVecEnv([lambda: Monitor(EarlyExitEnv(traces))] * 64)
     dummy.reset()
@@ -102,7 +102,7 @@ def bare_gather(traces: Traces, actions: np.ndarray) -> Callable[[], int]:
     rewards = LinearReward()(traces.correct, np.arange(1, T + 1), T).reshape(-1)
     rng = np.random.default_rng(0)
     num_envs = actions.shape[1]
-    row: np.ndarray = rng.integers(N, size=num_envs)
+    row = np.asarray(rng.integers(N, size=num_envs))
     timestep = np.ones(num_envs, np.int64)
 
     def work() -> int:
@@ -158,7 +158,7 @@ def measure_learning(traces: Traces, seed: int) -> tuple[dict[str, Any], list[st
     """PPO with our preset, and with SB3's defaults on `DummyVecEnv`: frames a second, and the way to the return."""
     reward = LinearReward(0.1)
     kind, num_envs, arguments = PRESETS["ppo"]
-    ours = to_sb3(EarlyExitVectorEnv(num_envs, traces, reward=reward))
+    ours = to_sb3(EarlyExitVectorEnv(num_envs, traces, reward=reward), infos="episode")
     theirs = DummyVecEnv([lambda: Monitor(EarlyExitEnv(traces, reward=reward))] * 8)
     runs = {
         "our preset, native": (kind("MlpPolicy", ours, seed=seed, device="cpu", **arguments), 600_000),
