@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import make_traces
 
 from agents.main import main
+from seenn_env import Traces
 
 
 def seenn(*arguments: object) -> None:
@@ -151,3 +153,19 @@ def test_every_command_has_help_seed_and_output(command, capsys):
     text = capsys.readouterr().out
     assert "--seed" in text
     assert "--output" in text
+
+
+@pytest.mark.slow
+def test_quickstart_as_it_is_reaches_its_figures_in_its_time(tmp_path):
+    begin = time.monotonic()
+    seenn("quickstart", "--output", tmp_path / "quickstart")
+    assert time.monotonic() - begin < 240  # 120 s on two idle cores
+    for split in ("calibration", "test"):
+        accuracy = Traces.load(tmp_path / "quickstart" / f"{split}.safetensors").accuracy
+        assert accuracy[0] <= 0.94
+        assert accuracy[-1] >= 0.97
+    stored = json.loads((tmp_path / "quickstart" / "comparison" / "comparison.json").read_text())
+    differences = {(d["policy"], d["rival"].split(" @")[0]): d for d in stored["differences"]}
+    assert len(differences) == 6
+    for (_, rival), found in differences.items():
+        assert found["low"] > 0 if rival == "confidence" else found["high"] > -0.005
