@@ -1,7 +1,7 @@
 """Policies that decide when a spiking network may stop: rules, learners, calibration, comparison."""
 
 from agents.calibration import calibrate
-from agents.comparison import Comparison, compare
+from agents.comparison import compare
 from agents.curves import Curve, exit_curve
 from agents.learned import LearnedPolicy
 from agents.learning import train
@@ -9,6 +9,7 @@ from agents.per_timestep import PerTimestep
 from agents.policy import ScoredPolicy
 from agents.rules import Confidence, Entropy, FixedTimestep, Margin, Oracle, Uniform
 from agents.storage import load, save
+from agents.tables import Comparison
 
 __all__ = [
     "Comparison",

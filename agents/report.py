@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
-from agents.comparison import Comparison
 from agents.curves import exit_curve
 from agents.policy import ScoredPolicy
 from agents.rules import FixedTimestep
+from agents.tables import Comparison
 from seenn_env import Traces
 
 

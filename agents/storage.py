@@ -5,21 +5,18 @@ policy = load("policy.safetensors")
 """
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import safetensors
-import safetensors.torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 from agents.learned import LearnedPolicy
 from agents.per_timestep import PerTimestep
 from agents.rules import Confidence, Entropy, FixedTimestep, Margin, Oracle, Uniform
-from backbones import InputError, unknown_name
+from backbones import InputError, load_tensor_file, save_tensor_file, unknown_name
 
 FORMAT = "seenn_env.policy/1"
 RULES: dict[str, type] = {kind.__name__: kind for kind in (Confidence, Entropy, FixedTimestep, Margin, Oracle, Uniform)}
@@ -32,16 +29,7 @@ def save(policy: Any, path: str | Path) -> Path:
         InputError: for a policy of another kind.
     """
     tensors, config = _taken_apart(policy)
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    metadata = {"format": FORMAT, "config": json.dumps(config, sort_keys=True)}
-    try:
-        safetensors.torch.save_file(tensors, temporary, metadata)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return save_tensor_file(path, tensors, {"format": FORMAT, "config": json.dumps(config, sort_keys=True)})
 
 
 def load(path: str | Path) -> Any:
@@ -50,17 +38,7 @@ def load(path: str | Path) -> Any:
     Raises:
         InputError: for a file that is missing, not whole, or no policy.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"Expected a policy file, found nothing at {path}. `seenn train` makes one.")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except safetensors.SafetensorError as error:
-        raise InputError(f"Expected a policy file, but {path} is not whole ({error}).") from error
-    if metadata.get("format") != FORMAT:
-        raise InputError(f"Expected a policy file ({FORMAT}), got format {metadata.get('format')!r} in {path}.")
+    tensors, metadata = load_tensor_file(path, kind="a policy", format=FORMAT)
     return _put_together(json.loads(metadata["config"]), tensors)
 
 
@@ -80,7 +58,7 @@ def _taken_apart(policy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
             "high": box.high.tolist(),
             "net_arch": network.net_arch,
         }
-        return {name: tensor.contiguous() for name, tensor in network.state_dict().items()}, config
+        return network.state_dict(), config
     if isinstance(policy, PerTimestep):
         rule = _taken_apart(policy.rule)[1]
         return {}, {"kind": kind, "rule": rule, "thresholds": policy.thresholds, "shift": policy.shift}

@@ -9,6 +9,7 @@ from backbones.network import SpikingNetwork
 from backbones.neurons import IF, LIF
 from backbones.protocol import Backbone, State
 from backbones.running import accuracy, make_keys, run
+from backbones.tensor_files import load_tensor_file, save_tensor_file
 from backbones.threads import torch_threads
 
 __all__ = [
@@ -27,9 +28,11 @@ __all__ = [
     "check_backbone",
     "load",
     "load_dataset",
+    "load_tensor_file",
     "make_keys",
     "run",
     "save",
+    "save_tensor_file",
     "torch_threads",
     "unknown_name",
 ]

@@ -1,0 +1,91 @@
+"""What a comparison found: rows, differences, the table."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from agents.statistics import Interval
+
+
+@dataclass(frozen=True)
+class Row:
+    """One policy on the rows of the traces; over its seeds where there are several."""
+
+    name: str
+    seeds: int
+    accuracy: Interval
+    """Fraction right; the interval is over samples."""
+    mean_timesteps: float
+    exit_shares: np.ndarray
+    """`[T]` fraction of rows that exit at each timestep."""
+    accuracy_of_seeds: tuple[float, ...]
+    timesteps_of_seeds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A policy's accuracy less a rival's at the same mean timesteps."""
+
+    policy: str
+    rival: str
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found."""
+
+    rows: tuple[Row, ...]
+    differences: tuple[Difference, ...]
+    split: str
+    dataset: str
+    samples: int
+    timesteps: int
+
+    def __getitem__(self, name: str) -> Row:
+        return next(row for row in self.rows if row.name == name)
+
+    def table(self) -> str:
+        """The comparison as text."""
+        width = max(len(row.name) for row in self.rows)
+        head = f"{'policy':<{width}}  accuracy % [95 %]       timesteps  exits at t = 1…{self.timesteps} (%)"
+        lines = [f"{self.dataset}, split {self.split}, {self.samples} samples", head, "-" * (len(head) + 8)]
+        for row in self.rows:
+            a = row.accuracy
+            shares = " ".join(f"{100 * share:3.0f}" for share in row.exit_shares)
+            interval = f"{100 * a.estimate:6.2f} [{100 * a.low:5.1f}, {100 * a.high:5.1f}]"
+            lines.append(f"{row.name:<{width}}  {interval}  {row.mean_timesteps:9.3f}  {shares}")
+        if self.differences:
+            lines += ["", "accuracy difference at equal mean timesteps, points [95 %]"]
+        for d in self.differences:
+            i = d.interval
+            points = f"{100 * i.estimate:+.2f} [{100 * i.low:+.2f}, {100 * i.high:+.2f}]"
+            lines.append(f"{d.policy} - {d.rival}: {points}")
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able content."""
+
+        def interval(i: Interval) -> dict[str, float]:
+            return {"estimate": i.estimate, "low": i.low, "high": i.high}
+
+        return {
+            "dataset": self.dataset,
+            "split": self.split,
+            "samples": self.samples,
+            "timesteps": self.timesteps,
+            "rows": [
+                {
+                    "name": row.name,
+                    "seeds": row.seeds,
+                    "accuracy": interval(row.accuracy),
+                    "mean_timesteps": row.mean_timesteps,
+                    "exit_shares": row.exit_shares.tolist(),
+                    "accuracy_of_seeds": list(row.accuracy_of_seeds),
+                    "timesteps_of_seeds": list(row.timesteps_of_seeds),
+                }
+                for row in self.rows
+            ],
+            "differences": [{"policy": d.policy, "rival": d.rival, **interval(d.interval)} for d in self.differences],
+        }
