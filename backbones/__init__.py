@@ -7,8 +7,8 @@ from backbones.datasets import SPLITS, Samples, Splits, load_dataset
 from backbones.errors import InputError, unknown_name
 from backbones.network import SpikingNetwork
 from backbones.neurons import IF, LIF
-from backbones.protocol import Backbone, State
-from backbones.running import accuracy, make_keys, run
+from backbones.protocol import Backbone, Probed, State
+from backbones.running import accuracy, make_keys, probe, probe_sizes, run, run_probed
 from backbones.threads import torch_threads
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Backbone",
     "BackboneError",
     "InputError",
+    "Probed",
     "Samples",
     "SpikingNetwork",
     "Splits",
@@ -28,7 +29,10 @@ __all__ = [
     "load",
     "load_dataset",
     "make_keys",
+    "probe",
+    "probe_sizes",
     "run",
+    "run_probed",
     "save",
     "torch_threads",
     "unknown_name",
