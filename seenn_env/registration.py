@@ -9,6 +9,10 @@ REGISTERED: dict[str, dict[str, Any]] = {
         "entry_point": "seenn_env.early_exit:EarlyExitEnv",
         "vector_entry_point": "seenn_env.early_exit_vector:EarlyExitVectorEnv",
     },
+    "seenn_env/ChooseTimestep-v0": {
+        "entry_point": "seenn_env.choose_timestep:ChooseTimestepEnv",
+        "vector_entry_point": "seenn_env.choose_timestep_vector:ChooseTimestepVectorEnv",
+    },
 }
 
 
