@@ -8,6 +8,7 @@ from seenn_env.early_exit_vector import EarlyExitVectorEnv
 from seenn_env.evaluation import Evaluation, HindsightPolicy, Policy, evaluate, observation_of
 from seenn_env.observations import Observation, TraceShape, make_observation
 from seenn_env.recording import record
+from seenn_env.references import ReferenceScores, reference_scores
 from seenn_env.registration import register_all
 from seenn_env.rewards import Energy, EnergyReward, LinearReward, Reward, SeennReward, make_reward
 from seenn_env.sb3 import to_sb3
@@ -25,6 +26,7 @@ __all__ = [
     "LinearReward",
     "Observation",
     "Policy",
+    "ReferenceScores",
     "Reward",
     "SeennReward",
     "TraceShape",
@@ -35,6 +37,7 @@ __all__ = [
     "make_reward",
     "observation_of",
     "record",
+    "reference_scores",
     "register_all",
     "to_sb3",
 ]

@@ -67,7 +67,9 @@ class ChooseTimestepEnv(EpisodeEnv):
     with their repeats).
 
     ## Registered Configurations
-    - `seenn_env/ChooseTimestep-v0`
+    On the packaged digits:
+    - `seenn_env/ChooseTimestep-v0`: all arguments at their defaults
+    - `seenn_env/ChooseTimestepFeatures-v0`: `observation="features"`
 
     ## Version History
     - v0: first version

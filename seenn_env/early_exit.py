@@ -78,7 +78,11 @@ class EarlyExitEnv(EpisodeEnv):
     with their repeats).
 
     ## Registered Configurations
-    - `seenn_env/EarlyExit-v0`
+    On the packaged digits:
+    - `seenn_env/EarlyExit-v0`: all arguments at their defaults
+    - `seenn_env/EarlyExitLogits-v0`: `observation="logits"`
+    - `seenn_env/EarlyExitLinear-v0`: `reward="linear"`
+    - `seenn_env/EarlyExitLive-v0`: the packaged backbone run live, on the samples and repeats of the traces
 
     ## Version History
     - v0: first version

@@ -39,6 +39,11 @@ class Reward(Protocol):
         """The least and the most that an episode can give."""
 
 
+def _check_not_negative(option: str, value: float) -> None:
+    if not value >= 0:
+        raise InputError(f"Expected {option} ≥ 0, got {value}.")
+
+
 @dataclass(frozen=True)
 class SeennReward:
     """2^-(t-1) if right, -β if wrong (SEENN, Li et al. 2023, section 3.3).
@@ -50,8 +55,7 @@ class SeennReward:
     name = "seenn"
 
     def __post_init__(self) -> None:
-        if not self.beta >= 0:
-            raise InputError(f"Expected beta ≥ 0, got {self.beta}.")
+        _check_not_negative("beta", self.beta)
 
     def __call__(
         self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None
@@ -72,8 +76,7 @@ class LinearReward:
     name = "linear"
 
     def __post_init__(self) -> None:
-        if not self.cost >= 0:
-            raise InputError(f"Expected cost ≥ 0, got {self.cost}.")
+        _check_not_negative("cost", self.cost)
 
     def __call__(
         self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None
@@ -96,8 +99,7 @@ class EnergyReward:
     needs_energy = True
 
     def __post_init__(self) -> None:
-        if not self.cost >= 0:
-            raise InputError(f"Expected cost ≥ 0, got {self.cost}.")
+        _check_not_negative("cost", self.cost)
 
     def __call__(
         self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None
