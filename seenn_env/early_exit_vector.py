@@ -79,4 +79,5 @@ class EarlyExitVectorEnv(SlotsVectorEnv):
         return (actions == 1) | (self._timestep == self.timesteps)
 
     def _look(self, slots: np.ndarray | slice) -> np.ndarray:
-        return self._columns[self._row[slots] * self.timesteps + self._timestep[slots] - 1]
+        at = self._row[slots] * self.timesteps + self._timestep[slots] - 1
+        return self._columns.take(at, axis=0)

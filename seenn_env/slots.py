@@ -130,17 +130,17 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if waiting is not None:
             ended[waiting] = False
             self._begin(waiting, self._order.draw(waiting))
-        slots = np.flatnonzero(ended)
+        slots = ended.nonzero()[0]
         rewards = np.zeros(self.num_envs, np.float32)
         infos: dict[str, Any] = {}
         if len(slots):
-            rewards[slots] = self._rewards[self._row[slots] * self.timesteps + self._timestep[slots] - 1]
+            rewards[slots] = self._rewards.take(self._row[slots] * self.timesteps + self._timestep[slots] - 1)
             infos = self._infos(slots, ended)
             infos["is_success"], infos["_is_success"] = infos["correct"].copy(), ended.copy()
         if self.autoreset_mode is not AutoresetMode.SAME_STEP:
             self._ended = ended.copy()
         elif len(slots):
-            final = np.full(self.num_envs, None, dtype=object)
+            final = np.empty(self.num_envs, dtype=object)  # of None
             final[slots] = [*self._look(slots)]
             infos = {
                 "final_obs": final,
@@ -158,11 +158,11 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def _infos(self, slots: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
         rows, timesteps = self._row[slots], self._timestep[slots]
-        labels = self.traces.labels[rows]
-        predictions = self._predictions[rows * self.timesteps + timesteps - 1]
+        labels = self.traces.labels.take(rows)
+        predictions = self._predictions.take(rows * self.timesteps + timesteps - 1)
         if self._first_timestep == 0:
             predictions[timesteps == 0] = NOTHING
-        values = (labels, predictions, labels == predictions, timesteps, self.traces.sample[rows])
+        values = (labels, predictions, labels == predictions, timesteps, self.traces.sample.take(rows))
         infos: dict[str, Any] = {}
         for name, value in zip(self.INFOS, values, strict=True):
             column = np.zeros(self.num_envs, value.dtype)
