@@ -209,6 +209,9 @@ def _make_probed(name: str, low: float, high: float, columns: Columns) -> MakeOb
     return make
 
 
+OF_LOGITS = ("features", "logits")
+"""Observations made of the logits alone."""
+
 OBSERVATIONS: dict[str, MakeObservation] = {
     "features": _make_features,
     "logits": _make_logits,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from backbones import Backbone, InputError, Samples, load, load_dataset, make_keys, probe, probe_sizes
-from seenn_env.observations import AnyObservation, Observation, TraceShape, make_observation
+from seenn_env.observations import OF_LOGITS, AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.packaged import is_packaged, packaged_file
 from seenn_env.rewards import Energy
 from seenn_env.traces import Traces
@@ -82,7 +82,8 @@ class Live:
         self.shows = np.repeat(np.arange(len(samples)), repeats)
         self.labels, self.sample = samples.labels[self.shows], samples.index[self.shows]
         self.keys = make_keys(self.sample, np.tile(np.arange(repeats), len(samples)))
-        sizes = probe_sizes(backbone, samples.images[[0] * batch_size]) if observation is not None else {}
+        plain = observation is None or observation in OF_LOGITS
+        sizes = {} if plain else probe_sizes(backbone, samples.images[[0] * batch_size])
         self.shape = TraceShape(backbone.timesteps, backbone.num_classes, **sizes)
         self.observation = None if observation is None else make_observation(observation, **vars(self.shape))
         self._row, self._timestep = -1, 0
@@ -135,9 +136,11 @@ def open_source(
     """Traces to replay (by default the packaged digits), or a backbone to run live.
 
     Raises:
-        InputError: for both, or a backbone without samples.
+        InputError: for both, a backbone without samples, or samples without a backbone.
     """
     if backbone is None:
+        if samples is not None:
+            raise InputError("Expected a backbone with the samples, got samples alone: pass backbone=….")
         return Replay(Traces.load("digits" if traces is None else traces, split=split), observation)
     if samples is None and is_packaged("backbone", backbone):
         samples = str(backbone)

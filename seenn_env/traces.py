@@ -31,10 +31,11 @@ from seenn_env.trace_fields import (
     split_codes,
     used_images,
 )
+from seenn_env.trace_statistics import TraceStatistics
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Traces:
+class Traces(TraceStatistics):
     """The running logits of a backbone over a set of samples.
 
     Args:
@@ -179,8 +180,12 @@ class Traces:
                 )
             other.check_backbone(first.info.get("fingerprint"))
             for name in ROW_FIELDS:
-                if (getattr(first, name) is None) != (getattr(other, name) is None):
-                    raise InputError(f"Expected {name} in all of the traces or in none: record the same of each.")
+                sizes = [None if (field := getattr(part, name)) is None else field.shape[1:] for part in (first, other)]
+                if sizes[0] != sizes[1]:
+                    raise InputError(
+                        f"Expected {name} in all of the traces, of one size, or in none, got {sizes[0]} and {sizes[1]} "
+                        "a row: record the same of each."
+                    )
         joined: dict[str, Any] = {
             name: np.concatenate([getattr(part, name) for part in parts])
             for name in ROW_FIELDS
@@ -213,26 +218,6 @@ class Traces:
                 f"Expected traces of another split for {purpose}, got split {self.split!r}: "
                 "nothing is chosen on test; use 'policy' or 'calibration'."
             )
-
-    @property
-    def timesteps(self) -> int:
-        """T."""
-        return int(self.logits.shape[1])
-
-    @property
-    def num_classes(self) -> int:
-        """K."""
-        return int(self.logits.shape[2])
-
-    @cached_property
-    def predictions(self) -> np.ndarray:
-        """`[N, T]` int64: the class with the largest logit after each timestep."""
-        return self.logits.argmax(-1)
-
-    @cached_property
-    def correct(self) -> np.ndarray:
-        """`[N, T]` bool: is the prediction right?"""
-        return self.predictions == self.labels[:, None]
 
     @cached_property
     def image_places(self) -> np.ndarray:
@@ -274,41 +259,3 @@ class Traces:
         if timestep is None:
             return Energy(self.energy_pj, full[:, None])
         return Energy(self.energy_pj[np.arange(len(self)), timestep - 1], full)
-
-    @property
-    def accuracy(self) -> np.ndarray:
-        """`[T]` fraction right after each timestep."""
-        return self.correct.mean(0)
-
-    @property
-    def first_correct(self) -> np.ndarray:
-        """`[N]` the first timestep (from 1) whose prediction is right, T where none is."""
-        return np.where(self.correct.any(1), self.correct.argmax(1) + 1, self.timesteps)
-
-    @property
-    def aet(self) -> float:
-        """SEENN's average earliest time: [Σ_t t·(C_t - C_{t-1}) + T·(N - C_T)] / N (Li et al. 2023, section 3.2)."""
-        C = np.concatenate([[0], self.correct.sum(0)])
-        T, N = self.timesteps, len(self)
-        return float((np.arange(1, T + 1) @ np.diff(C) + T * (N - C[-1])) / N)
-
-    @property
-    def empirical_aet(self) -> float:
-        """The mean first correct timestep, T where none is correct."""
-        return float(self.first_correct.mean())
-
-    @property
-    def oct(self) -> float:
-        """The mean earliest timestep from which the prediction stays right, T where it is wrong at T."""
-        stays = np.logical_and.accumulate(self.correct[:, ::-1], axis=1).sum(1)
-        return float(np.minimum(self.timesteps - stays + 1, self.timesteps).mean())
-
-    def summary(self) -> str:
-        """A few lines: sizes, accuracy at each timestep, AET, empirical AET, OCT."""
-        accuracy = "  ".join(f"t={t} {100 * a:.2f}" for t, a in enumerate(self.accuracy, 1))
-        samples = len(np.unique(self.sample))
-        return (
-            f"{self.split}: {samples} samples, {len(self)} rows, T = {self.timesteps}, K = {self.num_classes}\n"
-            f"accuracy %: {accuracy}\n"
-            f"AET {self.aet:.3f}  empirical AET {self.empirical_aet:.3f}  OCT {self.oct:.3f}"
-        )

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from recorded import BATCH, EVERY, few_samples, full_traces, small_backbone
 
+import backbones as bb
 import seenn_env.recording
+from agents.commands.record import Record
 from backbones import InputError, make_keys, run_probed
 from seenn_env import Traces, record
 
@@ -61,7 +63,9 @@ def test_merged_traces_have_every_row_and_each_image_once():
 
 def test_merging_refuses_a_field_that_only_some_have():
     bare = record(small_backbone(), few_samples(), batch_size=BATCH, dtype="float16")
-    with pytest.raises(InputError, match="Expected hidden in all of the traces or in none"):
+    with pytest.raises(
+        InputError, match=r"Expected hidden in all of the traces, of one size, or in none, got \(4, 8\) and None"
+    ):
         Traces.merge(full_traces(), bare)
 
 
@@ -133,3 +137,14 @@ def test_the_packaged_digits_have_images_of_every_sample():
     assert len(traces.images) == 1097
     assert np.array_equal(traces.image_index[traces.image_places], traces.sample)
     assert traces.path.stat().st_size <= 4_000_000
+
+
+def test_the_command_records_what_is_asked_for(tmp_path):
+    bb.save(small_backbone(), tmp_path / "backbone.safetensors")
+    Record(
+        backbone=tmp_path / "backbone.safetensors", output=tmp_path / "t.safetensors", images=True, hidden=True
+    ).run()
+    traces = Traces.load(tmp_path / "t.safetensors")
+    assert len(traces.images) == 300
+    assert traces.hidden.shape == (300, 4, 8)
+    assert traces.membrane is None
