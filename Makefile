@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test test-slow check format benchmark clean
+.PHONY: quickstart test test-slow check format docs benchmark clean
 
 quickstart: $(READY)
 	$(BIN)/seenn quickstart --output runs/quickstart --overwrite
@@ -24,6 +24,9 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(READY)
+	$(BIN)/python docs/render.py
 
 benchmark: $(READY)
 	$(BIN)/seenn benchmark environments --output runs/benchmark --overwrite

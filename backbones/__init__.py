@@ -7,8 +7,8 @@ from backbones.datasets import SPLITS, Samples, Splits, load_dataset
 from backbones.errors import InputError, unknown_name
 from backbones.network import SpikingNetwork
 from backbones.neurons import IF, LIF
-from backbones.protocol import Backbone, State
-from backbones.running import accuracy, make_keys, run
+from backbones.protocol import Backbone, Probed, State
+from backbones.running import accuracy, make_keys, probe, probe_sizes, run, run_probed
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 from backbones.threads import torch_threads
 
@@ -19,6 +19,7 @@ __all__ = [
     "Backbone",
     "BackboneError",
     "InputError",
+    "Probed",
     "Samples",
     "SpikingNetwork",
     "Splits",
@@ -30,7 +31,10 @@ __all__ = [
     "load_dataset",
     "load_tensor_file",
     "make_keys",
+    "probe",
+    "probe_sizes",
     "run",
+    "run_probed",
     "save",
     "save_tensor_file",
     "torch_threads",

@@ -176,6 +176,16 @@ class SpikingNetwork(nn.Module):
             fresh=fresh.index_fill(0, rows, True),
         )
 
+    def probe(self, state: State) -> dict[str, Tensor]:
+        """Spikes and potentials of the last hidden layer. See `Probed.probe`.
+
+        Raises:
+            InputError: for a state before the first timestep.
+        """
+        if state.hidden is None:
+            raise InputError("Expected the state of a step to probe, got one before the first timestep: step it.")
+        return {"hidden": state.hidden, "membrane": state.membranes[-1].flatten(2).mean(2)}
+
     def _prepare(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
         if tuple(inputs.shape[1:]) != self.input_shape:
             raise InputError(f"Expected inputs [B, {', '.join(map(str, self.input_shape))}], got {list(inputs.shape)}.")

@@ -4,7 +4,7 @@
     for t in range(backbone.timesteps):
         logits, state = backbone.step(state)
 
-Letters: B rows of a batch, T timesteps, K classes.
+Letters: B rows of a batch, T timesteps, K classes, F features of the last hidden layer.
 """
 
 from typing import Any, Protocol, runtime_checkable
@@ -63,3 +63,11 @@ class Backbone(Protocol):
             inputs: `[R, …]`.
             keys: `[R]`.
         """
+
+
+@runtime_checkable
+class Probed(Protocol):
+    """What a backbone may also give: what its last hidden layer did at the last timestep, pooled over space."""
+
+    def probe(self, state: State) -> dict[str, Tensor]:
+        """`{"hidden": [B, F] mean spikes, "membrane": [B, F] mean membrane potentials}`, of a `step`'s state."""

@@ -4,13 +4,14 @@ for rows, logits in run(backbone, images, keys, batch_size=256):
 …                                                       # logits [b, T, K]
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from backbones.protocol import Backbone
+from backbones.errors import InputError
+from backbones.protocol import Backbone, Probed, State
 
 REPEAT_BITS = 16
 
@@ -29,7 +30,27 @@ def run(
     batch_size: int = 256,
     first: int = 0,
 ) -> Iterator[tuple[slice, Tensor]]:
-    """The running logits of all timesteps, a batch at a time.
+    """The running logits of all timesteps, a batch at a time; `run_probed` without the probes.
+
+    Yields:
+        rows: which rows these are.
+        logits: `[b, T, K]` on the backbone's device.
+    """
+    for rows, fields in run_probed(backbone, images, keys, shows=shows, batch_size=batch_size, first=first):
+        yield rows, fields["logits"]
+
+
+def run_probed(
+    backbone: Backbone,
+    images: np.ndarray,
+    keys: np.ndarray,
+    *,
+    probes: Sequence[str] = (),
+    shows: np.ndarray | None = None,
+    batch_size: int = 256,
+    first: int = 0,
+) -> Iterator[tuple[slice, dict[str, Tensor]]]:
+    """The running logits of all timesteps, and the probes of them, a batch at a time.
 
     Every batch has `batch_size` rows: the last is padded with copies, which are cut off again.
 
@@ -37,13 +58,14 @@ def run(
         backbone: the frozen network.
         images: `[M, …]`.
         keys: `[N]` int64, one a row.
+        probes: which of `Probed.probe`'s to give.
         shows: `[N]` which image each row shows (default: row i shows image i).
         batch_size: rows of a batch.
         first: the row to begin with.
 
     Yields:
         rows: which rows these are.
-        logits: `[b, T, K]` on the backbone's device.
+        fields: "logits" `[b, T, K]`, and each probe `[b, T, F]`, on the backbone's device.
     """
     N = len(keys)
     for begin in range(first, N, batch_size):
@@ -51,11 +73,44 @@ def run(
         padded = np.minimum(np.arange(begin, begin + batch_size), N - 1)
         shown = padded if shows is None else shows[padded]
         state = backbone.start(torch.from_numpy(images[shown]), torch.from_numpy(keys[padded]))
-        steps = []
+        steps: dict[str, list[Tensor]] = {name: [] for name in ("logits", *probes)}
         for _ in range(backbone.timesteps):
             logits, state = backbone.step(state)
-            steps.append(logits)
-        yield rows, torch.stack(steps, 1)[: rows.stop - rows.start]
+            steps["logits"].append(logits)
+            for name, values in probe(backbone, state, probes).items():
+                steps[name].append(values)
+        yield rows, {name: torch.stack(each, 1)[: rows.stop - rows.start] for name, each in steps.items()}
+
+
+def probe(backbone: Backbone, state: State, names: Sequence[str]) -> dict[str, Tensor]:
+    """`{name: [B, F]}` those probes of a `step`'s state.
+
+    Raises:
+        InputError: for a backbone that does not give them.
+    """
+    if not names:
+        return {}
+    given = backbone.probe(state) if isinstance(backbone, Probed) else {}
+    for name in names:
+        if name not in given:
+            raise InputError(
+                f"Expected a backbone whose probe(state) gives {name!r} [B, F], got a "
+                f"{type(backbone).__name__} that does not: add it, or do without {name!r}."
+            )
+    return {name: given[name] for name in names}
+
+
+def probe_sizes(backbone: Backbone, images: np.ndarray, names: Sequence[str] | None = None) -> dict[str, int]:
+    """`{name: F}` of those probes, found by one timestep of some images; by default of all that it gives.
+
+    Raises:
+        InputError: for a backbone that does not give them.
+    """
+    if names is None and not isinstance(backbone, Probed):
+        return {}
+    _, state = backbone.step(backbone.start(torch.from_numpy(images)))
+    given = backbone.probe(state) if names is None else probe(backbone, state, names)  # type: ignore[attr-defined]
+    return {name: values.shape[1] for name, values in given.items()}
 
 
 def accuracy(backbone: Backbone, images: np.ndarray, labels: np.ndarray, keys: np.ndarray) -> np.ndarray:

@@ -75,11 +75,10 @@ def spike_function(name: str = "triangle", *, inclusive: bool = False, **options
     """
     if name not in DERIVATIVES:
         raise unknown_name("surrogate gradient", name, DERIVATIVES)
-    derivative = functools.partial(DERIVATIVES[name], **options)
+    return functools.partial(_spike, inclusive=inclusive, derivative=functools.partial(DERIVATIVES[name], **options))
 
-    def spike(u: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and u.requires_grad:
-            return _Spike.apply(u, inclusive, derivative)
-        return (u >= 0 if inclusive else u > 0).to(u.dtype)
 
-    return spike
+def _spike(u: Tensor, inclusive: bool, derivative: Callable[[Tensor], Tensor]) -> Tensor:
+    if torch.is_grad_enabled() and u.requires_grad:
+        return _Spike.apply(u, inclusive, derivative)
+    return (u >= 0 if inclusive else u > 0).to(u.dtype)

@@ -1,25 +1,35 @@
 """Gymnasium environments in which an agent decides when a spiking network may stop."""
 
 from seenn_env.check_vector import check_vector_env
+from seenn_env.choose_timestep import ChooseTimestepEnv
+from seenn_env.choose_timestep_vector import ChooseTimestepVectorEnv
 from seenn_env.early_exit import EarlyExitEnv
 from seenn_env.early_exit_vector import EarlyExitVectorEnv
 from seenn_env.evaluation import Evaluation, HindsightPolicy, Policy, evaluate, observation_of
-from seenn_env.observations import make_observation
+from seenn_env.observations import Observation, TraceShape, make_observation
 from seenn_env.recording import record
+from seenn_env.references import ReferenceScores, reference_scores
 from seenn_env.registration import register_all
-from seenn_env.rewards import LinearReward, Reward, SeennReward, make_reward
+from seenn_env.rewards import Energy, EnergyReward, LinearReward, Reward, SeennReward, make_reward
 from seenn_env.sb3 import to_sb3
 from seenn_env.traces import Traces
 
 __all__ = [
+    "ChooseTimestepEnv",
+    "ChooseTimestepVectorEnv",
     "EarlyExitEnv",
     "EarlyExitVectorEnv",
+    "Energy",
+    "EnergyReward",
     "Evaluation",
     "HindsightPolicy",
     "LinearReward",
+    "Observation",
     "Policy",
+    "ReferenceScores",
     "Reward",
     "SeennReward",
+    "TraceShape",
     "Traces",
     "check_vector_env",
     "evaluate",
@@ -27,6 +37,7 @@ __all__ = [
     "make_reward",
     "observation_of",
     "record",
+    "reference_scores",
     "register_all",
     "to_sb3",
 ]

@@ -10,7 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from backbones import InputError
-from seenn_env.rewards import Reward
+from seenn_env.observations import AnyObservation, Observation
+from seenn_env.rewards import Reward, pay
 from seenn_env.traces import Traces
 
 
@@ -67,17 +68,17 @@ class Evaluation:
         return np.bincount(self.exit_timesteps - 1, minlength=self.timesteps)
 
 
-def observation_of(policy: Any, observation: str | None = None) -> str:
+def observation_of(policy: Any, observation: AnyObservation | None = None) -> AnyObservation:
     """The observation that a policy reads: as it says itself, else as the argument says, else "features"."""
     own = getattr(policy, "observation", None)
-    return own if isinstance(own, str) else observation or "features"
+    return own if isinstance(own, str | Observation) else observation or "features"
 
 
 def evaluate(
     policy: Policy | HindsightPolicy,
     traces: Traces,
     *,
-    observation: str | None = None,
+    observation: AnyObservation | None = None,
     deterministic: bool = True,
     reward: Reward | None = None,
 ) -> Evaluation:
@@ -120,5 +121,5 @@ def evaluate(
         predictions=traces.predictions[rows, exits - 1],
         correct=correct,
         timesteps=T,
-        rewards=None if reward is None else reward(correct, exits, T),
+        rewards=None if reward is None else pay(reward, correct, exits, T, traces.energy(exits)),
     )

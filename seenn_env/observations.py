@@ -3,7 +3,15 @@
     observation = make_observation("features", timesteps=8, num_classes=10)
     columns = observation(logits, previous, timestep)             # [B, F] float32
 
-Letters: B rows, T timesteps, K classes, F columns.
+A user's own observation is an `Observation`, or a function that makes one of a `TraceShape`; written
+"module:name" it goes through `gym.make`, JSON and other processes:
+
+    def top_two(shape: TraceShape) -> Observation:
+        def columns(logits, previous, timestep, timesteps):
+            return np.sort(logits, -1)[:, -2:].clip(-9, 9)
+        return Observation("top_two", shape.timesteps, ("second", "first"), low, high, columns)
+
+Letters: B rows, T timesteps, K classes, F columns or features of the last hidden layer.
 """
 
 from collections.abc import Callable
@@ -11,17 +19,46 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backbones import unknown_name
+from backbones import InputError, unknown_name
+from seenn_env.entry_points import is_entry_point, load_entry_point
 
-Columns = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
+Columns = Callable[..., np.ndarray]
 
 LOGITS_RANGE = 20.0
 """The observation "logits" clips to ± this."""
 
+MEMBRANE_RANGE = 5.0
+"""The observation "membrane" clips to ± this, in units of the threshold's scale."""
+
 
 @dataclass(frozen=True)
+class TraceShape:
+    """What an observation is made for."""
+
+    timesteps: int
+    """T."""
+    num_classes: int
+    """K."""
+    hidden: int | None = None
+    """F of the pooled spikes; None where there are none."""
+    membrane: int | None = None
+    """F of the pooled potentials; None where there are none."""
+
+
+@dataclass(frozen=True, eq=False)
 class Observation:
-    """An observation by name: its columns, their names and their bounds."""
+    """Columns, their names and their bounds.
+
+    Args:
+        name: what to call it.
+        timesteps: T.
+        names: `[F]` of the columns.
+        low: `[F]` float32, finite.
+        high: `[F]` float32, finite.
+        columns: `columns(logits, previous, timestep, timesteps, **needs) -> [B, F]`, within the bounds, each
+            row computed from itself alone.
+        needs: which of "hidden" and "membrane" (`[B, …]` float32 at the timestep) it takes by keyword.
+    """
 
     name: str
     timesteps: int
@@ -29,30 +66,64 @@ class Observation:
     low: np.ndarray
     high: np.ndarray
     columns: Columns
+    needs: tuple[str, ...] = ()
 
-    def __call__(self, logits: np.ndarray, previous: np.ndarray, timestep: np.ndarray) -> np.ndarray:
+    def __post_init__(self) -> None:
+        F = len(self.names)
+        if np.shape(self.low) != (F,) or np.shape(self.high) != (F,):
+            raise InputError(
+                f"Expected low and high [{F}] for the {F} names of the observation {self.name!r}, "
+                f"got {list(np.shape(self.low))} and {list(np.shape(self.high))}."
+            )
+        if not (np.isfinite(self.low).all() and np.isfinite(self.high).all() and (self.low <= self.high).all()):
+            raise InputError(f"Expected finite bounds, low ≤ high, of the observation {self.name!r}: clip its columns.")
+
+    def __call__(
+        self, logits: np.ndarray, previous: np.ndarray, timestep: np.ndarray, **needs: np.ndarray
+    ) -> np.ndarray:
         """`[B, F]` float32 columns.
 
         Args:
             logits: `[B, K]` the running logits.
             previous: `[B, K]` those of the timestep before; not read where the timestep is 1.
             timestep: `[B]` from 1.
-        """
-        return self.columns(
-            logits.astype(np.float32), previous.astype(np.float32), np.asarray(timestep), self.timesteps
-        )
+            needs: `[B, …]` each of `self.needs`.
 
-    def of_trace(self, logits: np.ndarray) -> np.ndarray:
-        """`[N, T, F]` float32 columns of whole traces `[N, T, K]`."""
+        Raises:
+            InputError: for columns of another shape, or out of bounds.
+        """
+        given = {name: needs[name].astype(np.float32) for name in self.needs}
+        columns: np.ndarray = np.asarray(
+            self.columns(
+                logits.astype(np.float32), previous.astype(np.float32), np.asarray(timestep), self.timesteps, **given
+            ),
+            np.float32,
+        )
+        if columns.shape != (len(logits), len(self.names)):
+            raise InputError(
+                f"Expected columns [{len(logits)}, {len(self.names)}] of the observation {self.name!r}, "
+                f"got {list(columns.shape)}: one for each of its names."
+            )
+        if not ((columns >= self.low) & (columns <= self.high)).all():
+            raise InputError(f"Expected the observation {self.name!r} within its bounds: clip it, or widen them.")
+        return columns
+
+    def of_trace(self, logits: np.ndarray, **needs: np.ndarray) -> np.ndarray:
+        """`[N, T, F]` float32 columns of whole traces `[N, T, K]`, with `[N, T, …]` each of `self.needs`."""
         N, T, _ = logits.shape
         result = np.empty((N, T, len(self.names)), np.float32)
         chunk = max(1, (1 << 22) // logits.shape[2])
         for begin in range(0, N, chunk):
-            part = logits[begin : begin + chunk]
+            rows = slice(begin, begin + chunk)
+            part = logits[rows]
             for t in range(T):
-                timestep = np.full(len(part), t + 1)
-                result[begin : begin + chunk, t] = self(part[:, t], part[:, max(t - 1, 0)], timestep)
+                given = {name: needs[name][rows, t] for name in self.needs}
+                result[rows, t] = self(part[:, t], part[:, max(t - 1, 0)], np.full(len(part), t + 1), **given)
         return result
+
+
+MakeObservation = Callable[[TraceShape], Observation]
+AnyObservation = str | Observation | MakeObservation
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -97,30 +168,94 @@ def clipped_logits(logits: np.ndarray, previous: np.ndarray, timestep: np.ndarra
     return np.concatenate([logits.clip(-LOGITS_RANGE, LOGITS_RANGE), elapsed[:, None]], -1)
 
 
-def _make_features(timesteps: int, num_classes: int) -> Observation:
+def with_hidden(
+    logits: np.ndarray, previous: np.ndarray, timestep: np.ndarray, timesteps: int, *, hidden: np.ndarray
+) -> np.ndarray:
+    """The features, and the pooled spikes of the last hidden layer, clipped to 0…1."""
+    return np.concatenate([features(logits, previous, timestep, timesteps), hidden.clip(0, 1)], -1)
+
+
+def with_membrane(
+    logits: np.ndarray, previous: np.ndarray, timestep: np.ndarray, timesteps: int, *, membrane: np.ndarray
+) -> np.ndarray:
+    """The features, and the pooled potentials of the last hidden layer, clipped to ±`MEMBRANE_RANGE`."""
+    clipped = membrane.clip(-MEMBRANE_RANGE, MEMBRANE_RANGE)
+    return np.concatenate([features(logits, previous, timestep, timesteps), clipped], -1)
+
+
+def _make_features(shape: TraceShape) -> Observation:
     zeros = np.zeros(len(FEATURES), np.float32)
-    return Observation("features", timesteps, FEATURES, zeros, zeros + 1, features)
+    return Observation("features", shape.timesteps, FEATURES, zeros, zeros + 1, features)
 
 
-def _make_logits(timesteps: int, num_classes: int) -> Observation:
-    names = (*(f"logit_{k}" for k in range(num_classes)), "elapsed")
-    high = np.append(np.full(num_classes, LOGITS_RANGE), 1).astype(np.float32)
-    low = np.append(np.full(num_classes, -LOGITS_RANGE), 0).astype(np.float32)
-    return Observation("logits", timesteps, names, low, high, clipped_logits)
+def _make_logits(shape: TraceShape) -> Observation:
+    K = shape.num_classes
+    names = (*(f"logit_{k}" for k in range(K)), "elapsed")
+    high = np.append(np.full(K, LOGITS_RANGE), 1).astype(np.float32)
+    low = np.append(np.full(K, -LOGITS_RANGE), 0).astype(np.float32)
+    return Observation("logits", shape.timesteps, names, low, high, clipped_logits)
 
 
-OBSERVATIONS: dict[str, Callable[[int, int], Observation]] = {
+def _make_probed(name: str, low: float, high: float, columns: Columns) -> MakeObservation:
+    def make(shape: TraceShape) -> Observation:
+        F = getattr(shape, name) or 0  # where there is none, `make_observation` refuses it
+        names = (*FEATURES, *(f"{name}_{f}" for f in range(F)))
+        zeros = np.zeros(len(FEATURES))
+        lows, highs = np.append(zeros, np.full(F, low)), np.append(zeros + 1, np.full(F, high))
+        return Observation(
+            name, shape.timesteps, names, lows.astype(np.float32), highs.astype(np.float32), columns, (name,)
+        )
+
+    return make
+
+
+OF_LOGITS = ("features", "logits")
+"""Observations made of the logits alone."""
+
+OBSERVATIONS: dict[str, MakeObservation] = {
     "features": _make_features,
     "logits": _make_logits,
+    "hidden": _make_probed("hidden", 0.0, 1.0, with_hidden),
+    "membrane": _make_probed("membrane", -MEMBRANE_RANGE, MEMBRANE_RANGE, with_membrane),
 }
 
 
-def make_observation(name: str, *, timesteps: int, num_classes: int) -> Observation:
-    """The observation of that name.
+def make_observation(
+    observation: AnyObservation,
+    *,
+    timesteps: int,
+    num_classes: int,
+    hidden: int | None = None,
+    membrane: int | None = None,
+) -> Observation:
+    """The observation of that name, or a user's own ("module:name", a function that makes it, or itself).
 
     Raises:
-        InputError: for a name that is not known.
+        InputError: for a name that is not known, one that needs what is not there, or one for another T.
     """
-    if name not in OBSERVATIONS:
-        raise unknown_name("observation", name, OBSERVATIONS)
-    return OBSERVATIONS[name](timesteps, num_classes)
+    made: object = observation
+    if isinstance(observation, str):
+        if observation in OBSERVATIONS:
+            made = OBSERVATIONS[observation]
+        elif is_entry_point(observation):
+            made = load_entry_point(observation, "observation")
+        elif observation in ("image", "image_float"):
+            raise InputError(
+                f"Expected columns, got the observation {observation!r}: only ChooseTimestep shows the image."
+            )
+        else:
+            raise unknown_name("observation", observation, OBSERVATIONS)
+    shape = TraceShape(timesteps, num_classes, hidden, membrane)
+    if not isinstance(made, Observation) and callable(made):
+        made = made(shape)
+    if not isinstance(made, Observation):
+        raise InputError(f"Expected an Observation, or a function of a TraceShape that makes one, got {made!r}.")
+    if made.timesteps != timesteps:
+        raise InputError(f"Expected an observation for T = {timesteps}, got {made.name!r} for {made.timesteps}.")
+    for name in made.needs:
+        if getattr(shape, name, None) is None:
+            raise InputError(
+                f"Expected {name} for the observation {made.name!r}, got none: record with {name}=True, "
+                "or run a backbone live whose probe(state) gives it."
+            )
+    return made

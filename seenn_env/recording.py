@@ -1,6 +1,8 @@
 """Recording a frozen backbone once, so that environments, training and evaluation are table look-ups.
 
 traces = record(backbone, splits.policy, "policy.safetensors", repeats=20)
+
+Letters: N rows, T timesteps, F features of the last hidden layer.
 """
 
 import json
@@ -12,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from tqdm import tqdm
 
-from backbones import Backbone, InputError, Samples, make_keys, run
+from backbones import Backbone, InputError, Samples, make_keys, probe_sizes, run_probed
 from seenn_env.traces import Traces
 
 _SECONDS_BETWEEN_SAVES = 2.0
@@ -26,6 +28,9 @@ def record(
     repeats: int = 1,
     batch_size: int = 256,
     dtype: Literal["float32", "float16"] = "float32",
+    hidden: bool = False,
+    membrane: bool = False,
+    images: bool = False,
     overwrite: bool = False,
     progress: bool = False,
 ) -> Traces:
@@ -41,13 +46,16 @@ def record(
         repeats: how many rows each sample gets, each with input spikes of its own. A deterministic
             encoding gives the same row every time.
         batch_size: rows that the network runs at once; every batch is padded to it.
-        dtype: of the stored logits.
+        dtype: of the stored logits, spikes and potentials.
+        hidden: also record the pooled spikes of the last hidden layer, `[N, T, F]`.
+        membrane: also record its pooled membrane potentials, `[N, T, F]`.
+        images: also keep the samples' images.
         overwrite: replace a file, or a partial recording with other settings.
         progress: show a progress bar.
 
     Raises:
         InputError: for repeats or batch_size below 1, a file that is there already, a partial recording
-            with other settings, or logits that are NaN or infinite.
+            with other settings, NaN or infinity, or a backbone that does not give what is to be recorded.
     """
     if repeats < 1 or batch_size < 1:
         raise InputError(f"Expected repeats ≥ 1 and batch_size ≥ 1, got {repeats} and {batch_size}.")
@@ -56,7 +64,11 @@ def record(
     shows = np.repeat(np.arange(len(samples)), repeats)
     repeat = np.tile(np.arange(repeats, dtype=np.int32), len(samples))
     sample = samples.index[shows]
-    shape = (len(shows), backbone.timesteps, backbone.num_classes)
+    probes = [name for name, wanted in (("hidden", hidden), ("membrane", membrane)) if wanted]
+    sizes = probe_sizes(backbone, samples.images[:1], probes) if probes else {}
+    shapes: dict[str, tuple[int, ...]] = {
+        name: (len(shows), backbone.timesteps, size) for name, size in {"logits": backbone.num_classes, **sizes}.items()
+    }
     info = {
         "fingerprint": backbone.fingerprint,
         "dataset": samples.dataset,
@@ -64,40 +76,44 @@ def record(
         "batch_size": batch_size,
         "version": 1,
     }
-    settings = {**info, "split": samples.split, "repeats": repeats, "dtype": dtype, "shape": list(shape)}
+    settings = {**info, "split": samples.split, "repeats": repeats, "dtype": dtype, "shapes": shapes, "images": images}
     settings["samples"] = samples.index.tolist()
 
     if path is None:
         partial, done = None, 0
-        logits = np.empty(shape, dtype)
+        fields: dict[str, Any] = {name: np.empty(shape, dtype) for name, shape in shapes.items()}
     else:
         path = Path(path)
         if path.exists() and not overwrite:
             raise InputError(f"{path} holds a recording already: choose another path, or set overwrite.")
         partial = path.with_name(path.name + ".partial")
-        logits, done = _open_partial(partial, settings, shape, dtype, overwrite)
+        fields, done = _open_partial(partial, settings, shapes, dtype, overwrite)
 
     bar = tqdm(total=len(shows), initial=done, desc="record", unit="row", disable=not progress)
     saved = time.monotonic()
     keys = make_keys(sample, repeat)
-    for rows, batch in run(backbone, samples.images, keys, shows=shows, batch_size=batch_size, first=done):
-        values = batch.float().cpu().numpy().astype(dtype)
-        if not np.isfinite(values).all():
-            bad = sample[rows][~np.isfinite(values).all((1, 2))][0]
-            raise InputError(f"Expected finite logits, got NaN or infinity for sample {bad}: look at the backbone.")
-        logits[rows] = values
+    batches = run_probed(backbone, samples.images, keys, probes=probes, shows=shows, batch_size=batch_size, first=done)
+    for rows, batch in batches:
+        for name, given in batch.items():
+            values = given.float().cpu().numpy().astype(dtype)
+            if not np.isfinite(values).all():
+                bad = sample[rows][~np.isfinite(values).all((1, 2))][0]
+                raise InputError(f"Expected finite {name}, got NaN or infinity for sample {bad}: look at the backbone.")
+            fields[name][rows] = values
         if partial is not None and time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
-            _save_progress(partial, logits, rows.stop)
+            _save_progress(partial, fields, rows.stop)
             saved = time.monotonic()
         bar.update(rows.stop - rows.start)
     bar.close()
 
     traces = Traces(
-        logits=logits,
+        **fields,
         labels=samples.labels[shows],
         split=samples.split,
         sample=sample,
         repeat=repeat,
+        images=samples.images if images else None,
+        image_index=samples.index if images else None,
         info=info,
     )
     if path is None or partial is None:
@@ -108,24 +124,28 @@ def record(
 
 
 def _open_partial(
-    partial: Path, settings: dict[str, Any], shape: tuple[int, ...], dtype: str, overwrite: bool
-) -> tuple[np.ndarray, int]:
+    partial: Path, settings: dict[str, Any], shapes: dict[str, tuple[int, ...]], dtype: str, overwrite: bool
+) -> tuple[dict[str, Any], int]:
     file, wanted = partial / "settings.json", json.dumps(settings, sort_keys=True)
     if file.exists() and file.read_text() == wanted:
         done = json.loads((partial / "progress.json").read_text())["rows"]
-        return np.lib.format.open_memmap(partial / "logits.npy", "r+"), done
+        return {name: np.lib.format.open_memmap(partial / f"{name}.npy", "r+") for name in shapes}, done
     if file.exists() and not overwrite:
         raise InputError(f"{partial} holds part of a recording with other settings: delete it, or set overwrite.")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    logits = np.lib.format.open_memmap(partial / "logits.npy", "w+", np.dtype(dtype), shape)
-    _save_progress(partial, logits, 0)
+    fields = {
+        name: np.lib.format.open_memmap(partial / f"{name}.npy", "w+", np.dtype(dtype), shape)
+        for name, shape in shapes.items()
+    }
+    _save_progress(partial, fields, 0)
     file.write_text(wanted)  # last: a folder with settings is a whole one
-    return logits, 0
+    return fields, 0
 
 
-def _save_progress(partial: Path, logits: np.ndarray, rows: int) -> None:
-    logits.flush()  # type: ignore[attr-defined]
+def _save_progress(partial: Path, fields: dict[str, Any], rows: int) -> None:
+    for field in fields.values():
+        field.flush()
     temporary = partial / "progress.json.tmp"
     temporary.write_text(json.dumps({"rows": rows}))
     temporary.replace(partial / "progress.json")

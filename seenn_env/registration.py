@@ -1,14 +1,72 @@
-"""The registered environments, from one table."""
+"""The registered environments, from one table, each with its reference scores.
 
+The scores are exact means over the rows of split "policy" of the packaged digits, in the environment's own
+reward (see `references.reference_scores`); a policy has solved it when its mean reward is above the best
+rule's, or above the best fixed timestep's where no rule can look.
+"""
+
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gymnasium as gym
 
-REGISTERED: dict[str, dict[str, Any]] = {
-    "seenn_env/EarlyExit-v0": {
-        "entry_point": "seenn_env.early_exit:EarlyExitEnv",
-        "vector_entry_point": "seenn_env.early_exit_vector:EarlyExitVectorEnv",
-    },
+from seenn_env.references import ReferenceScores, Score
+
+_SEQUENTIAL_SEENN = ReferenceScores(
+    random=Score(0.5357, 0.9288, 1.9922),
+    fixed=(
+        Score(0.7893, 0.8947, 1.0000),
+        Score(0.4293, 0.9528, 2.0000),
+        Score(0.2119, 0.9695, 3.0000),
+        Score(0.0950, 0.9733, 4.0000),
+        Score(0.0389, 0.9778, 5.0000),
+        Score(0.0110, 0.9803, 6.0000),
+        Score(-0.0027, 0.9820, 7.0000),
+        Score(-0.0093, 0.9830, 8.0000),
+    ),
+    oracle=Score(0.9212, 0.9888, 1.1510),
+    best_rule=Score(0.8204, 0.9350, 1.1533),
+)
+_SEQUENTIAL_LINEAR = ReferenceScores(
+    random=Score(0.9146, 0.9288, 1.9922),
+    fixed=(
+        Score(0.8947, 0.8947, 1.0000),
+        Score(0.9385, 0.9528, 2.0000),
+        Score(0.9409, 0.9695, 3.0000),
+        Score(0.9305, 0.9733, 4.0000),
+        Score(0.9207, 0.9778, 5.0000),
+        Score(0.9089, 0.9803, 6.0000),
+        Score(0.8963, 0.9820, 7.0000),
+        Score(0.8830, 0.9830, 8.0000),
+    ),
+    oracle=Score(0.9867, 0.9888, 1.1510),
+    best_rule=Score(0.9587, 0.9745, 2.1057),
+)
+_ONE_SHOT_SEENN = replace(_SEQUENTIAL_SEENN, random=Score(0.1954, 0.9642, 4.5000), best_rule=None)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One environment of the table."""
+
+    entry_point: str
+    vector_entry_point: str | None
+    scores: ReferenceScores
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    """JSON-able arguments."""
+
+
+_EARLY_EXIT = ("seenn_env.early_exit:EarlyExitEnv", "seenn_env.early_exit_vector:EarlyExitVectorEnv")
+_CHOOSE = ("seenn_env.choose_timestep:ChooseTimestepEnv", "seenn_env.choose_timestep_vector:ChooseTimestepVectorEnv")
+_LIVE = {"backbone": "digits", "repeats": 20, "dtype": "float16"}
+
+REGISTERED: dict[str, Registered] = {
+    "seenn_env/EarlyExit-v0": Registered(*_EARLY_EXIT, _SEQUENTIAL_SEENN),
+    "seenn_env/EarlyExitLogits-v0": Registered(*_EARLY_EXIT, _SEQUENTIAL_SEENN, {"observation": "logits"}),
+    "seenn_env/EarlyExitLinear-v0": Registered(*_EARLY_EXIT, _SEQUENTIAL_LINEAR, {"reward": "linear"}),
+    "seenn_env/EarlyExitLive-v0": Registered(_EARLY_EXIT[0], None, _SEQUENTIAL_SEENN, _LIVE),
+    "seenn_env/ChooseTimestep-v0": Registered(*_CHOOSE, _ONE_SHOT_SEENN),
+    "seenn_env/ChooseTimestepFeatures-v0": Registered(*_CHOOSE, _ONE_SHOT_SEENN, {"observation": "features"}),
 }
 
 
@@ -16,4 +74,10 @@ def register_all() -> None:
     """Register what is not registered yet."""
     for name, entry in REGISTERED.items():
         if name not in gym.registry:
-            gym.register(name, **entry)
+            gym.register(
+                name,
+                entry_point=entry.entry_point,
+                vector_entry_point=entry.vector_entry_point,
+                reward_threshold=entry.scores.solved,
+                kwargs=entry.kwargs,
+            )

@@ -3,27 +3,45 @@
     reward = make_reward("linear", {"cost": 0.02})
     reward(correct, timestep, T)              # arrays of any one shape
 
-A reward comes once, when the episode ends; timesteps count from 1.
+A reward comes once, when the episode ends; timesteps count from 1. A user's own is an object with
+`__call__` and `range`, or what makes one of the options; "module:name" names the latter, or a class.
 """
 
 from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from backbones import InputError, unknown_name
+from seenn_env.entry_points import is_entry_point, load_entry_point
+
+
+class Energy(NamedTuple):
+    """What the exits cost, in picojoules; both broadcast to the shape of `correct`."""
+
+    spent_pj: np.ndarray
+    """Up to and with the exit."""
+    full_pj: np.ndarray
+    """Had the same row run all T timesteps."""
 
 
 class Reward(Protocol):
-    """A named reward."""
+    """A named reward; one that cannot do without the energy also has `needs_energy = True`."""
 
     name: str
 
-    def __call__(self, correct: np.ndarray, timestep: np.ndarray, timesteps: int) -> np.ndarray:
-        """float32, in the shape of `correct`."""
+    def __call__(
+        self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None
+    ) -> np.ndarray:
+        """float32, in the shape of `correct`; `energy` is None where it was not recorded."""
 
     def range(self, timesteps: int) -> tuple[float, float]:
         """The least and the most that an episode can give."""
+
+
+def _check_not_negative(option: str, value: float) -> None:
+    if not value >= 0:
+        raise InputError(f"Expected {option} ≥ 0, got {value}.")
 
 
 @dataclass(frozen=True)
@@ -37,10 +55,11 @@ class SeennReward:
     name = "seenn"
 
     def __post_init__(self) -> None:
-        if not self.beta >= 0:
-            raise InputError(f"Expected beta ≥ 0, got {self.beta}.")
+        _check_not_negative("beta", self.beta)
 
-    def __call__(self, correct: np.ndarray, timestep: np.ndarray, timesteps: int) -> np.ndarray:
+    def __call__(
+        self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None
+    ) -> np.ndarray:
         """See the class."""
         return np.where(correct, 0.5 ** (np.asarray(timestep) - 1.0), -self.beta).astype(np.float32)
 
@@ -57,10 +76,11 @@ class LinearReward:
     name = "linear"
 
     def __post_init__(self) -> None:
-        if not self.cost >= 0:
-            raise InputError(f"Expected cost ≥ 0, got {self.cost}.")
+        _check_not_negative("cost", self.cost)
 
-    def __call__(self, correct: np.ndarray, timestep: np.ndarray, timesteps: int) -> np.ndarray:
+    def __call__(
+        self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None
+    ) -> np.ndarray:
         """See the class."""
         spent = (np.asarray(timestep) - 1.0) / max(timesteps - 1, 1)
         return (np.asarray(correct) - self.cost * spent).astype(np.float32)
@@ -70,22 +90,77 @@ class LinearReward:
         return (-self.cost if timesteps > 1 else 0.0), 1.0
 
 
-REWARDS: dict[str, type] = {"seenn": SeennReward, "linear": LinearReward}
+@dataclass(frozen=True)
+class EnergyReward:
+    """correct - cost·energy / energy of all T timesteps of the same row: like "linear", in measured energy."""
+
+    cost: float = 0.1
+    name = "energy"
+    needs_energy = True
+
+    def __post_init__(self) -> None:
+        _check_not_negative("cost", self.cost)
+
+    def __call__(
+        self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None
+    ) -> np.ndarray:
+        """See the class."""
+        if energy is None:
+            raise InputError("Expected the energy of the exits for the reward 'energy', got none.")
+        share = np.asarray(energy.spent_pj, np.float64) / energy.full_pj
+        return (np.asarray(correct) - self.cost * share).astype(np.float32)
+
+    def range(self, timesteps: int) -> tuple[float, float]:
+        """From -cost to 1, which an exit that costs next to nothing comes near."""
+        return -self.cost, 1.0
+
+
+REWARDS: dict[str, type] = {"seenn": SeennReward, "linear": LinearReward, "energy": EnergyReward}
 
 
 def make_reward(reward: "str | Reward", options: dict[str, Any] | None = None) -> Reward:
-    """The reward of that name with those options (a reward itself is taken as it is).
+    """The reward of that name ("module:name" is a user's own) with those options; a reward itself stays as it is.
 
     Raises:
-        InputError: for an unknown name or option, or an option out of range.
+        InputError: for an unknown name or option, an option out of range, or an object that is no reward.
     """
-    if not isinstance(reward, str):
-        return reward
-    if reward not in REWARDS:
-        raise unknown_name("reward", reward, REWARDS)
-    try:
-        made: Reward = REWARDS[reward](**(options or {}))
-    except TypeError as error:
-        known = ", ".join(option.name for option in fields(REWARDS[reward]))
-        raise InputError(f"Expected options of the reward {reward!r} ({known}), got {options}.") from error
-    return made
+    made: Any = reward
+    if isinstance(reward, str):
+        if is_entry_point(reward):
+            maker = load_entry_point(reward, "reward")
+        elif reward in REWARDS:
+            maker = REWARDS[reward]
+        else:
+            raise unknown_name("reward", reward, REWARDS)
+        try:
+            made = maker(**(options or {})) if isinstance(maker, type) or not hasattr(maker, "range") else maker
+        except TypeError as error:
+            known = ", ".join(option.name for option in fields(maker)) if reward in REWARDS else "its own"
+            raise InputError(f"Expected options of the reward {reward!r} ({known}), got {options}.") from error
+    elif options:
+        raise InputError(f"Expected no reward_options beside a reward object, got {options}: give them to the object.")
+    if not callable(made) or not callable(getattr(made, "range", None)):
+        raise InputError(f"Expected a reward with __call__ and range (see rewards.Reward), got {made!r}.")
+    checked: Reward = made
+    return checked
+
+
+def pay(
+    reward: Reward, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None
+) -> np.ndarray:
+    """The reward of exits, float32 in the shape of `correct`, checked.
+
+    Raises:
+        InputError: for a reward that needs energy where there is none, or that gives another shape, or NaN.
+    """
+    if energy is None and getattr(reward, "needs_energy", False):
+        raise InputError(
+            f"Expected traces with energy_pj for the reward {reward.name!r}, got none: use other traces or reward."
+        )
+    paid = np.asarray(reward(correct, timestep, timesteps, energy), np.float32)
+    if paid.shape != np.shape(correct) or not np.isfinite(paid).all():
+        raise InputError(
+            f"Expected finite rewards {list(np.shape(correct))} from {reward!r}, got {list(paid.shape)}: "
+            "give one for each of `correct`."
+        )
+    return paid

@@ -1,12 +1,19 @@
-"""Where an episode's answers come from: a table of traces, or the network itself, one timestep at a time."""
+"""Where an episode's answers come from: a table of traces, or the network itself, one timestep at a time.
 
+Letters: N rows, T timesteps, K classes, F columns.
+"""
+
+from pathlib import Path
 from typing import Protocol
 
+import gymnasium as gym
 import numpy as np
 import torch
 
-from backbones import Backbone, InputError, Samples, make_keys
-from seenn_env.observations import Observation
+from backbones import Backbone, InputError, Samples, load, load_dataset, make_keys, probe, probe_sizes
+from seenn_env.observations import OF_LOGITS, AnyObservation, Observation, TraceShape, make_observation
+from seenn_env.packaged import is_packaged, packaged_file
+from seenn_env.rewards import Energy
 from seenn_env.traces import Traces
 
 
@@ -15,22 +22,36 @@ class Source(Protocol):
 
     labels: np.ndarray
     sample: np.ndarray
+    shape: TraceShape
+    observation: Observation | None
+    """What `watch` shows; None shows no columns."""
 
     def watch(self, row: int, timestep: int) -> tuple[np.ndarray, int]:
         """The observation `[F]` and the prediction of a row after a timestep; timesteps come in order."""
+
+    def energy(self, row: int, timestep: int) -> Energy | None:
+        """The energy that a row spends by a timestep; None if unknown."""
 
 
 class Replay:
     """Rows of traces: a look-up."""
 
-    def __init__(self, traces: Traces, observation: Observation) -> None:
-        self.labels, self.sample = traces.labels, traces.sample
-        self.columns = traces.columns(observation)
+    def __init__(self, traces: Traces, observation: AnyObservation | None) -> None:
+        self.traces, self.labels, self.sample = traces, traces.labels, traces.sample
+        self.shape = traces.shape
+        self.observation = None if observation is None else traces.observation(observation)
+        N, T = traces.predictions.shape
+        self.columns = np.empty((N, T, 0), np.float32) if observation is None else traces.columns(observation)
         self.predictions = traces.predictions
 
     def watch(self, row: int, timestep: int) -> tuple[np.ndarray, int]:
         """See `Source.watch`."""
         return self.columns[row, timestep - 1].copy(), int(self.predictions[row, timestep - 1])
+
+    def energy(self, row: int, timestep: int) -> Energy | None:
+        """See `Source.energy`."""
+        pj = self.traces.energy_pj
+        return None if pj is None else Energy(pj[row, timestep - 1], pj[row, -1])
 
 
 class Live:
@@ -43,24 +64,28 @@ class Live:
         repeats: rows of each sample, as in `record`.
         batch_size: the network runs this many equal rows: logits then equal those recorded at this
             batch size bit for bit.
-        dtype: logits are rounded through this dtype, as a trace of it does.
+        dtype: logits, spikes and potentials are rounded through this dtype, as a trace of it does.
     """
 
     def __init__(
         self,
         backbone: Backbone,
         samples: Samples,
-        observation: Observation,
+        observation: AnyObservation | None,
         *,
         repeats: int = 1,
         batch_size: int = 1,
         dtype: str = "float32",
     ) -> None:
-        self.backbone, self.samples, self.observation = backbone, samples, observation
+        self.backbone, self.samples = backbone, samples
         self.batch_size, self.dtype = batch_size, dtype
         self.shows = np.repeat(np.arange(len(samples)), repeats)
         self.labels, self.sample = samples.labels[self.shows], samples.index[self.shows]
         self.keys = make_keys(self.sample, np.tile(np.arange(repeats), len(samples)))
+        plain = observation is None or observation in OF_LOGITS
+        sizes = {} if plain else probe_sizes(backbone, samples.images[[0] * batch_size])
+        self.shape = TraceShape(backbone.timesteps, backbone.num_classes, **sizes)
+        self.observation = None if observation is None else make_observation(observation, **vars(self.shape))
         self._row, self._timestep = -1, 0
         self._logits = self._previous = np.zeros((1, backbone.num_classes), dtype)
 
@@ -75,10 +100,64 @@ class Live:
             raise RuntimeError(f"Timestep {timestep} of row {row} was asked for out of order.")
         logits, self._state = self.backbone.step(self._state)
         self._row, self._timestep, self._previous = row, timestep, self._logits
-        self._logits = logits[:1].float().cpu().numpy().astype(self.dtype)
-        if not np.isfinite(self._logits).all():
+        self._logits = self._rounded(logits, "logits")
+        prediction = int(self._logits[0].argmax())
+        if self.observation is None:
+            return np.empty(0, np.float32), prediction
+        given = probe(self.backbone, self._state, self.observation.needs)
+        needs = {name: self._rounded(values, name) for name, values in given.items()}
+        return self.observation(self._logits, self._previous, np.array([timestep]), **needs)[0], prediction
+
+    def energy(self, row: int, timestep: int) -> Energy | None:
+        """See `Source.energy`."""
+        return None
+
+    def _rounded(self, values: torch.Tensor, name: str) -> np.ndarray:
+        rounded = values[:1].float().cpu().numpy().astype(self.dtype)
+        if not np.isfinite(rounded).all():
             raise InputError(
-                f"Expected finite logits, got NaN or infinity for sample {self.sample[row]}: look at the backbone."
+                f"Expected finite {name}, got NaN or infinity for sample {self.sample[self._row]}: "
+                "look at the backbone."
             )
-        observed = self.observation(self._logits, self._previous, np.array([timestep]))
-        return observed[0], int(self._logits[0].argmax())
+        return rounded
+
+
+def open_source(
+    traces: Traces | str | Path | None,
+    *,
+    backbone: Backbone | str | Path | None,
+    samples: Samples | str | None,
+    split: str,
+    observation: AnyObservation | None,
+    repeats: int,
+    batch_size: int,
+    dtype: str,
+) -> Replay | Live:
+    """Traces to replay (by default the packaged digits), or a backbone to run live.
+
+    Raises:
+        InputError: for both, a backbone without samples, or samples without a backbone.
+    """
+    if backbone is None:
+        if samples is not None:
+            raise InputError("Expected a backbone with the samples, got samples alone: pass backbone=….")
+        return Replay(Traces.load("digits" if traces is None else traces, split=split), observation)
+    if samples is None and is_packaged("backbone", backbone):
+        samples = str(backbone)
+    if traces is not None or samples is None:
+        raise InputError("Expected either traces, or a backbone and samples: pass one or the other.")
+    network = load(packaged_file("backbone", backbone)) if isinstance(backbone, str | Path) else backbone
+    samples = open_samples(samples, split)
+    return Live(network, samples, observation, repeats=repeats, batch_size=batch_size, dtype=dtype)
+
+
+def columns_of(source: Source) -> tuple[tuple[str, ...], gym.spaces.Box]:
+    """Names `[F]` and space of the columns that a source shows."""
+    spec = source.observation
+    assert spec is not None
+    return spec.names, gym.spaces.Box(spec.low, spec.high, dtype=np.float32)
+
+
+def open_samples(samples: Samples | str, split: str) -> Samples:
+    """Samples as they are, or those of a split of the dataset of that name."""
+    return load_dataset(samples)[split] if isinstance(samples, str) else samples

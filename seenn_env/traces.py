@@ -3,7 +3,7 @@
     traces = Traces.load("policy.safetensors")
     traces.accuracy               # [T]
 
-Letters: N samples (with their repeats), T timesteps, K classes.
+Letters: N samples (with their repeats), T timesteps, K classes, F features, M images.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,27 @@ from typing import Any
 import numpy as np
 
 from backbones import SPLITS, InputError, unknown_name
-from seenn_env.observations import Observation, make_observation
+from seenn_env.observations import AnyObservation, Observation, TraceShape, make_observation
+from seenn_env.packaged import packaged_file
+from seenn_env.rewards import Energy
 from seenn_env.storage import map_tensors, write_tensors
-
-_SPLIT_CODES = {name: code for code, name in enumerate(SPLITS)}
-_PACKAGED = Path(__file__).parent / "data"
+from seenn_env.trace_fields import (
+    ROW_FIELDS,
+    SPLIT_CODES,
+    check_fields,
+    check_images,
+    check_logits,
+    image_places,
+    int_column,
+    join_images,
+    split_codes,
+    used_images,
+)
+from seenn_env.trace_statistics import TraceStatistics
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Traces:
+class Traces(TraceStatistics):
     """The running logits of a backbone over a set of samples.
 
     Args:
@@ -33,6 +45,11 @@ class Traces:
         sample: `[N]` the sample's index in its dataset (default: 0…N-1). Rows of one sample are its
             repeats, and one cluster in every interval.
         repeat: `[N]` which repeat of the sample a row is (default: 0).
+        hidden: `[N, T, F]` float32 or float16, the last hidden layer's spikes, pooled over space.
+        membrane: `[N, T, F]` likewise, its membrane potentials.
+        energy_pj: `[N, T]` float32, the energy spent up to and with each timestep.
+        images: `[M, C, H, W]` uint8, pictures of samples.
+        image_index: `[M]` the sample index of each image.
         info: JSON-able facts: "fingerprint" of the backbone, "dataset", "class_names", ….
         path: the file that they came from.
 
@@ -45,6 +62,11 @@ class Traces:
     split: Any
     sample: np.ndarray = None  # type: ignore[assignment]
     repeat: np.ndarray = None  # type: ignore[assignment]
+    hidden: np.ndarray | None = None
+    membrane: np.ndarray | None = None
+    energy_pj: np.ndarray | None = None
+    images: np.ndarray | None = None
+    image_index: np.ndarray | None = None
     info: dict[str, Any] = field(default_factory=dict)
     path: Path | None = None
     trusted: bool = False
@@ -53,27 +75,21 @@ class Traces:
     def __post_init__(self) -> None:
         N = len(self.labels)
         set_ = object.__setattr__
-        if self.logits.ndim != 3 or len(self.logits) != N or min(self.logits.shape[1:]) < 1 or N < 1:
-            raise InputError(
-                f"Expected logits [N, T, K] and labels [N] with N, T, K ≥ 1, got logits "
-                f"{list(self.logits.shape)} and labels {list(np.shape(self.labels))}."
-            )
-        if self.logits.dtype not in (np.float32, np.float16):
-            raise InputError(f"Expected float32 or float16 logits, got {self.logits.dtype}: convert them.")
+        check_logits(self.logits, N)
         set_(self, "labels", np.asarray(self.labels).astype(np.int64, copy=False))
-        set_(self, "sample", _column(self.sample, np.arange(N), N, "sample", np.int64))
-        set_(self, "repeat", _column(self.repeat, np.zeros(N), N, "repeat", np.int32))
-        set_(self, "split_codes", _codes(self.split, N))
+        set_(self, "sample", int_column(self.sample, np.arange(N), N, "sample", np.int64))
+        set_(self, "repeat", int_column(self.repeat, np.zeros(N), N, "repeat", np.int32))
+        set_(self, "split_codes", split_codes(self.split, N))
         names = [SPLITS[code] for code in np.unique(self.split_codes)]
         set_(self, "split", "+".join(names))
-        if not self.trusted:
-            if not np.isfinite(self.logits).all():
-                bad = int(np.argmax(~np.isfinite(self.logits).all(axis=(1, 2))))
-                raise InputError(f"Expected finite logits, got NaN or infinity in row {bad}: look at the backbone.")
-            if self.labels.min() < 0 or self.labels.max() >= self.num_classes:
-                raise InputError(
-                    f"Expected labels in 0…{self.num_classes - 1}, got {self.labels.min()}…{self.labels.max()}."
-                )
+        if self.image_index is not None:
+            set_(self, "image_index", np.asarray(self.image_index).astype(np.int64, copy=False))
+        check_images(self.images, self.image_index)
+        check_fields(vars(self), values=not self.trusted)
+        if not self.trusted and (self.labels.min() < 0 or self.labels.max() >= self.num_classes):
+            raise InputError(
+                f"Expected labels in 0…{self.num_classes - 1}, got {self.labels.min()}…{self.labels.max()}."
+            )
 
     split_codes: np.ndarray = field(init=False)
     """`[N]` uint8: each row's place in `backbones.SPLITS`."""
@@ -92,12 +108,7 @@ class Traces:
         """
         if isinstance(path, Traces):
             return path if split is None else path.select(split)
-        file = Path(path)
-        if not file.suffix and not file.exists():
-            packaged = {p.stem: p for p in _PACKAGED.glob("*.safetensors")}
-            if str(path) not in packaged:
-                raise unknown_name("traces (or a file)", str(path), packaged)
-            file = packaged[str(path)]
+        file = packaged_file("traces", path)
         tensors, info = map_tensors(file, verify=verify)
         codes = tensors.pop("split")
         traces = cls(**tensors, split=codes, info=info, path=file, trusted=True)
@@ -105,13 +116,9 @@ class Traces:
 
     def save(self, path: str | Path) -> Path:
         """Write to one file, atomically; equal traces give equal bytes."""
-        tensors = {
-            "logits": self.logits,
-            "labels": self.labels,
-            "split": self.split_codes,
-            "sample": self.sample,
-            "repeat": self.repeat,
-        }
+        tensors = {name: getattr(self, name) for name in ROW_FIELDS if getattr(self, name) is not None}
+        tensors |= {"split": self.split_codes}
+        tensors |= used_images(self.images, self.image_index, self.sample)
         write_tensors(Path(path), tensors, self.info)
         return Path(path)
 
@@ -126,16 +133,22 @@ class Traces:
         """Those rows (a slice, indices or a mask) as new traces."""
         if not isinstance(rows, slice):
             rows = np.asarray(rows)
+        fields: dict[str, Any] = {
+            name: None if (field := getattr(self, name)) is None else field[rows] for name in ROW_FIELDS
+        }
         return Traces(
-            logits=self.logits[rows],
-            labels=self.labels[rows],
+            **fields,
             split=self.split_codes[rows],
-            sample=self.sample[rows],
-            repeat=self.repeat[rows],
+            images=self.images,
+            image_index=self.image_index,
             info=self.info,
             path=self.path,
             trusted=True,
         )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Traces":
+        """The same traces: they do not change, and `gym.make` copies its arguments."""
+        return self
 
     def select(self, split: str) -> "Traces":
         """The rows of one split, as new traces.
@@ -143,11 +156,11 @@ class Traces:
         Raises:
             InputError: for an unknown split, or one of which there are no rows.
         """
-        if split not in _SPLIT_CODES:
+        if split not in SPLIT_CODES:
             raise unknown_name("split", split, SPLITS)
         if self.split == split:
             return self
-        rows = self.split_codes == _SPLIT_CODES[split]
+        rows = self.split_codes == SPLIT_CODES[split]
         if not rows.any():
             raise InputError(f"Expected rows of split {split!r}, got traces of {self.split!r}: choose that one.")
         return self[rows]
@@ -157,7 +170,7 @@ class Traces:
         """All rows of several traces of one backbone, as new traces.
 
         Raises:
-            InputError: where shapes or fingerprints differ.
+            InputError: where shapes, fingerprints or the optional fields differ.
         """
         first = parts[0]
         for other in parts[1:]:
@@ -166,12 +179,21 @@ class Traces:
                     f"Expected traces of equal T and K, got {first.logits.shape[1:]} and {other.logits.shape[1:]}."
                 )
             other.check_backbone(first.info.get("fingerprint"))
+            for name in ROW_FIELDS:
+                sizes = [None if (field := getattr(part, name)) is None else field.shape[1:] for part in (first, other)]
+                if sizes[0] != sizes[1]:
+                    raise InputError(
+                        f"Expected {name} in all of the traces, of one size, or in none, got {sizes[0]} and {sizes[1]} "
+                        "a row: record the same of each."
+                    )
         joined: dict[str, Any] = {
             name: np.concatenate([getattr(part, name) for part in parts])
-            for name in ("logits", "labels", "sample", "repeat")
+            for name in ROW_FIELDS
+            if getattr(first, name) is not None
         }
+        images, image_index = join_images([(part.images, part.image_index) for part in parts])
         codes = np.concatenate([part.split_codes for part in parts])
-        return Traces(**joined, split=codes, info=first.info, trusted=True)
+        return Traces(**joined, split=codes, images=images, image_index=image_index, info=first.info, trusted=True)
 
     def check_backbone(self, fingerprint: str | None) -> None:
         """Refuse traces that were recorded from another backbone.
@@ -197,99 +219,43 @@ class Traces:
                 "nothing is chosen on test; use 'policy' or 'calibration'."
             )
 
+    @cached_property
+    def image_places(self) -> np.ndarray:
+        """`[N]` which of `images` shows each row's sample.
+
+        Raises:
+            InputError: where there is none.
+        """
+        return image_places(self.image_index, self.sample)
+
     @property
-    def timesteps(self) -> int:
-        """T."""
-        return int(self.logits.shape[1])
-
-    @property
-    def num_classes(self) -> int:
-        """K."""
-        return int(self.logits.shape[2])
+    def shape(self) -> TraceShape:
+        """T, K, and F of the fields that are there."""
+        sizes = {name: field.shape[2] for name in ("hidden", "membrane") if (field := getattr(self, name)) is not None}
+        return TraceShape(self.timesteps, self.num_classes, **sizes)
 
     @cached_property
-    def predictions(self) -> np.ndarray:
-        """`[N, T]` int64: the class with the largest logit after each timestep."""
-        return self.logits.argmax(-1)
-
-    @cached_property
-    def correct(self) -> np.ndarray:
-        """`[N, T]` bool: is the prediction right?"""
-        return self.predictions == self.labels[:, None]
-
-    @cached_property
-    def _columns(self) -> dict[str, np.ndarray]:
+    def _columns(self) -> dict[Any, np.ndarray]:
         return {}
 
-    def columns(self, observation: "str | Observation") -> np.ndarray:
+    def columns(self, observation: AnyObservation) -> np.ndarray:
         """`[N, T, F]` float32: an observation of every row after every timestep, computed once."""
-        if isinstance(observation, str):
-            observation = self.observation(observation)
-        if observation.name not in self._columns:
-            self._columns[observation.name] = observation.of_trace(self.logits)
-        return self._columns[observation.name]
+        if observation not in self._columns:
+            spec = self.observation(observation)
+            self._columns[observation] = spec.of_trace(
+                self.logits, **{name: getattr(self, name) for name in spec.needs}
+            )
+        return self._columns[observation]
 
-    def observation(self, name: str) -> Observation:
-        """The observation of that name for these traces' T and K."""
-        return make_observation(name, timesteps=self.timesteps, num_classes=self.num_classes)
+    def observation(self, observation: AnyObservation) -> Observation:
+        """The observation of that name (or a user's own) for these traces' T, K and F."""
+        return make_observation(observation, **vars(self.shape))
 
-    @property
-    def accuracy(self) -> np.ndarray:
-        """`[T]` fraction right after each timestep."""
-        return self.correct.mean(0)
-
-    @property
-    def first_correct(self) -> np.ndarray:
-        """`[N]` the first timestep (from 1) whose prediction is right, T where none is."""
-        return np.where(self.correct.any(1), self.correct.argmax(1) + 1, self.timesteps)
-
-    @property
-    def aet(self) -> float:
-        """SEENN's average earliest time: [Σ_t t·(C_t - C_{t-1}) + T·(N - C_T)] / N (Li et al. 2023, section 3.2)."""
-        C = np.concatenate([[0], self.correct.sum(0)])
-        T, N = self.timesteps, len(self)
-        return float((np.arange(1, T + 1) @ np.diff(C) + T * (N - C[-1])) / N)
-
-    @property
-    def empirical_aet(self) -> float:
-        """The mean first correct timestep, T where none is correct."""
-        return float(self.first_correct.mean())
-
-    @property
-    def oct(self) -> float:
-        """The mean earliest timestep from which the prediction stays right, T where it is wrong at T."""
-        stays = np.logical_and.accumulate(self.correct[:, ::-1], axis=1).sum(1)
-        return float(np.minimum(self.timesteps - stays + 1, self.timesteps).mean())
-
-    def summary(self) -> str:
-        """A few lines: sizes, accuracy at each timestep, AET, empirical AET, OCT."""
-        accuracy = "  ".join(f"t={t} {100 * a:.2f}" for t, a in enumerate(self.accuracy, 1))
-        samples = len(np.unique(self.sample))
-        return (
-            f"{self.split}: {samples} samples, {len(self)} rows, T = {self.timesteps}, K = {self.num_classes}\n"
-            f"accuracy %: {accuracy}\n"
-            f"AET {self.aet:.3f}  empirical AET {self.empirical_aet:.3f}  OCT {self.oct:.3f}"
-        )
-
-
-def _column(given: Any, default: np.ndarray, N: int, name: str, dtype: type) -> np.ndarray:
-    column: np.ndarray = np.asarray(default if given is None else given).astype(dtype, copy=False)
-    if column.shape != (N,):
-        raise InputError(f"Expected {name} [N] = [{N}], got {list(column.shape)}.")
-    return column
-
-
-def _codes(split: Any, N: int) -> np.ndarray:
-    if isinstance(split, str):
-        if split not in _SPLIT_CODES:
-            raise unknown_name("split", split, SPLITS)
-        return np.full(N, _SPLIT_CODES[split], np.uint8)
-    codes = np.asarray(split)
-    if codes.dtype.kind in "OUT":
-        for name in np.unique(codes).tolist():
-            if name not in _SPLIT_CODES:
-                raise unknown_name("split", name, SPLITS)
-        codes = np.array([_SPLIT_CODES[name] for name in codes])
-    if codes.shape != (N,) or codes.max() >= len(SPLITS):
-        raise InputError(f"Expected one split, or one for each of the {N} rows, got {list(codes.shape)}.")
-    return codes.astype(np.uint8, copy=False)
+    def energy(self, timestep: np.ndarray | None = None) -> Energy | None:
+        """The energy spent by every row at its `timestep` `[N]` (default: `[N, T]`, at each); None if unknown."""
+        if self.energy_pj is None:
+            return None
+        full = self.energy_pj[:, -1]
+        if timestep is None:
+            return Energy(self.energy_pj, full[:, None])
+        return Energy(self.energy_pj[np.arange(len(self)), timestep - 1], full)

@@ -28,7 +28,13 @@ class Record:
     batch_size: int = 256
     """Rows that the network runs at once."""
     dtype: Literal["float32", "float16"] = "float16"
-    """Of the stored logits."""
+    """Of what is stored."""
+    hidden: bool = False
+    """Also record the pooled spikes of the last hidden layer."""
+    membrane: bool = False
+    """Also record its pooled membrane potentials."""
+    images: bool = False
+    """Also keep the images."""
     seed: int = 0
     """Of the dataset's split: the one that the backbone was trained with."""
     device: str = "cpu"
@@ -48,6 +54,9 @@ class Record:
             repeats=self.repeats,
             batch_size=self.batch_size,
             dtype=self.dtype,
+            hidden=self.hidden,
+            membrane=self.membrane,
+            images=self.images,
             overwrite=self.overwrite,
             progress=on_terminal(),
         )

@@ -1,0 +1,55 @@
+"""Write the pages of docs/environments from the environments' docstrings and the table of registered ones.
+
+python docs/render.py             # a test fails when the pages are stale
+"""
+
+import inspect
+from pathlib import Path
+
+from seenn_env import ChooseTimestepEnv, EarlyExitEnv
+from seenn_env.registration import REGISTERED, Registered
+
+FOLDER = Path(__file__).parent / "environments"
+PAGES = {"early_exit.md": ("EarlyExit", EarlyExitEnv), "choose_timestep.md": ("ChooseTimestep", ChooseTimestepEnv)}
+HEAD = "| policy | mean reward | accuracy | mean timesteps |\n| --- | --- | --- | --- |\n"
+
+
+def scores_table(entry: Registered) -> str:
+    """The reference scores of one registered environment."""
+    scores = entry.scores
+    rows = {"random actions": scores.random}
+    rows |= {f"always timestep {t}": score for t, score in enumerate(scores.fixed, 1)}
+    if scores.best_rule is not None:
+        rows["best threshold rule"] = scores.best_rule
+    rows["oracle"] = scores.oracle
+    lines = (f"| {name} | {s.reward:.4f} | {s.accuracy:.4f} | {s.mean_timesteps:.4f} |" for name, s in rows.items())
+    return HEAD + "\n".join(lines)
+
+
+def page(title: str, environment: type) -> str:
+    """One environment's page."""
+    parts = [f"# {title}", "<!-- Written by docs/render.py from the docstring: edit that. -->"]
+    parts += [inspect.getdoc(environment) or "", "## Reference Scores"]
+    parts += [
+        "Exact means over the rows of split `policy` of the packaged digits. `reward_threshold` is the best "
+        "rule's reward, or the best fixed timestep's where no rule can look. The best rule is the best single "
+        "threshold on confidence, margin or entropy, chosen on the same rows; the oracle knows the answers."
+    ]
+    tables: dict[str, list[str]] = {}
+    for name, entry in REGISTERED.items():
+        if entry.entry_point.endswith(f":{environment.__name__}"):
+            tables.setdefault(scores_table(entry), []).append(f"`{name}`")
+    parts += [f"{', '.join(names)}:\n\n{table}" for table, names in tables.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Write every page."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, (title, environment) in PAGES.items():
+        (FOLDER / name).write_text(page(title, environment))
+        print(FOLDER / name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""What the single environments share: rows of a source, one an episode, and what is told of them."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from backbones import InputError
+from seenn_env.rewards import Reward, make_reward, pay
+from seenn_env.sources import Live, Replay
+from seenn_env.traces import Traces
+
+NOTHING = -1
+"""The prediction before the first timestep."""
+
+
+class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
+    """One row of a source an episode; derived ones say what is seen and what an action does.
+
+    Args:
+        source: where the answers come from.
+        reward: name of the reward, or the reward itself.
+        reward_options: the reward's own.
+        render_mode: None.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+
+    def __init__(
+        self,
+        source: Replay | Live,
+        reward: str | Reward,
+        reward_options: dict[str, Any] | None,
+        render_mode: str | None,
+    ) -> None:
+        self.source = source
+        self.traces: Traces | None = source.traces if isinstance(source, Replay) else None
+        self.timesteps = source.shape.timesteps
+        self.reward = make_reward(reward, reward_options)
+        pay(self.reward, np.array(True), np.array(1), self.timesteps, source.energy(0, 1))  # or refuse it now
+        self.render_mode = render_mode
+        self._row = -1
+        self._timestep = 0
+        self._prediction = NOTHING
+        self._running = False
+
+    def _begin(self, seed: int | None, options: dict[str, Any] | None) -> None:
+        """Take a row at random, or row `options["samples"]`; no timestep has run."""
+        super().reset(seed=seed)
+        N = len(self.source.labels)
+        chosen = (options or {}).get("samples")
+        if chosen is None:
+            self._row = int(self.np_random.integers(N))
+        else:
+            self._row = int(np.asarray(chosen).reshape(-1)[0])
+            if not 0 <= self._row < N:
+                raise InputError(f"Expected samples to be a row in 0…{N - 1}, got {self._row}.")
+        self._timestep, self._prediction, self._running = 0, NOTHING, True
+
+    def _watch(self) -> np.ndarray:
+        """Run the next timestep: its observation."""
+        self._timestep += 1
+        observed, self._prediction = self.source.watch(self._row, self._timestep)
+        return observed
+
+    def _check_running(self) -> None:
+        if not self._running:
+            raise gym.error.ResetNeeded("Expected reset() before step(), and again after an episode's end.")
+
+    def _info(self) -> dict[str, Any]:
+        label = int(self.source.labels[self._row])
+        return {
+            "label": label,
+            "prediction": self._prediction,
+            "correct": self._prediction == label,
+            "timestep": self._timestep,
+            "sample": int(self.source.sample[self._row]),
+        }
+
+    def _end(self) -> tuple[float, dict[str, Any]]:
+        """End the episode: its reward and last info."""
+        info = self._info()
+        info["is_success"] = info["correct"]
+        self._running = False
+        energy = self.source.energy(self._row, self._timestep)
+        paid = pay(self.reward, np.array(info["correct"]), np.array(self._timestep), self.timesteps, energy)
+        return float(paid), info

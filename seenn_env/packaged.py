@@ -1,0 +1,32 @@
+"""What ships with the package, by name: traces ("digits") and the backbone that they were recorded from."""
+
+from pathlib import Path
+
+from backbones import unknown_name
+
+_DATA = Path(__file__).parent / "data"
+_ENDINGS = {"traces": ".safetensors", "backbone": "-backbone.safetensors"}
+
+
+def packaged_file(kind: str, name: str | Path) -> Path:
+    """The packaged file of that name, or the path as it is.
+
+    Args:
+        kind: "traces" or "backbone".
+        name: a name stands for a packaged file unless it has a suffix or is a file itself.
+
+    Raises:
+        InputError: for a name that is not known.
+    """
+    file = Path(name)
+    if file.suffix or file.exists():
+        return file
+    if not is_packaged(kind, name):
+        known = [path.name.split(".")[0].removesuffix("-backbone") for path in _DATA.glob("*" + _ENDINGS[kind])]
+        raise unknown_name(f"{kind} (or a file)", str(name), set(known))
+    return _DATA / f"{name}{_ENDINGS[kind]}"
+
+
+def is_packaged(kind: str, name: object) -> bool:
+    """Whether a name stands for a packaged file."""
+    return isinstance(name, str) and name.isidentifier() and (_DATA / f"{name}{_ENDINGS[kind]}").is_file()
