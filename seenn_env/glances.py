@@ -35,10 +35,10 @@ class Glance:
 
     def of(self, rows: np.ndarray | int) -> np.ndarray:
         """`[…]` of one row, or `[B, …]` of rows `[B]`: fresh, in the space's dtype."""
-        shown = self.table[self.places[rows]]
+        shown = self.table.take(self.places[rows], axis=0)
         if self.space.dtype == np.float32 and self.table.dtype == np.uint8:
             return shown.astype(np.float32) / np.float32(255)
-        return np.array(shown, self.space.dtype) if np.ndim(rows) == 0 else shown
+        return shown
 
 
 def is_embedding(observation: AnyGlance) -> TypeGuard[np.ndarray | str | Path]:
@@ -82,6 +82,7 @@ def open_glance(observation: AnyGlance, source: Replay | Live, samples: Samples 
         return _embedding_glance(observation, source.sample, index)
     places = image_places(index, source.sample)
     assert images is not None
+    images = np.asarray(images)  # mapped files have a slower class of their own
     if observation == "image":
         return Glance(images, places, gym.spaces.Box(0, 255, images.shape[1:], np.uint8), ())
     return Glance(images, places, gym.spaces.Box(0, 1, images.shape[1:], np.float32), ())

@@ -79,6 +79,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         timestep = np.broadcast_to(np.arange(1, T + 1), (N, T))
         self._rewards = pay(self.reward, traces.correct, timestep, T, traces.energy()).reshape(-1)
         self._predictions = traces.predictions.reshape(-1)
+        self._labels, self._samples = np.asarray(traces.labels), np.asarray(traces.sample)
         self._order = make_order(order, N, num_envs)
         self._first_timestep = first_timestep
         self._row = np.zeros(num_envs, np.int64)
@@ -158,11 +159,11 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def _infos(self, slots: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
         rows, timesteps = self._row[slots], self._timestep[slots]
-        labels = self.traces.labels.take(rows)
+        labels = self._labels.take(rows)
         predictions = self._predictions.take(rows * self.timesteps + timesteps - 1)
         if self._first_timestep == 0:
             predictions[timesteps == 0] = NOTHING
-        values = (labels, predictions, labels == predictions, timesteps, self.traces.sample.take(rows))
+        values = (labels, predictions, labels == predictions, timesteps, self._samples.take(rows))
         infos: dict[str, Any] = {}
         for name, value in zip(self.INFOS, values, strict=True):
             column = np.zeros(self.num_envs, value.dtype)
