@@ -16,6 +16,7 @@ from agents.commands.quickstart import Quickstart
 from agents.commands.record import Record
 from agents.commands.train import Train
 from agents.commands.train_backbone import TrainBackbone
+from agents.commands.watch import Watch
 from backbones import InputError
 
 Command = (
@@ -24,6 +25,7 @@ Command = (
     | Annotated[Record, tyro.conf.subcommand("record", prefix_name=False)]
     | Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
     | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
+    | Annotated[Watch, tyro.conf.subcommand("watch", prefix_name=False)]
     | Annotated[Benchmark, tyro.conf.subcommand("benchmark", prefix_name=False)]
 )
 

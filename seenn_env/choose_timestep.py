@@ -115,6 +115,7 @@ class ChooseTimestepEnv(EpisodeEnv):
         """Take an image at random, or row `options["samples"]`."""
         self._begin(seed, options)
         self._observed = self._watch() if self._glance is None else self._glance.of(self._row)
+        self._shown()
         return self._observed.copy(), self._info()
 
     def step(self, action: np.int64 | int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:

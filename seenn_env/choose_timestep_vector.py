@@ -33,7 +33,7 @@ class ChooseTimestepVectorEnv(SlotsVectorEnv):
         reward: name of the reward, with `reward_options`, or a user's own.
         order: see `EarlyExitVectorEnv`.
         autoreset_mode: "same_step", "next_step" or "disabled".
-        render_mode: None.
+        render_mode: "rgb_array", "ansi" or None.
 
     Raises:
         InputError: for bad numbers or unknown names, or images that are missing.

@@ -72,6 +72,8 @@ class EarlyExitEnv(EpisodeEnv):
       `backbone="digits"` is the packaged one, on its own dataset
     - `split`: which split's samples to show (default "policy")
     - `observation` (default "features"), `reward` (default "seenn"), `reward_options`: see above
+    - `render_mode`: "rgb_array" (a frame `[H, W, 3]`), "ansi" (text), or "human" (a window; without a display,
+      the terminal): the image if the traces have it, the class probabilities after each timestep, the exit
     - `repeats`, `batch_size`, `dtype`: when live, as in `record`; equal values give equal bits
 
     `reset(options={"samples": row})` chooses a row of `env.unwrapped.traces` (when live: of the samples
@@ -123,6 +125,7 @@ class EarlyExitEnv(EpisodeEnv):
         """Take an image at random, or row `options["samples"]`, and run timestep 1."""
         self._begin(seed, options)
         self._observed = self._watch()
+        self._shown()
         return self._observed.copy(), self._info()
 
     def step(self, action: np.int64 | int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -133,6 +136,7 @@ class EarlyExitEnv(EpisodeEnv):
         if action == CONTINUE and self._timestep < self.timesteps:
             self._observed = self._watch()
         if action == CONTINUE and self._timestep < self.timesteps:
+            self._shown()
             return self._observed.copy(), 0.0, False, False, self._info()
         reward, info = self._end()
         return self._observed.copy(), reward, True, False, info

@@ -36,7 +36,7 @@ class EarlyExitVectorEnv(SlotsVectorEnv):
             stream of its own, seed + i: step for step equal to `SyncVectorEnv` over single environments)
             or "sequential" (row after row).
         autoreset_mode: "same_step", "next_step" or "disabled".
-        render_mode: None.
+        render_mode: "rgb_array", "ansi" or None.
 
     Raises:
         InputError: for bad numbers or unknown names.

@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 
 from backbones import InputError
+from seenn_env.rendering import RENDER_METADATA, check_render_mode, render
 from seenn_env.rewards import Reward, make_reward, pay
 from seenn_env.sources import Live, Replay
 from seenn_env.traces import Traces
@@ -21,10 +22,10 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         source: where the answers come from.
         reward: name of the reward, or the reward itself.
         reward_options: the reward's own.
-        render_mode: None.
+        render_mode: "rgb_array", "human", "ansi" or None.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+    metadata: dict[str, Any] = RENDER_METADATA
 
     def __init__(
         self,
@@ -38,7 +39,7 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         self.timesteps = source.shape.timesteps
         self.reward = make_reward(reward, reward_options)
         pay(self.reward, np.array(True), np.array(1), self.timesteps, source.energy(0, 1))  # or refuse it now
-        self.render_mode = render_mode
+        self.render_mode = check_render_mode(render_mode)
         self._row = -1
         self._timestep = 0
         self._prediction = NOTHING
@@ -63,6 +64,16 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         observed, self._prediction = self.source.watch(self._row, self._timestep)
         return observed
 
+    def render(self) -> Any:
+        """The episode as far as it has gone: `[H, W, 3]` uint8 ("rgb_array"), text ("ansi"), or shown ("human")."""
+        if self._row < 0:
+            raise gym.error.ResetNeeded("Expected reset() before render().")
+        return render(self.source.episode(self._row, self._timestep, not self._running), self.render_mode, self)
+
+    def _shown(self) -> None:
+        if self.render_mode == "human":
+            self.render()
+
     def _check_running(self) -> None:
         if not self._running:
             raise gym.error.ResetNeeded("Expected reset() before step(), and again after an episode's end.")
@@ -82,6 +93,7 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         info = self._info()
         info["is_success"] = info["correct"]
         self._running = False
+        self._shown()
         energy = self.source.energy(self._row, self._timestep)
         paid = pay(self.reward, np.array(info["correct"]), np.array(self._timestep), self.timesteps, energy)
         return float(paid), info

@@ -14,6 +14,7 @@ from gymnasium.vector.utils import batch_space
 from backbones import InputError, unknown_name
 from seenn_env.episodes import NOTHING
 from seenn_env.orders import make_order
+from seenn_env.rendering import RENDER_METADATA, check_render_mode, episode_of, render
 from seenn_env.rewards import Reward, make_reward, pay
 from seenn_env.traces import Traces
 
@@ -36,10 +37,10 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         reward: name of the reward, with `reward_options`.
         order: name of the sampling order.
         autoreset_mode: "same_step", "next_step" or "disabled".
-        render_mode: None.
+        render_mode: "rgb_array", "ansi" or None.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+    metadata: dict[str, Any] = {**RENDER_METADATA, "render_modes": ["rgb_array", "ansi"]}  # noqa: RUF012
     INFOS: ClassVar[tuple[str, ...]] = ("label", "prediction", "correct", "timestep", "sample")
 
     def __init__(
@@ -65,7 +66,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         else:
             raise unknown_name("autoreset_mode", autoreset_mode, AUTORESET_MODES)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode, "partial_reset": True}
-        self.render_mode = render_mode
+        self.render_mode = check_render_mode(render_mode, ("rgb_array", "ansi"))
         self.num_envs = num_envs
         self.traces, self.timesteps = traces, traces.timesteps
         self.single_observation_space = observation_space
@@ -151,6 +152,12 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             }
             self._begin(slots, self._order.draw(slots))
         return self._look(slice(None)), rewards, ended, self._nowhere.copy(), infos
+
+    def render(self) -> tuple[Any, ...] | None:
+        """A frame `[H, W, 3]` or a text for each slot, as it stands now."""
+        slots = zip(self._row.tolist(), self._timestep.tolist(), self._ended.tolist(), strict=True)
+        frames = tuple(render(episode_of(self.traces, *slot), self.render_mode, self) for slot in slots)
+        return None if self.render_mode is None else frames
 
     def _begin(self, slots: np.ndarray, rows: np.ndarray) -> None:
         self._row[slots] = rows

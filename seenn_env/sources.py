@@ -13,6 +13,8 @@ import torch
 from backbones import Backbone, InputError, Samples, load, load_dataset, make_keys, probe, probe_sizes
 from seenn_env.observations import OF_LOGITS, AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.packaged import is_packaged, packaged_file
+from seenn_env.rendering import episode_of
+from seenn_env.rendering_episode import Episode
 from seenn_env.rewards import Energy
 from seenn_env.traces import Traces
 
@@ -31,6 +33,9 @@ class Source(Protocol):
 
     def energy(self, row: int, timestep: int) -> Energy | None:
         """The energy that a row spends by a timestep; None if unknown."""
+
+    def episode(self, row: int, timestep: int, exited: bool) -> Episode:
+        """What a picture of the row after that timestep shows; the last one watched."""
 
 
 class Replay:
@@ -52,6 +57,10 @@ class Replay:
         """See `Source.energy`."""
         pj = self.traces.energy_pj
         return None if pj is None else Energy(pj[row, timestep - 1], pj[row, -1])
+
+    def episode(self, row: int, timestep: int, exited: bool) -> Episode:
+        """See `Source.episode`."""
+        return episode_of(self.traces, row, timestep, exited)
 
 
 class Live:
@@ -87,6 +96,7 @@ class Live:
         self.shape = TraceShape(backbone.timesteps, backbone.num_classes, **sizes)
         self.observation = None if observation is None else make_observation(observation, **vars(self.shape))
         self._row, self._timestep = -1, 0
+        self._history: list[np.ndarray] = []
         self._logits = self._previous = np.zeros((1, backbone.num_classes), dtype)
 
     def watch(self, row: int, timestep: int) -> tuple[np.ndarray, int]:
@@ -101,6 +111,7 @@ class Live:
         logits, self._state = self.backbone.step(self._state)
         self._row, self._timestep, self._previous = row, timestep, self._logits
         self._logits = self._rounded(logits, "logits")
+        self._history = [*(self._history if timestep > 1 else ()), self._logits]
         prediction = int(self._logits[0].argmax())
         if self.observation is None:
             return np.empty(0, np.float32), prediction
@@ -111,6 +122,18 @@ class Live:
     def energy(self, row: int, timestep: int) -> Energy | None:
         """See `Source.energy`."""
         return None
+
+    def episode(self, row: int, timestep: int, exited: bool) -> Episode:
+        """See `Source.episode`."""
+        logits = np.concatenate(self._history)[:timestep] if timestep else np.empty((0, self.shape.num_classes))
+        return Episode(
+            logits=logits,
+            label=int(self.labels[row]),
+            timesteps=self.shape.timesteps,
+            exited=exited,
+            class_names=self.samples.class_names,
+            image=self.samples.images[self.shows[row]],
+        )
 
     def _rounded(self, values: torch.Tensor, name: str) -> np.ndarray:
         rounded = values[:1].float().cpu().numpy().astype(self.dtype)

@@ -1,0 +1,200 @@
+"""A canvas of pixels: boxes, text and heat, drawn by numpy so that a frame takes a millisecond or two.
+
+canvas = Canvas(320, 64)
+canvas.text(16, 40, "timestep 3", size=20, bold=True)
+canvas.pixels                                                 # [H, W, 3] uint8
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+Color = tuple[int, int, int]
+
+PAPER: Color = (255, 255, 255)
+INK: Color = (28, 33, 43)
+GREY: Color = (122, 130, 143)
+FAINT: Color = (205, 210, 218)
+TRACK: Color = (239, 241, 245)
+BLUE: Color = (45, 104, 196)
+OTHER: Color = (166, 181, 205)
+RIGHT: Color = (0, 142, 104)
+WRONG: Color = (208, 80, 18)
+"""Right and wrong stay apart for colour-blind eyes (after Okabe and Ito)."""
+
+
+class _Glyphs(NamedTuple):
+    alpha: np.ndarray
+    """`[h, w, 1]` float32 in 0…1."""
+    left: int
+    top: int
+    """Where the alpha begins, seen from the left end of the baseline."""
+
+
+class Canvas:
+    """Pixels to draw on; what sticks out is cut off.
+
+    Args:
+        width: in pixels.
+        height: in pixels.
+    """
+
+    def __init__(self, width: int, height: int) -> None:
+        self.pixels = np.full((height, width, 3), PAPER[0], np.uint8)
+
+    def box(self, x: int, y: int, width: int, height: int, color: Color) -> None:
+        """A filled rectangle."""
+        self.pixels[y : y + max(height, 0), x : x + max(width, 0)] = color
+
+    def frame(self, x: int, y: int, width: int, height: int, color: Color, thickness: int = 2) -> None:
+        """The edge of a rectangle."""
+        self.box(x, y, width, thickness, color)
+        self.box(x, y + height - thickness, width, thickness, color)
+        self.box(x, y, thickness, height, color)
+        self.box(x + width - thickness, y, thickness, height, color)
+
+    def pill(self, x: int, y: int, width: int, height: int, color: Color) -> None:
+        """A filled rectangle with round corners."""
+        self._blend(x, y, _rounded(width, height, 8), color)
+
+    def hatch(self, x: int, y: int, width: int, height: int, color: Color) -> None:
+        """Diagonal lines."""
+        self._blend(x, y, _diagonals(width, height), color)
+
+    def paste(self, x: int, y: int, pixels: np.ndarray) -> None:
+        """Pixels `[h, w, 3]`."""
+        self.pixels[y : y + len(pixels), x : x + pixels.shape[1]] = pixels
+
+    def text(
+        self,
+        x: int,
+        y: int,
+        text: str,
+        *,
+        size: int = 13,
+        color: Color = INK,
+        bold: bool = False,
+        align: Literal["left", "center", "right"] = "left",
+        width: int | None = None,
+    ) -> None:
+        """A line of text on the baseline y, cut to `width` with an ellipsis."""
+        if width is not None:
+            text = _cut(text, size, bold, width)
+        if align != "left":
+            length = text_width(text, size, bold)
+            x -= length if align == "right" else length // 2
+        glyphs = _glyphs(text, size, bold)
+        self._blend(x + glyphs.left, y + glyphs.top, glyphs.alpha, color)
+
+    def _blend(self, x: int, y: int, alpha: np.ndarray, color: Color) -> None:
+        height, width = self.pixels.shape[:2]
+        top, left = max(-y, 0), max(-x, 0)
+        alpha = alpha[top : height - y, left : width - x]
+        if alpha.size:
+            y, x = y + top, x + left
+            under = self.pixels[y : y + alpha.shape[0], x : x + alpha.shape[1]]
+            over = np.array(color, np.float32)
+            under[:] = under + (over - under) * alpha + 0.5
+
+
+def text_width(text: str, size: int, bold: bool = False) -> int:
+    """Of a line of text, in pixels."""
+    return round(_font(size, bold).getlength(text))
+
+
+def fitting_size(text: str, width: int, sizes: tuple[int, ...], bold: bool = False) -> int:
+    """The first of these sizes at which the text is no wider than `width`, or the last."""
+    return next((size for size in sizes if text_width(text, size, bold) <= width), sizes[-1])
+
+
+def heat(values: np.ndarray, kind: str) -> np.ndarray:
+    """`[…, 3]` uint8 colours of spikes (0…1, white to navy) or of potentials (below 0 blue, above orange).
+
+    The scale is fixed, so that a colour means the same in every frame: √ spikes, and v / (1 + |v|).
+    """
+    if kind == "spikes":
+        return _SPIKES[(np.sqrt(np.clip(values, 0, 1)) * 255).astype(np.uint8)]
+    return _MEMBRANE[(127.5 * (1 + values / (1 + np.abs(values)))).astype(np.uint8)]
+
+
+def enlarge(image: np.ndarray, size: int) -> np.ndarray:
+    """`[h, w, 3]` uint8: an image `[C, H, W]` of any channels, as large as fits into `size` × `size`.
+
+    One channel is grey, three are RGB, two (on and off events) are orange and blue, others their mean.
+    """
+    colored = to_rgb(image)
+    H, W = colored.shape[:2]
+    factor = size / max(H, W)
+    height, width = max(1, round(H * factor)), max(1, round(W * factor))
+    if factor < 1:
+        return np.asarray(Image.fromarray(colored).resize((width, height), Image.Resampling.BOX))
+    rows, columns = np.arange(height) * H // height, np.arange(width) * W // width
+    return colored[rows[:, None], columns]
+
+
+def to_rgb(image: np.ndarray) -> np.ndarray:
+    """`[H, W, 3]` uint8 of an image `[C, H, W]` (see `enlarge`)."""
+    C = len(image)
+    if C == 3:
+        return np.ascontiguousarray(image.transpose(1, 2, 0))
+    if C == 2:
+        on, off = image.astype(np.float32) / 255
+        mixed = on[..., None] * np.array(WRONG, np.float32) + off[..., None] * np.array(BLUE, np.float32)
+        return mixed.clip(0, 255).astype(np.uint8)
+    grey = image[0] if C == 1 else image.mean(0).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)
+
+
+def _ramp(*stops: Color) -> np.ndarray:
+    at = np.linspace(0, len(stops) - 1, 256)
+    channels = [np.interp(at, np.arange(len(stops)), [stop[channel] for stop in stops]) for channel in range(3)]
+    return np.stack(channels, -1).round().astype(np.uint8)
+
+
+_SPIKES = _ramp((246, 248, 251), (150, 190, 232), (45, 104, 196), (16, 32, 84))
+_MEMBRANE = _ramp((22, 62, 140), (104, 158, 220), (246, 248, 251), (240, 164, 100), (160, 62, 10))
+
+
+@lru_cache(maxsize=64)
+def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
+    import matplotlib  # for its font, and only once something is drawn
+
+    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    return ImageFont.truetype(str(folder / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")), size)
+
+
+@lru_cache(maxsize=4096)
+def _glyphs(text: str, size: int, bold: bool) -> _Glyphs:
+    font = _font(size, bold)
+    left, top, right, bottom = (int(edge) for edge in font.getbbox(text, anchor="ls"))
+    image = Image.new("L", (right - left + 1, bottom - top + 1))
+    ImageDraw.Draw(image).text((-left, -top), text, fill=255, font=font, anchor="ls")
+    return _Glyphs(np.asarray(image, np.float32)[..., None] / 255, left, top)
+
+
+@lru_cache(maxsize=4096)
+def _cut(text: str, size: int, bold: bool, width: int) -> str:
+    text = " ".join(text.split())
+    if text_width(text, size, bold) <= width:
+        return text
+    while text and text_width(text + "…", size, bold) > width:
+        text = text[:-1]
+    return text.rstrip() + "…"
+
+
+@lru_cache(maxsize=256)
+def _rounded(width: int, height: int, radius: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width] + 0.5
+    dx = np.maximum(np.abs(x - width / 2) - (width / 2 - radius), 0)
+    dy = np.maximum(np.abs(y - height / 2) - (height / 2 - radius), 0)
+    return (radius + 0.5 - np.hypot(dx, dy)).clip(0, 1).astype(np.float32)[..., None]
+
+
+@lru_cache(maxsize=256)
+def _diagonals(width: int, height: int) -> np.ndarray:
+    y, x = np.mgrid[:height, :width]
+    distance = np.abs((x + y) % 12 - 6)
+    return (1.2 - distance / 1.4).clip(0, 1).astype(np.float32)[..., None]

@@ -1,0 +1,182 @@
+"""Pictures of episodes: fixed in shape, true to the episode, headless."""
+
+import itertools
+import re
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from conftest import make_traces
+from gymnasium.utils.env_checker import check_env
+from PIL import Image
+
+from agents.main import main
+from backbones import InputError
+from seenn_env import ChooseTimestepEnv, EarlyExitEnv, EarlyExitVectorEnv
+from seenn_env.rendering_ansi import ansi
+from seenn_env.rendering_episode import Episode
+from seenn_env.rendering_frame import rgb_array
+
+COLORS = re.compile(r"\x1b\[[\d;]*m")
+
+
+def frames_of(env: EarlyExitEnv, row: int, exit_at: int) -> list:
+    env.reset(seed=0, options={"samples": row})
+    frames = [env.render()]
+    for t in range(1, exit_at + 1):
+        env.step(int(t == exit_at))
+        frames.append(env.render())
+    return frames
+
+
+def test_frames_have_one_shape_and_change_with_every_step(packaged):
+    frames = frames_of(EarlyExitEnv(packaged, render_mode="rgb_array"), 3, 4)
+    assert {frame.shape for frame in frames} == {frames[0].shape}
+    assert all(frame.dtype == np.uint8 and frame.shape[2] == 3 for frame in frames)
+    for one, two in itertools.pairwise(frames):
+        assert not np.array_equal(one, two)
+
+
+def test_a_right_exit_looks_other_than_a_wrong_one(packaged):
+    part = packaged.select("policy")
+    right, wrong = (int(np.flatnonzero(part.correct[:, 0] == kind)[0]) for kind in (True, False))
+    one, two = (frames_of(EarlyExitEnv(part, render_mode="ansi"), row, 1)[-1] for row in (right, wrong))
+    assert "exit at 1 of 8: right" in COLORS.sub("", one)
+    assert "exit at 1 of 8: wrong" in COLORS.sub("", two)
+
+
+def test_text_has_a_fixed_number_of_lines_within_the_width_and_ends_its_colours(packaged):
+    frames = frames_of(EarlyExitEnv(packaged, render_mode="ansi"), 3, 3)
+    assert len({frame.count("\n") for frame in frames}) == 1
+    for line in "\n".join(frames).splitlines():
+        assert len(COLORS.sub("", line)) <= 80
+        assert not line.endswith(" ")
+        assert "\x1b[" not in line or line.rstrip().rfind("\x1b[0m") > line.rfind("\x1b[3")
+
+
+@pytest.mark.parametrize(("T", "K"), [(1, 2), (4, 10), (32, 10), (4, 1000)])
+@pytest.mark.parametrize("shape", [None, (1, 8, 8), (3, 32, 32), (2, 34, 34), (3, 300, 200)])
+def test_any_size_of_problem_and_image_is_drawn(T, K, shape):
+    rng = np.random.default_rng(0)
+    image = None if shape is None else rng.integers(256, size=shape, dtype=np.uint8)
+    sizes = set()
+    for t in (0, 1, T):
+        episode = Episode(
+            logits=rng.normal(size=(t, K)),
+            label=1,
+            timesteps=T,
+            exited=t == T,
+            class_names=tuple(f"class number {k}" for k in range(K)),
+            image=image,
+            activity=rng.random((t, 48)),
+        )
+        sizes.add(rgb_array(episode).shape)
+        assert "class num" in COLORS.sub("", ansi(episode))
+    assert len(sizes) == 1
+
+
+def test_the_bars_are_the_probabilities():
+    logits = np.log(np.array([[0.75, 0.25]]))
+    one, two = (rgb_array(Episode(logits=logits[:, order], label=0, timesteps=2)) for order in ([0, 1], [1, 0]))
+    assert not np.array_equal(one, two)
+    assert "75" in COLORS.sub("", ansi(Episode(logits=logits, label=0, timesteps=2)))
+
+
+def test_without_images_there_are_bars_only(traces):
+    frames = frames_of(EarlyExitEnv(traces, render_mode="rgb_array"), 0, 2)
+    assert frames[0].std() > 0
+
+
+def test_live_and_replayed_frames_are_the_same(packaged):
+    """The packaged backbone run live shows the packaged traces."""
+    replayed = EarlyExitEnv(packaged, render_mode="ansi")
+    live = EarlyExitEnv(backbone="digits", repeats=20, batch_size=256, dtype="float16", render_mode="ansi")
+    for one, two in zip(frames_of(replayed, 40, 3), frames_of(live, 40, 3), strict=True):
+        assert one == two
+
+
+@pytest.mark.parametrize("kind", [EarlyExitEnv, ChooseTimestepEnv])
+@pytest.mark.parametrize("mode", ["rgb_array", "ansi", "human"])
+def test_gymnasiums_checker_passes_with_rendering(kind, mode, capsys):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        name = {EarlyExitEnv: "EarlyExit", ChooseTimestepEnv: "ChooseTimestep"}[kind]
+        env = gym.make(f"seenn_env/{name}-v0", render_mode=mode)
+        check_env(env.unwrapped)
+    if mode == "human":
+        assert "timestep" in capsys.readouterr().out  # no display here: the terminal
+
+
+def test_vector_environments_give_a_frame_for_each_slot(packaged):
+    envs = EarlyExitVectorEnv(3, packaged, render_mode="rgb_array")
+    envs.reset(seed=0)
+    frames = envs.render()
+    assert len(frames) == 3
+    assert not np.array_equal(frames[0], frames[1])
+    envs.step(np.array([0, 0, 1]))
+    assert not np.array_equal(envs.render()[0], frames[0])
+
+
+def test_frames_can_be_collected_by_gymnasiums_own_wrapper():
+    env = gym.wrappers.RenderCollection(gym.make("seenn_env/EarlyExit-v0", render_mode="rgb_array"))
+    env.reset(seed=0)
+    env.step(0)
+    assert len(env.render()) == 2
+
+
+def test_unknown_modes_and_rendering_before_reset_or_without_a_mode(traces):
+    with pytest.raises(InputError, match=r"render_mode, got 'svg'. Known: ansi, human, rgb_array"):
+        EarlyExitEnv(traces, render_mode="svg")
+    with pytest.raises(InputError, match=r"render_mode, got 'human'. Known: ansi, rgb_array"):
+        EarlyExitVectorEnv(2, traces, render_mode="human")
+    with pytest.raises(gym.error.ResetNeeded, match=r"reset\(\) before render"):
+        EarlyExitEnv(traces, render_mode="ansi").render()
+    env = EarlyExitEnv(traces)
+    env.reset(seed=0)
+    with pytest.warns(UserWarning, match="without specifying any render mode"):
+        assert env.render() is None
+
+
+def test_seenn_watch_writes_a_gif_or_pictures_or_plays(tmp_path, capsys):
+    gif = tmp_path / "a.gif"
+    watch = ["watch", "--row", "57", "--threshold", "0.99"]
+    main([*watch, "--output", str(gif)])
+    with Image.open(gif) as picture:
+        assert picture.n_frames == 8  # T = 8 is reached: its frame shows the exit
+    main([*watch, "--output", str(tmp_path / "frames")])
+    assert len(list((tmp_path / "frames").glob("*.png"))) == 8
+    capsys.readouterr()
+    main([*watch, "--threshold", "0.1"])
+    assert COLORS.sub("", capsys.readouterr().out).count("timestep 1 of 8") == 2
+    for arguments, message in (
+        ((*watch, "--output", gif), "exists already"),
+        ((*watch, "--output", tmp_path / "a.mp4"), "a .gif or a folder"),
+        (("watch", "--policy", "per-timestep-margin"), "a rule with one threshold"),
+        (("watch", "--row", "999999"), "a row in 0…"),
+        (("watch", "--policy", tmp_path / "none.safetensors"), "found nothing at"),
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in arguments])
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
+
+
+def test_drawing_is_fast_enough_for_a_gif():
+    import time
+
+    episode = Episode(logits=np.random.default_rng(0).normal(size=(4, 10)), label=1, timesteps=8)
+    rgb_array(episode)
+    spent = []
+    for _ in range(20):
+        begin = time.perf_counter()
+        rgb_array(episode)
+        spent.append(time.perf_counter() - begin)
+    assert min(spent) < 0.05
+
+
+def test_rows_without_an_image_have_none():
+    traces = make_traces(10)
+    from seenn_env.rendering import episode_of
+
+    assert episode_of(traces, 3, 2, False).image is None
