@@ -21,6 +21,7 @@ import numpy as np
 
 from backbones import InputError, unknown_name
 from seenn_env.entry_points import is_entry_point, load_entry_point
+from seenn_env.storage import large_array
 
 Columns = Callable[..., np.ndarray]
 
@@ -111,7 +112,7 @@ class Observation:
     def of_trace(self, logits: np.ndarray, **needs: np.ndarray) -> np.ndarray:
         """`[N, T, F]` float32 columns of whole traces `[N, T, K]`, with `[N, T, …]` each of `self.needs`."""
         N, T, _ = logits.shape
-        result = np.empty((N, T, len(self.names)), np.float32)
+        result = large_array((N, T, len(self.names)), np.float32)
         chunk = max(1, (1 << 22) // logits.shape[2])
         for begin in range(0, N, chunk):
             rows = slice(begin, begin + chunk)
@@ -147,13 +148,15 @@ def features(logits: np.ndarray, previous: np.ndarray, timestep: np.ndarray, tim
     """
     K = logits.shape[-1]
     p, before = softmax(logits), softmax(previous)
-    top = np.partition(p, K - 2, axis=-1)
+    rows, answer = np.arange(len(p)), p.argmax(-1)
+    confidence, others = p[rows, answer], p.copy()
+    others[rows, answer] = -1
     later = timestep > 1
     with np.errstate(divide="ignore", invalid="ignore"):
         entropy = -np.where(p > 0, p * np.log(p), 0).sum(-1) / np.log(np.float32(K))
     columns = (
-        top[:, -1],
-        top[:, -1] - top[:, -2],
+        confidence,
+        confidence - others.max(-1),
         entropy,
         later & (logits.argmax(-1) == previous.argmax(-1)),
         later * np.abs(p - before).sum(-1) / 2,

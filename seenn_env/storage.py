@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -59,16 +60,48 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], info: Mapping[s
         temporary.unlink(missing_ok=True)
 
 
-def map_tensors(path: Path, *, verify: bool | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+class Seal:
+    """The digests of a mapped file's tensors, checked at most once, when `check` is first called."""
+
+    def __init__(self, path: Path, tensors: Mapping[str, np.ndarray], digests: Mapping[str, list[str]]) -> None:
+        self.path, self.digests = path, digests
+        self.unchecked = dict(tensors)
+
+    def check(self) -> None:
+        """Read every chunk that has not been read yet.
+
+        Raises:
+            InputError: for a tensor that was altered.
+        """
+        for name, tensor in list(self.unchecked.items()):
+            for chunk, digest in zip(_chunks(tensor), self.digests[name], strict=True):
+                if _digest(chunk) != digest:
+                    raise InputError(
+                        f"The tensor {name!r} in {self.path} does not match its digest: the file was altered."
+                    )
+            del self.unchecked[name]
+
+
+def large_array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array to fill: in memory, or beyond `VERIFY_AT_ONCE` bytes in a temporary file that goes with it."""
+    if math.prod(shape) * np.dtype(dtype).itemsize <= VERIFY_AT_ONCE:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def map_tensors(path: Path, *, verify: bool | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any], Seal]:
     """Map a file that `write_tensors` wrote.
 
     Args:
         path: the file.
-        verify: check the digest of every chunk now; by default for files up to `VERIFY_AT_ONCE` bytes.
+        verify: check the digest of every chunk now; by default for files up to `VERIFY_AT_ONCE` bytes. Of
+            larger ones, `seal.check()` does it.
 
     Returns:
         tensors: read-only arrays in the file, not in memory.
         info: what was written with them.
+        seal: what is left to check.
 
     Raises:
         InputError: for a file that is missing, of another format, truncated or altered.
@@ -85,7 +118,7 @@ def map_tensors(path: Path, *, verify: bool | None = None) -> tuple[dict[str, np
     if max(entry["data_offsets"][1] for entry in table.values()) != size - begin:
         raise InputError(f"Expected {path} to hold {size - begin} bytes of tensors: it is truncated. Record it anew.")
     tensors: dict[str, np.ndarray] = {}
-    digests = json.loads(metadata["digests"])
+    digests: dict[str, list[str]] = json.loads(metadata["digests"])
     check = size <= VERIFY_AT_ONCE if verify is None else verify
     for name, entry in table.items():
         shape, at = tuple(entry["shape"]), begin + entry["data_offsets"][0]
@@ -93,9 +126,10 @@ def map_tensors(path: Path, *, verify: bool | None = None) -> tuple[dict[str, np
             tensors[name] = np.memmap(path, _DTYPES[entry["dtype"]], "r", at, shape)
         else:
             tensors[name] = np.empty(shape, _DTYPES[entry["dtype"]])
-        if check and [_digest(chunk) for chunk in _chunks(tensors[name])] != digests[name]:
-            raise InputError(f"The tensor {name!r} in {path} does not match its digest: the file was altered.")
-    return tensors, json.loads(metadata["info"])
+    seal = Seal(path, tensors, digests)
+    if check:
+        seal.check()
+    return tensors, json.loads(metadata["info"]), seal
 
 
 def _read_header(path: Path, size: int) -> tuple[dict[str, Any], int]:

@@ -36,7 +36,11 @@ class TraceStatistics:
     @cached_property
     def predictions(self) -> np.ndarray:
         """`[N, T]` int64: the class with the largest logit after each timestep."""
+        self._check_seal()
         return self.logits.argmax(-1)
+
+    def _check_seal(self) -> None:
+        """Refuse logits that were altered, where that has not been looked at yet."""
 
     @cached_property
     def correct(self) -> np.ndarray:

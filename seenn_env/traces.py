@@ -18,7 +18,7 @@ from backbones import SPLITS, InputError, unknown_name
 from seenn_env.observations import AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.packaged import packaged_file
 from seenn_env.rewards import Energy
-from seenn_env.storage import map_tensors, write_tensors
+from seenn_env.storage import Seal, map_tensors, write_tensors
 from seenn_env.trace_fields import (
     ROW_FIELDS,
     SPLIT_CODES,
@@ -71,6 +71,8 @@ class Traces(TraceStatistics):
     path: Path | None = None
     trusted: bool = False
     """Skip the pass over all logits: they were checked when they were recorded."""
+    seal: Seal | None = None
+    """What is left to check of the file that they came from; checked before anything is computed."""
 
     def __post_init__(self) -> None:
         N = len(self.labels)
@@ -109,9 +111,9 @@ class Traces(TraceStatistics):
         if isinstance(path, Traces):
             return path if split is None else path.select(split)
         file = packaged_file("traces", path)
-        tensors, info = map_tensors(file, verify=verify)
+        tensors, info, seal = map_tensors(file, verify=verify)
         codes = tensors.pop("split")
-        traces = cls(**tensors, split=codes, info=info, path=file, trusted=True)
+        traces = cls(**tensors, split=codes, info=info, path=file, trusted=True, seal=seal)
         return traces if split is None else traces.select(split)
 
     def save(self, path: str | Path) -> Path:
@@ -144,6 +146,7 @@ class Traces(TraceStatistics):
             info=self.info,
             path=self.path,
             trusted=True,
+            seal=self.seal,
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Traces":
@@ -163,7 +166,8 @@ class Traces(TraceStatistics):
         rows = self.split_codes == SPLIT_CODES[split]
         if not rows.any():
             raise InputError(f"Expected rows of split {split!r}, got traces of {self.split!r}: choose that one.")
-        return self[rows]
+        first, last = np.flatnonzero(rows)[[0, -1]]
+        return self[first : last + 1] if rows[first : last + 1].all() else self[rows]  # a slice copies nothing
 
     @staticmethod
     def merge(*parts: "Traces") -> "Traces":
@@ -241,11 +245,16 @@ class Traces(TraceStatistics):
     def columns(self, observation: AnyObservation) -> np.ndarray:
         """`[N, T, F]` float32: an observation of every row after every timestep, computed once."""
         if observation not in self._columns:
+            self._check_seal()
             spec = self.observation(observation)
             self._columns[observation] = spec.of_trace(
                 self.logits, **{name: getattr(self, name) for name in spec.needs}
             )
         return self._columns[observation]
+
+    def _check_seal(self) -> None:
+        if self.seal is not None:
+            self.seal.check()
 
     def observation(self, observation: AnyObservation) -> Observation:
         """The observation of that name (or a user's own) for these traces' T, K and F."""
