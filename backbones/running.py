@@ -28,6 +28,7 @@ def run(
     shows: np.ndarray | None = None,
     batch_size: int = 256,
     first: int = 0,
+    timesteps: int | None = None,
 ) -> Iterator[tuple[slice, Tensor]]:
     """The running logits of all timesteps, a batch at a time.
 
@@ -40,6 +41,7 @@ def run(
         shows: `[N]` which image each row shows (default: row i shows image i).
         batch_size: rows of a batch.
         first: the row to begin with.
+        timesteps: how many to run (default: the backbone's T).
 
     Yields:
         rows: which rows these are.
@@ -52,15 +54,17 @@ def run(
         shown = padded if shows is None else shows[padded]
         state = backbone.start(torch.from_numpy(images[shown]), torch.from_numpy(keys[padded]))
         steps = []
-        for _ in range(backbone.timesteps):
+        for _ in range(timesteps or backbone.timesteps):
             logits, state = backbone.step(state)
             steps.append(logits)
         yield rows, torch.stack(steps, 1)[: rows.stop - rows.start]
 
 
-def accuracy(backbone: Backbone, images: np.ndarray, labels: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """`[T]` fraction of right answers after each timestep."""
-    right = np.zeros(backbone.timesteps)
-    for rows, logits in run(backbone, images, keys):
+def accuracy(
+    backbone: Backbone, images: np.ndarray, labels: np.ndarray, keys: np.ndarray, *, timesteps: int | None = None
+) -> np.ndarray:
+    """`[T]` fraction of right answers after each timestep (of the first `timesteps`)."""
+    right = np.zeros(timesteps or backbone.timesteps)
+    for rows, logits in run(backbone, images, keys, timesteps=timesteps):
         right += (logits.argmax(-1).cpu().numpy() == labels[rows, None]).sum(0)
     return right / len(labels)
