@@ -1,5 +1,6 @@
 """Small safetensors files with metadata: written atomically, refused in one sentence where they are not whole."""
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,15 +11,18 @@ from torch import Tensor
 
 from backbones.errors import InputError
 
+_KEY = "seenn_env"
+
 
 def save_tensor_file(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> Path:
-    """Write tensors and metadata, which has a "format"; the file appears under its name only when it is whole."""
+    """Write tensors and metadata, which has a "format", atomically; equal content gives equal bytes."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     own = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        safetensors.torch.save_file(own, temporary, metadata)
+        # One entry: the library writes several in an order of chance, and equal content should give equal bytes.
+        safetensors.torch.save_file(own, temporary, {_KEY: json.dumps(metadata, sort_keys=True)})
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -42,6 +46,7 @@ def load_tensor_file(path: str | Path, *, kind: str, format: str) -> tuple[dict[
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
+            metadata = json.loads(metadata[_KEY]) if _KEY in metadata else metadata
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except safetensors.SafetensorError as error:
         raise InputError(f"Expected {kind} file, but {path} is not whole ({error}): make it anew.") from error
