@@ -61,8 +61,8 @@ class Canvas:
         self._blend(x, y, _rounded(width, height, 8), color)
 
     def hatch(self, x: int, y: int, width: int, height: int, color: Color) -> None:
-        """Diagonal lines."""
-        self._blend(x, y, _diagonals(width, height), color)
+        """Diagonal lines on paper."""
+        self.paste(x, y, _diagonals(width, height, color))
 
     def paste(self, x: int, y: int, pixels: np.ndarray) -> None:
         """Pixels `[h, w, 3]`."""
@@ -100,6 +100,7 @@ class Canvas:
             under[:] = under + (over - under) * alpha + 0.5
 
 
+@lru_cache(maxsize=4096)
 def text_width(text: str, size: int, bold: bool = False) -> int:
     """Of a line of text, in pixels."""
     return round(_font(size, bold).getlength(text))
@@ -132,7 +133,7 @@ def enlarge(image: np.ndarray, size: int) -> np.ndarray:
     if factor < 1:
         return np.asarray(Image.fromarray(colored).resize((width, height), Image.Resampling.BOX))
     rows, columns = np.arange(height) * H // height, np.arange(width) * W // width
-    return colored[rows[:, None], columns]
+    return colored.take(rows, 0).take(columns, 1)
 
 
 def to_rgb(image: np.ndarray) -> np.ndarray:
@@ -193,8 +194,8 @@ def _rounded(width: int, height: int, radius: int) -> np.ndarray:
     return (radius + 0.5 - np.hypot(dx, dy)).clip(0, 1).astype(np.float32)[..., None]
 
 
-@lru_cache(maxsize=256)
-def _diagonals(width: int, height: int) -> np.ndarray:
+@lru_cache(maxsize=64)
+def _diagonals(width: int, height: int, color: Color) -> np.ndarray:
     y, x = np.mgrid[:height, :width]
-    distance = np.abs((x + y) % 12 - 6)
-    return (1.2 - distance / 1.4).clip(0, 1).astype(np.float32)[..., None]
+    alpha = (1.2 - np.abs((x + y) % 12 - 6) / 1.4).clip(0, 1)[..., None]
+    return (PAPER[0] + (np.array(color) - PAPER[0]) * alpha).round().astype(np.uint8)

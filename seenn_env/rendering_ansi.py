@@ -48,7 +48,8 @@ class _Brush:
         codes = ["1"] if bold else []
         codes += [f"38;{self._code(color)}"] if color is not None else []
         codes += [f"48;{self._code(under)}"] if under is not None else []
-        return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if (codes and text.strip()) or under is not None else text
+        inked = text.rstrip() if under is None else text
+        return f"\x1b[{';'.join(codes)}m{inked}\x1b[0m{text[len(inked) :]}" if codes and inked else text
 
     def _code(self, color: Color) -> str:
         red, green, blue = (int(part) for part in color)
@@ -77,7 +78,7 @@ def _headline(episode: Episode, brush: _Brush) -> str:
     t = episode.timestep
     words = [brush(f"timestep {t} of {episode.timesteps}", bold=True)]
     if t:
-        answer = f"{episode.name(int(episode.predictions[-1]))}, {100 * episode.confidence(t):.0f} %"
+        answer = f"{episode.answer}, {100 * episode.confidence(t):.0f} %"
         words.append(f"answer {brush(answer, _verdict_color(episode), bold=True)}")
     words.append(f"label {brush(episode.name(episode.label), bold=True)}")
     words.append(brush(episode.verdict(), _verdict_color(episode) if episode.exited else GREY, bold=episode.exited))

@@ -45,7 +45,7 @@ class Episode:
 
     @property
     def timestep(self) -> int:
-        """T."""
+        """The timesteps done, t."""
         return len(self.logits)
 
     @property
@@ -57,6 +57,11 @@ class Episode:
     def correct(self) -> bool:
         """Whether the present answer is right."""
         return bool(self.timestep) and int(self.predictions[-1]) == self.label
+
+    @property
+    def answer(self) -> str:
+        """The name of the present prediction, "?" before the first timestep."""
+        return self.name(int(self.predictions[-1])) if self.timestep else "?"
 
     def name(self, label: int) -> str:
         """Of a class."""

@@ -14,6 +14,7 @@ from PIL import Image
 from agents.main import main
 from backbones import InputError
 from seenn_env import ChooseTimestepEnv, EarlyExitEnv, EarlyExitVectorEnv
+from seenn_env.drawing import OTHER, RIGHT
 from seenn_env.rendering_ansi import ansi
 from seenn_env.rendering_episode import Episode
 from seenn_env.rendering_frame import rgb_array
@@ -81,6 +82,29 @@ def test_the_bars_are_the_probabilities():
     one, two = (rgb_array(Episode(logits=logits[:, order], label=0, timesteps=2)) for order in ([0, 1], [1, 0]))
     assert not np.array_equal(one, two)
     assert "75" in COLORS.sub("", ansi(Episode(logits=logits, label=0, timesteps=2)))
+
+
+@pytest.mark.parametrize("T", [2, 8, 64])
+def test_the_areas_of_the_bars_are_in_the_ratio_of_the_probabilities(T):
+    """Lying bars and, where columns are narrow, standing ones."""
+    frame = rgb_array(Episode(logits=np.log(np.array([[0.75, 0.25]])), label=0, timesteps=T))
+    bars = frame[88:360, 360:]
+    right, other = ((bars == color).all(-1).sum() for color in (RIGHT, OTHER))
+    assert other / right == pytest.approx(1 / 3, rel=0.05)
+
+
+def test_the_sides_of_a_frame_suit_video_codecs():
+    for T in (1, 3, 4, 8, 50):
+        height, width, _ = rgb_array(Episode(logits=np.zeros((1, 3)), label=0, timesteps=T)).shape
+        assert height % 16 == width % 16 == 0
+
+
+def test_of_many_classes_the_ten_likeliest_so_far_are_shown_and_the_answer_always():
+    logits = np.zeros((2, 1000))
+    logits[0, 100:120] = 8 + np.arange(20) / 10
+    logits[1, 7] = 1
+    episode = Episode(logits=logits, label=3, timesteps=4)
+    assert episode.shown_classes().tolist() == [7, *range(111, 120)]
 
 
 def test_without_images_there_are_bars_only(traces):
