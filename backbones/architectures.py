@@ -5,11 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from backbones.network import Fire
-from backbones.neurons import LIF
-
-MakeNeuron = Callable[[], LIF]
-Parts = tuple[nn.Module, nn.Module, nn.Module]
+from backbones.network import Fire, MakeNeuron, Parts
+from backbones.residual import resnet9
 
 
 class SmallBody(nn.Module):
@@ -43,6 +40,7 @@ def small(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
 
 
 ARCHITECTURES: dict[str, tuple[Callable[[dict[str, Any], MakeNeuron], Parts], frozenset[str]]] = {
+    "resnet9": (resnet9, frozenset({"norm", "width"})),
     "small": (small, frozenset({"width"})),
 }
 """Name: (function that makes stem, body and head; the names of the options that it takes)."""

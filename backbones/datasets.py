@@ -10,10 +10,12 @@ model selection, `test` for the final table.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from backbones.errors import InputError, unknown_name
+from backbones.folder import CACHE_NAME, decoded, list_images
 
 SPLITS = ("train", "policy", "calibration", "test")
 
@@ -80,7 +82,7 @@ def stratified_split(labels: np.ndarray, sizes: dict[str, int], seed: int) -> di
     return {name: np.sort(order[end - size : end]) for (name, size), end in zip(sizes.items(), ends, strict=True)}
 
 
-def digits(root: Path | None = None, seed: int = 0) -> Splits:
+def digits(root: Path | None = None, seed: int = 0, **options: Any) -> Splits:
     """scikit-learn's 1,797 handwritten digits, 8 × 8 pixels (UCI's "Optical Recognition" test set)."""
     from sklearn.datasets import load_digits
 
@@ -93,20 +95,72 @@ def digits(root: Path | None = None, seed: int = 0) -> Splits:
     return Splits(**{split: Samples(images[i], labels[i], i, names, "digits", split) for split, i in rows.items()})
 
 
-DATASETS: dict[str, Callable[[Path | None, int], Splits]] = {"digits": digits}
+def folder(
+    root: Path | None,
+    seed: int = 0,
+    *,
+    cache_dir: Path | None = None,
+    image_size: int | None = None,
+) -> Splits:
+    """A class-per-folder tree: `train/CLASS/*.jpg` and `test/CLASS/*.jpg`, or `CLASS/*.jpg` alone.
+
+    Of the images that are no test images, a tenth each is `policy` and `calibration`; where the tree names
+    no test images, a fifth is `test` first. Indices count the files sorted by class and name, training
+    images before test images.
+
+    Raises:
+        InputError: for a wrong folder, an empty class, an unreadable image.
+    """
+    if root is None:
+        raise InputError("Expected the folder of the images: set root (--data-dir).")
+    given = (root / "train").is_dir() and (root / "test").is_dir()
+    parts = [list_images(root / name) for name in ("train", "test")] if given else [list_images(root)]
+    names = parts[0][2]
+    if parts[-1][2] != names:
+        raise InputError(f"Expected the classes of train in test too ({', '.join(names)}), got {parts[-1][2]}.")
+    files = [file for part in parts for file in part[0]]
+    labels = np.concatenate([part[1] for part in parts])
+    images = decoded(files, root, cache_dir or root / CACHE_NAME, image_size)
+    rest = np.arange(len(parts[0][0]))
+    rows: dict[str, np.ndarray] = {}
+    if given:
+        rows["test"] = np.arange(len(rest), len(files))
+    else:
+        taken = stratified_split(labels, {"test": len(files) // 5, "rest": len(files) - len(files) // 5}, seed)
+        rows["test"], rest = taken["test"], taken["rest"]
+    tenth = len(rest) // 10
+    sizes = {"train": len(rest) - 2 * tenth, "policy": tenth, "calibration": tenth}
+    rows |= {split: rest[i] for split, i in stratified_split(labels[rest], sizes, seed).items()}
+    for split, i in rows.items():
+        if len(i) == 0:
+            raise InputError(f"Expected images enough for four splits in {root}, got {len(files)}: none for {split}.")
+    return Splits(**{split: Samples(images[i], labels[i], i, names, root.name, split) for split, i in rows.items()})
 
 
-def load_dataset(name: str, root: str | Path | None = None, *, seed: int = 0) -> Splits:
+DATASETS: dict[str, Callable[..., Splits]] = {"digits": digits, "folder": folder}
+
+
+def load_dataset(
+    name: str,
+    root: str | Path | None = None,
+    *,
+    seed: int = 0,
+    cache_dir: str | Path | None = None,
+    image_size: int | None = None,
+) -> Splits:
     """The dataset of that name, split.
 
     Args:
-        name: "digits".
+        name: "digits", or "folder" for a class-per-folder tree of images.
         root: folder of the data, where the dataset is not part of a package.
         seed: of the split.
+        cache_dir: folder for decoded images (default: in `root`).
+        image_size: resize images of a folder to this many pixels a side.
 
     Raises:
-        InputError: for a name that is not known.
+        InputError: for a name that is not known, or data that are not as expected.
     """
     if name not in DATASETS:
         raise unknown_name("dataset", name, DATASETS)
-    return DATASETS[name](None if root is None else Path(root), seed)
+    cache = None if cache_dir is None else Path(cache_dir)
+    return DATASETS[name](None if root is None else Path(root), seed, cache_dir=cache, image_size=image_size)

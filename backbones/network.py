@@ -23,6 +23,9 @@ from backbones.errors import InputError
 from backbones.neurons import LIF
 
 Fire = Callable[[LIF, Tensor], Tensor]
+MakeNeuron = Callable[[], LIF]
+Parts = tuple[nn.Module, nn.Module, nn.Module]
+"""Stem, body and head."""
 
 
 class State(NamedTuple):
@@ -70,12 +73,14 @@ class _TimeFire:
             currents: Sequence[Tensor] = [current] * self.timesteps
         else:
             currents = current.view(self.timesteps, self.batch, *current.shape[1:]).unbind()
-        v = neuron.initial(currents[0])
+        v: Tensor | None = None
         spikes = []
-        for now in currents:
-            fired, v = neuron(now, v)
-            spikes.append(fired)
-        return torch.cat(spikes)
+        for t, now in enumerate(currents, 1):
+            v = neuron.charge(now, v)
+            spikes.append(neuron.fire(v))
+            if t < self.timesteps:
+                v = neuron.reset(v, spikes[-1])
+        return spikes[0] if self.timesteps == 1 else torch.cat(spikes)
 
 
 class SpikingNetwork(nn.Module):

@@ -78,21 +78,34 @@ class LIF(nn.Module):
         """
         if fresh is not None:
             v = torch.where(fresh.view(-1, *[1] * (v.dim() - 1)), self.v_init, v)
+        v = self.charge(current, v)
+        spikes = self.fire(v)
+        return spikes, self.reset(v, spikes)
+
+    def charge(self, current: Tensor, v: Tensor | None) -> Tensor:
+        """Leak and integrate; None is the potential before the first timestep."""
+        if v is None:
+            if self.v_init == self.v_rest == 0:
+                return current
+            v = self.initial(current)
         if self.v_rest:
-            v = self.v_rest + self.decay * (v - self.v_rest) + current
-        elif self.decay == 1:
-            v = v + current
-        else:
-            v = self.decay * v + current
-        spikes = self.spike(v - self.v_threshold)
+            return self.v_rest + self.decay * (v - self.v_rest) + current
+        if self.decay == 1:
+            return v + current
+        return self.decay * v + current
+
+    def fire(self, v: Tensor) -> Tensor:
+        """Spikes of a potential."""
+        return self.spike(v - self.v_threshold)
+
+    def reset(self, v: Tensor, spikes: Tensor) -> Tensor:
+        """The potential after the spikes."""
         kept = spikes.detach() if self.detach_reset else spikes
         if self.v_reset is None:
-            v = v - kept * self.v_threshold
-        elif self.v_reset == 0:
-            v = v * (1 - kept)
-        else:
-            v = v * (1 - kept) + kept * self.v_reset
-        return spikes, v
+            return v - kept * self.v_threshold
+        if self.v_reset == 0:
+            return v * (1 - kept)
+        return v * (1 - kept) + kept * self.v_reset
 
     def initial(self, current: Tensor) -> Tensor:
         """The potential before the first timestep, in the shape of a `current`."""

@@ -5,6 +5,7 @@ for rows, logits in run(backbone, images, keys, batch_size=256):
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ def run(
     shows: np.ndarray | None = None,
     batch_size: int = 256,
     first: int = 0,
+    timesteps: int | None = None,
 ) -> Iterator[tuple[slice, Tensor]]:
     """The running logits of all timesteps, a batch at a time; `run_probed` without the probes.
 
@@ -36,7 +38,8 @@ def run(
         rows: which rows these are.
         logits: `[b, T, K]` on the backbone's device.
     """
-    for rows, fields in run_probed(backbone, images, keys, shows=shows, batch_size=batch_size, first=first):
+    settings: dict[str, Any] = {"shows": shows, "batch_size": batch_size, "first": first, "timesteps": timesteps}
+    for rows, fields in run_probed(backbone, images, keys, **settings):
         yield rows, fields["logits"]
 
 
@@ -49,6 +52,7 @@ def run_probed(
     shows: np.ndarray | None = None,
     batch_size: int = 256,
     first: int = 0,
+    timesteps: int | None = None,
 ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
     """The running logits of all timesteps, and the probes of them, a batch at a time.
 
@@ -62,6 +66,7 @@ def run_probed(
         shows: `[N]` which image each row shows (default: row i shows image i).
         batch_size: rows of a batch.
         first: the row to begin with.
+        timesteps: how many to run (default: the backbone's T).
 
     Yields:
         rows: which rows these are.
@@ -74,7 +79,7 @@ def run_probed(
         shown = padded if shows is None else shows[padded]
         state = backbone.start(torch.from_numpy(images[shown]), torch.from_numpy(keys[padded]))
         steps: dict[str, list[Tensor]] = {name: [] for name in ("logits", *probes)}
-        for _ in range(backbone.timesteps):
+        for _ in range(timesteps or backbone.timesteps):
             logits, state = backbone.step(state)
             steps["logits"].append(logits)
             for name, values in probe(backbone, state, probes).items():
@@ -113,9 +118,11 @@ def probe_sizes(backbone: Backbone, images: np.ndarray, names: Sequence[str] | N
     return {name: values.shape[1] for name, values in given.items()}
 
 
-def accuracy(backbone: Backbone, images: np.ndarray, labels: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """`[T]` fraction of right answers after each timestep."""
-    right = np.zeros(backbone.timesteps)
-    for rows, logits in run(backbone, images, keys):
+def accuracy(
+    backbone: Backbone, images: np.ndarray, labels: np.ndarray, keys: np.ndarray, *, timesteps: int | None = None
+) -> np.ndarray:
+    """`[T]` fraction of right answers after each timestep (of the first `timesteps`)."""
+    right = np.zeros(timesteps or backbone.timesteps)
+    for rows, logits in run(backbone, images, keys, timesteps=timesteps):
         right += (logits.argmax(-1).cpu().numpy() == labels[rows, None]).sum(0)
     return right / len(labels)

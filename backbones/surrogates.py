@@ -18,7 +18,8 @@ Surrogate = Callable[[Tensor], Tensor]
 
 def triangle_derivative(u: Tensor, gamma: float = 1.0) -> Tensor:
     """max(0, γ - |u|) / γ² (triangle, also ZIF: Deng et al., TET, ICLR 2022, their released code)."""
-    return (gamma - u.abs()).clamp_min(0) / gamma**2
+    inside = u.abs().neg_().add_(gamma).clamp_min_(0)
+    return inside if gamma == 1 else inside.div_(gamma**2)
 
 
 def dspike_derivative(u: Tensor, b: float = 3.0) -> Tensor:

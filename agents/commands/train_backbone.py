@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 import tyro
 
 import backbones as bb
@@ -21,6 +22,10 @@ class TrainBackbone:
     """Name of the dataset."""
     data_dir: Path | None = None
     """Folder of the data, where the dataset is not part of a package."""
+    cache_dir: Path | None = None
+    """Folder for decoded images (default: in the data's folder)."""
+    image_size: int | None = None
+    """Resize images of a folder to this many pixels a side."""
     network: str = "small"
     """Name of the architecture."""
     width: int | None = None
@@ -31,6 +36,8 @@ class TrainBackbone:
     """direct, poisson or latency."""
     neuron: str = "lif"
     """lif or if."""
+    threads: int | None = None
+    """Threads of the CPU (default: torch's own choice); the same weights come out of the same number only."""
     training: tyro.conf.OmitArgPrefixes[TrainingConfig] = field(default_factory=TrainingConfig)
     """How to train; its seed is that of the initial weights too."""
     device: str = "cpu"
@@ -40,7 +47,10 @@ class TrainBackbone:
 
     def run(self) -> None:
         """Train, print the accuracy at every timestep, save."""
-        splits = bb.load_dataset(self.dataset, self.data_dir)
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        splits = bb.load_dataset(self.dataset, self.data_dir, cache_dir=self.cache_dir, image_size=self.image_size)
+        mean, std = intensity(splits.train.images) if self.encoding == "direct" else (0.0, 1.0)
         network = bb.build(
             self.network,
             num_classes=len(splits.train.class_names),
@@ -48,6 +58,8 @@ class TrainBackbone:
             input_shape=splits.train.images.shape[1:],
             encoding=self.encoding,
             neuron=self.neuron,
+            mean=mean,
+            std=std,
             seed=self.training.seed,
             **({} if self.width is None else {"width": self.width}),
         ).to(self.device)
@@ -59,11 +71,19 @@ class TrainBackbone:
             log_dir=folder / "tensorboard",
             resume=folder / "training.pt",
             progress=on_terminal(),
+            on_epoch=None if on_terminal() else lambda epoch: print(epoch, flush=True),
         )
         bb.save(network, folder / "backbone.safetensors")
         close_folder(folder)
         print("accuracy % on calibration:", accuracy_line(result.accuracy))
         print("backbone:", folder / "backbone.safetensors")
+
+
+def intensity(images: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel of `[N, C, H, W]` uint8 images, in [0, 1]."""
+    some = images[:: max(1, len(images) // 5000)] / 255
+    mean, std = some.mean((0, 2, 3)), some.std((0, 2, 3))
+    return mean.round(4).tolist(), np.maximum(std, 0.01).round(4).tolist()
 
 
 def accuracy_line(accuracy: np.ndarray) -> str:

@@ -1,0 +1,140 @@
+"""How a training run is divided into stages, and how the learning rate moves in each."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from backbones.errors import InputError, unknown_name
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a backbone is trained."""
+
+    epochs: int = 40
+    """Passes over the training images, where there are no stages."""
+    stages: tuple[tuple[int, int, float], ...] = ()
+    """One after another: (timesteps, epochs, peak learning rate); few timesteps first are cheap and keep
+    early answers good. None: one stage of `epochs` at the network's T and `learning_rate`."""
+    batch_size: int = 64
+    """Images a step."""
+    loss: Literal["tet", "mean"] = "tet"
+    """TET, or cross-entropy of the mean output."""
+    tet_lambda: float = 0.05
+    """λ: the weight of TET's regulariser."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or SGD with Nesterov momentum 0.9."""
+    schedule: Literal["onecycle", "cosine"] = "onecycle"
+    """How the learning rate moves over the steps of a stage; both end at (almost) 0."""
+    warmup: float = 0.3
+    """The part of a stage's steps in which onecycle's rate rises."""
+    learning_rate: float = 5e-3
+    """The peak."""
+    weight_decay: float = 1e-2
+    """L2 for SGD, decoupled for AdamW."""
+    label_smoothing: float = 0.0
+    """Of the cross-entropy."""
+    ema: float = 0.0
+    """Decay per step of the moving average of the weights that is evaluated and kept; 0 keeps the last ones."""
+    keep: Literal["last", "best"] = "last"
+    """The weights after the last epoch, or after the last stage's best epoch on calibration at that stage's T."""
+    crop: int = 0
+    """Pixels of padding for random crops."""
+    flip: bool = False
+    """Mirror half of the images."""
+    cutout: int = 0
+    """Side of Cutout's square."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: convolutions and potentials while training, by autocast; weights and evaluation stay float32."""
+    channels_last: bool = False
+    """Memory format of weights and activations: which is faster depends on the machine."""
+    seed: int = 0
+    """Of the order of the images and their augmentation."""
+
+    def check(self) -> None:
+        """Refuse what cannot be trained with.
+
+        Raises:
+            InputError: for a number out of range or an unknown name.
+        """
+        if self.epochs < 1 or self.batch_size < 2:
+            raise InputError(f"Expected epochs ≥ 1 and batch_size ≥ 2, got {self.epochs} and {self.batch_size}.")
+        for stage in self.stages:
+            if len(stage) != 3 or stage[0] < 1 or stage[1] < 1 or not stage[2] > 0:
+                raise InputError(f"Expected stages (timesteps ≥ 1, epochs ≥ 1, rate > 0), got {stage}.")
+        if not 0 <= self.ema < 1:
+            raise InputError(f"Expected ema in [0, 1), got {self.ema}.")
+        if min(self.crop, self.cutout) < 0:
+            raise InputError(f"Expected crop and cutout of at least 0, got {self.crop} and {self.cutout}.")
+        for kind, name, known in (
+            ("loss", self.loss, ("tet", "mean")),
+            ("precision", self.precision, ("float32", "bfloat16")),
+            ("kind of weights to keep", self.keep, ("last", "best")),
+        ):
+            if name not in known:
+                raise unknown_name(kind, name, known)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Epochs at one number of timesteps, with a learning-rate schedule of their own."""
+
+    timesteps: int
+    first: int
+    """The epoch it begins with, from 0."""
+    epochs: int
+    learning_rate: float
+
+    @property
+    def end(self) -> int:
+        """The first epoch that is no longer its own."""
+        return self.first + self.epochs
+
+
+def stages_of(config: TrainingConfig, timesteps: int) -> tuple[Stage, ...]:
+    """The stages of a run; `timesteps` is the network's T.
+
+    Raises:
+        InputError: where a stage has more timesteps than the network.
+    """
+    plan = config.stages or ((timesteps, config.epochs, config.learning_rate),)
+    stages: list[Stage] = []
+    for T, epochs, rate in plan:
+        if timesteps < T:
+            raise InputError(f"Expected stages of at most the network's {timesteps} timesteps, got {T}.")
+        stages.append(Stage(T, stages[-1].end if stages else 0, epochs, rate))
+    return tuple(stages)
+
+
+def make_optimizer(
+    network: nn.Module, config: TrainingConfig, rate: float, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """The optimizer and the learning-rate schedule of a stage.
+
+    Args:
+        network: whose weights.
+        config: names and settings.
+        rate: the peak learning rate.
+        steps: of the stage.
+
+    Raises:
+        InputError: for an unknown name.
+    """
+    decay = config.weight_decay
+    optimizer: torch.optim.Optimizer
+    if config.optimizer == "adamw":
+        optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=decay)
+    elif config.optimizer == "sgd":
+        optimizer = torch.optim.SGD(network.parameters(), rate, 0.9, weight_decay=decay, nesterov=True)
+    else:
+        raise unknown_name("optimizer", config.optimizer, ("adamw", "sgd"))
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    if config.schedule == "onecycle":
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=config.warmup)
+    elif config.schedule == "cosine":
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    else:
+        raise unknown_name("schedule", config.schedule, ("onecycle", "cosine"))
+    return optimizer, schedule
