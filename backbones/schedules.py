@@ -53,12 +53,7 @@ class TrainingConfig:
     seed: int = 0
     """Of the order of the images and their augmentation."""
 
-    def check(self) -> None:
-        """Refuse what cannot be trained with.
-
-        Raises:
-            InputError: for a number out of range or an unknown name.
-        """
+    def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 2:
             raise InputError(f"Expected epochs ≥ 1 and batch_size ≥ 2, got {self.epochs} and {self.batch_size}.")
         for stage in self.stages:
@@ -70,6 +65,8 @@ class TrainingConfig:
             raise InputError(f"Expected crop and cutout of at least 0, got {self.crop} and {self.cutout}.")
         for kind, name, known in (
             ("loss", self.loss, ("tet", "mean")),
+            ("optimizer", self.optimizer, ("adamw", "sgd")),
+            ("schedule", self.schedule, ("onecycle", "cosine")),
             ("precision", self.precision, ("float32", "bfloat16")),
             ("kind of weights to keep", self.keep, ("last", "best")),
         ):
@@ -118,23 +115,16 @@ def make_optimizer(
         config: names and settings.
         rate: the peak learning rate.
         steps: of the stage.
-
-    Raises:
-        InputError: for an unknown name.
     """
     decay = config.weight_decay
     optimizer: torch.optim.Optimizer
     if config.optimizer == "adamw":
         optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=decay)
-    elif config.optimizer == "sgd":
-        optimizer = torch.optim.SGD(network.parameters(), rate, 0.9, weight_decay=decay, nesterov=True)
     else:
-        raise unknown_name("optimizer", config.optimizer, ("adamw", "sgd"))
+        optimizer = torch.optim.SGD(network.parameters(), rate, 0.9, weight_decay=decay, nesterov=True)
     schedule: torch.optim.lr_scheduler.LRScheduler
     if config.schedule == "onecycle":
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=config.warmup)
-    elif config.schedule == "cosine":
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     else:
-        raise unknown_name("schedule", config.schedule, ("onecycle", "cosine"))
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     return optimizer, schedule

@@ -86,10 +86,9 @@ def train(
         on_epoch: called after every epoch.
 
     Raises:
-        InputError: for settings out of range, or a `resume` file of another run.
+        InputError: for stages of more timesteps than the network's, or a `resume` file of another run.
     """
     config = config or TrainingConfig()
-    config.check()
     stages = stages_of(config, network.timesteps)
     if config.channels_last:
         network.to(memory_format=torch.channels_last)
