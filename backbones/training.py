@@ -94,6 +94,8 @@ def train(
         network.to(memory_format=torch.channels_last)
     run = RunState(network, config, network.fingerprint)
     saved = run.restore(Path(resume)) if resume is not None and Path(resume).exists() else None
+    if len(run.losses) <= stages[-1].first:
+        run.best, run.best_accuracy = None, -1.0  # of a stage that was the last before stages were added
     writer = None if log_dir is None else SummaryWriter(str(log_dir))
     bar = tqdm(total=stages[-1].end, initial=len(run.losses), desc="train", unit="epoch", disable=not progress)
     steps = max(1, len(splits.train) // config.batch_size)

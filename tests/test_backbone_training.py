@@ -1,6 +1,10 @@
 """Training: losses against hand computations, learning, resuming."""
 
 import math
+import subprocess
+import sys
+import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +12,7 @@ import torch
 
 import backbones as bb
 from backbones.losses import mean_loss, tet_loss
+from backbones.run_state import RunState
 from backbones.training import TrainingConfig, train
 
 
@@ -49,45 +54,136 @@ def test_training_learns_and_gives_the_network_back_frozen(digits, config):
     assert result.accuracy[-1] > 0.5
 
 
-def test_a_run_killed_after_any_epoch_ends_with_the_same_weights(digits, tmp_path, monkeypatch):
-    from backbones import training
+class Die:
+    """Kills a run after some epochs."""
 
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def __call__(self, epoch) -> None:
+        if epoch.number == self.epochs:
+            raise KeyboardInterrupt
+
+
+STAGED = TrainingConfig(
+    stages=((1, 2, 0.1), (2, 2, 0.05)),
+    optimizer="sgd",
+    weight_decay=5e-4,
+    ema=0.9,
+    keep="best",
+    crop=1,
+    flip=True,
+    cutout=3,
+    precision="bfloat16",
+    channels_last=True,
+)
+
+
+@pytest.mark.parametrize("config", [SHORT, STAGED])
+def test_a_run_killed_after_any_epoch_ends_with_the_same_weights(digits, tmp_path, config):
     whole = make()
-    losses = train(whole, digits, SHORT).losses
-    keep = training._keep
-    for killed_after in (1, 2, 3):
+    result = train(whole, digits, config)
+    for killed_after in (1, 2, 3, 4):
         resume = tmp_path / f"{killed_after}.pt"
-
-        def keep_and_die(*arguments, killed_after=killed_after):
-            keep(*arguments)
-            if len(arguments[2]) == killed_after:
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(training, "_keep", keep_and_die)
         with pytest.raises(KeyboardInterrupt):
-            train(make(), digits, SHORT, resume=resume)
-        monkeypatch.setattr(training, "_keep", keep)
+            train(make(), digits, config, resume=resume, on_epoch=Die(killed_after))
         network = make()
-        again = train(network, digits, SHORT, resume=resume)
+        again = train(network, digits, config, resume=resume)
         assert network.fingerprint == whole.fingerprint
-        assert np.array_equal(again.losses, losses)
+        assert np.array_equal(again.losses, result.losses)
+        assert np.array_equal(again.accuracy, result.accuracy)
         assert not resume.exists()
 
 
-def test_a_state_of_another_run_is_refused(digits, tmp_path, monkeypatch):
-    from backbones import training
+KILLED = """
+import sys
+import torch
+import backbones as bb
+from backbones.training import TrainingConfig, train
+torch.set_num_threads(1)
+config = TrainingConfig(stages=((1, 3, 0.01), (2, 3, 0.005)), ema=0.9, crop=1, flip=True)
+network = bb.build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), encoding="direct", width=4)
+print("ready", flush=True)
+train(network, bb.load_dataset("digits"), config, resume=sys.argv[1] + ".pt", on_epoch=lambda epoch: print(epoch))
+bb.save(network, sys.argv[1])
+"""
 
-    keep = training._keep
 
-    def keep_and_die(*arguments):
-        keep(*arguments)
-        raise KeyboardInterrupt
+def test_a_process_killed_at_five_random_moments_ends_with_the_same_bytes(tmp_path):
+    def start(name: str) -> subprocess.Popen:
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path / name)], stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        return process
 
-    monkeypatch.setattr(training, "_keep", keep_and_die)
+    began = time.perf_counter()
+    assert start("whole").wait() == 0
+    length = time.perf_counter() - began
+    rng = np.random.default_rng(0)
+    for moment in rng.random(5) * length:
+        process = start("killed")
+        try:
+            process.wait(moment / 3)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    assert start("killed").wait() == 0
+    assert (tmp_path / "killed").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_a_state_of_another_run_is_refused(digits, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        train(make(), digits, SHORT, resume=tmp_path / "a.pt")
+        train(make(), digits, SHORT, resume=tmp_path / "a.pt", on_epoch=Die(1))
     with pytest.raises(bb.InputError, match="holds one with other settings"):
         train(make(seed=1), digits, SHORT, resume=tmp_path / "a.pt")
+
+
+def test_stages_that_have_not_begun_may_change_and_others_may_not(digits, tmp_path):
+    longer = replace(STAGED, stages=((1, 2, 0.1), (2, 3, 0.02)))
+    whole = make()
+    train(whole, digits, longer)
+    with pytest.raises(KeyboardInterrupt):
+        train(make(), digits, STAGED, resume=tmp_path / "a.pt", on_epoch=Die(2))
+    with pytest.raises(bb.InputError, match="holds one with other settings"):
+        train(make(), digits, replace(STAGED, stages=((1, 3, 0.1),)), resume=tmp_path / "a.pt")
+    network = make()
+    train(network, digits, longer, resume=tmp_path / "a.pt")
+    assert network.fingerprint == whole.fingerprint
+
+
+def test_each_stage_runs_its_own_timesteps(digits):
+    seen = []
+    train(make(), digits, replace(STAGED, keep="last"), on_epoch=seen.append)
+    assert [(epoch.number, epoch.timesteps, len(epoch.accuracy)) for epoch in seen] == [
+        (1, 1, 1),
+        (2, 1, 1),
+        (3, 2, 2),
+        (4, 2, 2),
+    ]
+    assert seen[0].learning_rate > seen[1].learning_rate
+    assert str(seen[-1]).startswith("epoch 4  T=2  loss ")
+
+
+def test_the_best_epoch_of_the_last_stage_is_kept(digits):
+    seen = []
+    result = train(make(), digits, STAGED, on_epoch=seen.append)
+    assert result.accuracy[-1] == max(epoch.accuracy[-1] for epoch in seen[2:])
+
+
+def test_the_average_follows_the_weights_with_its_decay():
+    network = make()
+    state = RunState(network, TrainingConfig(ema=0.5), "start")
+    weight = network.head[-1].bias
+    with torch.no_grad():
+        for value in (1.0, 2.0, 4.0):
+            weight.fill_(value)
+            state.after_step()
+    # Decays min(½, n/(n+9)): 1; 1 + 9/11·1; then + ¾·(4 - …).
+    second = 1 + (9 / 11) * (2 - 1)
+    assert state.average["head.2.bias"][0].item() == pytest.approx(second + 0.75 * (4 - second))
+    with state.averaged():
+        assert weight[0].item() == pytest.approx(second + 0.75 * (4 - second))
+    assert weight[0].item() == 4
 
 
 def test_accuracy_at_every_timestep_is_in_tensorboard(digits, tmp_path):
@@ -107,8 +203,18 @@ def test_accuracy_at_every_timestep_is_in_tensorboard(digits, tmp_path):
         ({"optimizer": "lion"}, "optimizer, got 'lion'. Known: adamw, sgd"),
         ({"schedule": "step"}, "schedule, got 'step'. Known: cosine, onecycle"),
         ({"loss": "hinge"}, "loss, got 'hinge'. Known: mean, tet"),
+        ({"precision": "float16"}, "precision, got 'float16'. Known: bfloat16, float32"),
+        ({"keep": "all"}, "weights to keep, got 'all'. Known: best, last"),
+        ({"stages": ((1, 0, 0.1),)}, r"stages \(timesteps ≥ 1, epochs ≥ 1, rate > 0\), got \(1, 0, 0.1\)"),
+        ({"ema": 1.0}, r"ema in \[0, 1\), got 1.0"),
+        ({"cutout": -1}, "crop and cutout of at least 0, got 0 and -1"),
     ],
 )
 def test_bad_settings_are_one_sentence(settings, message):
     with pytest.raises(bb.InputError, match=message):
         TrainingConfig(**settings)
+
+
+def test_a_stage_longer_than_the_network_is_refused(digits):
+    with pytest.raises(bb.InputError, match="at most the network's 2 timesteps, got 4"):
+        train(make(), digits, TrainingConfig(stages=((4, 1, 0.1),)))
