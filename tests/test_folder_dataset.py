@@ -87,7 +87,7 @@ def test_images_of_different_sizes_are_resized_if_asked(tmp_path):
 def test_wrong_folders_are_one_sentence(tmp_path):
     with pytest.raises(bb.InputError, match="set root"):
         bb.load_dataset("folder")
-    with pytest.raises(bb.InputError, match="folder of images, found none at .*nowhere"):
+    with pytest.raises(bb.InputError, match=r"folder of images, found none at .*nowhere"):
         bb.load_dataset("folder", tmp_path / "nowhere")
     with pytest.raises(bb.InputError, match=r"folder for each class .* got 0"):
         bb.load_dataset("folder", tmp_path)
@@ -96,7 +96,7 @@ def test_wrong_folders_are_one_sentence(tmp_path):
 def test_an_empty_class_is_named(images):
     for file in (images / "test" / "dog").iterdir():
         file.unlink()
-    with pytest.raises(bb.InputError, match="images of class 'dog', found none in .*test/dog"):
+    with pytest.raises(bb.InputError, match=r"images of class 'dog', found none in .*test/dog"):
         bb.load_dataset("folder", images)
 
 
@@ -124,5 +124,5 @@ def test_a_truncated_image_is_named(images):
 
 
 def test_too_few_images_are_refused(tmp_path):
-    with pytest.raises(bb.InputError, match="enough for four splits in .*, got 4: none for"):
+    with pytest.raises(bb.InputError, match=r"enough for four splits in .*, got 4: none for"):
         bb.load_dataset("folder", tree(tmp_path / "pets", counts=(2, 2)))

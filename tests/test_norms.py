@@ -49,5 +49,5 @@ def test_a_fresh_norm_gives_currents_of_standard_deviation_alpha_times_threshold
 def test_norms_are_made_by_name():
     assert isinstance(norm_maker("tdbn", 1.0)(4, alpha=0.5), ThresholdBatchNorm2d)
     assert type(norm_maker("bn", 1.0)(4, alpha=0.5)) is torch.nn.BatchNorm2d
-    with pytest.raises(bb.InputError, match="norm, got 'layer'. Known: bn, tdbn"):
+    with pytest.raises(bb.InputError, match=r"norm, got 'layer'. Known: bn, tdbn"):
         norm_maker("layer", 1.0)
