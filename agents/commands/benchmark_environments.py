@@ -1,6 +1,6 @@
 """What `seenn benchmark environments` measures: vector environments, their SB3 form, and PPO end to end."""
 
-import importlib.util
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
@@ -41,7 +41,7 @@ def measure_environments(num_envs: int, rounds: int, seed: int, learning: bool) 
             ratios[f"{name} / {other}"] = [low, middle, high]
             lines.append(f"{name} / {other}: {middle:.2f} [{low:.2f}, {high:.2f}], aim ≥ {aim}")
         else:
-            lines.append(f"{name} / {other}: not measured, {other.split()[0].lower()} is not installed")
+            lines.append(f"{name} / {other}: not measured, {other.split()[0].lower()} cannot be imported")
     result: dict[str, Any] = {"num_envs": num_envs, "steps_per_second": speeds.to_dict(), "ratios": ratios}
     if learning:
         result["ppo"], more = measure_learning(traces.select("policy"), seed)
@@ -86,7 +86,7 @@ def make_contenders(traces: Traces, num_envs: int, seed: int) -> dict[str, Calla
         DUMMY: steps_of_sb3(dummy),
         CARTPOLE: steps_of_gymnasium(cartpole),
     }
-    if importlib.util.find_spec("envpool"):
+    with contextlib.suppress(ImportError, FileNotFoundError):  # some of its releases miss files of their own
         import envpool
 
         pool = envpool.make("CartPole-v1", env_type="gymnasium", num_envs=num_envs, num_threads=1, seed=seed)
