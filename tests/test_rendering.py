@@ -5,19 +5,25 @@ import re
 import warnings
 
 import gymnasium as gym
+import matplotlib
 import numpy as np
 import pytest
 from conftest import make_traces
 from gymnasium.utils.env_checker import check_env
+from matplotlib import pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
+from recorded import BATCH, few_samples, full_traces, small_backbone
 
 from agents.main import main
 from backbones import InputError
-from seenn_env import ChooseTimestepEnv, EarlyExitEnv, EarlyExitVectorEnv
+from seenn_env import ChooseTimestepEnv, EarlyExitEnv, EarlyExitVectorEnv, window
 from seenn_env.drawing import OTHER, RIGHT
 from seenn_env.rendering_ansi import ansi
-from seenn_env.rendering_episode import Episode
+from seenn_env.rendering_episode import Episode, History
 from seenn_env.rendering_frame import rgb_array
+
+matplotlib.use("agg")  # as where there is no display
 
 COLORS = re.compile(r"\x1b\[[\d;]*m")
 
@@ -112,12 +118,75 @@ def test_without_images_there_are_bars_only(traces):
     assert frames[0].std() > 0
 
 
-def test_live_and_replayed_frames_are_the_same(packaged):
-    """The packaged backbone run live shows the packaged traces."""
-    replayed = EarlyExitEnv(packaged, render_mode="ansi")
-    live = EarlyExitEnv(backbone="digits", repeats=20, batch_size=256, dtype="float16", render_mode="ansi")
-    for one, two in zip(frames_of(replayed, 40, 3), frames_of(live, 40, 3), strict=True):
-        assert one == two
+@pytest.mark.parametrize("mode", ["rgb_array", "ansi"])
+def test_live_and_replayed_frames_are_the_same(mode):
+    """Images and spikes included."""
+    replayed = EarlyExitEnv(full_traces(), render_mode=mode)
+    settings = {"repeats": 2, "batch_size": BATCH, "dtype": "float16"}
+    live = EarlyExitEnv(backbone=small_backbone(), samples=few_samples(), render_mode=mode, **settings)
+    for row in (5, 17):
+        for one, two in zip(frames_of(replayed, row, 3), frames_of(live, row, 3), strict=True):
+            assert np.array_equal(one, two)
+
+
+def test_spikes_are_shown_as_they_come():
+    frames = frames_of(EarlyExitEnv(backbone=small_backbone(), samples=few_samples(), render_mode="ansi"), 5, 3)
+    assert all("spikes" in frame for frame in frames)
+    strip = [rgb_array(Episode(np.zeros((t, 2)), 0, 4, activity=np.ones((t, 8))))[350:400, 360:720] for t in (1, 2)]
+    dark = [(part.sum(-1) < 200).sum() for part in strip]
+    assert dark[1] == 2 * dark[0] > 0
+
+
+def test_without_a_mode_nothing_is_kept_or_drawn(monkeypatch):
+    monkeypatch.setattr(History, "add", lambda *given: 1 / 0)
+    env = EarlyExitEnv(backbone=small_backbone(), samples=few_samples())
+    env.reset(seed=0)
+    env.step(0)
+
+
+def test_human_says_once_what_is_missing_and_shows_episodes_in_the_terminal(packaged, capsys, caplog):
+    window._say.cache_clear()
+    for _ in range(2):
+        env = EarlyExitEnv(packaged, render_mode="human")
+        env.reset(seed=0)
+        env.step(1)
+        assert env.render() is None
+        env.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "needs a window, but matplotlib has its backend 'agg' only" in caplog.text
+    assert COLORS.sub("", capsys.readouterr().out).count("timestep 1 of 8") == 6
+
+
+def test_human_survives_a_display_that_cannot_be_reached(packaged, caplog, monkeypatch):
+    def fail(*given, **named):
+        raise ImportError("Cannot load backend 'TkAgg'")
+
+    monkeypatch.setattr("matplotlib.pyplot.figure", fail)
+    window._say.cache_clear()
+    env = EarlyExitEnv(packaged, render_mode="human")
+    env.reset(seed=0)
+    assert "but Cannot load backend 'TkAgg': connect a display" in caplog.text
+
+
+def test_human_shows_every_step_in_one_window_until_it_is_closed(packaged, monkeypatch, caplog):
+    shown = []
+    monkeypatch.setattr(FigureCanvasAgg, "required_interactive_framework", "none, but it counts")
+    monkeypatch.setattr(FigureCanvasAgg, "start_event_loop", lambda canvas, seconds: shown.append(canvas.figure.number))
+    monkeypatch.setattr("matplotlib.figure.Figure.show", lambda figure: None)
+    env = EarlyExitEnv(packaged, render_mode="human")
+    env.reset(seed=0)
+    env.step(0)
+    env.step(1)
+    assert len(shown) == 3
+    assert len(set(shown)) == 1
+    env.close()
+    env.close()
+    assert not plt.fignum_exists(shown[0])
+    env.reset(seed=1)
+    plt.close("all")  # as by hand
+    env.step(0)
+    assert len(shown) == 4
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("kind", [EarlyExitEnv, ChooseTimestepEnv])
@@ -142,6 +211,21 @@ def test_vector_environments_give_a_frame_for_each_slot(packaged):
     assert not np.array_equal(envs.render()[0], frames[0])
 
 
+def test_a_slot_shows_what_a_single_environment_does_and_its_exit_until_it_starts_afresh(packaged):
+    part = packaged.select("policy")
+    envs = EarlyExitVectorEnv(2, part, autoreset_mode="next_step", render_mode="ansi")
+    envs.reset(options={"samples": np.array([5, 9])})
+    envs.step(np.array([0, 1]))
+    single = EarlyExitEnv(part, render_mode="ansi")
+    single.reset(options={"samples": 9})
+    single.step(1)
+    frames = envs.render()
+    assert frames[1] == single.render()
+    assert "still looking" in frames[0]
+    envs.step(np.array([0, 0]))
+    assert "still looking" in envs.render()[1]
+
+
 def test_frames_can_be_collected_by_gymnasiums_own_wrapper():
     env = gym.wrappers.RenderCollection(gym.make("seenn_env/EarlyExit-v0", render_mode="rgb_array"))
     env.reset(seed=0)
@@ -156,6 +240,8 @@ def test_unknown_modes_and_rendering_before_reset_or_without_a_mode(traces):
         EarlyExitVectorEnv(2, traces, render_mode="human")
     with pytest.raises(gym.error.ResetNeeded, match=r"reset\(\) before render"):
         EarlyExitEnv(traces, render_mode="ansi").render()
+    with pytest.raises(gym.error.ResetNeeded, match=r"reset\(\) before render"):
+        EarlyExitVectorEnv(2, traces, render_mode="ansi").render()
     env = EarlyExitEnv(traces)
     env.reset(seed=0)
     with pytest.warns(UserWarning, match="without specifying any render mode"):
