@@ -7,6 +7,7 @@ import numpy as np
 
 from backbones import InputError
 from seenn_env.rendering import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
+from seenn_env.rendering_episode import Episode
 from seenn_env.rewards import Reward, make_reward, pay
 from seenn_env.sources import Live, Replay
 from seenn_env.traces import Traces
@@ -73,13 +74,21 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         if self.render_mode is None:
             warn_of_no_mode(self)
             return None
+        if self._window is None:
+            return RENDERERS[self.render_mode](self.episode)
+        self._window.show(self.episode)
+        return None
+
+    @property
+    def episode(self) -> Episode:
+        """The episode as far as it has gone, for pictures of one's own; live, a render mode has to be chosen.
+
+        Raises:
+            ResetNeeded: before the first episode.
+        """
         if self._row < 0:
             raise gym.error.ResetNeeded("Expected reset() before render().")
-        episode = self.source.episode(self._row, self._timestep, not self._running)
-        if self._window is None:
-            return RENDERERS[self.render_mode](episode)
-        self._window.show(episode)
-        return None
+        return self.source.episode(self._row, self._timestep, not self._running)
 
     def close(self) -> None:
         """Close the window, where there is one."""
