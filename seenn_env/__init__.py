@@ -10,6 +10,9 @@ from seenn_env.observations import Observation, TraceShape, make_observation
 from seenn_env.recording import record
 from seenn_env.references import ReferenceScores, reference_scores
 from seenn_env.registration import register_all
+from seenn_env.rendering_ansi import ansi
+from seenn_env.rendering_episode import Episode
+from seenn_env.rendering_frame import rgb_array
 from seenn_env.rewards import Energy, EnergyReward, LinearReward, Reward, SeennReward, make_reward
 from seenn_env.sb3 import to_sb3
 from seenn_env.traces import Traces
@@ -21,6 +24,7 @@ __all__ = [
     "EarlyExitVectorEnv",
     "Energy",
     "EnergyReward",
+    "Episode",
     "Evaluation",
     "HindsightPolicy",
     "LinearReward",
@@ -31,6 +35,7 @@ __all__ = [
     "SeennReward",
     "TraceShape",
     "Traces",
+    "ansi",
     "check_vector_env",
     "evaluate",
     "make_observation",
@@ -39,6 +44,7 @@ __all__ = [
     "record",
     "reference_scores",
     "register_all",
+    "rgb_array",
     "to_sb3",
 ]
 

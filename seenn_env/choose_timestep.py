@@ -61,6 +61,7 @@ class ChooseTimestepEnv(EpisodeEnv):
     - `samples`: `Samples` or the name of a dataset, whose images are shown, and run when live
     - `split`: which split's samples to show (default "policy")
     - `observation` (default "image"), `reward` (default "seenn"), `reward_options`: see above
+    - `render_mode`: as `EarlyExit`'s; before the step, the image is shown alone
     - `repeats`, `batch_size`, `dtype`: when live, as in `record`; equal values give equal bits
 
     `reset(options={"samples": row})` chooses a row of `env.unwrapped.traces` (when live: of the samples

@@ -73,7 +73,8 @@ class EarlyExitEnv(EpisodeEnv):
     - `split`: which split's samples to show (default "policy")
     - `observation` (default "features"), `reward` (default "seenn"), `reward_options`: see above
     - `render_mode`: "rgb_array" (a frame `[H, W, 3]`), "ansi" (text), or "human" (a window; without a display,
-      the terminal): the image if the traces have it, the class probabilities after each timestep, the exit
+      the terminal): the image and the spikes if the traces have them, the class
+      probabilities after each timestep, the exit
     - `repeats`, `batch_size`, `dtype`: when live, as in `record`; equal values give equal bits
 
     `reset(options={"samples": row})` chooses a row of `env.unwrapped.traces` (when live: of the samples

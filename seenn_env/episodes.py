@@ -6,10 +6,12 @@ import gymnasium as gym
 import numpy as np
 
 from backbones import InputError
-from seenn_env.rendering import RENDER_METADATA, check_render_mode, render
+from seenn_env.rendering import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
+from seenn_env.rendering_episode import Episode
 from seenn_env.rewards import Reward, make_reward, pay
 from seenn_env.sources import Live, Replay
 from seenn_env.traces import Traces
+from seenn_env.window import Window
 
 NOTHING = -1
 """The prediction before the first timestep."""
@@ -40,6 +42,9 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         self.reward = make_reward(reward, reward_options)
         pay(self.reward, np.array(True), np.array(1), self.timesteps, source.energy(0, 1))  # or refuse it now
         self.render_mode = check_render_mode(render_mode)
+        self._window = Window(RENDER_METADATA["render_fps"]) if render_mode == "human" else None
+        if render_mode is not None:
+            source.remember()
         self._row = -1
         self._timestep = 0
         self._prediction = NOTHING
@@ -66,12 +71,32 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
 
     def render(self) -> Any:
         """The episode as far as it has gone: `[H, W, 3]` uint8 ("rgb_array"), text ("ansi"), or shown ("human")."""
+        if self.render_mode is None:
+            warn_of_no_mode(self)
+            return None
+        if self._window is None:
+            return RENDERERS[self.render_mode](self.episode)
+        self._window.show(self.episode)
+        return None
+
+    @property
+    def episode(self) -> Episode:
+        """The episode as far as it has gone, for pictures of one's own; live, a render mode has to be chosen.
+
+        Raises:
+            ResetNeeded: before the first episode.
+        """
         if self._row < 0:
             raise gym.error.ResetNeeded("Expected reset() before render().")
-        return render(self.source.episode(self._row, self._timestep, not self._running), self.render_mode, self)
+        return self.source.episode(self._row, self._timestep, not self._running)
+
+    def close(self) -> None:
+        """Close the window, where there is one."""
+        if self._window is not None:
+            self._window.close()
 
     def _shown(self) -> None:
-        if self.render_mode == "human":
+        if self._window is not None:
             self.render()
 
     def _check_running(self) -> None:

@@ -1,8 +1,9 @@
-"""Showing an episode: as a frame, as text, or in a window.
+"""Showing an episode: the modes, and what a picture of a row of traces shows.
 
 Letters: T timesteps, t of them done, K classes.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -13,6 +14,9 @@ from seenn_env.rendering_ansi import ansi
 from seenn_env.rendering_episode import Episode
 from seenn_env.rendering_frame import rgb_array
 from seenn_env.traces import Traces
+
+RENDERERS: dict[str, Callable[[Episode], np.ndarray | str]] = {"rgb_array": rgb_array, "ansi": ansi}
+"""By mode; "human" shows frames in a window (see `window`)."""
 
 RENDER_METADATA: dict[str, Any] = {"render_modes": ["rgb_array", "human", "ansi"], "render_fps": 4}
 
@@ -28,21 +32,13 @@ def check_render_mode(mode: str | None, known: tuple[str, ...] = ("rgb_array", "
     return mode
 
 
-def render(episode: Episode, mode: str | None, env: Any) -> np.ndarray | str | None:
-    """The episode as `[H, W, 3]` uint8 or text; "human" shows it and gives None."""
-    if mode is None:
-        name = env.spec.id if env.spec is not None else type(env).__name__
-        gym.logger.warn(
-            "You are calling render method without specifying any render mode. You can specify the render_mode "
-            f'at initialization, e.g. gym.make("{name}", render_mode="rgb_array")'
-        )
-        return None
-    if mode == "rgb_array":
-        return rgb_array(episode)
-    if mode == "ansi":
-        return ansi(episode)
-    _show(episode)
-    return None
+def warn_of_no_mode(env: gym.Env | gym.vector.VectorEnv) -> None:
+    """What `render` says where no mode was chosen, as Gymnasium's own environments do."""
+    name = env.spec.id if env.spec is not None else "seenn_env/EarlyExit-v0"
+    gym.logger.warn(
+        "You are calling render method without specifying any render mode. You can specify the render_mode "
+        f'at initialization, e.g. gym.make("{name}", render_mode="rgb_array")'
+    )
 
 
 def episode_of(traces: Traces, row: int, timestep: int, exited: bool) -> Episode:
@@ -63,19 +59,3 @@ def episode_of(traces: Traces, row: int, timestep: int, exited: bool) -> Episode
         activity=None if activity is None else np.asarray(activity[row, :timestep]),
         activity_kind=kind,
     )
-
-
-def _show(episode: Episode) -> None:
-    """In a window; in the terminal where there is no display."""
-    import matplotlib.pyplot as plt
-
-    if plt.get_backend().lower() == "agg":
-        print(ansi(episode))
-        return
-    frame = rgb_array(episode)
-    figure = plt.figure("seenn_env", figsize=(frame.shape[1] / 100, frame.shape[0] / 100))
-    figure.clear()
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.axis("off")
-    axes.imshow(frame)
-    plt.pause(1 / RENDER_METADATA["render_fps"])

@@ -14,7 +14,7 @@ from gymnasium.vector.utils import batch_space
 from backbones import InputError, unknown_name
 from seenn_env.episodes import NOTHING
 from seenn_env.orders import make_order
-from seenn_env.rendering import RENDER_METADATA, check_render_mode, episode_of, render
+from seenn_env.rendering import RENDER_METADATA, RENDERERS, check_render_mode, episode_of, warn_of_no_mode
 from seenn_env.rewards import Reward, make_reward, pay
 from seenn_env.traces import Traces
 
@@ -155,9 +155,14 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame `[H, W, 3]` or a text for each slot, as it stands now."""
+        if self.render_mode is None:
+            warn_of_no_mode(self)
+            return None
+        if (self._ended & (self._timestep == 0)).any():
+            raise gym.error.ResetNeeded("Expected reset() before render().")
+        draw = RENDERERS[self.render_mode]
         slots = zip(self._row.tolist(), self._timestep.tolist(), self._ended.tolist(), strict=True)
-        frames = tuple(render(episode_of(self.traces, *slot), self.render_mode, self) for slot in slots)
-        return None if self.render_mode is None else frames
+        return tuple(draw(episode_of(self.traces, *slot)) for slot in slots)
 
     def _begin(self, slots: np.ndarray, rows: np.ndarray) -> None:
         self._row[slots] = rows

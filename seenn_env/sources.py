@@ -10,11 +10,11 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from backbones import Backbone, InputError, Samples, load, load_dataset, make_keys, probe, probe_sizes
+from backbones import Backbone, InputError, Probed, Samples, load, load_dataset, make_keys, probe, probe_sizes
 from seenn_env.observations import OF_LOGITS, AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.packaged import is_packaged, packaged_file
 from seenn_env.rendering import episode_of
-from seenn_env.rendering_episode import Episode
+from seenn_env.rendering_episode import Episode, History
 from seenn_env.rewards import Energy
 from seenn_env.traces import Traces
 
@@ -34,8 +34,11 @@ class Source(Protocol):
     def energy(self, row: int, timestep: int) -> Energy | None:
         """The energy that a row spends by a timestep; None if unknown."""
 
+    def remember(self) -> None:
+        """Keep what `episode` needs; without, nothing is kept."""
+
     def episode(self, row: int, timestep: int, exited: bool) -> Episode:
-        """What a picture of the row after that timestep shows; the last one watched."""
+        """What a picture of the row after that timestep shows: the one watched last, or 0."""
 
 
 class Replay:
@@ -57,6 +60,9 @@ class Replay:
         """See `Source.energy`."""
         pj = self.traces.energy_pj
         return None if pj is None else Energy(pj[row, timestep - 1], pj[row, -1])
+
+    def remember(self) -> None:
+        """See `Source.remember`: the traces have everything."""
 
     def episode(self, row: int, timestep: int, exited: bool) -> Episode:
         """See `Source.episode`."""
@@ -96,7 +102,7 @@ class Live:
         self.shape = TraceShape(backbone.timesteps, backbone.num_classes, **sizes)
         self.observation = None if observation is None else make_observation(observation, **vars(self.shape))
         self._row, self._timestep = -1, 0
-        self._history: list[np.ndarray] = []
+        self._history: History | None = None
         self._logits = self._previous = np.zeros((1, backbone.num_classes), dtype)
 
     def watch(self, row: int, timestep: int) -> tuple[np.ndarray, int]:
@@ -111,7 +117,8 @@ class Live:
         logits, self._state = self.backbone.step(self._state)
         self._row, self._timestep, self._previous = row, timestep, self._logits
         self._logits = self._rounded(logits, "logits")
-        self._history = [*(self._history if timestep > 1 else ()), self._logits]
+        if self._history is not None:
+            self._history.add(timestep, self._logits[0], self._spikes())
         prediction = int(self._logits[0].argmax())
         if self.observation is None:
             return np.empty(0, np.float32), prediction
@@ -123,17 +130,28 @@ class Live:
         """See `Source.energy`."""
         return None
 
+    def remember(self) -> None:
+        """See `Source.remember`."""
+        self._history = History(self.shape.num_classes)
+
     def episode(self, row: int, timestep: int, exited: bool) -> Episode:
         """See `Source.episode`."""
-        logits = np.concatenate(self._history)[:timestep] if timestep else np.empty((0, self.shape.num_classes))
+        assert self._history is not None, "remember() comes first"
+        image = self.samples.images[self.shows[row]]
         return Episode(
-            logits=logits,
+            logits=self._history.logits(timestep),
             label=int(self.labels[row]),
             timesteps=self.shape.timesteps,
             exited=exited,
             class_names=self.samples.class_names,
-            image=self.samples.images[self.shows[row]],
+            image=image if image.ndim == 3 and image.dtype == np.uint8 else None,
+            activity=self._history.spikes(timestep),
         )
+
+    def _spikes(self) -> np.ndarray | None:
+        """`[F]` of the last hidden layer, where the backbone gives them."""
+        hidden = self.backbone.probe(self._state).get("hidden") if isinstance(self.backbone, Probed) else None
+        return None if hidden is None else self._rounded(hidden, "hidden")[0]
 
     def _rounded(self, values: torch.Tensor, name: str) -> np.ndarray:
         rounded = values[:1].float().cpu().numpy().astype(self.dtype)

@@ -5,19 +5,28 @@ import re
 import warnings
 
 import gymnasium as gym
+import matplotlib
 import numpy as np
 import pytest
 from conftest import make_traces
 from gymnasium.utils.env_checker import check_env
+from matplotlib import pyplot as plt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
+from recorded import BATCH, few_samples, full_traces, small_backbone
 
+from agents.commands.watch import show
 from agents.main import main
+from agents.rules import Oracle
+from agents.storage import save
 from backbones import InputError
-from seenn_env import ChooseTimestepEnv, EarlyExitEnv, EarlyExitVectorEnv
+from seenn_env import ChooseTimestepEnv, EarlyExitEnv, EarlyExitVectorEnv, window
 from seenn_env.drawing import OTHER, RIGHT
 from seenn_env.rendering_ansi import ansi
-from seenn_env.rendering_episode import Episode
+from seenn_env.rendering_episode import Episode, History
 from seenn_env.rendering_frame import rgb_array
+
+matplotlib.use("agg")  # as where there is no display
 
 COLORS = re.compile(r"\x1b\[[\d;]*m")
 
@@ -112,12 +121,75 @@ def test_without_images_there_are_bars_only(traces):
     assert frames[0].std() > 0
 
 
-def test_live_and_replayed_frames_are_the_same(packaged):
-    """The packaged backbone run live shows the packaged traces."""
-    replayed = EarlyExitEnv(packaged, render_mode="ansi")
-    live = EarlyExitEnv(backbone="digits", repeats=20, batch_size=256, dtype="float16", render_mode="ansi")
-    for one, two in zip(frames_of(replayed, 40, 3), frames_of(live, 40, 3), strict=True):
-        assert one == two
+@pytest.mark.parametrize("mode", ["rgb_array", "ansi"])
+def test_live_and_replayed_frames_are_the_same(mode):
+    """Images and spikes included."""
+    replayed = EarlyExitEnv(full_traces(), render_mode=mode)
+    settings = {"repeats": 2, "batch_size": BATCH, "dtype": "float16"}
+    live = EarlyExitEnv(backbone=small_backbone(), samples=few_samples(), render_mode=mode, **settings)
+    for row in (5, 17):
+        for one, two in zip(frames_of(replayed, row, 3), frames_of(live, row, 3), strict=True):
+            assert np.array_equal(one, two)
+
+
+def test_spikes_are_shown_as_they_come():
+    frames = frames_of(EarlyExitEnv(backbone=small_backbone(), samples=few_samples(), render_mode="ansi"), 5, 3)
+    assert all("spikes" in frame for frame in frames)
+    strip = [rgb_array(Episode(np.zeros((t, 2)), 0, 4, activity=np.ones((t, 8))))[350:400, 360:720] for t in (1, 2)]
+    dark = [(part.sum(-1) < 200).sum() for part in strip]
+    assert dark[1] == 2 * dark[0] > 0
+
+
+def test_without_a_mode_nothing_is_kept_or_drawn(monkeypatch):
+    monkeypatch.setattr(History, "add", lambda *given: 1 / 0)
+    env = EarlyExitEnv(backbone=small_backbone(), samples=few_samples())
+    env.reset(seed=0)
+    env.step(0)
+
+
+def test_human_says_once_what_is_missing_and_shows_episodes_in_the_terminal(packaged, capsys, caplog):
+    window._say.cache_clear()
+    for _ in range(2):
+        env = EarlyExitEnv(packaged, render_mode="human")
+        env.reset(seed=0)
+        env.step(1)
+        assert env.render() is None
+        env.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "needs a window, but matplotlib has its backend 'agg' only" in caplog.text
+    assert COLORS.sub("", capsys.readouterr().out).count("timestep 1 of 8") == 6
+
+
+def test_human_survives_a_display_that_cannot_be_reached(packaged, caplog, monkeypatch):
+    def fail(*given, **named):
+        raise ImportError("Cannot load backend 'TkAgg'")
+
+    monkeypatch.setattr("matplotlib.pyplot.figure", fail)
+    window._say.cache_clear()
+    env = EarlyExitEnv(packaged, render_mode="human")
+    env.reset(seed=0)
+    assert "but Cannot load backend 'TkAgg': connect a display" in caplog.text
+
+
+def test_human_shows_every_step_in_one_window_until_it_is_closed(packaged, monkeypatch, caplog):
+    shown = []
+    monkeypatch.setattr(FigureCanvasAgg, "required_interactive_framework", "none, but it counts")
+    monkeypatch.setattr(FigureCanvasAgg, "start_event_loop", lambda canvas, seconds: shown.append(canvas.figure.number))
+    monkeypatch.setattr("matplotlib.figure.Figure.show", lambda figure: None)
+    env = EarlyExitEnv(packaged, render_mode="human")
+    env.reset(seed=0)
+    env.step(0)
+    env.step(1)
+    assert len(shown) == 3
+    assert len(set(shown)) == 1
+    env.close()
+    env.close()
+    assert not plt.fignum_exists(shown[0])
+    env.reset(seed=1)
+    plt.close("all")  # as by hand
+    env.step(0)
+    assert len(shown) == 4
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("kind", [EarlyExitEnv, ChooseTimestepEnv])
@@ -142,6 +214,21 @@ def test_vector_environments_give_a_frame_for_each_slot(packaged):
     assert not np.array_equal(envs.render()[0], frames[0])
 
 
+def test_a_slot_shows_what_a_single_environment_does_and_its_exit_until_it_starts_afresh(packaged):
+    part = packaged.select("policy")
+    envs = EarlyExitVectorEnv(2, part, autoreset_mode="next_step", render_mode="ansi")
+    envs.reset(options={"samples": np.array([5, 9])})
+    envs.step(np.array([0, 1]))
+    single = EarlyExitEnv(part, render_mode="ansi")
+    single.reset(options={"samples": 9})
+    single.step(1)
+    frames = envs.render()
+    assert frames[1] == single.render()
+    assert "still looking" in frames[0]
+    envs.step(np.array([0, 0]))
+    assert "still looking" in envs.render()[1]
+
+
 def test_frames_can_be_collected_by_gymnasiums_own_wrapper():
     env = gym.wrappers.RenderCollection(gym.make("seenn_env/EarlyExit-v0", render_mode="rgb_array"))
     env.reset(seed=0)
@@ -156,34 +243,96 @@ def test_unknown_modes_and_rendering_before_reset_or_without_a_mode(traces):
         EarlyExitVectorEnv(2, traces, render_mode="human")
     with pytest.raises(gym.error.ResetNeeded, match=r"reset\(\) before render"):
         EarlyExitEnv(traces, render_mode="ansi").render()
+    with pytest.raises(gym.error.ResetNeeded, match=r"reset\(\) before render"):
+        EarlyExitVectorEnv(2, traces, render_mode="ansi").render()
     env = EarlyExitEnv(traces)
     env.reset(seed=0)
     with pytest.warns(UserWarning, match="without specifying any render mode"):
         assert env.render() is None
 
 
-def test_seenn_watch_writes_a_gif_or_pictures_or_plays(tmp_path, capsys):
+WATCH = ["watch", "--row", "57", "--threshold", "0.99"]
+
+
+def test_seenn_watch_writes_a_gif_of_every_timestep(tmp_path, capsys):
     gif = tmp_path / "a.gif"
-    watch = ["watch", "--row", "57", "--threshold", "0.99"]
-    main([*watch, "--output", str(gif)])
+    main([*WATCH, "--output", str(gif), "--fps", "4"])
     with Image.open(gif) as picture:
         assert picture.n_frames == 8  # T = 8 is reached: its frame shows the exit
-    main([*watch, "--output", str(tmp_path / "frames")])
-    assert len(list((tmp_path / "frames").glob("*.png"))) == 8
-    capsys.readouterr()
-    main([*watch, "--threshold", "0.1"])
-    assert COLORS.sub("", capsys.readouterr().out).count("timestep 1 of 8") == 2
-    for arguments, message in (
-        ((*watch, "--output", gif), "exists already"),
-        ((*watch, "--output", tmp_path / "a.mp4"), "a .gif or a folder"),
+        assert picture.info["duration"] == 250
+        picture.seek(7)
+        assert picture.info["duration"] == 750
+    assert [file.name for file in tmp_path.iterdir()] == ["a.gif"]
+    assert "exit at 8 of 8: right; answer 9, label 9" in capsys.readouterr().out
+    main(["watch", "--row", "57", "--threshold", "0", "--output", str(gif), "--overwrite"])
+    with Image.open(gif) as picture:
+        assert picture.n_frames == 2  # timestep 1, and the exit there
+
+
+def test_seenn_watch_writes_pictures_into_a_folder_of_its_own(tmp_path, capsys):
+    folder = tmp_path / "frames"
+    main([*WATCH, "--output", str(folder)])
+    assert len(list(folder.glob("*.png"))) == 8
+    assert "holds a complete result" in refused(capsys, *WATCH, "--output", folder)
+    main(["watch", "--row", "57", "--threshold", "0", "--output", str(folder), "--overwrite"])
+    assert len(list(folder.glob("*.png"))) == 2
+
+
+def test_seenn_watch_plays_in_the_terminal_and_runs_backbones_live(capsys):
+    main(["watch", "--threshold", "0.1"])
+    replayed = COLORS.sub("", capsys.readouterr().out)
+    assert replayed.count("timestep 1 of 8") == 2
+    assert replayed.splitlines()[-1].startswith("exit at 1 of 8: ")
+    main(["watch", "--threshold", "0.1", "--backbone", "digits", "--policy", "confidence"])
+    assert "spikes" in capsys.readouterr().out
+
+
+def test_on_a_terminal_every_frame_takes_the_place_of_the_one_before(capsys, monkeypatch):
+    pauses = []
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("time.sleep", pauses.append)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("LINES", "50")
+    monkeypatch.delenv("COLORTERM", raising=False)
+    episodes = [Episode(np.zeros((t, 3)), label=1, timesteps=4) for t in (1, 2, 3)]
+    show(episodes, fps=2)
+    out = capsys.readouterr().out
+    assert pauses == [0.5, 0.5]
+    assert out.count(f"\x1b[{ansi(episodes[0]).count(chr(10)) + 1}F\x1b[J") == 2
+    assert "38;5;" in out
+    assert "38;2;" not in out
+
+
+def test_seenn_watch_refuses_bad_input_in_one_sentence(tmp_path, capsys):
+    (tmp_path / "a.gif").touch()
+    save(Oracle(), tmp_path / "oracle.safetensors")
+    cases = (
+        ((*WATCH, "--output", tmp_path / "a.gif"), "exists already"),
+        ((*WATCH, "--output", tmp_path), "not a result of this program"),
+        ((*WATCH, "--output", tmp_path / "a.mp4"), "a .gif or a folder"),
+        ((*WATCH, "--fps", "0"), "fps > 0, got 0.0"),
         (("watch", "--policy", "per-timestep-margin"), "a rule with one threshold"),
-        (("watch", "--row", "999999"), "a row in 0…"),
+        (("watch", "--policy", "luck"), "rule (or a policy file), got 'luck'. Known: confidence"),
         (("watch", "--policy", tmp_path / "none.safetensors"), "found nothing at"),
-    ):
-        with pytest.raises(SystemExit) as stop:
-            main([str(argument) for argument in arguments])
-        assert stop.value.code == 2
-        assert message in capsys.readouterr().err
+        (("watch", "--policy", tmp_path / "oracle.safetensors"), "decides as it goes, got Oracle"),
+        (("watch", "--threshold", "2"), "a threshold in [0, 1], got 2.0"),
+        (("watch", "--row", "999999"), "a row in 0…"),
+        (("watch", "--split", "dev"), "split, got 'dev'"),
+        (("watch", "--dataset", "digits"), "got samples alone"),
+        (("watch", "--backbone", tmp_path / "none.safetensors"), "got none: pass --dataset"),
+        (("watch", "--backbone", tmp_path / "none.safetensors", "--dataset", "digits"), "found nothing at"),
+    )
+    for arguments, message in cases:
+        assert message in refused(capsys, *arguments), arguments
+
+
+def refused(capsys, *arguments) -> str:
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    assert stop.value.code == 2
+    said = capsys.readouterr().err.strip()
+    assert len(said.splitlines()) == 1, said
+    return said
 
 
 def test_drawing_is_fast_enough_for_a_gif():

@@ -1,17 +1,24 @@
 """`seenn watch`: one image's timesteps as pictures, a GIF, or in the terminal."""
 
-from dataclasses import dataclass
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+import backbones as bb
 from agents.commands.compare import RULES
-from agents.commands.output import check_file
+from agents.commands.output import check_file, close_folder, open_folder
+from agents.learned import LearnedPolicy
 from agents.storage import load
-from backbones import InputError
-from seenn_env import EarlyExitEnv
+from backbones import InputError, unknown_name
+from seenn_env import EarlyExitEnv, Episode, ansi, observation_of, rgb_array
 
 
 @dataclass(frozen=True)
@@ -24,72 +31,125 @@ class Watch:
     """File or packaged name of a backbone to run live instead."""
     dataset: str | None = None
     """Name of the dataset that the backbone looks at."""
+    data_dir: Path | None = None
+    """Folder of the data, where the dataset is not part of a package."""
     split: str = "test"
     """Which split's images."""
     row: int | None = None
     """Which row of the split (default: one at random)."""
     policy: str = "margin"
-    """File of a policy, or the name of a rule."""
+    """File of a policy, or the name of a rule: confidence, entropy or margin."""
     threshold: float | None = None
-    """The rule's threshold (default: its own)."""
+    """Where the policy exits (default: its own threshold)."""
     output: Path | None = None
     """A .gif, or a folder for one .png a timestep; without it, the episode plays in the terminal."""
+    fps: float = 1.0
+    """Frames a second of a GIF, or in the terminal."""
     seed: int = 0
     """Of the choice of the image."""
+    device: str = "cpu"
+    """Where a backbone from a file runs."""
     overwrite: bool = False
     """Replace an output that is there."""
 
     def run(self) -> None:
         """Play one episode."""
-        policy = self._policy()
-        env = EarlyExitEnv(
-            self.traces,
-            backbone=self.backbone,
-            samples=self.dataset,
-            split=self.split,
-            observation=getattr(policy, "observation", "features"),
-            render_mode="ansi" if self.output is None else "rgb_array",
-        )
-        if self.output is not None:
+        if not self.fps > 0:
+            raise InputError(f"Expected fps > 0, got {self.fps}.")
+        if self.output is not None and self.output.suffix.lower() not in ("", ".gif"):
+            raise InputError(f"Expected the output to be a .gif or a folder, got {self.output}.")
+        if self.output is not None and self.output.suffix:
             check_file(self.output, self.overwrite)
-        frames = play(env, policy, self.row, self.seed)
+        policy = self._policy()
+        episodes = play(self._environment(policy), policy, self.row, self.seed)
         if self.output is None:
-            print("\n\n".join(frames))
+            show(episodes, self.fps)
+        elif self.output.suffix:
+            write_gif(episodes, self.output, self.fps)
         else:
-            write_frames(frames, self.output)
+            folder = open_folder(self.output, self, self.overwrite)
+            for number, episode in enumerate(episodes, 1):
+                Image.fromarray(rgb_array(episode)).save(folder / f"{number:03d}.png")
+            close_folder(folder)
+        last = episodes[-1]
+        print(f"{last.verdict()}; answer {last.answer}, label {last.name(last.label)}")
+        if self.output is not None:
             print("pictures:", self.output)
 
     def _policy(self) -> Any:
-        if self.policy not in RULES:
-            return load(self.policy)
-        rule = RULES[self.policy]
-        if not hasattr(rule, "threshold"):
+        policy = RULES.get(self.policy)
+        if policy is None:
+            if not Path(self.policy).suffix and not Path(self.policy).exists():
+                raise unknown_name("rule (or a policy file)", self.policy, RULES)
+            policy = load(self.policy)
+        elif not hasattr(policy, "threshold"):
             raise InputError(f"Expected a rule with one threshold or a policy file, got {self.policy!r}: calibrate it.")
-        return rule if self.threshold is None else type(rule)(self.threshold)
+        if not hasattr(policy, "predict"):
+            raise InputError(f"Expected a policy that decides as it goes, got {type(policy).__name__}: choose another.")
+        if self.threshold is None:
+            return policy
+        if not hasattr(policy, "threshold"):
+            raise InputError(
+                f"Expected a policy with one threshold, got {type(policy).__name__}: leave --threshold out."
+            )
+        return replace(policy, threshold=self.threshold)
+
+    def _environment(self, policy: Any) -> EarlyExitEnv:
+        backbone: Any = self.backbone
+        if backbone is not None and Path(backbone).suffix:
+            if self.dataset is None:
+                raise InputError("Expected the dataset that the backbone looks at, got none: pass --dataset.")
+            backbone = bb.load(backbone, device=self.device)
+        samples = None if self.dataset is None else bb.load_dataset(self.dataset, self.data_dir)[self.split]
+        env = EarlyExitEnv(
+            self.traces,
+            backbone=backbone,
+            samples=samples,
+            split=self.split,
+            observation=observation_of(policy),
+            render_mode="rgb_array",
+        )
+        if env.traces is not None and isinstance(policy, LearnedPolicy):
+            env.traces.check_backbone(policy.settings.get("fingerprint"))
+        return env
 
 
-def play(env: EarlyExitEnv, policy: Any, row: int | None, seed: int) -> list[Any]:
-    """A frame after each timestep, and one at the exit."""
+def play(env: EarlyExitEnv, policy: Any, row: int | None, seed: int) -> list[Episode]:
+    """The episode after each timestep, and at the exit."""
     observation, _ = env.reset(seed=seed, options=None if row is None else {"samples": row})
-    frames, state, start, ended = [env.render()], None, np.ones(1, bool), False
-    while not ended:
+    episodes, state, start = [env.episode], None, np.ones(1, bool)
+    while not episodes[-1].exited:
         action, state = policy.predict(observation[None], state=state, episode_start=start, deterministic=True)
-        observation, _, ended, _, _ = env.step(int(action[0]))
-        frames.append(env.render())
+        observation, *_ = env.step(int(action[0]))
+        episodes.append(env.episode)
         start = np.zeros(1, bool)
-    return frames
+    return episodes
 
 
-def write_frames(frames: list[np.ndarray], output: Path) -> None:
-    """A GIF of 1 frame a second, the last for three, or a folder of PNGs."""
-    pictures = [Image.fromarray(frame) for frame in frames]
-    if output.suffix.lower() == ".gif":
-        output.parent.mkdir(parents=True, exist_ok=True)
-        durations = [1000] * (len(pictures) - 1) + [3000]
-        pictures[0].save(output, save_all=True, append_images=pictures[1:], duration=durations, loop=0)
-        return
-    if output.suffix:
-        raise InputError(f"Expected the output to be a .gif or a folder, got {output}.")
-    output.mkdir(parents=True, exist_ok=True)
-    for number, picture in enumerate(pictures, 1):
-        picture.save(output / f"{number:03d}.png")
+def show(episodes: Sequence[Episode], fps: float) -> None:
+    """Play in the terminal, in one place; in a pipe, one after the other."""
+    columns, lines = shutil.get_terminal_size()
+    truecolor = not sys.stdout.isatty() or os.environ.get("COLORTERM") in ("truecolor", "24bit")
+    texts = [ansi(episode, width=columns, truecolor=truecolor) for episode in episodes]
+    height = texts[0].count("\n") + 1
+    in_place = sys.stdout.isatty() and height < lines
+    for number, text in enumerate(texts):
+        if number:
+            print(f"\x1b[{height}F\x1b[J" if in_place else "\n", end="")
+        print(text, flush=True)
+        if sys.stdout.isatty() and number < len(texts) - 1:
+            time.sleep(1 / fps)
+
+
+def write_gif(episodes: Sequence[Episode], path: Path, fps: float) -> None:
+    """One frame an episode, the last three times as long; the file appears when it is whole."""
+    first, *others = (Image.fromarray(rgb_array(episode)) for episode in episodes)
+    milliseconds = round(1000 / fps)
+    durations = [milliseconds] * len(others) + [3 * milliseconds]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        first.save(temporary, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
