@@ -118,6 +118,7 @@ class Traces(TraceStatistics):
 
     def save(self, path: str | Path) -> Path:
         """Write to one file, atomically; equal traces give equal bytes."""
+        self._check_seal()
         tensors = {name: getattr(self, name) for name in ROW_FIELDS if getattr(self, name) is not None}
         tensors |= {"split": self.split_codes}
         tensors |= used_images(self.images, self.image_index, self.sample)

@@ -42,6 +42,7 @@ USES = {
     "columns of a part": lambda traces: traces[:3].columns("logits"),
     "rows": lambda traces: traces[[3, 1]],
     "merge": lambda traces: Traces.merge(traces, traces),
+    "save": lambda traces: traces.save(traces.path.with_name("copy.safetensors")),
     "evaluate": lambda traces: evaluate(Confidence(0.5), traces),
     "calibrate": lambda traces: calibrate(Confidence(), traces, target_timesteps=2),
     "EarlyExitEnv": lambda traces: EarlyExitEnv(traces),
