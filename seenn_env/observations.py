@@ -14,8 +14,9 @@ A user's own observation is an `Observation`, or a function that makes one of a 
 Letters: B rows, T timesteps, K classes, F columns or features of the last hidden layer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +31,9 @@ LOGITS_RANGE = 20.0
 
 MEMBRANE_RANGE = 5.0
 """The observation "membrane" clips to ± this, in units of the threshold's scale."""
+
+_CHUNK = 1 << 16
+"""Logits of one timestep that are worked on at once: few enough for the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class Observation:
         columns: `columns(logits, previous, timestep, timesteps, **needs) -> [B, F]`, within the bounds, each
             row computed from itself alone.
         needs: which of "hidden" and "membrane" (`[B, …]` float32 at the timestep) it takes by keyword.
+        prepare: `columns` gets `prepare(logits)` and `prepare(previous)` instead of the logits; over whole
+            traces it is computed once a timestep and carried to the next.
     """
 
     name: str
@@ -68,6 +74,7 @@ class Observation:
     high: np.ndarray
     columns: Columns
     needs: tuple[str, ...] = ()
+    prepare: Callable[[np.ndarray], Any] | None = None
 
     def __post_init__(self) -> None:
         F = len(self.names)
@@ -93,34 +100,43 @@ class Observation:
         Raises:
             InputError: for columns of another shape, or out of bounds.
         """
+        timestep = np.asarray(timestep)
+        return self._made(self._prepared(logits), self._prepared(previous), timestep, len(logits), needs)
+
+    def of_trace(self, logits: np.ndarray, **needs: np.ndarray) -> np.ndarray:
+        """`[N, T, F]` float32 columns of whole traces `[N, T, K]`, with `[N, T, …]` each of `self.needs`."""
+        N, T, K = logits.shape
+        logits = np.asarray(logits)  # mapped files have a slower class of their own
+        result = large_array((N, T, len(self.names)), np.float32)
+        chunk = max(1, _CHUNK // K)
+        for begin in range(0, N, chunk):
+            rows = slice(begin, begin + chunk)
+            part = logits[rows]
+            before: Any = None
+            for t in range(T):
+                now = self._prepared(part[:, t])
+                given = {name: needs[name][rows, t] for name in self.needs}
+                result[rows, t] = self._made(now, before if t else now, np.full(len(part), t + 1), len(part), given)
+                before = now
+        return result
+
+    def _prepared(self, logits: np.ndarray) -> Any:
+        logits = logits.astype(np.float32)
+        return logits if self.prepare is None else self.prepare(logits)
+
+    def _made(
+        self, now: Any, before: Any, timestep: np.ndarray, count: int, needs: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
         given = {name: needs[name].astype(np.float32) for name in self.needs}
-        columns: np.ndarray = np.asarray(
-            self.columns(
-                logits.astype(np.float32), previous.astype(np.float32), np.asarray(timestep), self.timesteps, **given
-            ),
-            np.float32,
-        )
-        if columns.shape != (len(logits), len(self.names)):
+        columns: np.ndarray = np.asarray(self.columns(now, before, timestep, self.timesteps, **given), np.float32)
+        if columns.shape != (count, len(self.names)):
             raise InputError(
-                f"Expected columns [{len(logits)}, {len(self.names)}] of the observation {self.name!r}, "
+                f"Expected columns [{count}, {len(self.names)}] of the observation {self.name!r}, "
                 f"got {list(columns.shape)}: one for each of its names."
             )
         if not ((columns >= self.low) & (columns <= self.high)).all():
             raise InputError(f"Expected the observation {self.name!r} within its bounds: clip it, or widen them.")
         return columns
-
-    def of_trace(self, logits: np.ndarray, **needs: np.ndarray) -> np.ndarray:
-        """`[N, T, F]` float32 columns of whole traces `[N, T, K]`, with `[N, T, …]` each of `self.needs`."""
-        N, T, _ = logits.shape
-        result = large_array((N, T, len(self.names)), np.float32)
-        chunk = max(1, (1 << 22) // logits.shape[2])
-        for begin in range(0, N, chunk):
-            rows = slice(begin, begin + chunk)
-            part = logits[rows]
-            for t in range(T):
-                given = {name: needs[name][rows, t] for name in self.needs}
-                result[rows, t] = self(part[:, t], part[:, max(t - 1, 0)], np.full(len(part), t + 1), **given)
-        return result
 
 
 MakeObservation = Callable[[TraceShape], Observation]
@@ -136,7 +152,21 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 FEATURES = ("confidence", "margin", "entropy", "agreement", "change", "elapsed")
 
 
-def features(logits: np.ndarray, previous: np.ndarray, timestep: np.ndarray, timesteps: int) -> np.ndarray:
+class Answers(NamedTuple):
+    """What the features need of the logits at one timestep."""
+
+    p: np.ndarray
+    """`[B, K]` probabilities."""
+    prediction: np.ndarray
+    """`[B]` the class with the largest logit."""
+
+
+def answers(logits: np.ndarray) -> Answers:
+    """Probabilities and predictions of logits `[B, K]`."""
+    return Answers(softmax(logits), logits.argmax(-1))
+
+
+def features(now: Answers, before: Answers, timestep: np.ndarray, timesteps: int) -> np.ndarray:
     """Class-agnostic columns, each in [0, 1].
 
     - confidence: the largest probability p₁ of softmax(logits)
@@ -146,8 +176,7 @@ def features(logits: np.ndarray, previous: np.ndarray, timestep: np.ndarray, tim
     - change: ½ Σ |p - p_before|, the total variation distance from the timestep before (0 at timestep 1)
     - elapsed: timestep / T
     """
-    K = logits.shape[-1]
-    p, before = softmax(logits), softmax(previous)
+    p, K = now.p, now.p.shape[-1]
     rows, answer = np.arange(len(p)), p.argmax(-1)
     confidence, others = p[rows, answer], p.copy()
     others[rows, answer] = -1
@@ -158,8 +187,8 @@ def features(logits: np.ndarray, previous: np.ndarray, timestep: np.ndarray, tim
         confidence,
         confidence - others.max(-1),
         entropy,
-        later & (logits.argmax(-1) == previous.argmax(-1)),
-        later * np.abs(p - before).sum(-1) / 2,
+        later & (now.prediction == before.prediction),
+        later * np.abs(p - before.p).sum(-1) / 2,
         timestep / timesteps,
     )
     return np.stack(columns, -1).astype(np.float32).clip(0, 1)
@@ -172,23 +201,23 @@ def clipped_logits(logits: np.ndarray, previous: np.ndarray, timestep: np.ndarra
 
 
 def with_hidden(
-    logits: np.ndarray, previous: np.ndarray, timestep: np.ndarray, timesteps: int, *, hidden: np.ndarray
+    now: Answers, before: Answers, timestep: np.ndarray, timesteps: int, *, hidden: np.ndarray
 ) -> np.ndarray:
     """The features, and the pooled spikes of the last hidden layer, clipped to 0…1."""
-    return np.concatenate([features(logits, previous, timestep, timesteps), hidden.clip(0, 1)], -1)
+    return np.concatenate([features(now, before, timestep, timesteps), hidden.clip(0, 1)], -1)
 
 
 def with_membrane(
-    logits: np.ndarray, previous: np.ndarray, timestep: np.ndarray, timesteps: int, *, membrane: np.ndarray
+    now: Answers, before: Answers, timestep: np.ndarray, timesteps: int, *, membrane: np.ndarray
 ) -> np.ndarray:
     """The features, and the pooled potentials of the last hidden layer, clipped to ±`MEMBRANE_RANGE`."""
     clipped = membrane.clip(-MEMBRANE_RANGE, MEMBRANE_RANGE)
-    return np.concatenate([features(logits, previous, timestep, timesteps), clipped], -1)
+    return np.concatenate([features(now, before, timestep, timesteps), clipped], -1)
 
 
 def _make_features(shape: TraceShape) -> Observation:
     zeros = np.zeros(len(FEATURES), np.float32)
-    return Observation("features", shape.timesteps, FEATURES, zeros, zeros + 1, features)
+    return Observation("features", shape.timesteps, FEATURES, zeros, zeros + 1, features, prepare=answers)
 
 
 def _make_logits(shape: TraceShape) -> Observation:
@@ -206,7 +235,7 @@ def _make_probed(name: str, low: float, high: float, columns: Columns) -> MakeOb
         zeros = np.zeros(len(FEATURES))
         lows, highs = np.append(zeros, np.full(F, low)), np.append(zeros + 1, np.full(F, high))
         return Observation(
-            name, shape.timesteps, names, lows.astype(np.float32), highs.astype(np.float32), columns, (name,)
+            name, shape.timesteps, names, lows.astype(np.float32), highs.astype(np.float32), columns, (name,), answers
         )
 
     return make

@@ -9,7 +9,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,36 @@ def large_array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     if math.prod(shape) * np.dtype(dtype).itemsize <= VERIFY_AT_ONCE:
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile() as file:
-        return np.memmap(file, dtype, "w+", shape=shape)
+        return np.asarray(np.memmap(file, dtype, "w+", shape=shape))
+
+
+def row_chunks(array: np.ndarray) -> Iterator[slice]:
+    """Rows of `array` `[N, …]`, some `CHUNK_BYTES` at a time."""
+    N, step = len(array), max(1, CHUNK_BYTES * len(array) // max(1, array.nbytes))
+    for begin in range(0, N, step):
+        yield slice(begin, min(begin + step, N))
+
+
+def take_rows(array: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
+    """Those rows of `array` `[N, …]`: a view for a slice of neighbours, else a `large_array`."""
+    if isinstance(rows, slice):
+        if rows.step in (None, 1):
+            return array[rows]
+        rows = np.arange(len(array))[rows]
+    if rows.dtype == np.bool_:
+        if rows.shape != (len(array),):
+            raise InputError(f"Expected a mask of {len(array)} rows, got {list(rows.shape)}.")
+        rows = np.flatnonzero(rows)
+    taken = large_array((len(rows), *array.shape[1:]), array.dtype)
+    for part in row_chunks(taken):
+        taken[part] = array[rows[part]]
+    return taken
+
+
+def join_rows(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """`[N₁ + N₂ + …, …]` all rows of arrays of one dtype, as a `large_array`."""
+    joined = large_array((sum(len(part) for part in parts), *parts[0].shape[1:]), np.result_type(*parts))
+    return np.concatenate(parts, out=joined)
 
 
 def map_tensors(path: Path, *, verify: bool | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any], Seal]:

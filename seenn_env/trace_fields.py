@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from backbones import SPLITS, InputError, unknown_name
+from seenn_env.storage import row_chunks
 
 SPLIT_CODES = {name: code for code, name in enumerate(SPLITS)}
 ROW_FIELDS = ("logits", "labels", "sample", "repeat", "hidden", "membrane", "energy_pj")
@@ -72,9 +73,10 @@ def check_fields(fields: Mapping[str, Any], *, values: bool) -> None:
         return
     for name in ("logits", "hidden", "membrane", "energy_pj"):
         field = fields[name]
-        if field is not None and not np.isfinite(field).all():
-            bad = int(np.argmax(~np.isfinite(field).reshape(N, -1).all(1)))
-            raise InputError(f"Expected finite {name}, got NaN or infinity in row {bad}: look at the backbone.")
+        for rows in () if field is None else row_chunks(field):
+            if not (finite := np.isfinite(field[rows]).reshape(rows.stop - rows.start, -1).all(1)).all():
+                bad = rows.start + int(finite.argmin())
+                raise InputError(f"Expected finite {name}, got NaN or infinity in row {bad}: look at the backbone.")
     if energy is not None and (energy[:, 0].min() <= 0 or (np.diff(energy) < 0).any()):
         raise InputError("Expected energy_pj above 0 that never falls: it is what was spent up to each timestep.")
 

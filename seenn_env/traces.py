@@ -18,7 +18,7 @@ from backbones import SPLITS, InputError, unknown_name
 from seenn_env.observations import AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.packaged import packaged_file
 from seenn_env.rewards import Energy
-from seenn_env.storage import Seal, map_tensors, write_tensors
+from seenn_env.storage import Seal, join_rows, map_tensors, take_rows, write_tensors
 from seenn_env.trace_fields import (
     ROW_FIELDS,
     SPLIT_CODES,
@@ -118,6 +118,7 @@ class Traces(TraceStatistics):
 
     def save(self, path: str | Path) -> Path:
         """Write to one file, atomically; equal traces give equal bytes."""
+        self._check_seal()
         tensors = {name: getattr(self, name) for name in ROW_FIELDS if getattr(self, name) is not None}
         tensors |= {"split": self.split_codes}
         tensors |= used_images(self.images, self.image_index, self.sample)
@@ -135,8 +136,9 @@ class Traces(TraceStatistics):
         """Those rows (a slice, indices or a mask) as new traces."""
         if not isinstance(rows, slice):
             rows = np.asarray(rows)
+            self._check_seal()  # a copy has no file to be checked against
         fields: dict[str, Any] = {
-            name: None if (field := getattr(self, name)) is None else field[rows] for name in ROW_FIELDS
+            name: None if (field := getattr(self, name)) is None else take_rows(field, rows) for name in ROW_FIELDS
         }
         return Traces(
             **fields,
@@ -177,6 +179,8 @@ class Traces(TraceStatistics):
             InputError: where shapes, fingerprints or the optional fields differ.
         """
         first = parts[0]
+        for part in parts:
+            part._check_seal()
         for other in parts[1:]:
             if other.logits.shape[1:] != first.logits.shape[1:]:
                 raise InputError(
@@ -191,7 +195,7 @@ class Traces(TraceStatistics):
                         "a row: record the same of each."
                     )
         joined: dict[str, Any] = {
-            name: np.concatenate([getattr(part, name) for part in parts])
+            name: join_rows([getattr(part, name) for part in parts])
             for name in ROW_FIELDS
             if getattr(first, name) is not None
         }

@@ -11,6 +11,7 @@ import tyro
 
 import backbones as bb
 from agents.commands.benchmark_environments import measure_environments
+from agents.commands.benchmark_scale import measure_scale
 from agents.commands.output import close_folder, open_folder
 
 
@@ -18,8 +19,8 @@ from agents.commands.output import close_folder, open_folder
 class Benchmark:
     """Measure speeds: contenders take turns in one process, figures are medians and ratios."""
 
-    part: tyro.conf.Positional[Literal["environments"]] = "environments"
-    """What to measure."""
+    part: tyro.conf.Positional[Literal["environments", "scale"]] = "environments"
+    """What to measure: speeds side by side, or traces that are larger than memory should be."""
     output: Path = Path("runs/benchmark")
     """Folder for PART.json and PART.txt."""
     num_envs: int = 1024
@@ -27,7 +28,11 @@ class Benchmark:
     rounds: int = 15
     """Turns of each contender."""
     learning: bool = True
-    """Also compare PPO end to end with stable-baselines3's defaults (a minute or two)."""
+    """Also compare PPO end to end with stable-baselines3's defaults (a minute or two; part "environments")."""
+    gigabytes: float = 10.0
+    """Size of the traces (part "scale"; twice as much is needed on the disk of the output)."""
+    keep: bool = False
+    """Keep the traces in the output folder (part "scale")."""
     seed: int = 0
     """Of episodes and actions."""
     overwrite: bool = False
@@ -37,13 +42,25 @@ class Benchmark:
         """Measure, print the table, write it and its JSON."""
         folder = open_folder(self.output, self, self.overwrite)
         with bb.torch_threads(1):
-            result, table = measure_environments(self.num_envs, self.rounds, self.seed, self.learning)
+            result, table = self._measure(folder)
         result = {"machine": machine(), **result}
         (folder / f"{self.part}.json").write_text(json.dumps(result, indent=1) + "\n")
         (folder / f"{self.part}.txt").write_text(table + "\n")
         close_folder(folder)
         print(table)
         print("figures:", folder / f"{self.part}.json")
+
+    def _measure(self, folder: Path) -> tuple[dict[str, Any], str]:
+        if self.part == "environments":
+            return measure_environments(self.num_envs, self.rounds, self.seed, self.learning)
+        return measure_scale(
+            folder,
+            gigabytes=self.gigabytes,
+            num_envs=self.num_envs,
+            rounds=self.rounds,
+            seed=self.seed,
+            keep=self.keep,
+        )
 
 
 def machine() -> dict[str, Any]:
