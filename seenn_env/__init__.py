@@ -3,6 +3,7 @@
 from seenn_env.check_vector import check_vector_env
 from seenn_env.choose_timestep import ChooseTimestepEnv
 from seenn_env.choose_timestep_vector import ChooseTimestepVectorEnv
+from seenn_env.compact import CompactTraces
 from seenn_env.early_exit import EarlyExitEnv
 from seenn_env.early_exit_vector import EarlyExitVectorEnv
 from seenn_env.evaluation import Evaluation, HindsightPolicy, Policy, evaluate, observation_of
@@ -20,6 +21,7 @@ from seenn_env.traces import Traces
 __all__ = [
     "ChooseTimestepEnv",
     "ChooseTimestepVectorEnv",
+    "CompactTraces",
     "EarlyExitEnv",
     "EarlyExitVectorEnv",
     "Energy",

@@ -10,6 +10,7 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,18 @@ import numpy as np
 from backbones import InputError
 
 FORMAT = "seenn_env.traces/1"
+COMPACT_FORMAT = "seenn_env.compact_traces/1"
 CHUNK_BYTES = 1 << 24
 VERIFY_AT_ONCE = 1 << 30
 """Files up to this many bytes have every chunk checked when they are opened."""
 
-_DTYPES = {"F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "F64": "<f8"}
+_DTYPES = {"F32": "<f4", "F16": "<f2", "U16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "F64": "<f8"}
 _NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
 
 
-def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> None:
+def write_tensors(
+    path: Path, tensors: Mapping[str, np.ndarray], info: Mapping[str, Any], *, format: str = FORMAT
+) -> None:
     """Write tensors and JSON-able `info` to `path`; equal content gives equal bytes.
 
     The file appears under its name only when it is whole.
@@ -40,7 +44,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], info: Mapping[s
         table[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, end]}
         offset = end
     digests = {name: [_digest(chunk) for chunk in _chunks(tensors[name])] for name in order}
-    metadata = {"format": FORMAT, "info": _json(info), "digests": _json(digests)}
+    metadata = {"format": format, "info": _json(info), "digests": _json(digests)}
     metadata["header_digest"] = _header_digest(metadata, table)
     header = _json({"__metadata__": metadata, **table}).encode()
     header += b" " * (-len(header) % 8)
@@ -119,18 +123,26 @@ def join_rows(parts: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts, out=joined)
 
 
-def map_tensors(path: Path, *, verify: bool | None = None) -> tuple[dict[str, np.ndarray], dict[str, Any], Seal]:
+@dataclass(frozen=True)
+class MappedFile:
+    """A file that `write_tensors` wrote."""
+
+    tensors: dict[str, np.ndarray]
+    """Read-only arrays in the file, not in memory."""
+    info: dict[str, Any]
+    """What was written with them."""
+    seal: Seal
+    """What is left to check."""
+    format: str
+
+
+def map_tensors(path: Path, *, verify: bool | None = None) -> MappedFile:
     """Map a file that `write_tensors` wrote.
 
     Args:
         path: the file.
         verify: check the digest of every chunk now; by default for files up to `VERIFY_AT_ONCE` bytes. Of
             larger ones, `seal.check()` does it.
-
-    Returns:
-        tensors: read-only arrays in the file, not in memory.
-        info: what was written with them.
-        seal: what is left to check.
 
     Raises:
         InputError: for a file that is missing, of another format, truncated or altered.
@@ -140,7 +152,7 @@ def map_tensors(path: Path, *, verify: bool | None = None) -> tuple[dict[str, np
     size = path.stat().st_size
     table, begin = _read_header(path, size)
     metadata = table.pop("__metadata__", None) or {}
-    if metadata.get("format") != FORMAT:
+    if metadata.get("format") not in (FORMAT, COMPACT_FORMAT):
         raise InputError(f"Expected a traces file ({FORMAT}), got format {metadata.get('format')!r} in {path}.")
     if _header_digest(metadata, table) != metadata.get("header_digest"):
         raise InputError(f"The header of {path} does not match its digest: the file was altered. Record it anew.")
@@ -158,7 +170,7 @@ def map_tensors(path: Path, *, verify: bool | None = None) -> tuple[dict[str, np
     seal = Seal(path, tensors, digests)
     if check:
         seal.check()
-    return tensors, json.loads(metadata["info"]), seal
+    return MappedFile(tensors, json.loads(metadata["info"]), seal, metadata["format"])
 
 
 def _read_header(path: Path, size: int) -> tuple[dict[str, Any], int]:

@@ -52,11 +52,10 @@ def check_logits(logits: np.ndarray, N: int) -> None:
         raise InputError(f"Expected float32 or float16 logits, got {logits.dtype}: convert them.")
 
 
-def check_fields(fields: Mapping[str, Any], *, values: bool) -> None:
+def check_fields(fields: Mapping[str, Any], N: int, T: int, *, values: bool) -> None:
     """Refuse optional fields of another shape or dtype, and (if `values`) numbers that are not finite."""
-    N, T, _ = fields["logits"].shape
     for name in ("hidden", "membrane"):
-        field = fields[name]
+        field = fields.get(name)
         if field is not None and (
             field.ndim != 3 or field.shape[:2] != (N, T) or field.dtype not in (np.float32, np.float16)
         ):
@@ -71,9 +70,11 @@ def check_fields(fields: Mapping[str, Any], *, values: bool) -> None:
         )
     if not values:
         return
-    for name in ("logits", "hidden", "membrane", "energy_pj"):
-        field = fields[name]
-        for rows in () if field is None else row_chunks(field):
+    for name in ("logits", "hidden", "membrane", "energy_pj", "top_logits", "log_sum_exp", "features"):
+        field = fields.get(name)
+        if field is None:
+            continue
+        for rows in row_chunks(field):
             if not (finite := np.isfinite(field[rows]).reshape(rows.stop - rows.start, -1).all(1)).all():
                 bad = rows.start + int(finite.argmin())
                 raise InputError(f"Expected finite {name}, got NaN or infinity in row {bad}: look at the backbone.")

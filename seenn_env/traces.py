@@ -7,10 +7,10 @@ Letters: N samples (with their repeats), T timesteps, K classes, F features, M i
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from backbones import SPLITS, InputError, unknown_name
 from seenn_env.observations import AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.packaged import packaged_file
 from seenn_env.rewards import Energy
-from seenn_env.storage import Seal, join_rows, map_tensors, take_rows, write_tensors
+from seenn_env.storage import COMPACT_FORMAT, FORMAT, Seal, join_rows, map_tensors, take_rows, write_tensors
 from seenn_env.trace_fields import (
     ROW_FIELDS,
     SPLIT_CODES,
@@ -32,6 +32,9 @@ from seenn_env.trace_fields import (
     used_images,
 )
 from seenn_env.trace_statistics import TraceStatistics
+
+if TYPE_CHECKING:
+    from seenn_env.compact import CompactTraces
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -57,6 +60,9 @@ class Traces(TraceStatistics):
         InputError: for shapes that do not fit, NaN or infinite logits, labels out of range, unknown splits.
     """
 
+    ROW_FIELDS: ClassVar[tuple[str, ...]] = ROW_FIELDS
+    FORMAT: ClassVar[str] = FORMAT
+
     logits: np.ndarray
     labels: np.ndarray
     split: Any
@@ -77,7 +83,7 @@ class Traces(TraceStatistics):
     def __post_init__(self) -> None:
         N = len(self.labels)
         set_ = object.__setattr__
-        check_logits(self.logits, N)
+        self._check_answers()
         set_(self, "labels", np.asarray(self.labels).astype(np.int64, copy=False))
         set_(self, "sample", int_column(self.sample, np.arange(N), N, "sample", np.int64))
         set_(self, "repeat", int_column(self.repeat, np.zeros(N), N, "repeat", np.int32))
@@ -87,11 +93,15 @@ class Traces(TraceStatistics):
         if self.image_index is not None:
             set_(self, "image_index", np.asarray(self.image_index).astype(np.int64, copy=False))
         check_images(self.images, self.image_index)
-        check_fields(vars(self), values=not self.trusted)
+        check_fields(vars(self), N, self.timesteps, values=not self.trusted)
         if not self.trusted and (self.labels.min() < 0 or self.labels.max() >= self.num_classes):
             raise InputError(
                 f"Expected labels in 0…{self.num_classes - 1}, got {self.labels.min()}…{self.labels.max()}."
             )
+
+    def _check_answers(self) -> None:
+        """Refuse what holds the network's answers, where it is of another shape or dtype."""
+        check_logits(self.logits, len(self.labels))
 
     split_codes: np.ndarray = field(init=False)
     """`[N]` uint8: each row's place in `backbones.SPLITS`."""
@@ -111,26 +121,47 @@ class Traces(TraceStatistics):
         if isinstance(path, Traces):
             return path if split is None else path.select(split)
         file = packaged_file("traces", path)
-        tensors, info, seal = map_tensors(file, verify=verify)
-        codes = tensors.pop("split")
-        traces = cls(**tensors, split=codes, info=info, path=file, trusted=True, seal=seal)
+        mapped = map_tensors(file, verify=verify)
+        facts: dict[str, Any] = {**mapped.tensors, "info": mapped.info, "path": file, "seal": mapped.seal}
+        if mapped.format == COMPACT_FORMAT:
+            from seenn_env.compact import CompactTraces  # it is made of traces
+
+            traces: Traces = CompactTraces(**facts, classes=mapped.info.pop("num_classes"), trusted=True)
+        else:
+            traces = Traces(**facts, trusted=True)
         return traces if split is None else traces.select(split)
 
     def save(self, path: str | Path) -> Path:
         """Write to one file, atomically; equal traces give equal bytes."""
         self._check_seal()
-        tensors = {name: getattr(self, name) for name in ROW_FIELDS if getattr(self, name) is not None}
+        tensors = {name: getattr(self, name) for name in self.ROW_FIELDS if getattr(self, name) is not None}
         tensors |= {"split": self.split_codes}
         tensors |= used_images(self.images, self.image_index, self.sample)
-        write_tensors(Path(path), tensors, self.info)
+        write_tensors(Path(path), tensors, self._stored_info(), format=self.FORMAT)
         return Path(path)
+
+    def _stored_info(self) -> dict[str, Any]:
+        return self.info
+
+    def compact(self, k: int = 5) -> "CompactTraces":
+        """A fraction of the size: the k largest logits and the features, bit for bit, in place of all logits.
+
+        Args:
+            k: classes to keep at each timestep, from 1 to K.
+
+        Raises:
+            InputError: for k out of range.
+        """
+        from seenn_env.compact import compact_traces  # it is made of traces
+
+        return compact_traces(self, k)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __repr__(self) -> str:
         shape = f"N={len(self)}, T={self.timesteps}, K={self.num_classes}"
-        return f"Traces({shape}, split={self.split!r}, dataset={self.info.get('dataset')!r})"
+        return f"{type(self).__name__}({shape}, split={self.split!r}, dataset={self.info.get('dataset')!r})"
 
     def __getitem__(self, rows: slice | np.ndarray | Sequence[int]) -> "Traces":
         """Those rows (a slice, indices or a mask) as new traces."""
@@ -138,18 +169,9 @@ class Traces(TraceStatistics):
             rows = np.asarray(rows)
             self._check_seal()  # a copy has no file to be checked against
         fields: dict[str, Any] = {
-            name: None if (field := getattr(self, name)) is None else take_rows(field, rows) for name in ROW_FIELDS
+            name: None if (field := getattr(self, name)) is None else take_rows(field, rows) for name in self.ROW_FIELDS
         }
-        return Traces(
-            **fields,
-            split=self.split_codes[rows],
-            images=self.images,
-            image_index=self.image_index,
-            info=self.info,
-            path=self.path,
-            trusted=True,
-            seal=self.seal,
-        )
+        return replace(self, **fields, split=self.split_codes[rows], trusted=True)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Traces":
         """The same traces: they do not change, and `gym.make` copies its arguments."""
@@ -182,26 +204,30 @@ class Traces(TraceStatistics):
         for part in parts:
             part._check_seal()
         for other in parts[1:]:
-            if other.logits.shape[1:] != first.logits.shape[1:]:
-                raise InputError(
-                    f"Expected traces of equal T and K, got {first.logits.shape[1:]} and {other.logits.shape[1:]}."
-                )
+            if type(other) is not type(first):
+                raise InputError("Expected traces that are all compact or all full, got both: call compact() on each.")
+            sizes = [(part.timesteps, part.num_classes) for part in (first, other)]
+            if sizes[0] != sizes[1]:
+                raise InputError(f"Expected traces of equal T and K, got {sizes[0]} and {sizes[1]}.")
             other.check_backbone(first.info.get("fingerprint"))
-            for name in ROW_FIELDS:
-                sizes = [None if (field := getattr(part, name)) is None else field.shape[1:] for part in (first, other)]
-                if sizes[0] != sizes[1]:
+            for name in first.ROW_FIELDS:
+                shapes = [
+                    None if (field := getattr(part, name)) is None else field.shape[1:] for part in (first, other)
+                ]
+                if shapes[0] != shapes[1]:
                     raise InputError(
-                        f"Expected {name} in all of the traces, of one size, or in none, got {sizes[0]} and {sizes[1]} "
-                        "a row: record the same of each."
+                        f"Expected {name} in all of the traces, of one size, or in none, got {shapes[0]} and "
+                        f"{shapes[1]} a row: record the same of each."
                     )
         joined: dict[str, Any] = {
             name: join_rows([getattr(part, name) for part in parts])
-            for name in ROW_FIELDS
+            for name in first.ROW_FIELDS
             if getattr(first, name) is not None
         }
         images, image_index = join_images([(part.images, part.image_index) for part in parts])
         codes = np.concatenate([part.split_codes for part in parts])
-        return Traces(**joined, split=codes, images=images, image_index=image_index, info=first.info, trusted=True)
+        facts: dict[str, Any] = {**joined, "split": codes, "images": images, "image_index": image_index}
+        return replace(first, **facts, path=None, seal=None, trusted=True)
 
     def check_backbone(self, fingerprint: str | None) -> None:
         """Refuse traces that were recorded from another backbone.
