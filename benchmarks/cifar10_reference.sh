@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
 # The CPU reference backbone on CIFAR-10 (JPEG copy), and its traces. Killed at any moment, the same command continues.
 #
-#   benchmarks/cifar10_reference.sh FOLDER OUTPUT      FOLDER: train/CLASS/*.jpg and test/CLASS/*.jpg
+#   benchmarks/cifar10_reference.sh FOLDER OUTPUT
+#
+# FOLDER has train/CLASS/*.jpg and test/CLASS/*.jpg; its name becomes the dataset's: call it cifar10-jpeg.
+# About 40 minutes of one thread. One thread gives the same weights on the same kind of machine; see
+# docs/cards/cifar10-jpeg.md for what came out.
 set -euo pipefail
 data=$1 output=$2
 export OMP_NUM_THREADS=1
