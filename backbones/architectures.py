@@ -6,7 +6,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from backbones.network import Fire, MakeNeuron, Parts
-from backbones.residual import resnet9
+from backbones.plain import OPTIONS as PLAIN
+from backbones.plain import VGG11, VGG16, VGGSNN, vgg
+from backbones.residual import OPTIONS as RESIDUAL
+from backbones.residual import resnet, resnet9
 
 
 class SmallBody(nn.Module):
@@ -40,7 +43,14 @@ def small(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
 
 
 ARCHITECTURES: dict[str, tuple[Callable[[dict[str, Any], MakeNeuron], Parts], frozenset[str]]] = {
-    "resnet9": (resnet9, frozenset({"norm", "width"})),
+    "resnet9": (resnet9, RESIDUAL),
+    "resnet18": (resnet(64, (2, 2, 2, 2)), RESIDUAL),
+    "resnet19": (resnet(128, (3, 3, 2)), RESIDUAL),
+    "resnet20": (resnet(16, (3, 3, 3)), RESIDUAL),
+    "resnet34": (resnet(64, (3, 4, 6, 3)), RESIDUAL),
     "small": (small, frozenset({"width"})),
+    "vgg11": (vgg(VGG11), PLAIN),
+    "vgg16": (vgg(VGG16), PLAIN),
+    "vggsnn": (vgg(VGGSNN, pooled_side=3), PLAIN),
 }
 """Name: (function that makes stem, body and head; the names of the options that it takes)."""

@@ -7,6 +7,9 @@ All tensors of one call have one shape, `[B, …]`; potentials and currents are 
 scale, and one call is one timestep.
 """
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -88,11 +91,16 @@ class LIF(nn.Module):
             if self.v_init == self.v_rest == 0:
                 return current
             v = self.initial(current)
+        leak = self.leak()
         if self.v_rest:
-            return self.v_rest + self.decay * (v - self.v_rest) + current
-        if self.decay == 1:
+            return self.v_rest + leak * (v - self.v_rest) + current
+        if isinstance(leak, float | int) and leak == 1:
             return v + current
-        return self.decay * v + current
+        return leak * v + current
+
+    def leak(self) -> float | Tensor:
+        """The factor by which the potential shrinks in a timestep."""
+        return self.decay
 
     def fire(self, v: Tensor) -> Tensor:
         """Spikes of a potential."""
@@ -124,4 +132,28 @@ class IF(LIF):
         super().__init__(1.0, v_threshold, v_reset, **settings)  # type: ignore[arg-type]
 
 
-NEURONS: dict[str, type[LIF]] = {"lif": LIF, "if": IF}
+class PLIF(LIF):
+    """LIF whose leak is learned, one for each layer (Fang et al., PLIF, ICCV 2021, with the input not scaled).
+
+        decay = σ(w)                                     w is trained, and starts at ln(decay / (1 - decay))
+
+    Args:
+        decay: where the leak factor starts, in (0, 1).
+        settings: those of `LIF`.
+
+    Raises:
+        InputError: as `LIF` does, and for a decay of 1.
+    """
+
+    def __init__(self, decay: float = 0.5, *arguments: Any, **settings: Any) -> None:
+        super().__init__(decay, *arguments, **settings)
+        if decay == 1:
+            raise InputError("Expected a decay in (0, 1) to learn from, got 1: use the neuron 'if'.")
+        self.w = nn.Parameter(torch.tensor(math.log(decay / (1 - decay))))
+
+    def leak(self) -> Tensor:
+        """σ(w)."""
+        return torch.sigmoid(self.w)
+
+
+NEURONS: dict[str, type[LIF]] = {"lif": LIF, "if": IF, "plif": PLIF}

@@ -31,7 +31,7 @@ def page(title: str, environment: type) -> str:
     parts = [f"# {title}", "<!-- Written by docs/render.py from the docstring: edit that. -->"]
     parts += [inspect.getdoc(environment) or "", "## Reference Scores"]
     parts += [
-        "Exact means over the rows of split `policy` of the packaged digits. `reward_threshold` is the best "
+        "Exact means over the rows of split `policy` of the packaged traces. `reward_threshold` is the best "
         "rule's reward, or the best fixed timestep's where no rule can look. The best rule is the best single "
         "threshold on confidence, margin or entropy, chosen on the same rows; the oracle knows the answers."
     ]

@@ -87,6 +87,9 @@ class EarlyExitEnv(EpisodeEnv):
     - `seenn_env/EarlyExitLinear-v0`: `reward="linear"`
     - `seenn_env/EarlyExitLive-v0`: the packaged backbone run live, on the samples and repeats of the traces
 
+    On the packaged CIFAR-10 (JPEG copy), T = 4:
+    - `seenn_env/EarlyExit-Cifar10-v0`: `traces="cifar10-jpeg"`
+
     ## Version History
     - v0: first version
     """

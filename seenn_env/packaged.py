@@ -1,10 +1,12 @@
 """What ships with the package, by name: traces ("digits") and the backbone that they were recorded from."""
 
+import re
 from pathlib import Path
 
 from backbones import unknown_name
 
 _DATA = Path(__file__).parent / "data"
+_NAME = re.compile(r"[\w-]+")
 _ENDINGS = {"traces": ".safetensors", "backbone": "-backbone.safetensors"}
 
 
@@ -29,4 +31,6 @@ def packaged_file(kind: str, name: str | Path) -> Path:
 
 def is_packaged(kind: str, name: object) -> bool:
     """Whether a name stands for a packaged file."""
-    return isinstance(name, str) and name.isidentifier() and (_DATA / f"{name}{_ENDINGS[kind]}").is_file()
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith("-backbone"):
+        return False
+    return (_DATA / f"{name}{_ENDINGS[kind]}").is_file()

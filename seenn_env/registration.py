@@ -1,6 +1,6 @@
 """The registered environments, from one table, each with its reference scores.
 
-The scores are exact means over the rows of split "policy" of the packaged digits, in the environment's own
+The scores are exact means over the rows of split "policy" of the packaged traces, in the environment's own
 reward (see `references.reference_scores`); a policy has solved it when its mean reward is above the best
 rule's, or above the best fixed timestep's where no rule can look.
 """
@@ -43,6 +43,17 @@ _SEQUENTIAL_LINEAR = ReferenceScores(
     best_rule=Score(0.9587, 0.9745, 2.1057),
 )
 _ONE_SHOT_SEENN = replace(_SEQUENTIAL_SEENN, random=Score(0.1954, 0.9642, 4.5000), best_rule=None)
+_CIFAR10_SEENN = ReferenceScores(
+    random=Score(0.2436, 0.7468, 1.8750),
+    fixed=(
+        Score(0.4644, 0.7322, 1.0000),
+        Score(0.1415, 0.7610, 2.0000),
+        Score(-0.0515, 0.7588, 3.0000),
+        Score(-0.1401, 0.7644, 4.0000),
+    ),
+    oracle=Score(0.5858, 0.8170, 1.1118),
+    best_rule=Score(0.4652, 0.7354, 1.0270),
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,7 @@ REGISTERED: dict[str, Registered] = {
     "seenn_env/EarlyExitLogits-v0": Registered(*_EARLY_EXIT, _SEQUENTIAL_SEENN, {"observation": "logits"}),
     "seenn_env/EarlyExitLinear-v0": Registered(*_EARLY_EXIT, _SEQUENTIAL_LINEAR, {"reward": "linear"}),
     "seenn_env/EarlyExitLive-v0": Registered(_EARLY_EXIT[0], None, _SEQUENTIAL_SEENN, _LIVE),
+    "seenn_env/EarlyExit-Cifar10-v0": Registered(*_EARLY_EXIT, _CIFAR10_SEENN, {"traces": "cifar10-jpeg"}),
     "seenn_env/ChooseTimestep-v0": Registered(*_CHOOSE, _ONE_SHOT_SEENN),
     "seenn_env/ChooseTimestepFeatures-v0": Registered(*_CHOOSE, _ONE_SHOT_SEENN, {"observation": "features"}),
 }

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from conftest import make_traces
 
@@ -100,6 +101,15 @@ def test_the_steps_of_the_way_one_by_one(tmp_path, capsys):
     assert "PPO @ 1.5 - confidence @ 1.5" in out
     assert "split test, 497 samples" in out
 
+    record[4:] = ["calibration", "test", "--output", tmp_path / "both.safetensors"]
+    seenn(*record, "--repeats", 2)
+    both = Traces.load(tmp_path / "both.safetensors")
+    assert both.split == "calibration+test"
+    for split in ("calibration", "test"):
+        alone = Traces.load(tmp_path / f"{split}.safetensors")
+        assert np.array_equal(both.select(split).logits, alone.logits)
+        assert np.array_equal(both.select(split).sample, alone.sample)
+    assert not list(tmp_path.glob("*.parts"))
     assert "exists already" in refused(capsys, *record)
     assert "exists already" in refused(capsys, "train", *traces, "--output", tmp_path / "ppo0.safetensors")
     # traces of another backbone
@@ -128,6 +138,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, capsys):
         (("compare", "--traces", traces, "--rules", "luck"), "rule, got 'luck'. Known: confidence"),
         (("compare", "--traces", traces, "--policies", "ppo.safetensors"), "policies as NAME=FILE"),
         (("record", "--backbone", traces, "--split", "dev"), "--split"),
+        (("record", "--backbone", traces, "--split", "test", "test"), "one split or several different ones"),
         (("record",), "--backbone"),
         (("record", "--backbone", traces, "--repeats", "many"), "--repeats"),
         (("train", "--traces", traces, "--depth", 3), "--depth"),

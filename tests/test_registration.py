@@ -24,8 +24,8 @@ SMALL_IMAGE = "The minimal resolution for an image is 36x36"
 
 
 @cache
-def found_scores(reward, one_shot):
-    return reference_scores(Traces.load("digits", split="policy"), reward, one_shot=one_shot)
+def found_scores(traces, reward, one_shot):
+    return reference_scores(Traces.load(traces, split="policy"), reward, one_shot=one_shot)
 
 
 @IDS
@@ -75,7 +75,7 @@ def test_make_vec_takes_the_native_form_where_there_is_one(name):
 def test_reference_scores_are_what_the_traces_give(name):
     entry, env = REGISTERED[name], gym.make(name).unwrapped
     one_shot = isinstance(env, ChooseTimestepEnv)
-    found, listed = found_scores(env.reward, one_shot), entry.scores
+    found, listed = found_scores(entry.kwargs.get("traces", "digits"), env.reward, one_shot), entry.scores
     pairs = [(found.random, listed.random), (found.oracle, listed.oracle)]
     pairs += zip(found.fixed, listed.fixed, strict=True)
     assert (found.best_rule is None) == (listed.best_rule is None) == one_shot

@@ -1,12 +1,14 @@
 """Traces: figures worked out by hand, files that are whole or refused."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.numpy
 from conftest import make_traces
 
+import backbones as bb
 from backbones import InputError
 from seenn_env import Traces
 from seenn_env.storage import map_tensors, write_tensors
@@ -166,3 +168,30 @@ def test_the_packaged_traces_are_a_decision(packaged):
         part = packaged.select(split)
         assert part.accuracy[0] <= 0.94
         assert part.accuracy[-1] >= 0.97
+
+
+def test_the_packaged_cifar10_traces_are_those_of_the_shipped_weights():
+    traces = Traces.load("cifar10-jpeg", verify=True)
+    assert traces.logits.shape == (20000, 4, 10)
+    assert {split: len(traces.select(split)) for split in ("policy", "calibration", "test")} == {
+        "policy": 5000,
+        "calibration": 5000,
+        "test": 10000,
+    }
+    assert len(np.unique(traces.sample)) == 20000
+    assert traces.info["dataset"] == "cifar10-jpeg"
+    root = Path(__file__).parents[1]
+    backbone = bb.load(root / "benchmarks" / "results" / "cifar10-jpeg-backbone.safetensors")
+    assert backbone.fingerprint == traces.info["fingerprint"]
+    card = (root / "docs" / "cards" / "cifar10-jpeg.md").read_text()
+    assert f"`{backbone.fingerprint}`" in card
+    for split in ("policy", "calibration", "test"):
+        accuracy = " | ".join(f"{100 * right:.2f}" for right in traces.select(split).accuracy)
+        assert f"| {split} | {accuracy} |" in card
+
+
+def test_a_packaged_backbone_is_no_packaged_traces():
+    with pytest.raises(
+        bb.InputError, match=r"traces \(or a file\), got 'digits-backbone'. Known: cifar10-jpeg, digits"
+    ):
+        Traces.load("digits-backbone")

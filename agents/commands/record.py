@@ -1,5 +1,6 @@
-"""`seenn record`: a frozen backbone over one split, once."""
+"""`seenn record`: a frozen backbone over one split or several, once."""
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -7,6 +8,7 @@ from typing import Literal
 import backbones as bb
 import seenn_env
 from agents.commands.output import check_file, on_terminal
+from seenn_env import Traces
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,12 @@ class Record:
     """Name of the dataset."""
     data_dir: Path | None = None
     """Folder of the data, where the dataset is not part of a package."""
-    split: Literal["train", "policy", "calibration", "test"] = "policy"
-    """Which of its splits."""
+    cache_dir: Path | None = None
+    """Folder for decoded images (default: in the data's folder)."""
+    image_size: int | None = None
+    """Resize images of a folder to this many pixels a side."""
+    split: tuple[Literal["train", "policy", "calibration", "test"], ...] = ("policy",)
+    """Which of its splits; several go into one file, one after another."""
     repeats: int = 1
     """Rows of each image, each with input spikes of its own (random encodings)."""
     batch_size: int = 256
@@ -44,13 +50,37 @@ class Record:
 
     def run(self) -> None:
         """Record and print a summary."""
+        if not self.split or len(set(self.split)) < len(self.split):
+            raise bb.InputError(f"Expected one split or several different ones, got {' '.join(self.split) or 'none'}.")
         check_file(self.output, self.overwrite)
         backbone = bb.load(self.backbone, device=self.device)
-        samples = bb.load_dataset(self.dataset, self.data_dir, seed=self.seed)[self.split]
-        traces = seenn_env.record(
+        splits = bb.load_dataset(
+            self.dataset, self.data_dir, seed=self.seed, cache_dir=self.cache_dir, image_size=self.image_size
+        )
+        if len(self.split) == 1:
+            traces = self._record(backbone, splits[self.split[0]], self.output)
+        else:
+            folder = self.output.with_name(self.output.name + ".parts")
+            traces = Traces.merge(*(self._part(backbone, splits[name], folder) for name in self.split))
+            traces.save(self.output)
+            shutil.rmtree(folder)
+        print(traces.summary())
+        print("traces:", self.output)
+
+    def _part(self, backbone: bb.Backbone, samples: bb.Samples, folder: Path) -> Traces:
+        """One split's traces, from the file of a run that was killed if it is there."""
+        file = folder / f"{samples.split}-{self.dtype}.safetensors"
+        if not file.exists() or self.overwrite:
+            return self._record(backbone, samples, file)
+        part = Traces.load(file)
+        part.check_backbone(backbone.fingerprint)
+        return part
+
+    def _record(self, backbone: bb.Backbone, samples: bb.Samples, file: Path) -> Traces:
+        return seenn_env.record(
             backbone,
             samples,
-            self.output,
+            file,
             repeats=self.repeats,
             batch_size=self.batch_size,
             dtype=self.dtype,
@@ -60,5 +90,3 @@ class Record:
             overwrite=self.overwrite,
             progress=on_terminal(),
         )
-        print(traces.summary())
-        print("traces:", self.output)
