@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import torch
 import tyro
-import yaml
 from sb3_contrib import QRDQN, TRPO, RecurrentPPO
 from stable_baselines3 import A2C, DQN, PPO
 
@@ -85,8 +84,10 @@ def run_example(name: str, seed: int) -> dict[str, float]:
     names = runpy.run_path(str(ROOT / "examples" / f"{name}.py"))
     began = time.perf_counter()
     if "Args" in names:
-        steps = names["Args"].total_timesteps
-        policy = names["main"](names["Args"](seed=seed))
+        args = names["Args"](seed=seed)
+        rollout = args.num_envs * args.num_steps
+        steps = args.total_timesteps // rollout * rollout
+        policy = names["main"](args)
     else:
         policy = names["main"](seed=seed)
         steps = policy.num_timesteps
@@ -105,8 +106,7 @@ def run_zoo(algo: str, seed: int) -> dict[str, float]:
         monitors = [path.read_text().splitlines()[1:] for path in saved.parent.glob("*.monitor.csv")]
         seconds = max(float(row["t"]) for lines in monitors for row in csv.DictReader(lines))
         model = ZOO[algo].load(saved, device="cpu")
-    steps = float(yaml.safe_load(config.read_text())[ENVIRONMENT]["n_timesteps"])
-    return {"steps": int(steps), "seconds": seconds, **returns(model)}
+    return {"steps": model.num_timesteps, "seconds": seconds, **returns(model)}
 
 
 def table(result: dict[str, Any]) -> str:
