@@ -31,6 +31,6 @@ def packaged_file(kind: str, name: str | Path) -> Path:
 
 def is_packaged(kind: str, name: object) -> bool:
     """Whether a name stands for a packaged file."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name.endswith("-backbone"):
+    if not isinstance(name, str | Path) or not _NAME.fullmatch(str(name)) or str(name).endswith("-backbone"):
         return False
     return (_DATA / f"{name}{_ENDINGS[kind]}").is_file()

@@ -195,3 +195,9 @@ def test_a_packaged_backbone_is_no_packaged_traces():
         bb.InputError, match=r"traces \(or a file\), got 'digits-backbone'. Known: cifar10-jpeg, digits"
     ):
         Traces.load("digits-backbone")
+
+
+def test_packaged_traces_are_found_by_a_path_of_their_name_too():
+    from pathlib import Path
+
+    assert np.array_equal(Traces.load(Path("digits")).labels, Traces.load("digits").labels)
