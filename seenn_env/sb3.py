@@ -9,12 +9,11 @@ Letters: N rows of the vector environment, F rows that finished in this step.
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import compress
 from typing import Any, Literal
 
-import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
@@ -25,9 +24,17 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from backbones import InputError
+from seenn_env.vector_rows import (
+    ENDINGS,
+    copy_batch,
+    fill_infos,
+    map_parts,
+    overwrite_rows,
+    row_observations,
+    stack_rows,
+)
 
 _EXTRA_STEP_KEYS = ("terminal_observation", "TimeLimit.truncated")
-_ENDINGS = frozenset({"final_obs", "_final_obs", "final_info", "_final_info"})
 _INFOS = ("finished", "episode", "all")
 
 
@@ -122,7 +129,7 @@ class SB3VecEnv(VecEnv):
         self._ended = {}
         self._reset_seeds()
         self._reset_options()
-        return _map(_copy, self.observation_space, observations)
+        return map_parts(copy_batch, self.observation_space, observations)
 
     def step_async(self, actions: np.ndarray) -> None:
         """Keep the actions for `step_wait`: `[N]` or `[N, A]`."""
@@ -131,7 +138,7 @@ class SB3VecEnv(VecEnv):
     def step_wait(self) -> VecEnvStepReturn:
         """Step; observations `[N, …]`, rewards `[N]` and dones `[N]` are fresh and belong to the caller."""
         batch, raw_rewards, terminations, truncations, infos = self.vector_env.step(self._actions)
-        observations = _map(_copy, self.observation_space, batch)
+        observations = map_parts(copy_batch, self.observation_space, batch)
         rewards = np.array(raw_rewards, dtype=np.float32)
         terminations = np.asarray(terminations, dtype=bool)
         dones = terminations | np.asarray(truncations, dtype=bool)
@@ -140,7 +147,7 @@ class SB3VecEnv(VecEnv):
 
         row_infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if self._all_infos:
-            _fill(list(compress(row_infos, ~dones)), infos, ~dones)
+            fill_infos(list(compress(row_infos, ~dones)), infos, ~dones)
             for info in row_infos:
                 info["TimeLimit.truncated"] = False
 
@@ -151,7 +158,7 @@ class SB3VecEnv(VecEnv):
                 last = self._last_observations(infos, dones)
             else:
                 ending = infos
-                last = _row_observations(self.observation_space, observations, dones)
+                last = row_observations(self.observation_space, observations, dones)
             finished = self._endings(ending, last, ~terminations[dones], dones)
             for row, info in zip(np.flatnonzero(dones).tolist(), finished, strict=True):
                 row_infos[row] = info
@@ -163,7 +170,7 @@ class SB3VecEnv(VecEnv):
             else:
                 if not self._same_step:
                     fresh, infos = self.vector_env.reset(options={"reset_mask": dones.copy()})
-                    _map(partial(_overwrite, dones), self.observation_space, observations, fresh)
+                    map_parts(partial(overwrite_rows, dones), self.observation_space, observations, fresh)
                 self._keep_reset_infos(infos, dones)
 
         if ended:
@@ -198,7 +205,7 @@ class SB3VecEnv(VecEnv):
             ]
         if self._episode_infos:
             infos = {key: infos[key] for key in ("is_success", "_is_success") if key in infos}
-        _fill(finished, infos, dones, replace=self._monitored)
+        fill_infos(finished, infos, dones, replace=self._monitored)
         return finished
 
     def _last_observations(self, infos: Mapping[str, Any], dones: np.ndarray) -> list[Any]:
@@ -214,19 +221,19 @@ class SB3VecEnv(VecEnv):
                 rows: list[Any] = last[dones].tolist()
                 if all(isinstance(row, np.ndarray) and row.dtype == self.observation_space.dtype for row in rows[:1]):
                     return rows
-            last = _map(_stack, self.observation_space, *last[dones])
+            last = map_parts(stack_rows, self.observation_space, *last[dones])
             dones = np.ones(np.count_nonzero(dones), dtype=bool)
-        return _row_observations(self.observation_space, last, dones)
+        return row_observations(self.observation_space, last, dones)
 
     def _keep_reset_infos(self, infos: Mapping[str, Any], mask: np.ndarray) -> None:
-        if not infos.keys() - _ENDINGS:
+        if not infos.keys() - ENDINGS:
             if self._has_reset_infos:
                 self.reset_infos = [{} for _ in range(self.num_envs)]
                 self._has_reset_infos = False
             return
         self._has_reset_infos = True
         fresh: list[dict[str, Any]] = [{} for _ in range(np.count_nonzero(mask))]
-        _fill(fresh, infos, mask)
+        fill_infos(fresh, infos, mask)
         for row, info in zip(np.flatnonzero(mask).tolist(), fresh, strict=True):
             self.reset_infos[row] = info
 
@@ -348,61 +355,3 @@ def _chain(vector_env: Any) -> Iterator[Any]:
     while isinstance(vector_env, VectorWrapper):
         vector_env = vector_env.env
         yield vector_env
-
-
-def _map(function: Callable, space: gym.Space, *observations: Any) -> Any:
-    """Apply `function(space, *arrays)` to each part of Dict and Tuple observations, or to plain ones."""
-    if isinstance(space, spaces.Dict):
-        return {key: _map(function, part, *(o[key] for o in observations)) for key, part in space.items()}
-    if isinstance(space, spaces.Tuple):
-        return tuple(_map(function, part, *(o[i] for o in observations)) for i, part in enumerate(space))
-    return function(space, *observations)
-
-
-def _copy(space: gym.Space, batch: Any) -> np.ndarray:
-    # Always: a vector environment may hand out its own buffer, a view, other floats, a JAX array.
-    return np.array(batch, dtype=space.dtype, order="C")
-
-
-def _stack(space: gym.Space, *rows: Any) -> np.ndarray:
-    return np.array(rows, dtype=space.dtype)
-
-
-def _overwrite(mask: np.ndarray, _: gym.Space, batch: np.ndarray, fresh: Any) -> None:
-    batch[mask] = np.asarray(fresh)[mask]
-
-
-def _row_observations(space: gym.Space, batch: Any, mask: np.ndarray) -> list[Any]:
-    """The observations of the mask's rows, one by one, as copies."""
-    if isinstance(space, spaces.Dict):
-        columns = [_row_observations(part, batch[key], mask) for key, part in space.items()]
-        return [dict(zip(space, row, strict=True)) for row in zip(*columns, strict=True)]
-    if isinstance(space, spaces.Tuple):
-        return list(zip(*(_row_observations(*pair, mask) for pair in zip(space, batch, strict=True)), strict=True))
-    return list(np.asarray(batch)[mask])
-
-
-def _fill(rows: list[dict[str, Any]], infos: Mapping[str, Any], mask: np.ndarray, *, replace: bool = True) -> None:
-    """Add to `rows` the mask's rows of Gymnasium's infos: `key: [N, …]` with an optional mask `_key: [N]`."""
-    for key, values in infos.items():
-        if key in _ENDINGS or (key.startswith("_") and key[1:] in infos) or (key == "episode" and not replace):
-            continue
-        given = np.asarray(infos.get(f"_{key}", mask))[mask]
-        pairs = zip(rows, _row_values(values, mask), strict=True)
-        for info, value in pairs if given.all() else compress(pairs, given):
-            info[key] = value
-
-
-def _row_values(values: Any, mask: np.ndarray) -> list[Any]:
-    """Scalars as Python's, arrays as rows, nested infos as dictionaries; what has no rows is every row's."""
-    count = np.count_nonzero(mask)
-    if isinstance(values, Mapping):
-        rows: list[dict[str, Any]] = [{} for _ in range(count)]
-        _fill(rows, values, mask)
-        return rows
-    if isinstance(values, list | tuple):
-        return list(compress(values, mask)) if len(values) == len(mask) else [values] * count
-    array = np.asarray(values)
-    if array.shape[:1] != mask.shape:
-        return [values] * count
-    return array[mask].tolist() if array.ndim == 1 else list(array[mask])

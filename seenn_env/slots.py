@@ -3,6 +3,7 @@
 Letters: B slots (num_envs), S of them at once, N rows of the traces, T timesteps.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -88,13 +89,13 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._ended = np.ones(num_envs, np.bool_)
         self._nowhere = np.zeros(num_envs, np.bool_)
 
+    @abstractmethod
     def _act(self, actions: np.ndarray) -> np.ndarray:
         """Move `self._timestep` by the actions `[B]`; `[B]` bool, fresh: which episodes ended."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _look(self, slots: np.ndarray | slice) -> np.ndarray:
         """`[S, …]` what these slots see now: fresh."""
-        raise NotImplementedError
 
     def reset(
         self,
