@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from backbones.errors import InputError
-from backbones.protocol import Backbone, State
+from backbones.protocol import Advancing, Backbone, State
 from backbones.running import probe
 
 Rows = np.ndarray | Tensor | Sequence[int]
@@ -99,7 +99,8 @@ class SlotPool:
         """
         if self._state is None:
             raise InputError("Expected filled rows to step, got none: call refill first.")
-        logits, self._state = self.backbone.step(self._state)
+        step = self.backbone.advance if isinstance(self.backbone, Advancing) else self.backbone.step
+        logits, self._state = step(self._state)
         self.timestep += 1
         return logits
 
