@@ -45,8 +45,8 @@ class EarlyExitEnv(EpisodeEnv):
     | `"rich_classes"`, `"rich_hidden"` | the rich columns; the two likeliest classes, one-hot; or the spikes | 0 to 1 |
 
     `"hidden"`, `"rich_hidden"` and `"membrane"` need traces recorded with them, or a live backbone whose
-    `probe(state)` gives them. A user's own is an `Observation`, a function of a `TraceShape` that makes one, or such a function
-    as "module:name".
+    `probe(state)` gives them. A user's own is an `Observation`, a function of a `TraceShape` that makes one, or
+    such a function as "module:name".
 
     ## Reward
     0 until the episode ends, then by name:
