@@ -3,10 +3,11 @@
 rule = calibrate(Confidence(), traces.select("calibration"), target_timesteps=1.5)
 """
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from agents.curves import exit_curve
 from agents.goals import make_goal
+from agents.guarantees import control_risk
 from agents.mixed import Mixed
 from agents.policy import ScoredPolicy
 from backbones import InputError
@@ -24,6 +25,9 @@ def calibrate(
     target_energy_pj: float | None = None,
     target_cost: float | None = None,
     costs: Any = None,
+    max_risk: float | None = None,
+    confidence: float = 0.95,
+    risk: Literal["accuracy", "consistency"] = "accuracy",
     randomise: bool = False,
     seed: int = 0,
 ) -> AnyPolicy:
@@ -40,6 +44,10 @@ def calibrate(
         target_energy_pj: mean energy, that of the policy itself (its `macs`) included.
         target_cost: mean of the `costs`.
         costs: `[T]` or `[N, T]` what exits at each timestep cost in all, such as measured milliseconds.
+        max_risk: in place of a target: the boldest level whose early exits cost at most this, with a guarantee
+            (see `agents.guarantees.control_risk`, which also says what was promised).
+        confidence: of that guarantee.
+        risk: what it is about: "accuracy" lost, or "consistency" with the answer after all timesteps.
         randomise: between two levels, choose by chance in each episode, so that the target is met on average
             (a `Mixed` policy), also where many rows have equal scores.
         seed: of that chance.
@@ -49,6 +57,12 @@ def calibrate(
             a score.
     """
     traces.refuse_test("calibration")
+    if max_risk is not None:
+        for target in (target_timesteps, target_accuracy, target_energy_pj, target_cost):
+            if target is not None:
+                raise InputError(f"Expected either max_risk or a target, got both, {max_risk} and {target}.")
+        safe: Any = control_risk(policy, traces, max_risk=max_risk, confidence=confidence, risk=risk).policy
+        return safe
     goal = make_goal(
         traces,
         target_timesteps=target_timesteps,

@@ -5,6 +5,7 @@ print(comparison.table())
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from agents.per_timestep import PerTimestep
 from agents.policy import ScoredPolicy
 from agents.report import write_report
 from agents.rule_table import RULE_KINDS
-from agents.statistics import Clusters, mean_interval, paired_difference
+from agents.statistics import Clusters, holm, mean_interval, paired_difference
 from agents.tables import Comparison, Difference, Row
 from backbones import InputError
 from seenn_env import Evaluation, Policy, Traces, evaluate
@@ -64,6 +65,8 @@ def compare(
         for rival in nearest.values():
             found = paired_difference(results[name], members[rival][0], traces, clusters)
             differences.append(Difference(name, rival, found))
+    adjusted = holm([d.interval.p_value for d in differences])
+    differences = [replace(d, adjusted_p=float(p)) for d, p in zip(differences, adjusted, strict=True)]
     comparison = Comparison(
         rows=rows,
         differences=tuple(differences),

@@ -90,16 +90,6 @@ def area_between(
     return Endpoint(area, tuple(targets.tolist()), differences)
 
 
-def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Holm's step-down adjustment of p-values: each may be read at the level of the whole family."""
-    p = np.asarray(p_values, float)
-    order = np.argsort(p)
-    adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
-    result = np.empty_like(p)
-    result[order] = adjusted
-    return result
-
-
 def matched_accuracy(
     scores: np.ndarray, correct: np.ndarray, targets: np.ndarray, clusters: Clusters
 ) -> tuple[np.ndarray, np.ndarray]:

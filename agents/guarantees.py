@@ -114,6 +114,8 @@ def control_risk(
     if not isinstance(policy, ScoredPolicy):
         raise InputError(f"Expected a policy with a score to calibrate, got {policy!r}, which has none.")
     source, tested = _divide(traces, levels_from)
+    if not getattr(policy, "fitted", True):
+        policy = policy.fit(source)  # type: ignore[attr-defined]
     curve = level_curve(scores_of(policy, source), source.correct)
     wanted = np.linspace(source.timesteps, 1, num_levels)
     levels = np.unique(curve.levels[_nearest(curve.mean_timesteps, wanted)])[::-1]

@@ -6,9 +6,9 @@ from conftest import make_traces
 
 from agents import Confidence, Margin
 from agents.curves import exit_curve
-from agents.endpoints import Endpoint, area_between, holm, matched_accuracy
+from agents.endpoints import Endpoint, area_between, matched_accuracy
 from agents.policy import scores_of
-from agents.statistics import Clusters, Interval
+from agents.statistics import Clusters, Interval, holm
 from backbones import InputError
 
 TARGETS = (1.2, 1.6, 2.0)

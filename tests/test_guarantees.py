@@ -5,8 +5,9 @@ import pytest
 from conftest import make_traces
 from scipy import stats
 
-from agents import Confidence, FixedTimestep, Margin
+from agents import Confidence, FixedTimestep, Margin, calibrate
 from agents.curves import exits_at
+from agents.fitted_confidence import ScaledConfidence
 from agents.guarantees import control_risk, p_values
 from agents.policy import scores_of
 from backbones import InputError
@@ -121,6 +122,21 @@ def test_repeats_of_one_image_count_once():
     settings = {"max_risk": 0.08, "risk": "consistency", "levels_from": make_traces(300, seed=2)}
     assert control_risk(Margin(), often, **settings).samples == 500
     assert control_risk(Margin(), often, **settings).policy == control_risk(Margin(), once, **settings).policy
+
+
+def test_calibrate_gives_the_policy_of_the_promise(levels):
+    traces = Traces.merge(make_traces(1500, split="calibration", seed=9), levels)
+    promised = control_risk(Margin(), traces, max_risk=0.06, confidence=0.9).policy
+    assert calibrate(Margin(), traces, max_risk=0.06, confidence=0.9) == promised
+    with pytest.raises(InputError, match=r"either max_risk or a target, got both, 0\.06 and 1\.5"):
+        calibrate(Margin(), traces, max_risk=0.06, target_timesteps=1.5)
+
+
+def test_rules_that_need_fitting_are_fitted_on_other_samples_than_tested(levels):
+    traces = Traces.merge(make_traces(1500, split="calibration", seed=9), levels)
+    found = control_risk(ScaledConfidence(), traces, max_risk=0.06)
+    assert found.samples == 1500
+    assert found.policy.fitted
 
 
 def test_bad_arguments_are_one_sentence():
