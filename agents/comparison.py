@@ -15,7 +15,7 @@ from agents.policy import ScoredPolicy
 from agents.report import write_report
 from agents.rules import Confidence, Entropy, Margin
 from agents.statistics import Clusters, mean_interval, paired_difference
-from agents.tables import Comparison, Difference, Row
+from agents.tables import Comparison, Difference, Row, mean_energy_pj
 from backbones import InputError
 from seenn_env import Evaluation, Policy, Traces, evaluate
 
@@ -99,4 +99,5 @@ def _row(name: str, results: list[Evaluation], clusters: Clusters) -> Row:
         exit_shares=counts / counts.sum(),
         accuracy_of_seeds=tuple(result.accuracy for result in results),
         timesteps_of_seeds=tuple(result.mean_timesteps for result in results),
+        energy_pj=mean_energy_pj(results),
     )
