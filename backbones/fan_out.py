@@ -80,7 +80,8 @@ def fan_out(layer: nn.Module, shape: torch.Size, *, dense: bool = False) -> Tens
     settings = {name: getattr(layer, name) for name in ("kernel_size", "stride", "padding", "dilation", "padding_mode")}
     if "Transpose" in kind.__name__:
         settings["output_padding"] = layer.output_padding
-    ones = kind(before, after, **settings, groups=groups, bias=False, dtype=torch.float64)
+    with torch.random.fork_rng(devices=[]):  # a new layer draws weights
+        ones = kind(before, after, **settings, groups=groups, bias=False, dtype=torch.float64)
     ones.weight.data = torch.ones_like(ones.weight) if whole else present.double()
     with torch.inference_mode(False), torch.enable_grad():
         inputs = torch.zeros(1, before, *shape[1:], dtype=torch.float64, requires_grad=True)

@@ -228,8 +228,9 @@ class OperationCounter:
         key = (layer, shape, order, values.device)
         if key not in self._dots:
             reached = fan_out(layer, shape).permute(order).reshape(-1)
-            dense = int(fan_out(layer, shape, dense=True).sum())
-            self._dots[key] = ExactDot(reached, values.device), dense
+            missing = bool((layer.weight == 0).any())  # type: ignore[union-attr]
+            dense = fan_out(layer, shape, dense=True) if missing else reached
+            self._dots[key] = ExactDot(reached, values.device), int(dense.sum())
         return self._dots[key]
 
 

@@ -265,6 +265,13 @@ def test_a_static_stem_counts_once_an_image_and_a_spiking_one_every_timestep():
     assert 0 < spiking[0][1] < spiking[1][1] < spiking[2][1] <= 3 * whole
 
 
+def test_counting_draws_no_random_numbers():
+    network = TwoLayers()
+    before = torch.random.get_rng_state()
+    counted(network, torch.ones(2, 1, 4, 4))
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
 def test_hooks_go_when_the_counting_ends_and_an_error_leaves_no_counts():
     network = TwoLayers()
     counter = OperationCounter(network)
