@@ -24,6 +24,9 @@ from backbones.errors import InputError
 from backbones.fan_out import ExactDot, counted_layers, fan_out
 from backbones.neurons import LIF
 
+_PASSING = (nn.Identity, nn.Flatten, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
+_AVERAGING = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
+"""What gives spikes for spikes: always, or where it averages single values."""
 _CHUNK = 2**16
 """Inputs that are looked at together: so few that they stay in the processor's cache."""
 
@@ -98,6 +101,7 @@ class OperationCounter:
     def __init__(self, network: nn.Module) -> None:
         self._layers = counted_layers(network)
         self._neurons = [module for module in network.modules() if isinstance(module, LIF)]
+        self._passing = [module for module in network.modules() if isinstance(module, _PASSING + _AVERAGING)]
         self._hooks: list[Any] = []
         self._dots: dict[Any, tuple[ExactDot, int]] = {}
         self._fired: dict[int, tuple[weakref.ref[Tensor], int]] = {}
@@ -112,6 +116,7 @@ class OperationCounter:
     def __enter__(self) -> "OperationCounter":
         self._hooks = [layer.register_forward_pre_hook(self._count, with_kwargs=True) for layer in self._layers]
         self._hooks += [neuron.register_forward_hook(self._count_spikes) for neuron in self._neurons]
+        self._hooks += [module.register_forward_hook(self._pass_on) for module in self._passing]
         self._forget()
         return self
 
@@ -178,8 +183,7 @@ class OperationCounter:
         flat, order = _flat(values.detach())
         dot, dense = self._dot(layer, values, order)
         self._dense += dense
-        fired, version = self._fired.get(id(values), (None, 0))
-        if (fired is not None and fired() is values and version == _version(values)) or self._binary(flat):
+        if self._are_spikes(values) or self._binary(flat):
             self._add(_ACS, dot.parts(flat))
         else:
             self._add_mixed(flat, dot)
@@ -187,12 +191,26 @@ class OperationCounter:
     def _count_spikes(self, neuron: nn.Module, args: Any, output: Any) -> None:
         spikes: Tensor = output[0]
         self._see(neuron, spikes)
-        self._fired[id(spikes)] = weakref.ref(spikes), _version(spikes)
+        self._know_as_spikes(spikes)
         flat, _ = _flat(spikes.detach())
         key = (flat.shape[1], flat.device)
         if key not in self._dots:
             self._dots[key] = ExactDot(torch.ones(flat.shape[1], dtype=torch.int64), flat.device), 0
         self._add(_SPIKES, self._dots[key][0].parts(flat))
+
+    def _pass_on(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if not args or not isinstance(output, Tensor) or not self._are_spikes(args[0]):
+            return
+        if isinstance(module, _PASSING) or output.shape == args[0].shape:
+            self._know_as_spikes(output)
+
+    def _know_as_spikes(self, values: Tensor) -> None:
+        self._fired[id(values)] = weakref.ref(values), _version(values)
+
+    def _are_spikes(self, values: Tensor) -> bool:
+        """Was that very tensor fired, and not written to since?"""
+        fired, version = self._fired.get(id(values), (None, 0))
+        return fired is not None and fired() is values and version == _version(values)
 
     def _binary(self, flat: Tensor) -> bool:
         """Is every input 0 or 1, that is, x - x² = 0? Looked at a few rows at a time, until one is not."""
