@@ -1,7 +1,7 @@
 """`seenn record`: a frozen backbone over one split or several, once."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -40,6 +40,10 @@ class Record:
     """Also record the pooled spikes of the last hidden layer."""
     membrane: bool = False
     """Also record its pooled membrane potentials."""
+    energy: bool = False
+    """Also count every row's synaptic operations and spikes, and their energy."""
+    energy_model: bb.EnergyModel = field(default_factory=bb.EnergyModel)
+    """Picojoules of an operation."""
     images: bool = False
     """Also keep the images."""
     corruption: str | None = None
@@ -77,7 +81,7 @@ class Record:
 
     def _part(self, backbone: bb.Backbone, samples: bb.Samples, folder: Path) -> Traces:
         """One split's traces, from the file of a run that was killed if it is there."""
-        file = folder / f"{samples.split}-{self.dtype}.safetensors"
+        file = folder / f"{samples.split}-{self.dtype}{'-energy' if self.energy else ''}.safetensors"
         if not file.exists() or self.overwrite:
             return self._record(backbone, samples, file)
         part = Traces.load(file)
@@ -94,6 +98,8 @@ class Record:
             dtype=self.dtype,
             hidden=self.hidden,
             membrane=self.membrane,
+            energy=self.energy,
+            energy_model=self.energy_model,
             images=self.images,
             overwrite=self.overwrite,
             progress=on_terminal(),
