@@ -3,12 +3,13 @@
 from backbones.building import build
 from backbones.checkpoints import load, save
 from backbones.contract import BackboneError, check_backbone
-from backbones.datasets import SPLITS, Samples, Splits, load_dataset
+from backbones.datasets import load_dataset
 from backbones.errors import InputError, unknown_name
 from backbones.network import SpikingNetwork
 from backbones.neurons import IF, LIF
 from backbones.protocol import Backbone, Probed, State
 from backbones.running import accuracy, make_keys, probe, probe_sizes, run, run_probed
+from backbones.splits import SPLITS, Samples, Splits, check_fit
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 from backbones.threads import torch_threads
 
@@ -27,6 +28,7 @@ __all__ = [
     "accuracy",
     "build",
     "check_backbone",
+    "check_fit",
     "load",
     "load_dataset",
     "load_tensor_file",

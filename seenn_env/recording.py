@@ -14,7 +14,8 @@ from typing import Any, Literal
 import numpy as np
 from tqdm import tqdm
 
-from backbones import Backbone, InputError, Samples, make_keys, probe_sizes, run_probed
+from backbones import Backbone, InputError, Samples, check_fit, make_keys, probe_sizes, run_probed
+from seenn_env.pictures import has_frames, still
 from seenn_env.traces import Traces
 
 _SECONDS_BETWEEN_SAVES = 2.0
@@ -49,18 +50,20 @@ def record(
         dtype: of the stored logits, spikes and potentials.
         hidden: also record the pooled spikes of the last hidden layer, `[N, T, F]`.
         membrane: also record its pooled membrane potentials, `[N, T, F]`.
-        images: also keep the samples' images.
+        images: also keep the samples' images (of frames over time: their mean, as a picture).
         overwrite: replace a file, or a partial recording with other settings.
         progress: show a progress bar.
 
     Raises:
         InputError: for repeats or batch_size below 1, a file that is there already, a partial recording
-            with other settings, NaN or infinity, or a backbone that does not give what is to be recorded.
+            with other settings, samples of other classes or T than the backbone's, NaN or infinity, or a
+            backbone that does not give what is to be recorded.
     """
     if repeats < 1 or batch_size < 1:
         raise InputError(f"Expected repeats ≥ 1 and batch_size ≥ 1, got {repeats} and {batch_size}.")
     if dtype not in ("float32", "float16"):
         raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
+    check_fit(samples, backbone.num_classes, backbone.timesteps)
     shows = np.repeat(np.arange(len(samples)), repeats)
     repeat = np.tile(np.arange(repeats, dtype=np.int32), len(samples))
     sample = samples.index[shows]
@@ -76,6 +79,10 @@ def record(
         "batch_size": batch_size,
         "version": 1,
     }
+    if samples.division:
+        info["division"] = samples.division
+    if has_frames(samples.images):
+        info["frames"] = samples.images.shape[1]
     settings = {**info, "split": samples.split, "repeats": repeats, "dtype": dtype, "shapes": shapes, "images": images}
     settings["samples"] = samples.index.tolist()
 
@@ -112,7 +119,7 @@ def record(
         split=samples.split,
         sample=sample,
         repeat=repeat,
-        images=samples.images if images else None,
+        images=still(samples.images) if images else None,
         image_index=samples.index if images else None,
         info=info,
     )

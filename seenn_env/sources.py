@@ -13,6 +13,7 @@ import torch
 from backbones import Backbone, InputError, Probed, Samples, load, load_dataset, make_keys, probe, probe_sizes
 from seenn_env.observations import OF_LOGITS, AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.packaged import is_packaged, packaged_file
+from seenn_env.pictures import still
 from seenn_env.rendering import episode_of
 from seenn_env.rendering_episode import Episode, History
 from seenn_env.rewards import Energy
@@ -137,7 +138,7 @@ class Live:
     def episode(self, row: int, timestep: int, exited: bool) -> Episode:
         """See `Source.episode`."""
         assert self._history is not None, "remember() comes first"
-        image = self.samples.images[self.shows[row]]
+        image = still(self.samples.images[self.shows[row]][None])[0]
         return Episode(
             logits=self._history.logits(timestep),
             label=int(self.labels[row]),
