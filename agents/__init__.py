@@ -2,26 +2,36 @@
 
 from agents.calibration import calibrate
 from agents.comparison import compare
+from agents.conformal import ConformalSets
 from agents.curves import Curve, exit_curve
+from agents.fitted_confidence import PerformanceConfidence, ScaledConfidence
 from agents.learned import LearnedPolicy
 from agents.learning import train
+from agents.mixed import Mixed
 from agents.per_timestep import PerTimestep
 from agents.policy import ScoredPolicy
-from agents.rules import Confidence, Entropy, FixedTimestep, Margin, Oracle, Uniform
+from agents.rules import Confidence, Entropy, FixedTimestep, Gap, Margin, Oracle, Patience, SummedConfidence, Uniform
 from agents.storage import load, save
 from agents.tables import Comparison
 
 __all__ = [
     "Comparison",
     "Confidence",
+    "ConformalSets",
     "Curve",
     "Entropy",
     "FixedTimestep",
+    "Gap",
     "LearnedPolicy",
     "Margin",
+    "Mixed",
     "Oracle",
+    "Patience",
     "PerTimestep",
+    "PerformanceConfidence",
+    "ScaledConfidence",
     "ScoredPolicy",
+    "SummedConfidence",
     "Uniform",
     "calibrate",
     "compare",

@@ -30,6 +30,8 @@ class Difference:
     policy: str
     rival: str
     interval: Interval
+    adjusted_p: float = 1.0
+    """The interval's p-value after Holm's correction for all differences of the comparison."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +59,18 @@ class Comparison:
             interval = f"{100 * a.estimate:6.2f} [{100 * a.low:5.1f}, {100 * a.high:5.1f}]"
             lines.append(f"{row.name:<{width}}  {interval}  {row.mean_timesteps:9.3f}  {shares}")
         if self.differences:
-            lines += ["", "accuracy difference at equal mean timesteps, points [95 %]"]
+            lines += ["", "accuracy difference at equal mean timesteps, points [95 %], p after Holm"]
         for d in self.differences:
             i = d.interval
             points = f"{100 * i.estimate:+.2f} [{100 * i.low:+.2f}, {100 * i.high:+.2f}]"
-            lines.append(f"{d.policy} - {d.rival}: {points}")
+            lines.append(f"{d.policy} - {d.rival}: {points}  {d.adjusted_p:.3f}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able content."""
 
         def interval(i: Interval) -> dict[str, float]:
-            return {"estimate": i.estimate, "low": i.low, "high": i.high}
+            return {"estimate": i.estimate, "low": i.low, "high": i.high, "p_value": i.p_value}
 
         return {
             "dataset": self.dataset,
@@ -87,5 +89,8 @@ class Comparison:
                 }
                 for row in self.rows
             ],
-            "differences": [{"policy": d.policy, "rival": d.rival, **interval(d.interval)} for d in self.differences],
+            "differences": [
+                {"policy": d.policy, "rival": d.rival, **interval(d.interval), "adjusted_p": d.adjusted_p}
+                for d in self.differences
+            ],
         }

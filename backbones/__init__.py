@@ -9,6 +9,7 @@ from backbones.network import SpikingNetwork
 from backbones.neurons import IF, LIF
 from backbones.protocol import Backbone, Probed, State
 from backbones.running import accuracy, make_keys, probe, probe_sizes, run, run_probed
+from backbones.slot_pool import SlotPool
 from backbones.splits import SPLITS, Samples, Splits, check_fit
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 from backbones.threads import torch_threads
@@ -22,6 +23,7 @@ __all__ = [
     "InputError",
     "Probed",
     "Samples",
+    "SlotPool",
     "SpikingNetwork",
     "Splits",
     "State",

@@ -15,7 +15,15 @@ FORMAT = "seenn_env.backbone/1"
 
 
 def save(backbone: SpikingNetwork, path: str | Path) -> None:
-    """Write a network to one file, atomically."""
+    """Write a network to one file, atomically.
+
+    Raises:
+        InputError: for a form that cannot be read back.
+    """
+    if backbone.form != "plain":
+        raise InputError(
+            f"Expected a plain network to save, got one of form {backbone.form!r}: save it before optimize."
+        )
     metadata = {"format": FORMAT, "config": json.dumps(backbone.config), "fingerprint": backbone.fingerprint}
     save_tensor_file(path, backbone.state_dict(), metadata)
 

@@ -192,6 +192,12 @@ class SpikingNetwork(nn.Module):
             raise InputError("Expected the state of a step to probe, got one before the first timestep: step it.")
         return {"hidden": state.hidden, "membrane": state.membranes[-1].flatten(2).mean(2)}
 
+    def optimize(self, **settings: Any) -> "SpikingNetwork":
+        """The network in a form for inference, checked on calibration data; see `optimization.optimize`."""
+        from backbones.optimization import optimize
+
+        return optimize(self, **settings)
+
     def _prepare(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
         self._check_shape(inputs)
         inputs = inputs.to(self.device)

@@ -16,9 +16,11 @@ from seenn_env.rendering_episode import Episode
 from seenn_env.rendering_frame import rgb_array
 from seenn_env.rewards import Energy, EnergyReward, LinearReward, Reward, SeennReward, make_reward
 from seenn_env.sb3 import to_sb3
+from seenn_env.streaming import ArrayFeed, Exits, stream
 from seenn_env.traces import Traces
 
 __all__ = [
+    "ArrayFeed",
     "ChooseTimestepEnv",
     "ChooseTimestepVectorEnv",
     "CompactTraces",
@@ -28,6 +30,7 @@ __all__ = [
     "EnergyReward",
     "Episode",
     "Evaluation",
+    "Exits",
     "HindsightPolicy",
     "LinearReward",
     "Observation",
@@ -47,6 +50,7 @@ __all__ = [
     "reference_scores",
     "register_all",
     "rgb_array",
+    "stream",
     "to_sb3",
 ]
 

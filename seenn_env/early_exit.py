@@ -41,10 +41,12 @@ class EarlyExitEnv(EpisodeEnv):
     | `"logits"` | the K running logits, clipped; elapsed = timestep / T | ±20; 0 to 1 |
     | `"hidden"` | the features; the last hidden layer's F spikes, averaged over space | 0 to 1 |
     | `"membrane"` | the features; that layer's F membrane potentials, averaged and clipped | 0 to 1; ±5 |
+    | `"rich"` | the features; gap, log-sum-exp, largest probabilities, … (see `rich_observations.py`) | stated |
+    | `"rich_classes"`, `"rich_hidden"` | the rich columns; the two likeliest classes, one-hot; or the spikes | 0 to 1 |
 
-    `"hidden"` and `"membrane"` need traces recorded with them, or a live backbone whose `probe(state)` gives
-    them. A user's own is an `Observation`, a function of a `TraceShape` that makes one, or such a function
-    as "module:name".
+    `"hidden"`, `"rich_hidden"` and `"membrane"` need traces recorded with them, or a live backbone whose
+    `probe(state)` gives them. A user's own is an `Observation`, a function of a `TraceShape` that makes one, or
+    such a function as "module:name".
 
     ## Reward
     0 until the episode ends, then by name:

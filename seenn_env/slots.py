@@ -5,7 +5,7 @@ Letters: B slots (num_envs), S of them at once, N rows of the traces, T timestep
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -24,6 +24,27 @@ AUTORESET_MODES = {
     "next_step": AutoresetMode.NEXT_STEP,
     "disabled": AutoresetMode.DISABLED,
 }
+
+
+class Moved(NamedTuple):
+    """What one step did, in arrays of their own."""
+
+    observations: np.ndarray
+    """`[B, …]` what each slot shows next."""
+    rewards: np.ndarray
+    """`[B]` float32."""
+    ended: np.ndarray
+    """`[B]` bool."""
+    slots: np.ndarray
+    """`[S]` those that ended."""
+    rows: np.ndarray
+    """`[S]` the rows that they showed."""
+    timesteps: np.ndarray
+    """`[S]` when they ended."""
+    correct: np.ndarray
+    """`[S]` bool."""
+    last: np.ndarray
+    """`[S, …]` what they showed at the end; nothing unless the mode is "same_step"."""
 
 
 class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
@@ -72,6 +93,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.traces, self.timesteps = traces, traces.timesteps
         self.single_observation_space = observation_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self._num_actions = num_actions
         self.single_action_space = gym.spaces.Discrete(num_actions)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.reward = make_reward(reward, reward_options)
@@ -80,7 +102,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         N, T = len(traces), traces.timesteps
         timestep = np.broadcast_to(np.arange(1, T + 1), (N, T))
         self._rewards = pay(self.reward, traces.correct, timestep, T, traces.energy()).reshape(-1)
-        self._predictions = traces.predictions.reshape(-1)
+        self._predictions, self._correct = traces.predictions.reshape(-1), traces.correct.reshape(-1)
         self._labels, self._samples = np.asarray(traces.labels), np.asarray(traces.sample)
         self._order = make_order(order, N, num_envs)
         self._first_timestep = first_timestep
@@ -94,8 +116,8 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """Move `self._timestep` by the actions `[B]`; `[B]` bool, fresh: which episodes ended."""
 
     @abstractmethod
-    def _look(self, slots: np.ndarray | slice) -> np.ndarray:
-        """`[S, …]` what these slots see now: fresh."""
+    def _look(self, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        """`[S, …]` what is seen of these rows at these timesteps: fresh."""
 
     def reset(
         self,
@@ -113,46 +135,66 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         mask = self._reset_mask(options.get("reset_mask"))
         slots = np.flatnonzero(mask)
         self._begin(slots, self._chosen(options.get("samples"), slots))
-        return self._look(slice(None)), self._infos(slots, mask)
+        infos = self._infos(self.answers(self._row[slots], self._timestep[slots]), slots, mask)
+        return self._look(self._row, self._timestep), infos
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One action `[B]` for each slot."""
-        actions, A = np.asarray(actions), int(self.single_action_space.n)  # type: ignore[attr-defined]
+        moved = self.advance(actions)
+        infos: dict[str, Any] = {}
+        if len(moved.slots):
+            infos = self._infos(self.answers(moved.rows, moved.timesteps), moved.slots, moved.ended)
+            infos["is_success"], infos["_is_success"] = infos["correct"].copy(), moved.ended.copy()
+            if self.autoreset_mode is AutoresetMode.SAME_STEP:
+                final = np.empty(self.num_envs, dtype=object)  # of None
+                final[moved.slots] = [*moved.last]
+                infos = {
+                    "final_obs": final,
+                    "_final_obs": moved.ended.copy(),
+                    "final_info": infos,
+                    "_final_info": moved.ended.copy(),
+                }
+        return moved.observations, moved.rewards, moved.ended, self._nowhere.copy(), infos
+
+    def advance(self, actions: np.ndarray) -> Moved:
+        """`step` without dictionaries, for loops of one's own."""
+        actions, A = np.asarray(actions), self._num_actions
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
             raise InputError(f"Expected actions [{self.num_envs}] of whole numbers, got {actions!r}.")
         if actions.min() < 0 or actions.max() >= A:
             raise InputError(f"Expected actions in 0…{A - 1}, got {actions.min()}…{actions.max()}.")
-        waiting = None
-        if self.autoreset_mode is not AutoresetMode.SAME_STEP and self._ended.any():
+        same_step, waiting = self.autoreset_mode is AutoresetMode.SAME_STEP, None
+        if not same_step and self._ended.any():
             if self.autoreset_mode is AutoresetMode.DISABLED:
                 raise gym.error.ResetNeeded(
                     "Expected a reset of the rows that have ended: call reset(options={'reset_mask': mask})."
                 )
-            waiting = np.flatnonzero(self._ended)
+            waiting = self._ended.nonzero()[0]
         ended = self._act(actions)
         if waiting is not None:
             ended[waiting] = False
             self._begin(waiting, self._order.draw(waiting))
         slots = ended.nonzero()[0]
+        rows, timesteps = self._row[slots], self._timestep[slots]
+        at = rows * self.timesteps + timesteps - 1
         rewards = np.zeros(self.num_envs, np.float32)
-        infos: dict[str, Any] = {}
-        if len(slots):
-            rewards[slots] = self._rewards.take(self._row[slots] * self.timesteps + self._timestep[slots] - 1)
-            infos = self._infos(slots, ended)
-            infos["is_success"], infos["_is_success"] = infos["correct"].copy(), ended.copy()
-        if self.autoreset_mode is not AutoresetMode.SAME_STEP:
-            self._ended = ended.copy()
-        elif len(slots):
-            final = np.empty(self.num_envs, dtype=object)  # of None
-            final[slots] = [*self._look(slots)]
-            infos = {
-                "final_obs": final,
-                "_final_obs": ended.copy(),
-                "final_info": infos,
-                "_final_info": ended.copy(),
-            }
+        rewards[slots] = self._rewards.take(at)
+        if same_step:
+            last = self._look(rows, timesteps)
             self._begin(slots, self._order.draw(slots))
-        return self._look(slice(None)), rewards, ended, self._nowhere.copy(), infos
+        else:
+            last = self._look(rows[:0], timesteps[:0])
+            self._ended = ended.copy()
+        observations = self._look(self._row, self._timestep)
+        return Moved(observations, rewards, ended, slots, rows, timesteps, self._correct.take(at), last)
+
+    def answers(self, rows: np.ndarray, timesteps: np.ndarray) -> tuple[np.ndarray, ...]:
+        """What `INFOS` names, `[S]` each, of these rows at these timesteps."""
+        labels = self._labels.take(rows)
+        predictions = self._predictions.take(rows * self.timesteps + timesteps - 1)
+        if self._first_timestep == 0:
+            predictions[timesteps == 0] = NOTHING
+        return labels, predictions, labels == predictions, timesteps, self._samples.take(rows)
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame `[H, W, 3]` or a text for each slot, as it stands now."""
@@ -170,15 +212,9 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._timestep[slots] = self._first_timestep
         self._ended[slots] = False
 
-    def _infos(self, slots: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
-        rows, timesteps = self._row[slots], self._timestep[slots]
-        labels = self._labels.take(rows)
-        predictions = self._predictions.take(rows * self.timesteps + timesteps - 1)
-        if self._first_timestep == 0:
-            predictions[timesteps == 0] = NOTHING
-        values = (labels, predictions, labels == predictions, timesteps, self._samples.take(rows))
+    def _infos(self, answers: tuple[np.ndarray, ...], slots: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
         infos: dict[str, Any] = {}
-        for name, value in zip(self.INFOS, values, strict=True):
+        for name, value in zip(self.INFOS, answers, strict=True):
             column = np.zeros(self.num_envs, value.dtype)
             column[slots] = value
             infos[name], infos[f"_{name}"] = column, mask.copy()

@@ -7,9 +7,11 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from conftest import make_traces
 
 from agents.main import main
+from backbones import build, load, save
 from seenn_env import Traces
 
 
@@ -120,6 +122,29 @@ def test_the_steps_of_the_way_one_by_one(tmp_path, capsys):
     assert "of the backbone" in refused(capsys, *mixed, *policies)
     assert "of the backbone" in refused(capsys, *mixed, "--calibration", tmp_path / "calibration.safetensors")
     assert not (tmp_path / "mixed").exists()
+
+
+def test_training_starts_from_the_weights_of_another_run(tmp_path, capsys):
+    first = build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), encoding="poisson", seed=3)
+    save(first, tmp_path / "first.safetensors")
+    settings = (
+        "--timesteps",
+        3,
+        "--threads",
+        1,
+        "--epochs",
+        1,
+        "--learning-rate",
+        1e-12,
+        "--initial",
+        tmp_path / "first.safetensors",
+    )
+    seenn("train-backbone", "--output", tmp_path / "net", *settings)
+    trained = load(tmp_path / "net" / "backbone.safetensors")
+    assert trained.timesteps == 3
+    torch.testing.assert_close(trained.body.conv.weight, first.body.conv.weight)
+    message = refused(capsys, "train-backbone", "--output", tmp_path / "wide", "--width", 8, *settings)
+    assert "first.safetensors to hold a network with options = {'width': 8}, got {}" in message
 
 
 def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, capsys):

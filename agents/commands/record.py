@@ -11,6 +11,7 @@ import backbones as bb
 import seenn_env
 from agents.commands.data import DataOptions
 from agents.commands.output import check_file, on_terminal
+from backbones.corruptions import corrupt
 from seenn_env import Traces
 
 
@@ -40,6 +41,10 @@ class Record:
     """Also record its pooled membrane potentials."""
     images: bool = False
     """Also keep the images."""
+    corruption: str | None = None
+    """Corrupt the images first: gaussian-noise, gaussian-blur, contrast, brightness or jpeg."""
+    severity: int = 3
+    """Of the corruption, from 1 to 5."""
     seed: int = 0
     """Of the dataset's split: the one that the backbone was trained with."""
     device: str = "cpu"
@@ -55,14 +60,17 @@ class Record:
         backbone = bb.load(self.backbone, device=self.device)
         splits = self.data.load(self.dataset, backbone.timesteps, self.seed)
         if len(self.split) == 1:
-            traces = self._record(backbone, splits[self.split[0]], self.output)
+            traces = self._record(backbone, self._shown(splits[self.split[0]]), self.output)
         else:
             folder = self.output.with_name(self.output.name + ".parts")
-            traces = Traces.merge(*(self._part(backbone, splits[name], folder) for name in self.split))
+            traces = Traces.merge(*(self._part(backbone, self._shown(splits[name]), folder) for name in self.split))
             traces.save(self.output)
             shutil.rmtree(folder)
         print(traces.summary())
         print("traces:", self.output)
+
+    def _shown(self, samples: bb.Samples) -> bb.Samples:
+        return samples if self.corruption is None else corrupt(samples, self.corruption, self.severity)
 
     def _part(self, backbone: bb.Backbone, samples: bb.Samples, folder: Path) -> Traces:
         """One split's traces, from the file of a run that was killed if it is there."""

@@ -33,6 +33,8 @@ class TrainBackbone:
     """direct, poisson or latency; of frames over time, event."""
     neuron: str = "lif"
     """lif or if."""
+    initial: Path | None = None
+    """Backbone whose weights to start from, of the same architecture (default: fresh weights)."""
     threads: int | None = None
     """Threads of the CPU (default: torch's own choice); the same weights come out of the same number only."""
     training: tyro.conf.OmitArgPrefixes[TrainingConfig] = field(default_factory=TrainingConfig)
@@ -60,6 +62,8 @@ class TrainBackbone:
             seed=self.training.seed,
             **({} if self.width is None else {"width": self.width}),
         ).to(self.device)
+        if self.initial is not None:
+            copy_weights(bb.load(self.initial), network, self.initial)
         folder = open_folder(self.output, self, self.overwrite)
         result = train(
             network,
@@ -74,6 +78,22 @@ class TrainBackbone:
         close_folder(folder)
         print("accuracy % on calibration:", accuracy_line(result.accuracy))
         print("backbone:", folder / "backbone.safetensors")
+
+
+def copy_weights(source: bb.SpikingNetwork, network: bb.SpikingNetwork, name: Path) -> None:
+    """Start `network` from the weights of `source`; its T and its mean and deviation of the images stay its own.
+
+    Raises:
+        InputError: for a source of another architecture.
+    """
+    own = {"timesteps", "mean", "std", "encoding_seed"}
+    for key in source.config.keys() - own:
+        if source.config[key] != network.config[key]:
+            raise bb.InputError(
+                f"Expected {name} to hold a network with {key} = {network.config[key]!r}, got {source.config[key]!r}."
+            )
+    weights = {key: value for key, value in source.state_dict().items() if key not in own}
+    network.load_state_dict({**network.state_dict(), **weights})
 
 
 def intensity(images: np.ndarray) -> tuple[list[float], list[float]]:

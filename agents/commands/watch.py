@@ -79,13 +79,16 @@ class Watch:
             print("pictures:", self.output)
 
     def _policy(self) -> Any:
-        policy = RULES.get(self.policy)
+        policy: Any = RULES.get(self.policy)
         if policy is None:
             if not Path(self.policy).suffix and not Path(self.policy).exists():
                 raise unknown_name("rule (or a policy file)", self.policy, RULES)
             policy = load(self.policy)
-        elif not hasattr(policy, "threshold"):
-            raise InputError(f"Expected a rule with one threshold or a policy file, got {self.policy!r}: calibrate it.")
+        elif not hasattr(policy, "threshold") or not getattr(policy, "fitted", True):
+            raise InputError(
+                f"Expected a rule with one threshold and nothing to fit, or a policy file, got {self.policy!r}: "
+                "calibrate it."
+            )
         if not hasattr(policy, "predict"):
             raise InputError(f"Expected a policy that decides as it goes, got {type(policy).__name__}: choose another.")
         if self.threshold is None:
