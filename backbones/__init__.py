@@ -11,6 +11,7 @@ from backbones.neurons import IF, LIF
 from backbones.protocol import Backbone, Probed, State
 from backbones.running import accuracy, make_keys, probe, probe_sizes, run, run_probed
 from backbones.slot_pool import SlotPool
+from backbones.splits import SPLITS, Samples, Splits, check_fit
 from backbones.synaptic_operations import NEUROBENCH, Operations, count_operations
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 from backbones.threads import torch_threads
@@ -36,6 +37,7 @@ __all__ = [
     "accuracy",
     "build",
     "check_backbone",
+    "check_fit",
     "count_operations",
     "load",
     "load_dataset",

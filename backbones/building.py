@@ -35,7 +35,7 @@ def build(
         num_classes: K, at least 2.
         timesteps: T, at least 1.
         input_shape: (channels, height, width).
-        encoding: "direct", "poisson" or "latency".
+        encoding: "direct", "poisson", "latency", or "event": inputs `[B, T, C, H, W]` have a frame a timestep.
         encoding_seed: what a random encoding draws from.
         neuron: "lif" or "if", or its settings as `{"type": "lif", "decay": 0.5, …}`.
         mean: of the intensities (one number or one a channel), taken off first when the encoding is direct.

@@ -86,7 +86,8 @@ class _TimeFire:
 class SpikingNetwork(nn.Module):
     """A `Backbone` of a stateless stem, a spiking body and a linear readout.
 
-    Inputs are `[B, C, H, W]`, uint8 or floats in [0, 1]. Use `backbones.build` to make one by name.
+    Inputs are `[B, C, H, W]`, uint8 or floats in [0, 1]; where the encoding is "event", `[B, T, C, H, W]` frames,
+    which are taken as they are. Use `backbones.build` to make one by name.
 
     Args:
         config: what `backbones.build` made it from: JSON-able, saved with the weights.
@@ -198,13 +199,28 @@ class SpikingNetwork(nn.Module):
         return optimize(self, **settings)
 
     def _prepare(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
-        if tuple(inputs.shape[1:]) != self.input_shape:
-            raise InputError(f"Expected inputs [B, {', '.join(map(str, self.input_shape))}], got {list(inputs.shape)}.")
+        self._check_shape(inputs)
         inputs = inputs.to(self.device)
-        if inputs.dtype == torch.uint8:
+        if self.encoding.frames:
+            inputs = inputs.to(self.mean.dtype)
+        elif inputs.dtype == torch.uint8:
             inputs = inputs.to(self.mean.dtype) / 255
         if self.encoding.static:
             inputs = (inputs - self.mean) / self.std
         if keys is None:
             keys = torch.zeros(len(inputs), dtype=torch.int64)
         return inputs, keys.to(self.device)
+
+    def _check_shape(self, inputs: Tensor) -> None:
+        shape = (self.timesteps, *self.input_shape) if self.encoding.frames else self.input_shape
+        given = tuple(inputs.shape[1:])
+        if given == shape:
+            return
+        advice = "."
+        if self.encoding.frames and len(given) == len(shape) and given[1:] == shape[1:]:
+            advice = f": frames for {given[0]} timesteps, and the network has T = {self.timesteps}; make them equal."
+        elif self.encoding.frames and len(given) < len(shape):
+            advice = ": the encoding 'event' takes a frame for each timestep; for still images choose another."
+        elif len(given) == len(shape) + 1:
+            advice = ": frames over time are for the encoding 'event'; build the network with it."
+        raise InputError(f"Expected inputs [B, {', '.join(map(str, shape))}], got {list(inputs.shape)}{advice}")

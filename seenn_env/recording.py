@@ -15,7 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from tqdm import tqdm
 
-from backbones import Backbone, EnergyModel, InputError, Metered, Samples, make_keys, probe_sizes, run_probed
+from backbones import Backbone, EnergyModel, InputError, Metered, Samples, check_fit, make_keys, probe_sizes, run_probed
+from seenn_env.pictures import has_frames, still
 from seenn_env.trace_energy import energy_pj
 from seenn_env.traces import Traces
 
@@ -56,18 +57,20 @@ def record(
         energy: also count every row's synaptic operations and spikes, and the energy of them: `operations`,
             `spikes` and `energy_pj`. The network has to be a `torch.nn.Module`.
         energy_model: what an operation costs (default: `EnergyModel()`).
-        images: also keep the samples' images.
+        images: also keep the samples' images (of frames over time: their mean, as a picture).
         overwrite: replace a file, or a partial recording with other settings.
         progress: show a progress bar.
 
     Raises:
         InputError: for repeats or batch_size below 1, a file that is there already, a partial recording
-            with other settings, NaN or infinity, or a backbone that does not give what is to be recorded.
+            with other settings, samples of other classes or T than the backbone's, NaN or infinity, or a
+            backbone that does not give what is to be recorded.
     """
     if repeats < 1 or batch_size < 1:
         raise InputError(f"Expected repeats ≥ 1 and batch_size ≥ 1, got {repeats} and {batch_size}.")
     if dtype not in ("float32", "float16"):
         raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
+    check_fit(samples, backbone.num_classes, backbone.timesteps)
     shows = np.repeat(np.arange(len(samples)), repeats)
     repeat = np.tile(np.arange(repeats, dtype=np.int32), len(samples))
     sample = samples.index[shows]
@@ -92,6 +95,10 @@ def record(
         if runner.sees_spikes:
             counted["spikes"] = shapes["logits"][:2]
         shapes, dtypes, probes = shapes | counted, dtypes | dict.fromkeys(counted, "int64"), [*probes, *counted]
+    if samples.division:
+        info["division"] = samples.division
+    if has_frames(samples.images):
+        info["frames"] = samples.images.shape[1]
     settings = {**info, "split": samples.split, "repeats": repeats, "dtype": dtype, "shapes": shapes, "images": images}
     settings["samples"] = samples.index.tolist()
 
@@ -130,7 +137,7 @@ def record(
         split=samples.split,
         sample=sample,
         repeat=repeat,
-        images=samples.images if images else None,
+        images=still(samples.images) if images else None,
         image_index=samples.index if images else None,
         info=info,
     )

@@ -26,6 +26,7 @@ from backbones import (
 )
 from seenn_env.observations import OF_LOGITS, AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.packaged import is_packaged, packaged_file
+from seenn_env.pictures import still
 from seenn_env.rendering import episode_of
 from seenn_env.rendering_episode import Episode, History
 from seenn_env.rewards import Energy
@@ -187,7 +188,7 @@ class Live:
     def episode(self, row: int, timestep: int, exited: bool) -> Episode:
         """See `Source.episode`."""
         assert self._history is not None, "remember() comes first"
-        image = self.samples.images[self.shows[row]]
+        image = still(self.samples.images[self.shows[row]][None])[0]
         return Episode(
             logits=self._history.logits(timestep),
             label=int(self.labels[row]),

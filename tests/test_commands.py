@@ -153,7 +153,8 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, capsys):
     cases = [
         (("train-backbone", "--timesteps", 0), "at least 1 timestep, got timesteps=0"),
         (("train-backbone", "--network", "huge"), "network, got 'huge'. Known:"),
-        (("train-backbone", "--dataset", "mnist"), "dataset, got 'mnist'. Known:"),
+        (("train-backbone", "--dataset", "moons"), "dataset, got 'moons'. Known:"),
+        (("train-backbone", "--dataset", "mnist"), "where the data of 'mnist' are: set root (--data-dir)"),
         (("train-backbone", "--epochs", 0), "epochs ≥ 1"),
         (("record", "--backbone", tmp_path / "none.safetensors"), "found nothing at"),
         (("record", "--backbone", traces), "Expected a backbone file"),

@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import tyro
+
 import backbones as bb
 import seenn_env
+from agents.commands.data import DataOptions
 from agents.commands.output import check_file, on_terminal
 from backbones.corruptions import corrupt
 from seenn_env import Traces
@@ -22,12 +25,8 @@ class Record:
     """File of the traces."""
     dataset: str = "digits"
     """Name of the dataset."""
-    data_dir: Path | None = None
-    """Folder of the data, where the dataset is not part of a package."""
-    cache_dir: Path | None = None
-    """Folder for decoded images (default: in the data's folder)."""
-    image_size: int | None = None
-    """Resize images of a folder to this many pixels a side."""
+    data: tyro.conf.OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
+    """Where the dataset is, and how it is divided."""
     split: tuple[Literal["train", "policy", "calibration", "test"], ...] = ("policy",)
     """Which of its splits; several go into one file, one after another."""
     repeats: int = 1
@@ -63,9 +62,7 @@ class Record:
             raise bb.InputError(f"Expected one split or several different ones, got {' '.join(self.split) or 'none'}.")
         check_file(self.output, self.overwrite)
         backbone = bb.load(self.backbone, device=self.device)
-        splits = bb.load_dataset(
-            self.dataset, self.data_dir, seed=self.seed, cache_dir=self.cache_dir, image_size=self.image_size
-        )
+        splits = self.data.load(self.dataset, backbone.timesteps, self.seed)
         if len(self.split) == 1:
             traces = self._record(backbone, self._shown(splits[self.split[0]]), self.output)
         else:

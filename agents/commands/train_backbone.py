@@ -8,6 +8,7 @@ import torch
 import tyro
 
 import backbones as bb
+from agents.commands.data import DataOptions
 from agents.commands.output import close_folder, on_terminal, open_folder
 from backbones.training import TrainingConfig, train
 
@@ -20,12 +21,8 @@ class TrainBackbone:
     """Folder for backbone.safetensors and TensorBoard."""
     dataset: str = "digits"
     """Name of the dataset."""
-    data_dir: Path | None = None
-    """Folder of the data, where the dataset is not part of a package."""
-    cache_dir: Path | None = None
-    """Folder for decoded images (default: in the data's folder)."""
-    image_size: int | None = None
-    """Resize images of a folder to this many pixels a side."""
+    data: tyro.conf.OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
+    """Where the dataset is, and how it is divided."""
     network: str = "small"
     """Name of the architecture."""
     width: int | None = None
@@ -33,7 +30,7 @@ class TrainBackbone:
     timesteps: int = 8
     """T."""
     encoding: str = "poisson"
-    """direct, poisson or latency."""
+    """direct, poisson or latency; of frames over time, event."""
     neuron: str = "lif"
     """lif or if."""
     initial: Path | None = None
@@ -51,13 +48,13 @@ class TrainBackbone:
         """Train, print the accuracy at every timestep, save."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        splits = bb.load_dataset(self.dataset, self.data_dir, cache_dir=self.cache_dir, image_size=self.image_size)
+        splits = self.data.load(self.dataset, self.timesteps)
         mean, std = intensity(splits.train.images) if self.encoding == "direct" else (0.0, 1.0)
         network = bb.build(
             self.network,
             num_classes=len(splits.train.class_names),
             timesteps=self.timesteps,
-            input_shape=splits.train.images.shape[1:],
+            input_shape=splits.train.images.shape[-3:],
             encoding=self.encoding,
             neuron=self.neuron,
             mean=mean,

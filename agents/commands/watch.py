@@ -5,15 +5,17 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tyro
 from PIL import Image
 
 import backbones as bb
 from agents.commands.compare import RULES
+from agents.commands.data import DataOptions
 from agents.commands.output import check_file, close_folder, open_folder
 from agents.learned import LearnedPolicy
 from agents.storage import load
@@ -31,8 +33,8 @@ class Watch:
     """File or packaged name of a backbone to run live instead."""
     dataset: str | None = None
     """Name of the dataset that the backbone looks at."""
-    data_dir: Path | None = None
-    """Folder of the data, where the dataset is not part of a package."""
+    data: tyro.conf.OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
+    """Where the dataset is, and how it is divided."""
     split: str = "test"
     """Which split's images."""
     row: int | None = None
@@ -103,7 +105,11 @@ class Watch:
             if self.dataset is None:
                 raise InputError("Expected the dataset that the backbone looks at, got none: pass --dataset.")
             backbone = bb.load(backbone, device=self.device)
-        samples = None if self.dataset is None else bb.load_dataset(self.dataset, self.data_dir)[self.split]
+        samples = (
+            None
+            if self.dataset is None
+            else self.data.load(self.dataset, getattr(backbone, "timesteps", None))[self.split]
+        )
         env = EarlyExitEnv(
             self.traces,
             backbone=backbone,
