@@ -5,6 +5,7 @@ from backbones.checkpoints import load, save
 from backbones.contract import BackboneError, check_backbone
 from backbones.datasets import SPLITS, Samples, Splits, load_dataset
 from backbones.errors import InputError, unknown_name
+from backbones.inference import InferenceNetwork
 from backbones.network import SpikingNetwork
 from backbones.neurons import IF, LIF
 from backbones.protocol import Backbone, Probed, State
@@ -19,6 +20,7 @@ __all__ = [
     "SPLITS",
     "Backbone",
     "BackboneError",
+    "InferenceNetwork",
     "InputError",
     "Probed",
     "Samples",
