@@ -1,6 +1,7 @@
 """Policies that decide when a spiking network may stop: rules, learners, calibration, comparison."""
 
 from agents.calibration import calibrate
+from agents.classification import Answer, Classification, answers, classify
 from agents.comparison import compare
 from agents.conformal import ConformalSets
 from agents.curves import Curve, exit_curve
@@ -15,6 +16,8 @@ from agents.storage import load, save
 from agents.tables import Comparison
 
 __all__ = [
+    "Answer",
+    "Classification",
     "Comparison",
     "Confidence",
     "ConformalSets",
@@ -33,7 +36,9 @@ __all__ = [
     "ScoredPolicy",
     "SummedConfidence",
     "Uniform",
+    "answers",
     "calibrate",
+    "classify",
     "compare",
     "exit_curve",
     "load",
