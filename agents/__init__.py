@@ -5,6 +5,7 @@ from agents.classification import Answer, Classification, answers, classify
 from agents.comparison import compare
 from agents.conformal import ConformalSets
 from agents.curves import Curve, exit_curve
+from agents.export import export
 from agents.fitted_confidence import PerformanceConfidence, ScaledConfidence
 from agents.learned import LearnedPolicy
 from agents.learning import train
@@ -41,6 +42,7 @@ __all__ = [
     "classify",
     "compare",
     "exit_curve",
+    "export",
     "load",
     "save",
     "train",
