@@ -56,6 +56,8 @@ class DecisionModule(nn.Module):
         InputError: for another policy.
     """
 
+    wanted: Tensor
+
     def __init__(self, policy: Any, timesteps: int) -> None:
         super().__init__()
         self.T = timesteps
