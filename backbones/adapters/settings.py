@@ -1,0 +1,81 @@
+"""A module's settings as text and its weights as a hash: what a fingerprint is made of."""
+
+import functools
+import hashlib
+import types
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+_INTERNAL = frozenset(vars(nn.Module()))
+_DEEPEST = 4
+
+
+def settings_of(module: nn.Module) -> list[str]:
+    """One line for every part of a module: path, class, and the settings that are plain values.
+
+    Left out are names with a leading underscore, tensors that are no parameters, and state.
+    """
+    lines = []
+    for path, part in module.named_modules():
+        values = {
+            name: described(value)
+            for name, value in sorted(vars(part).items())
+            if name not in _INTERNAL and not name.startswith("_") and not isinstance(value, Tensor)
+        }
+        shown = " ".join(f"{name}={value}" for name, value in values.items() if value)
+        lines.append(f"{path}: {_name(type(part))} {shown}")
+    return lines
+
+
+def described(value: Any, depth: int = 0) -> str:
+    """A value as text that is the same in every process; empty for what has none."""
+    if value is None or isinstance(value, bool | int | float | str | torch.dtype):
+        return repr(value)
+    if isinstance(value, Tensor):
+        return hash_of([("", value)])
+    if depth == _DEEPEST:
+        return ""
+    if isinstance(value, functools.partial):
+        return described((value.func, value.args, value.keywords), depth + 1)
+    if isinstance(value, tuple | list):
+        return "(" + ", ".join(described(each, depth + 1) for each in value) + ")"
+    if isinstance(value, dict):
+        if any(isinstance(each, Tensor) for each in value.values()):
+            return ""  # recordings of past runs
+        return "{" + ", ".join(f"{key}: {described(each, depth + 1)}" for key, each in value.items()) + "}"
+    if isinstance(value, types.FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        return _name(value) + described(cells, depth + 1)
+    if isinstance(value, type | types.BuiltinFunctionType):
+        return _name(value)
+    if isinstance(value, types.MethodType):
+        return _name(value.__func__)
+    if isinstance(value, nn.Module):
+        return _name(type(value))
+    if hasattr(value, "__dict__"):
+        return _name(type(value)) + described({str(k): v for k, v in sorted(vars(value).items())}, depth + 1)
+    return _name(type(value))
+
+
+def weights_of(module: nn.Module, leave_out: frozenset[str]) -> str:
+    """A hash of the weights, state left out."""
+    weights = module.state_dict()
+    return hash_of([(name, weights[name]) for name in sorted(weights) if name not in leave_out])
+
+
+def hash_of(tensors: list[tuple[str, Any]]) -> str:
+    """SHA-256 of named tensors, 32 hexadecimal digits of it."""
+    digest = hashlib.sha256()
+    for name, tensor in tensors:
+        if not isinstance(tensor, Tensor) or name.endswith("num_batches_tracked"):
+            continue
+        tensor = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _name(value: Any) -> str:
+    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__name__)}"
