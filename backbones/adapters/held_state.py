@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from backbones.adapters.stepping import Layout, call, same, whole_batch
+from backbones.adapters.stepping import Layout, call, mean_of_steps, same, whole_batch
 from backbones.adapters.watching import copied, refuse_changes, rows_alike, watched
 from backbones.errors import InputError
 
@@ -112,6 +112,8 @@ class HeldState:
         self.access.reset()  # at the larger batch: rows of the reset values have the layers' own shapes now
         self.fresh = {name: _reset_rows(name, self.access.read()[name], value) for name, value in rows.items()}
         self._verify(example, first, rows, {name: two[name] for name in rows})
+        self.access.reset()
+        self.layout.agree(self._run, lambda inputs: mean_of_steps(self, inputs, self.layout.timesteps), example)
 
     def _verify(self, example: Tensor, first: Tensor, one: Memory, two: Memory) -> None:
         """The reset values are what the framework starts from, and the state is carried on."""
@@ -129,7 +131,7 @@ class HeldState:
         if moved and all(same(one[name], two[name]) for name in one):
             raise InputError(
                 f"Expected {type(self.module).__name__} to carry its state from one call to the next, but it starts "
-                "afresh in each: leave the reset of its neurons out of forward."
+                "afresh in each: leave the reset of its neurons out of forward, or replace the layer that drops it."
             )
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from backbones.adapters.stepping import Layout, call, same, whole_batch
+from backbones.adapters.stepping import Layout, call, mean_of_steps, same, whole_batch
 from backbones.adapters.watching import refuse_changes, watched
 from backbones.errors import InputError
 
@@ -62,6 +62,11 @@ class PassedState:
         initial = self._initial(example)
         self.fresh = [value for i, value in enumerate(initial) if i not in self._constant]
         self._verify(example, first, one, two, names)
+        layout.agree(
+            lambda inputs: self._pair(call(module, inputs, None))[0],
+            lambda inputs: mean_of_steps(self, inputs, layout.timesteps),
+            example,
+        )
 
     def step(self, inputs: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """One timestep. See `Stepper.step`."""
@@ -74,13 +79,16 @@ class PassedState:
         return output, [leaf for i, leaf in enumerate(after) if i not in self._constant]
 
     def _call(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
-        result = call(self.module, self.layout.give(inputs), state)
+        output, state = self._pair(call(self.module, self.layout.give(inputs), state))
+        return self.layout.take(output, len(inputs)), state
+
+    def _pair(self, result: Any) -> tuple[Any, Any]:
         if not isinstance(result, tuple) or len(result) != 2:
             raise InputError(
                 f"Expected (output, state) of {type(self.module).__name__}(inputs, state), got "
                 f"{type(result).__name__}: the module has to hand its state on."
             )
-        return self.layout.take(result[0], len(inputs)), result[1]
+        return result
 
     def _initial(self, example: Tensor) -> list[Tensor]:
         """`[1, S…]` for each tensor of the state (any number for the others)."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from backbones.adapters.held_state import HeldState
 from backbones.adapters.stepping import Layout, call, whole_batch
+from backbones.errors import InputError
 
 
 class _Buffers:
@@ -53,9 +54,14 @@ def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> HeldStat
     Raises:
         InputError: for layers that mix timesteps or rows, and what `HeldState` refuses.
     """
-    from sinabs.layers import SpikingMaxPooling2dLayer
+    from sinabs.layers import ALIFRecurrent, LIFRecurrent, SpikingMaxPooling2dLayer
 
     for path, part in module.named_modules():
+        if isinstance(part, ALIFRecurrent | LIFRecurrent):
+            raise InputError(
+                f"Expected layers that keep all their state between calls, got {path or type(part).__name__}, a "
+                f"{type(part).__name__}: it drops its recurrent spikes at the end of each call."
+            )
         if isinstance(part, SpikingMaxPooling2dLayer):
             raise whole_batch(path or type(part).__name__, "a pooling that sums over the first axis as if it were time")
 

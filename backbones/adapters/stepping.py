@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 from backbones.errors import InputError
 
@@ -42,10 +43,11 @@ class Layout:
     Args:
         time_axis: the axis on which the module expects time; None for one that takes a single timestep.
         output: which part of the result is the output.
+        timesteps: T.
     """
 
-    def __init__(self, time_axis: int | None, output: Output) -> None:
-        self.time_axis, self.output = time_axis, output
+    def __init__(self, time_axis: int | None, output: Output, timesteps: int) -> None:
+        self.time_axis, self.output, self.timesteps = time_axis, output, timesteps
 
     def give(self, inputs: Tensor) -> Tensor:
         """`[B, …]`, with a time axis of length 1 where the module expects one."""
@@ -73,6 +75,36 @@ class Layout:
         if not output.is_floating_point():
             raise InputError(f"Expected outputs of floating point, got {output.dtype}: convert them by output=….")
         return output
+
+    def agree(self, whole: Callable[[Tensor], Any], steps: Callable[[Tensor], Tensor], example: Tensor) -> None:
+        """All timesteps in one call give what single ones do, where the module has a time axis.
+
+        Most rows have to be close, not all equal: another batch shape rounds differently, which may flip a spike.
+
+        Args:
+            whole: what runs the module from its reset state on inputs with all timesteps.
+            steps: `[B, …]` to the mean `[B, K]` of T outputs of single timesteps.
+            example: `[B, …]`.
+
+        Raises:
+            InputError: for a module that mixes timesteps.
+        """
+        if self.time_axis is None or self.timesteps == 1:
+            return
+        axis = self.time_axis
+        try:
+            together = self._part(whole(self.give(example).repeat_interleave(self.timesteps, axis)))
+        except InputError:
+            return  # it takes no more than one timestep
+        together = together.mean(axis) if together.dim() == 3 else together
+        apart = steps(example)
+        if together.shape == apart.shape:
+            close = torch.isclose(together, apart, rtol=1e-3, atol=1e-4).all(1)
+            if 2 * int(close.sum()) < len(close):
+                raise InputError(
+                    f"Expected {self.timesteps} single timesteps to give what all of them in one call do, but they "
+                    "do not: a layer of the module mixes timesteps, or drops state between calls."
+                )
 
     def _part(self, result: Any) -> Any:
         if callable(self.output):
@@ -138,3 +170,13 @@ def whole_batch(name: str, what: str) -> InputError:
         f"Expected state of single rows only, got {name}, {what}: it belongs to the whole batch, so rows could not "
         "be refilled one by one. Replace that layer, or take it out of the module."
     )
+
+
+def mean_of_steps(stepper: Stepper, inputs: Tensor, timesteps: int) -> Tensor:
+    """`[B, K]` mean output of that many timesteps on the same inputs."""
+    memory = pytree.tree_map(lambda row: row.expand(len(inputs), *row.shape[1:]), stepper.fresh)
+    total, memory = stepper.step(inputs, memory)
+    for _ in range(timesteps - 1):
+        output, memory = stepper.step(inputs, memory)
+        total = total + output
+    return total / timesteps

@@ -85,7 +85,7 @@ def wrap(
     refuse_training(module)
     if hidden is not None and hidden not in dict(module.named_modules()):
         raise unknown_name("layer as hidden", hidden, [path for path, _ in module.named_modules() if path])
-    layout = Layout(adapter.default_time_axis(module) if time_axis == "auto" else time_axis, output)
+    layout = Layout(adapter.default_time_axis(module) if time_axis == "auto" else time_axis, output, timesteps)
     with torch.no_grad():
         stepper: Stepper = adapter.make_stepper(module, as_floats(example, module), layout)
     settings = {"output": described(output), "time_axis": repr(layout.time_axis)}
