@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from backbones.adapters.settings import described, hash_of, settings_of, weights_of
+from backbones.adapters.settings import hash_of, settings_of, weights_of
 from backbones.adapters.stepping import Memory, Stepper
 from backbones.encodings import make_encoding
 from backbones.errors import InputError
@@ -68,7 +68,7 @@ class AdaptedBackbone:
             encoding,
             settings,
             settings_of(stepper.module),
-            described([hash_of([("", leaf)]) for leaf in pytree.tree_leaves(stepper.fresh)]),
+            sorted(hash_of([("", leaf)]) for leaf in pytree.tree_leaves(stepper.fresh)),
         ]
         self.num_classes = 0
         _, state = self.step(self.start(example))

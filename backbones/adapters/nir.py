@@ -122,15 +122,16 @@ def _affine(node: Any) -> nn.Linear:
 def _convolution(kind: type[nn.Conv1d] | type[nn.Conv2d]) -> Callable[[Any], nn.Module]:
     def make(node: Any) -> nn.Module:
         out, into = node.weight.shape[:2]
+        groups = int(node.groups)
         padding = node.padding if isinstance(node.padding, str) else _size(node.padding)
         layer = kind(
-            into * node.groups,
+            into * groups,
             out,
             tuple(node.weight.shape[2:]),
             stride=_size(node.stride),
             padding=padding,
             dilation=_size(node.dilation),
-            groups=node.groups,
+            groups=groups,
         )
         return _filled(layer, node)
 

@@ -43,13 +43,16 @@ class PassedState:
                 "the state that it gives back is empty."
             )
         names = [pytree.keystr(path) or "state" for path, _ in pytree.tree_flatten_with_path(state)[0]]
-        larger, _ = pytree.tree_flatten(self._call(torch.cat([example, example[:1]]), None)[1])
+        for name, leaf in zip(names, one, strict=True):
+            if isinstance(leaf, Tensor) and leaf.dim() and len(leaf) != B:
+                raise whole_batch(f"state{name}", f"{_shown(leaf)} without a row for each of {B} inputs")
         seen = watched(module, framework, self.state_names)
         _, again = self._call(example, pytree.tree_unflatten(one, self._tree))
         two, tree = pytree.tree_flatten(again)
         refuse_changes(seen, watched(module, framework, self.state_names))
         if tree != self._tree:
             raise InputError(f"Expected a state of one form at every timestep, {type(module).__name__} changes it.")
+        larger, _ = pytree.tree_flatten(self._call(torch.cat([example, example[:1]]), None)[1])
         self._constant: dict[int, Any] = {}
         for i, leaf in enumerate(one):
             if isinstance(leaf, Tensor) and leaf.shape[:1] == (B,) and larger[i].shape[:1] == (B + 1,):
@@ -57,8 +60,6 @@ class PassedState:
             if not same(leaf, two[i]):
                 raise whole_batch(f"state{names[i]}", f"{_shown(leaf)} that changes with time")
             self._constant[i] = leaf
-        if len(self._constant) == len(one):
-            raise whole_batch(f"state{names[0]}", f"{_shown(one[0])} without a row for each of {B} inputs")
         initial = self._initial(example)
         self.fresh = [value for i, value in enumerate(initial) if i not in self._constant]
         self._verify(example, first, one, two, names)
