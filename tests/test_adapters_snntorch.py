@@ -1,5 +1,8 @@
 """snnTorch's modules as backbones. Needs the extra `snntorch`: `make test-adapters` runs this."""
 
+import runpy
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("snntorch", reason="the extra 'snntorch' is optional: make test-adapters")
@@ -204,3 +207,11 @@ def test_a_membrane_is_not_asked_of_a_module_that_gives_one_tensor(images):
     net = sequential(nn.Linear(64, 10), snn.Leaky(0.9, init_hidden=True))
     with pytest.raises(bb.InputError, match="by output=True"):
         wrap(net, images[:8], T, output="membrane")
+
+
+def test_the_example_goes_all_the_way_to_a_policy_that_keeps_its_target():
+    path = Path(__file__).parent.parent / "examples" / "bring_your_own_snntorch.py"
+    assert len(path.read_text().splitlines()) < 40
+    result = runpy.run_path(str(path))["main"](epochs=8, total_timesteps=30_000)
+    assert result.accuracy > 0.85
+    assert result.mean_timesteps == pytest.approx(2, abs=0.4)

@@ -1,5 +1,8 @@
 """SpikingJelly's modules as backbones. Needs the extra `spikingjelly`: `make test-adapters` runs this."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -223,3 +226,11 @@ def test_a_poisson_encoding_of_ours_goes_in_front_of_the_module(trained, images)
     with torch.no_grad():
         assert torch.equal(logits, trained(spikes))
     functional.reset_net(trained)
+
+
+def test_the_example_goes_all_the_way_to_a_policy_that_keeps_its_target():
+    path = Path(__file__).parent.parent / "examples" / "bring_your_own_spikingjelly.py"
+    assert len(path.read_text().splitlines()) < 40
+    result = runpy.run_path(str(path))["main"](epochs=8, total_timesteps=30_000)
+    assert result.accuracy > 0.85
+    assert result.mean_timesteps == pytest.approx(2, abs=0.4)
