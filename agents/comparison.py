@@ -17,7 +17,7 @@ from agents.policy import ScoredPolicy
 from agents.report import write_report
 from agents.rule_table import RULE_KINDS
 from agents.statistics import Clusters, holm, mean_interval, paired_difference
-from agents.tables import Comparison, Difference, Row
+from agents.tables import Comparison, Difference, Row, mean_energy_pj
 from backbones import InputError
 from seenn_env import Evaluation, Policy, Traces, evaluate
 
@@ -105,4 +105,5 @@ def _row(name: str, results: list[Evaluation], clusters: Clusters) -> Row:
         exit_shares=counts / counts.sum(),
         accuracy_of_seeds=tuple(result.accuracy for result in results),
         timesteps_of_seeds=tuple(result.mean_timesteps for result in results),
+        energy_pj=mean_energy_pj(results),
     )

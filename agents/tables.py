@@ -1,11 +1,13 @@
 """What a comparison found: rows, differences, the table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from agents.statistics import Interval
+from seenn_env import Evaluation
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,14 @@ class Row:
     """`[T]` fraction of rows that exit at each timestep."""
     accuracy_of_seeds: tuple[float, ...]
     timesteps_of_seeds: tuple[float, ...]
+    energy_pj: float | None = None
+    """Mean energy of an image, where the traces have it."""
+
+
+def mean_energy_pj(results: Sequence[Evaluation]) -> float | None:
+    """The mean energy of an image over seeds; None where the traces have none."""
+    spent = [energy for result in results if (energy := result.mean_energy_pj) is not None]
+    return float(np.mean(spent)) if spent else None
 
 
 @dataclass(frozen=True)
@@ -51,13 +61,16 @@ class Comparison:
     def table(self) -> str:
         """The comparison as text."""
         width = max(len(row.name) for row in self.rows)
-        head = f"{'policy':<{width}}  accuracy % [95 %]       timesteps  exits at t = 1…{self.timesteps} (%)"
+        metered = all(row.energy_pj is not None for row in self.rows)
+        energy = "  energy nJ" if metered else ""
+        head = f"{'policy':<{width}}  accuracy % [95 %]       timesteps{energy}  exits at t = 1…{self.timesteps} (%)"
         lines = [f"{self.dataset}, split {self.split}, {self.samples} samples", head, "-" * (len(head) + 8)]
         for row in self.rows:
             a = row.accuracy
             shares = " ".join(f"{100 * share:3.0f}" for share in row.exit_shares)
             interval = f"{100 * a.estimate:6.2f} [{100 * a.low:5.1f}, {100 * a.high:5.1f}]"
-            lines.append(f"{row.name:<{width}}  {interval}  {row.mean_timesteps:9.3f}  {shares}")
+            spent = f"  {row.energy_pj / 1000:9.4g}" if metered and row.energy_pj is not None else ""
+            lines.append(f"{row.name:<{width}}  {interval}  {row.mean_timesteps:9.3f}{spent}  {shares}")
         if self.differences:
             lines += ["", "accuracy difference at equal mean timesteps, points [95 %], p after Holm"]
         for d in self.differences:
@@ -86,6 +99,7 @@ class Comparison:
                     "exit_shares": row.exit_shares.tolist(),
                     "accuracy_of_seeds": list(row.accuracy_of_seeds),
                     "timesteps_of_seeds": list(row.timesteps_of_seeds),
+                    "energy_pj": row.energy_pj,
                 }
                 for row in self.rows
             ],

@@ -57,8 +57,9 @@ class EarlyExitEnv(EpisodeEnv):
     | `"linear"` | correct - cost·(t-1)/max(T-1, 1) | `cost` = 0.1 |
     | `"energy"` | correct - cost·E_t/E_T, with E_t the row's energy up to timestep t | `cost` = 0.1 |
 
-    `"energy"` needs traces with `energy_pj`. A user's own is an object with `__call__` and `range` (see
-    `rewards.Reward`), or "module:name" of a class, made with `reward_options`.
+    `"energy"` needs traces with `energy_pj` (`record(…, energy=True)`), or a live backbone whose operations can
+    be counted; live, the timesteps after the exit run once for each row, for E_T. A user's own is an object
+    with `__call__` and `range` (see `rewards.Reward`), or "module:name" of a class, made with `reward_options`.
 
     ## Episode End
     `reset` runs timestep 1. Exit ends the episode with the answer of the timestep seen. Continue runs the

@@ -39,6 +39,10 @@ class Record:
     """Also record the pooled spikes of the last hidden layer."""
     membrane: bool = False
     """Also record its pooled membrane potentials."""
+    energy: bool = False
+    """Also count every row's synaptic operations and spikes, and their energy."""
+    energy_model: bb.EnergyModel = field(default_factory=bb.EnergyModel)
+    """Picojoules of an operation."""
     images: bool = False
     """Also keep the images."""
     corruption: str | None = None
@@ -74,7 +78,7 @@ class Record:
 
     def _part(self, backbone: bb.Backbone, samples: bb.Samples, folder: Path) -> Traces:
         """One split's traces, from the file of a run that was killed if it is there."""
-        file = folder / f"{samples.split}-{self.dtype}.safetensors"
+        file = folder / f"{samples.split}-{self.dtype}{'-energy' if self.energy else ''}.safetensors"
         if not file.exists() or self.overwrite:
             return self._record(backbone, samples, file)
         part = Traces.load(file)
@@ -91,6 +95,8 @@ class Record:
             dtype=self.dtype,
             hidden=self.hidden,
             membrane=self.membrane,
+            energy=self.energy,
+            energy_model=self.energy_model,
             images=self.images,
             overwrite=self.overwrite,
             progress=on_terminal(),
