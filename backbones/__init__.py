@@ -3,7 +3,7 @@
 from backbones.building import build
 from backbones.checkpoints import load, save
 from backbones.contract import BackboneError, check_backbone
-from backbones.datasets import SPLITS, Samples, Splits, load_dataset
+from backbones.datasets import load_dataset
 from backbones.energy import EnergyModel, Metered, MeteredState
 from backbones.errors import InputError, unknown_name
 from backbones.network import SpikingNetwork

@@ -44,9 +44,9 @@ class EarlyExitEnv(EpisodeEnv):
     | `"rich"` | the features; gap, log-sum-exp, largest probabilities, … (see `rich_observations.py`) | stated |
     | `"rich_classes"`, `"rich_hidden"` | the rich columns; the two likeliest classes, one-hot; or the spikes | 0 to 1 |
 
-    `"hidden"`, `"rich_hidden"` and `"membrane"` need traces recorded with them, or a live backbone whose
-    `probe(state)` gives them. A user's own is an `Observation`, a function of a `TraceShape` that makes one, or
-    such a function as "module:name".
+    `"hidden"`, `"rich_hidden"` and `"membrane"` need traces recorded with them, as the packaged "digits-hidden"
+    are, or a live backbone whose `probe(state)` gives them. A user's own is an `Observation`, a function of a
+    `TraceShape` that makes one, or such a function as "module:name".
 
     ## Reward
     0 until the episode ends, then by name:
@@ -88,6 +88,8 @@ class EarlyExitEnv(EpisodeEnv):
     - `seenn_env/EarlyExit-v0`: all arguments at their defaults
     - `seenn_env/EarlyExitLogits-v0`: `observation="logits"`
     - `seenn_env/EarlyExitLinear-v0`: `reward="linear"`
+    - `seenn_env/EarlyExitHidden-v0`, `seenn_env/EarlyExitMembrane-v0`: `traces="digits-hidden"`, each image once
+      with spikes and potentials, and `observation="hidden"` or `"membrane"`
     - `seenn_env/EarlyExitLive-v0`: the packaged backbone run live, on the samples and repeats of the traces
 
     On the packaged CIFAR-10 (JPEG copy), T = 4:
