@@ -1,9 +1,11 @@
 """Policies that decide when a spiking network may stop: rules, learners, calibration, comparison."""
 
 from agents.calibration import calibrate
+from agents.classification import Answer, Classification, answers, classify
 from agents.comparison import compare
 from agents.conformal import ConformalSets
 from agents.curves import Curve, exit_curve
+from agents.export import export
 from agents.fitted_confidence import PerformanceConfidence, ScaledConfidence
 from agents.learned import LearnedPolicy
 from agents.learning import train
@@ -15,6 +17,8 @@ from agents.storage import load, save
 from agents.tables import Comparison
 
 __all__ = [
+    "Answer",
+    "Classification",
     "Comparison",
     "Confidence",
     "ConformalSets",
@@ -33,9 +37,12 @@ __all__ = [
     "ScoredPolicy",
     "SummedConfidence",
     "Uniform",
+    "answers",
     "calibrate",
+    "classify",
     "compare",
     "exit_curve",
+    "export",
     "load",
     "save",
     "train",

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from agents.commands.benchmark import Benchmark
+from agents.commands.classify import Classify
 from agents.commands.compare import Compare
 from agents.commands.quickstart import Quickstart
 from agents.commands.record import Record
@@ -25,6 +26,7 @@ Command = (
     | Annotated[Record, tyro.conf.subcommand("record", prefix_name=False)]
     | Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
     | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
+    | Annotated[Classify, tyro.conf.subcommand("classify", prefix_name=False)]
     | Annotated[Watch, tyro.conf.subcommand("watch", prefix_name=False)]
     | Annotated[Benchmark, tyro.conf.subcommand("benchmark", prefix_name=False)]
 )

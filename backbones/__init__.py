@@ -6,6 +6,7 @@ from backbones.contract import BackboneError, check_backbone
 from backbones.datasets import load_dataset
 from backbones.energy import EnergyModel, Metered, MeteredState
 from backbones.errors import InputError, unknown_name
+from backbones.inference import InferenceNetwork
 from backbones.network import SpikingNetwork
 from backbones.neurons import IF, LIF
 from backbones.protocol import Backbone, Probed, State
@@ -24,6 +25,7 @@ __all__ = [
     "Backbone",
     "BackboneError",
     "EnergyModel",
+    "InferenceNetwork",
     "InputError",
     "Metered",
     "MeteredState",

@@ -4,7 +4,7 @@ Letters: B rows, T timesteps, K classes.
 """
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,12 @@ from backbones.folding import fold_norms
 from backbones.inplace import InPlaceFire
 from backbones.network import SpikingNetwork, State
 
+if TYPE_CHECKING:
+    from backbones.optimization import Report
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
-ROWS_AT_ONCE = 32
+ROWS_AT_ONCE = 64
 """Rows that go through all layers together on a CPU: few enough for its cache, and for memory to be reused."""
 
 
@@ -59,7 +62,7 @@ class InferenceNetwork(SpikingNetwork):
         self.to(network.device)
         parts = ["folded", dtype, *["channels_last"] * channels_last, *["compiled"] * compile]
         self.form = "+".join(parts)
-        self.report: Any = None
+        self.report: Report | None = None
         """What a check on calibration data found; see `backbones.optimization.Report`."""
         self._compiled: Any = self._compile() if compile else None
         self._shapes: list[Tensor] = []

@@ -13,7 +13,7 @@ Letters: B rows, T timesteps, K classes, F features of the last hidden layer.
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from torch import Tensor, nn
 from backbones.encodings import make_encoding
 from backbones.errors import InputError
 from backbones.neurons import LIF
+
+if TYPE_CHECKING:
+    from backbones.inference import InferenceNetwork
 
 Fire = Callable[[LIF, Tensor], Tensor]
 MakeNeuron = Callable[[], LIF]
@@ -197,7 +200,7 @@ class SpikingNetwork(nn.Module):
             raise InputError("Expected the state of a step to probe, got one before the first timestep: step it.")
         return {"hidden": state.hidden, "membrane": state.membranes[-1].flatten(2).mean(2)}
 
-    def optimize(self, **settings: Any) -> "SpikingNetwork":
+    def optimize(self, **settings: Any) -> "InferenceNetwork":
         """The network in a form for inference, checked on calibration data; see `optimization.optimize`."""
         from backbones.optimization import optimize
 

@@ -22,7 +22,7 @@ from backbones.running import probe
 Rows = np.ndarray | Tensor | Sequence[int]
 
 CHUNKS = (8, 16, 32, 64, 128, 256)
-"""Sizes of which the smallest that gives the bits of a whole batch is taken to compute fresh rows by."""
+"""Sizes in which fresh rows may be computed: the least from B/8 on that gives the bits of a whole batch."""
 
 
 class SlotPool:
@@ -127,7 +127,7 @@ class SlotPool:
         shown[rows] = np.arange(len(rows))
         inputs, keys = inputs[shown], keys[shown]
         self._state = self.backbone.start(inputs, keys)
-        for chunk in (size for size in CHUNKS if size < self.num_slots):
+        for chunk in (size for size in CHUNKS if self.num_slots <= 8 * size < 8 * self.num_slots):
             if _equal(self.backbone.start(inputs[:chunk], keys[:chunk]), self._state):
                 self.chunk = chunk
                 break

@@ -7,6 +7,7 @@ from seenn_env.compact import CompactTraces
 from seenn_env.early_exit import EarlyExitEnv
 from seenn_env.early_exit_vector import EarlyExitVectorEnv
 from seenn_env.evaluation import Evaluation, HindsightPolicy, Policy, evaluate, observation_of
+from seenn_env.live_vector import LiveVectorEnv
 from seenn_env.observations import Observation, TraceShape, make_observation
 from seenn_env.recording import record
 from seenn_env.references import ReferenceScores, reference_scores
@@ -34,6 +35,7 @@ __all__ = [
     "Exits",
     "HindsightPolicy",
     "LinearReward",
+    "LiveVectorEnv",
     "Observation",
     "Policy",
     "ReferenceScores",

@@ -198,8 +198,8 @@ class SB3VecEnv(VecEnv):
         self._lengths += 1
         returns, lengths = self._returns[moved.slots].round(6), self._lengths[moved.slots]
         self._returns[moved.slots] = self._lengths[moved.slots] = 0
-        answers = None if self._episode_infos else slots_env.answers(moved.rows, moved.timesteps)
-        infos = slot_infos(moved, returns, lengths, self._seconds(), answers)
+        told = None if self._episode_infos else slots_env.told(moved.rows, moved.timesteps, moved.predictions)
+        infos = slot_infos(moved, returns, lengths, self._seconds(), told)
         self._keep_reset_infos({}, moved.ended)
         return moved.observations, moved.rewards, moved.ended, infos
 
