@@ -121,6 +121,11 @@ class SpikingNetwork(nn.Module):
         return self.mean.device
 
     @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Of one input: (C, H, W), or (T, C, H, W) where the encoding takes frames over time."""
+        return (self.timesteps, *self.input_shape) if self.encoding.frames else self.input_shape
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 over configuration, form and weights, 32 hexadecimal digits of it."""
         digest = hashlib.sha256(json.dumps([self.config, self.form], sort_keys=True).encode())
@@ -215,8 +220,7 @@ class SpikingNetwork(nn.Module):
         return inputs, keys.to(self.device)
 
     def _check_shape(self, inputs: Tensor) -> None:
-        shape = (self.timesteps, *self.input_shape) if self.encoding.frames else self.input_shape
-        given = tuple(inputs.shape[1:])
+        shape, given = self.sample_shape, tuple(inputs.shape[1:])
         if given == shape:
             return
         advice = "."

@@ -201,6 +201,29 @@ def test_live_frames_equal_recorded_ones_and_show_a_picture(splits):
         assert pictures[0].std() > 10
 
 
+@pytest.mark.parametrize("form", ["plain", "float32", "bfloat16"])
+def test_a_slot_pool_and_the_forms_for_inference_take_frames(form, splits):
+    network = event_network()
+    if form != "plain":
+        network = network.optimize(dtype=form, min_agreement=None)
+    frames = splits.train.images[:12]
+    bb.check_backbone(network, torch.from_numpy(frames))
+    keys = np.zeros(12, np.int64)
+    expected = torch.cat([logits for _, logits in bb.run(network, frames, keys, batch_size=4)])
+    pool, shown, following = bb.SlotPool(network, 4), np.arange(4), 4
+    pool.refill(np.arange(4), frames[:4])
+    for step in range(9):  # beyond T for rows that are not filled again
+        logits, done = pool.step(), pool.timestep.copy()
+        for row in np.flatnonzero(done <= T):
+            assert torch.equal(logits[row], expected[shown[row], done[row] - 1])
+        leaving = np.flatnonzero((done == 1 + (shown % T)) & (following + np.arange(4) < 12))
+        if step < 6 and len(leaving):
+            shown[leaving] = np.arange(following, following + len(leaving))
+            following += len(leaving)
+            pool.refill(leaving, frames[shown[leaving]])
+    assert following > 8
+
+
 def test_a_picture_of_what_is_yet_to_come_is_no_observation(splits):
     network = event_network()
     traces = record(network, splits.policy, images=True)
