@@ -54,12 +54,20 @@ class _StepFire:
         self.before = iter(membranes)
         self.after: list[Tensor] = []
         self.fresh = fresh
+        self.last: tuple[Tensor, float] | None = None
 
     def __call__(self, neuron: LIF, current: Tensor) -> Tensor:
         v = next(self.before, None)
         spikes, v = neuron(current, neuron.initial(current) if v is None else v, self.fresh)
         self.after.append(v)
+        self.last = spikes, neuron.height
         return spikes
+
+    def hidden(self) -> Tensor:
+        """`[B, F]` spikes of the layer that fired last, averaged over space, each counted as 1."""
+        assert self.last is not None
+        spikes, height = self.last
+        return _pooled(spikes) / height
 
 
 class _TimeFire:
@@ -91,8 +99,8 @@ class SpikingNetwork(nn.Module):
     Args:
         config: what `backbones.build` made it from: JSON-able, saved with the weights.
         stem: image (or input spikes) to current; computed once an image where the encoding is static.
-        body: `body(current, fire) -> [B, F, H, W]` spikes of the last hidden layer.
-        head: those spikes to `[B, K]`.
+        body: `body(current, fire) -> [B, F, …]`, made of the spikes of the last hidden layer, or these themselves.
+        head: that to `[B, K]`.
     """
 
     mean: Tensor
@@ -165,8 +173,7 @@ class SpikingNetwork(nn.Module):
         spikes = self.body(current, fire)
         readout = state.readout + self.head(spikes)
         logits = readout / timestep[:, None]
-        hidden = spikes.mean((2, 3))
-        return logits, State(state.source, state.keys, timestep, readout, hidden, tuple(fire.after), fresh=None)
+        return logits, State(state.source, state.keys, timestep, readout, fire.hidden(), tuple(fire.after), fresh=None)
 
     @torch.no_grad()
     def refill(self, state: State, rows: Tensor, inputs: Tensor, keys: Tensor | None = None) -> State:
@@ -189,7 +196,7 @@ class SpikingNetwork(nn.Module):
         """
         if state.hidden is None:
             raise InputError("Expected the state of a step to probe, got one before the first timestep: step it.")
-        return {"hidden": state.hidden, "membrane": state.membranes[-1].flatten(2).mean(2)}
+        return {"hidden": state.hidden, "membrane": _pooled(state.membranes[-1])}
 
     def _prepare(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
         if tuple(inputs.shape[1:]) != self.input_shape:
@@ -202,3 +209,8 @@ class SpikingNetwork(nn.Module):
         if keys is None:
             keys = torch.zeros(len(inputs), dtype=torch.int64)
         return inputs, keys.to(self.device)
+
+
+def _pooled(values: Tensor) -> Tensor:
+    """`[B, F, …]` averaged over space, if there is any."""
+    return values.flatten(2).mean(2) if values.dim() > 2 else values

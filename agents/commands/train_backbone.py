@@ -30,12 +30,16 @@ class TrainBackbone:
     """Name of the architecture."""
     width: int | None = None
     """Channels of its first layer (default: the architecture's own)."""
+    stem: str | None = None
+    """Kind of its first layer where it has several: small, or large, which quarters the image (default: small)."""
     timesteps: int = 8
     """T."""
     encoding: str = "poisson"
     """direct, poisson or latency."""
     neuron: str = "lif"
-    """lif or if."""
+    """lif, if or plif; or qcfs or relu for a network without time (T = 1) that `seenn convert` takes."""
+    levels: int | None = None
+    """Levels L of the activation qcfs (default: its own, 4)."""
     threads: int | None = None
     """Threads of the CPU (default: torch's own choice); the same weights come out of the same number only."""
     training: tyro.conf.OmitArgPrefixes[TrainingConfig] = field(default_factory=TrainingConfig)
@@ -57,11 +61,11 @@ class TrainBackbone:
             timesteps=self.timesteps,
             input_shape=splits.train.images.shape[1:],
             encoding=self.encoding,
-            neuron=self.neuron,
+            neuron=self.neuron if self.levels is None else {"type": self.neuron, "levels": self.levels},
             mean=mean,
             std=std,
             seed=self.training.seed,
-            **({} if self.width is None else {"width": self.width}),
+            **{name: value for name in ("width", "stem") if (value := getattr(self, name)) is not None},
         ).to(self.device)
         folder = open_folder(self.output, self, self.overwrite)
         result = train(
