@@ -57,12 +57,20 @@ class _StepFire:
         self.before = iter(membranes)
         self.after: list[Tensor] = []
         self.fresh = fresh
+        self.last: tuple[Tensor, float] | None = None
 
     def __call__(self, neuron: LIF, current: Tensor) -> Tensor:
         v = next(self.before, None)
         spikes, v = neuron(current, neuron.initial(current) if v is None else v, self.fresh)
         self.after.append(v)
+        self.last = spikes, neuron.height
         return spikes
+
+    def hidden(self) -> Tensor:
+        """`[B, F]` spikes of the layer that fired last, averaged over space, each counted as 1."""
+        assert self.last is not None
+        spikes, height = self.last
+        return _pooled(spikes) / height
 
 
 class _TimeFire:
@@ -95,8 +103,8 @@ class SpikingNetwork(nn.Module):
     Args:
         config: what `backbones.build` made it from: JSON-able, saved with the weights.
         stem: image (or input spikes) to current; computed once an image where the encoding is static.
-        body: `body(current, fire) -> [B, F, H, W]` spikes of the last hidden layer.
-        head: those spikes to `[B, K]`.
+        body: `body(current, fire) -> [B, F, …]`, made of the spikes of the last hidden layer, or these themselves.
+        head: that to `[B, K]`.
     """
 
     mean: Tensor
@@ -174,8 +182,7 @@ class SpikingNetwork(nn.Module):
         spikes = self.body(current, fire)
         readout = state.readout + self.head(spikes)
         logits = readout / timestep[:, None]
-        hidden = spikes.mean((2, 3))
-        return logits, State(state.source, state.keys, timestep, readout, hidden, tuple(fire.after), fresh=None)
+        return logits, State(state.source, state.keys, timestep, readout, fire.hidden(), tuple(fire.after), fresh=None)
 
     @torch.no_grad()
     def refill(self, state: State, rows: Tensor, inputs: Tensor, keys: Tensor | None = None) -> State:
@@ -198,7 +205,7 @@ class SpikingNetwork(nn.Module):
         """
         if state.hidden is None:
             raise InputError("Expected the state of a step to probe, got one before the first timestep: step it.")
-        return {"hidden": state.hidden, "membrane": state.membranes[-1].flatten(2).mean(2)}
+        return {"hidden": state.hidden, "membrane": _pooled(state.membranes[-1])}
 
     def optimize(self, **settings: Any) -> "InferenceNetwork":
         """The network in a form for inference, checked on calibration data; see `optimization.optimize`."""
@@ -231,3 +238,8 @@ class SpikingNetwork(nn.Module):
         elif len(given) == len(shape) + 1:
             advice = ": frames over time are for the encoding 'event'; build the network with it."
         raise InputError(f"Expected inputs [B, {', '.join(map(str, shape))}], got {list(inputs.shape)}{advice}")
+
+
+def _pooled(values: Tensor) -> Tensor:
+    """`[B, F, …]` averaged over space, if there is any."""
+    return values.flatten(2).mean(2) if values.dim() > 2 else values

@@ -27,12 +27,16 @@ class TrainBackbone:
     """Name of the architecture."""
     width: int | None = None
     """Channels of its first layer (default: the architecture's own)."""
+    stem: str | None = None
+    """Kind of its first layer where it has several: small, or large, which quarters the image (default: small)."""
     timesteps: int = 8
     """T."""
     encoding: str = "poisson"
     """direct, poisson or latency; of frames over time, event."""
     neuron: str = "lif"
-    """lif or if."""
+    """lif, if or plif; or qcfs or relu for a network without time (T = 1) that `seenn convert` takes."""
+    levels: int | None = None
+    """Levels L of the activation qcfs (default: its own, 4)."""
     initial: Path | None = None
     """Backbone whose weights to start from, of the same architecture (default: fresh weights)."""
     threads: int | None = None
@@ -56,11 +60,11 @@ class TrainBackbone:
             timesteps=self.timesteps,
             input_shape=splits.train.images.shape[-3:],
             encoding=self.encoding,
-            neuron=self.neuron,
+            neuron=self.neuron if self.levels is None else {"type": self.neuron, "levels": self.levels},
             mean=mean,
             std=std,
             seed=self.training.seed,
-            **({} if self.width is None else {"width": self.width}),
+            **{name: value for name in ("width", "stem") if (value := getattr(self, name)) is not None},
         ).to(self.device)
         if self.initial is not None:
             copy_weights(bb.load(self.initial), network, self.initial)
