@@ -93,7 +93,9 @@ REGISTERED: dict[str, Registered] = {
     "seenn_env/EarlyExitLinear-v0": Registered(*_EARLY_EXIT, _SEQUENTIAL_LINEAR, {"reward": "linear"}),
     "seenn_env/EarlyExitHidden-v0": Registered(*_EARLY_EXIT, _HIDDEN_SEENN, {**_HIDDEN, "observation": "hidden"}),
     "seenn_env/EarlyExitMembrane-v0": Registered(*_EARLY_EXIT, _HIDDEN_SEENN, {**_HIDDEN, "observation": "membrane"}),
-    "seenn_env/EarlyExitLive-v0": Registered(_EARLY_EXIT[0], None, _SEQUENTIAL_SEENN, _LIVE),
+    "seenn_env/EarlyExitLive-v0": Registered(
+        _EARLY_EXIT[0], "seenn_env.live_vector:LiveVectorEnv", _SEQUENTIAL_SEENN, _LIVE
+    ),
     "seenn_env/EarlyExit-Cifar10-v0": Registered(*_EARLY_EXIT, _CIFAR10_SEENN, {"traces": "cifar10-jpeg"}),
     "seenn_env/ChooseTimestep-v0": Registered(*_CHOOSE, _ONE_SHOT_SEENN),
     "seenn_env/ChooseTimestepFeatures-v0": Registered(*_CHOOSE, _ONE_SHOT_SEENN, {"observation": "features"}),
