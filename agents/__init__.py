@@ -4,6 +4,7 @@ from agents.calibration import calibrate
 from agents.comparison import compare
 from agents.conformal import ConformalSets
 from agents.curves import Curve, exit_curve
+from agents.exit_network import ExitNetwork
 from agents.fitted_confidence import PerformanceConfidence, ScaledConfidence
 from agents.learned import LearnedPolicy
 from agents.learning import train
@@ -11,6 +12,7 @@ from agents.mixed import Mixed
 from agents.per_timestep import PerTimestep
 from agents.policy import ScoredPolicy
 from agents.rules import Confidence, Entropy, FixedTimestep, Gap, Margin, Oracle, Patience, SummedConfidence, Uniform
+from agents.sb3_training import load_sb3
 from agents.storage import load, save
 from agents.tables import Comparison
 
@@ -20,6 +22,7 @@ __all__ = [
     "ConformalSets",
     "Curve",
     "Entropy",
+    "ExitNetwork",
     "FixedTimestep",
     "Gap",
     "LearnedPolicy",
@@ -37,6 +40,7 @@ __all__ = [
     "compare",
     "exit_curve",
     "load",
+    "load_sb3",
     "save",
     "train",
 ]

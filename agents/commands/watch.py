@@ -15,7 +15,6 @@ from PIL import Image
 import backbones as bb
 from agents.commands.compare import RULES
 from agents.commands.output import check_file, close_folder, open_folder
-from agents.learned import LearnedPolicy
 from agents.storage import load
 from backbones import InputError, unknown_name
 from seenn_env import EarlyExitEnv, Episode, ansi, observation_of, rgb_array
@@ -112,8 +111,8 @@ class Watch:
             observation=observation_of(policy),
             render_mode="rgb_array",
         )
-        if env.traces is not None and isinstance(policy, LearnedPolicy):
-            env.traces.check_backbone(policy.settings.get("fingerprint"))
+        if env.traces is not None:
+            env.traces.check_backbone(getattr(policy, "settings", {}).get("fingerprint"))
         return env
 
 
