@@ -5,6 +5,7 @@ from agents.classification import Answer, Classification, answers, classify
 from agents.comparison import compare
 from agents.conformal import ConformalSets
 from agents.curves import Curve, exit_curve
+from agents.exit_network import ExitNetwork
 from agents.export import export
 from agents.fitted_confidence import PerformanceConfidence, ScaledConfidence
 from agents.learned import LearnedPolicy
@@ -13,6 +14,7 @@ from agents.mixed import Mixed
 from agents.per_timestep import PerTimestep
 from agents.policy import ScoredPolicy
 from agents.rules import Confidence, Entropy, FixedTimestep, Gap, Margin, Oracle, Patience, SummedConfidence, Uniform
+from agents.sb3_training import load_sb3
 from agents.storage import load, save
 from agents.tables import Comparison
 
@@ -24,6 +26,7 @@ __all__ = [
     "ConformalSets",
     "Curve",
     "Entropy",
+    "ExitNetwork",
     "FixedTimestep",
     "Gap",
     "LearnedPolicy",
@@ -44,6 +47,7 @@ __all__ = [
     "exit_curve",
     "export",
     "load",
+    "load_sb3",
     "save",
     "train",
 ]

@@ -71,7 +71,8 @@ class Mixed:
         inner, draws, rng = (None, np.empty(B), np.random.default_rng(self.seed)) if state is None else state
         starts = np.ones(B, bool) if state is None else episode_start
         if starts is not None and np.any(starts):
-            draws = np.where(starts, rng.random(B), draws)
+            even = (rng.permutation(B) + rng.random(B)) / B  # each uniform on 0…1, together spread evenly
+            draws = np.where(starts, even, draws)
         scores, inner = step_scores(self.policy, observation, inner, starts)
         levels = np.where(draws < self.share, self.other, self.policy.level)
         return (scores >= levels).astype(np.int64), (inner, draws, rng)

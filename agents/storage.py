@@ -12,10 +12,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import torch
-from stable_baselines3.common.policies import ActorCriticPolicy
 
 from agents.conformal import ConformalSets
+from agents.exit_network import ExitNetwork
 from agents.fitted_confidence import PerformanceConfidence, ScaledConfidence
+from agents.heads import HEADS, head_of
 from agents.learned import LearnedPolicy
 from agents.mixed import Mixed
 from agents.per_timestep import PerTimestep
@@ -66,20 +67,23 @@ def load(path: str | Path) -> Any:
 def _taken_apart(policy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     kind = type(policy).__name__
     if isinstance(policy, LearnedPolicy):
-        network = policy.network
-        assert isinstance(network, ActorCriticPolicy)
+        network, head = policy.network, head_of(policy.network)
         box = network.observation_space
         assert isinstance(box, gym.spaces.Box)
         config = {
             "kind": kind,
+            "head": head.name,
             "observation": policy.observation,
             "threshold": policy.threshold,
             "settings": policy.settings,
             "low": box.low.tolist(),
             "high": box.high.tolist(),
-            "net_arch": network.net_arch,
+            **head.arguments(network),
         }
         return network.state_dict(), config
+    if isinstance(policy, ExitNetwork):
+        values = {entry.name: getattr(policy, entry.name) for entry in fields(policy) if entry.name != "tensors"}
+        return policy.tensors, {"kind": kind, **values}
     if isinstance(policy, PerTimestep):
         tensors, rule = _taken_apart(policy.rule)
         return tensors, {"kind": kind, "rule": rule, "thresholds": policy.thresholds, "shift": policy.shift}
@@ -97,14 +101,17 @@ def _taken_apart(policy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 def _put_together(config: dict[str, Any], tensors: dict[str, Any]) -> Any:
     kind = config.pop("kind")
     if kind == "LearnedPolicy":
-        box = gym.spaces.Box(np.float32(config["low"]), np.float32(config["high"]), dtype=np.float32)
-        network = ActorCriticPolicy(box, gym.spaces.Discrete(2), lambda _: 0.0, net_arch=config["net_arch"])
+        box = gym.spaces.Box(np.float32(config.pop("low")), np.float32(config.pop("high")), dtype=np.float32)
+        facts = {name: config.pop(name) for name in ("observation", "threshold", "settings")}
+        network = HEADS[config.pop("head", "actor-critic")].make(box, config)
         network.load_state_dict(tensors)
-        return LearnedPolicy(network.eval(), config["observation"], config["threshold"], config["settings"])
+        return LearnedPolicy(network.eval(), **facts)
+    if kind == "ExitNetwork":
+        return ExitNetwork(tensors, **config)
     if kind == "PerTimestep":
         return PerTimestep(_put_together(config["rule"], tensors), tuple(config["thresholds"]), config["shift"])
     if kind == "Mixed":
         return Mixed(_put_together(config.pop("policy"), tensors), **config)
     if kind not in PLAIN:
-        raise unknown_name("policy", kind, [*PLAIN, "LearnedPolicy", "Mixed", "PerTimestep"])
+        raise unknown_name("policy", kind, [*PLAIN, "ExitNetwork", "LearnedPolicy", "Mixed", "PerTimestep"])
     return PLAIN[kind](**config, **{name: tensor.numpy() for name, tensor in tensors.items()})

@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from agents.commands.benchmark_gather import BareGather, GatherWithDictionaries
 from agents.learned import LearnedPolicy
-from agents.learning import PRESETS
+from agents.sb3_training import PRESETS
 from agents.timing import Speeds, race
 from seenn_env import EarlyExitEnv, EarlyExitVectorEnv, LinearReward, Traces, evaluate, to_sb3
 
@@ -158,7 +158,7 @@ class _Curve(BaseCallback):
 def measure_learning(traces: Traces, seed: int) -> tuple[dict[str, Any], list[str]]:
     """PPO with our preset, and with SB3's defaults on `DummyVecEnv`: frames a second, and the way to the return."""
     reward = LinearReward(0.1)
-    kind, num_envs, arguments = PRESETS["ppo"]
+    kind, num_envs, arguments = (preset := PRESETS["ppo"]).algorithm(), preset.num_envs, preset.arguments
     ours = to_sb3(EarlyExitVectorEnv(num_envs, traces, reward=reward), infos="episode")
     theirs = DummyVecEnv([lambda: Monitor(EarlyExitEnv(traces, reward=reward))] * 8)
     runs = {

@@ -17,7 +17,6 @@ import backbones as bb
 from agents.commands.data import DataOptions
 from agents.commands.output import check_file, close_folder, open_folder
 from agents.commands.policies import named_policy
-from agents.learned import LearnedPolicy
 from backbones import InputError
 from seenn_env import EarlyExitEnv, Episode, ansi, observation_of, rgb_array
 
@@ -96,8 +95,8 @@ class Watch:
             observation=observation_of(policy),
             render_mode="rgb_array",
         )
-        if env.traces is not None and isinstance(policy, LearnedPolicy):
-            env.traces.check_backbone(policy.settings.get("fingerprint"))
+        if env.traces is not None:
+            env.traces.check_backbone(getattr(policy, "settings", {}).get("fingerprint"))
         return env
 
 
