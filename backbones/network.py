@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from backbones.encodings import make_encoding
 from backbones.errors import InputError
+from backbones.neuron_pass import fire_over_time
 from backbones.neurons import LIF
 
 Fire = Callable[[LIF, Tensor], Tensor]
@@ -65,22 +66,12 @@ class _StepFire:
 class _TimeFire:
     """All timesteps at once: `[T·B, …]` currents (or `[B, …]`, the same at each) to `[T·B, …]` spikes."""
 
-    def __init__(self, timesteps: int, batch: int) -> None:
-        self.timesteps, self.batch = timesteps, batch
+    def __init__(self, timesteps: int, batch: int, compiled: bool) -> None:
+        self.timesteps, self.batch, self.compiled = timesteps, batch, compiled
 
     def __call__(self, neuron: LIF, current: Tensor) -> Tensor:
-        if len(current) == self.batch:
-            currents: Sequence[Tensor] = [current] * self.timesteps
-        else:
-            currents = current.view(self.timesteps, self.batch, *current.shape[1:]).unbind()
-        v: Tensor | None = None
-        spikes = []
-        for t, now in enumerate(currents, 1):
-            v = neuron.charge(now, v)
-            spikes.append(neuron.fire(v))
-            if t < self.timesteps:
-                v = neuron.reset(v, spikes[-1])
-        return spikes[0] if self.timesteps == 1 else torch.cat(spikes)
+        static = len(current) == self.batch
+        return fire_over_time(neuron, current, self.timesteps, static=static, compiled=self.compiled)
 
 
 class SpikingNetwork(nn.Module):
@@ -106,6 +97,7 @@ class SpikingNetwork(nn.Module):
         self.input_shape = tuple(config["input_shape"])
         self.encoding = make_encoding(config["encoding"], self.timesteps, config["encoding_seed"])
         self.form = "plain"
+        self.compiled = False
         ones = torch.ones(self.input_shape[0], 1, 1)
         self.register_buffer("mean", ones * torch.tensor(config["mean"]).view(-1, 1, 1))
         self.register_buffer("std", ones * torch.tensor(config["std"]).view(-1, 1, 1))
@@ -137,7 +129,7 @@ class SpikingNetwork(nn.Module):
         else:
             times = [torch.full_like(keys, t) for t in range(1, T + 1)]
             current = self.stem(torch.cat([self.encoding(inputs, keys, t) for t in times]))
-        outputs: Tensor = self.head(self.body(current, _TimeFire(T, B)))
+        outputs: Tensor = self.head(self.body(current, _TimeFire(T, B, self.compiled)))
         return outputs.view(T, B, self.num_classes)
 
     @torch.no_grad()

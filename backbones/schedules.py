@@ -50,6 +50,8 @@ class TrainingConfig:
     """bfloat16: convolutions and potentials while training, by autocast; weights and evaluation stay float32."""
     channels_last: bool = False
     """Memory format of weights and activations: which is faster depends on the machine."""
+    compile: bool = False
+    """Run the neurons' passes by torch.compile: worth its start on a GPU, little on a CPU."""
     seed: int = 0
     """Of the order of the images and their augmentation."""
 

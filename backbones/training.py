@@ -92,6 +92,7 @@ def train(
     stages = stages_of(config, network.timesteps)
     if config.channels_last:
         network.to(memory_format=torch.channels_last)
+    network.compiled = config.compile
     run = RunState(network, config, network.fingerprint)
     saved = run.restore(Path(resume)) if resume is not None and Path(resume).exists() else None
     if len(run.losses) <= stages[-1].first:
@@ -128,6 +129,7 @@ def train(
     if final is not None:
         network.load_state_dict(final)
     network.to(memory_format=torch.contiguous_format)
+    network.compiled = False
     result = TrainingResult(calibration_accuracy(network, splits), np.array(run.losses))
     if resume is not None:
         Path(resume).unlink(missing_ok=True)
