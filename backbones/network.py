@@ -63,13 +63,14 @@ class _StepFire:
         return spikes
 
 
-class _TimeFire:
+class TimeFire:
     """All timesteps at once: `[T·B, …]` currents (or `[B, …]`, the same at each) to `[T·B, …]` spikes."""
 
     def __init__(self, timesteps: int, batch: int, compiled: bool) -> None:
         self.timesteps, self.batch, self.compiled = timesteps, batch, compiled
 
     def __call__(self, neuron: LIF, current: Tensor) -> Tensor:
+        """Spikes of one layer; the calls of a network come in the order of its layers."""
         static = len(current) == self.batch
         return fire_over_time(neuron, current, self.timesteps, static=static, compiled=self.compiled)
 
@@ -119,9 +120,20 @@ class SpikingNetwork(nn.Module):
                 digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:32]
 
-    def forward(self, inputs: Tensor, keys: Tensor | None = None, timesteps: int | None = None) -> Tensor:
-        """The outputs of all timesteps, differentiable: `[T, B, K]`, each timestep's own, not their mean."""
+    def forward(
+        self,
+        inputs: Tensor,
+        keys: Tensor | None = None,
+        timesteps: int | None = None,
+        *,
+        fire: TimeFire | None = None,
+    ) -> Tensor:
+        """The outputs of all timesteps, differentiable: `[T, B, K]`, each timestep's own, not their mean.
+
+        `fire` replaces the plain pass over time, and may change the number of timesteps on the way.
+        """
         T = timesteps or self.timesteps
+        fire = fire or TimeFire(T, len(inputs), self.compiled)
         inputs, keys = self._prepare(inputs, keys)
         B = len(inputs)
         if self.encoding.static:
@@ -129,8 +141,8 @@ class SpikingNetwork(nn.Module):
         else:
             times = [torch.full_like(keys, t) for t in range(1, T + 1)]
             current = self.stem(torch.cat([self.encoding(inputs, keys, t) for t in times]))
-        outputs: Tensor = self.head(self.body(current, _TimeFire(T, B, self.compiled)))
-        return outputs.view(T, B, self.num_classes)
+        outputs: Tensor = self.head(self.body(current, fire))
+        return outputs.view(fire.timesteps, B, self.num_classes)
 
     @torch.no_grad()
     def start(self, inputs: Tensor, keys: Tensor | None = None) -> State:
@@ -183,14 +195,20 @@ class SpikingNetwork(nn.Module):
             raise InputError("Expected the state of a step to probe, got one before the first timestep: step it.")
         return {"hidden": state.hidden, "membrane": state.membranes[-1].flatten(2).mean(2)}
 
+    def normalised(self, inputs: Tensor) -> Tensor:
+        """`[B, C, H, W]` uint8 or intensities in [0, 1], with mean and standard deviation taken out."""
+        if inputs.dtype == torch.uint8:
+            inputs = inputs.to(self.mean.dtype) / 255
+        return (inputs - self.mean) / self.std
+
     def _prepare(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
         if tuple(inputs.shape[1:]) != self.input_shape:
             raise InputError(f"Expected inputs [B, {', '.join(map(str, self.input_shape))}], got {list(inputs.shape)}.")
         inputs = inputs.to(self.device)
-        if inputs.dtype == torch.uint8:
-            inputs = inputs.to(self.mean.dtype) / 255
         if self.encoding.static:
-            inputs = (inputs - self.mean) / self.std
+            inputs = self.normalised(inputs)
+        elif inputs.dtype == torch.uint8:
+            inputs = inputs.to(self.mean.dtype) / 255
         if keys is None:
             keys = torch.zeros(len(inputs), dtype=torch.int64)
         return inputs, keys.to(self.device)
