@@ -131,7 +131,7 @@ def answers(
     Raises:
         InputError: as `classify`.
     """
-    shape = input_shape or getattr(backbone, "input_shape", None)
+    shape = input_shape or getattr(backbone, "sample_shape", None)
     if shape is None:
         raise InputError(f"Expected input_shape, since a {type(backbone).__name__} does not say it: pass it.")
     if device is not None and isinstance(backbone, nn.Module):

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import re
 import sys
 import traceback
@@ -52,6 +53,9 @@ def parse(arguments: Sequence[str] | None) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; exits with 0, 1 (the run failed) or 2 (bad arguments, one sentence)."""
+    # PyTorch asks for large memory pages if told so before its first tensor: clearing small ones for every
+    # layer anew takes a good part of a training step.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         parse(arguments).run()
     except InputError as error:

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from backbones.datasets import Samples
+from backbones.splits import Samples
 from backbones.errors import InputError, unknown_name
 
 _STRENGTHS: dict[str, tuple[float, ...]] = {

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from backbones.encodings import make_encoding
 from backbones.errors import InputError
+from backbones.neuron_pass import fire_over_time
 from backbones.neurons import LIF
 
 if TYPE_CHECKING:
@@ -73,25 +74,16 @@ class _StepFire:
         return _pooled(spikes) / height
 
 
-class _TimeFire:
+class TimeFire:
     """All timesteps at once: `[T·B, …]` currents (or `[B, …]`, the same at each) to `[T·B, …]` spikes."""
 
-    def __init__(self, timesteps: int, batch: int) -> None:
-        self.timesteps, self.batch = timesteps, batch
+    def __init__(self, timesteps: int, batch: int, compiled: bool) -> None:
+        self.timesteps, self.batch, self.compiled = timesteps, batch, compiled
 
     def __call__(self, neuron: LIF, current: Tensor) -> Tensor:
-        if len(current) == self.batch:
-            currents: Sequence[Tensor] = [current] * self.timesteps
-        else:
-            currents = current.view(self.timesteps, self.batch, *current.shape[1:]).unbind()
-        v: Tensor | None = None
-        spikes = []
-        for t, now in enumerate(currents, 1):
-            v = neuron.charge(now, v)
-            spikes.append(neuron.fire(v))
-            if t < self.timesteps:
-                v = neuron.reset(v, spikes[-1])
-        return spikes[0] if self.timesteps == 1 else torch.cat(spikes)
+        """Spikes of one layer; the calls of a network come in the order of its layers."""
+        static = len(current) == self.batch
+        return fire_over_time(neuron, current, self.timesteps, static=static, compiled=self.compiled)
 
 
 class SpikingNetwork(nn.Module):
@@ -118,6 +110,7 @@ class SpikingNetwork(nn.Module):
         self.input_shape = tuple(config["input_shape"])
         self.encoding = make_encoding(config["encoding"], self.timesteps, config["encoding_seed"])
         self.form = "plain"
+        self.compiled = False
         ones = torch.ones(self.input_shape[0], 1, 1)
         self.register_buffer("mean", ones * torch.tensor(config["mean"]).view(-1, 1, 1))
         self.register_buffer("std", ones * torch.tensor(config["std"]).view(-1, 1, 1))
@@ -144,9 +137,20 @@ class SpikingNetwork(nn.Module):
                 digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:32]
 
-    def forward(self, inputs: Tensor, keys: Tensor | None = None, timesteps: int | None = None) -> Tensor:
-        """The outputs of all timesteps, differentiable: `[T, B, K]`, each timestep's own, not their mean."""
+    def forward(
+        self,
+        inputs: Tensor,
+        keys: Tensor | None = None,
+        timesteps: int | None = None,
+        *,
+        fire: TimeFire | None = None,
+    ) -> Tensor:
+        """The outputs of all timesteps, differentiable: `[T, B, K]`, each timestep's own, not their mean.
+
+        `fire` replaces the plain pass over time, and may change the number of timesteps on the way.
+        """
         T = timesteps or self.timesteps
+        fire = fire or TimeFire(T, len(inputs), self.compiled)
         inputs, keys = self._prepare(inputs, keys)
         B = len(inputs)
         if self.encoding.static:
@@ -154,8 +158,8 @@ class SpikingNetwork(nn.Module):
         else:
             times = [torch.full_like(keys, t) for t in range(1, T + 1)]
             current = self.stem(torch.cat([self.encoding(inputs, keys, t) for t in times]))
-        outputs: Tensor = self.head(self.body(current, _TimeFire(T, B)))
-        return outputs.view(T, B, self.num_classes)
+        outputs: Tensor = self.head(self.body(current, fire))
+        return outputs.view(fire.timesteps, B, self.num_classes)
 
     @torch.no_grad()
     def start(self, inputs: Tensor, keys: Tensor | None = None) -> State:
@@ -213,15 +217,21 @@ class SpikingNetwork(nn.Module):
 
         return optimize(self, **settings)
 
+    def normalised(self, inputs: Tensor) -> Tensor:
+        """`[B, C, H, W]` uint8 or intensities in [0, 1], with mean and standard deviation taken out."""
+        if inputs.dtype == torch.uint8:
+            inputs = inputs.to(self.mean.dtype) / 255
+        return (inputs - self.mean) / self.std
+
     def _prepare(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
         self._check_shape(inputs)
         inputs = inputs.to(self.device)
         if self.encoding.frames:
             inputs = inputs.to(self.mean.dtype)
+        elif self.encoding.static:
+            inputs = self.normalised(inputs)
         elif inputs.dtype == torch.uint8:
             inputs = inputs.to(self.mean.dtype) / 255
-        if self.encoding.static:
-            inputs = (inputs - self.mean) / self.std
         if keys is None:
             keys = torch.zeros(len(inputs), dtype=torch.int64)
         return inputs, keys.to(self.device)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.errors import InputError
-from backbones.surrogates import spike_function
+from backbones.surrogates import derivative_function, spike_function
 
 
 class LIF(nn.Module):
@@ -69,6 +69,7 @@ class LIF(nn.Module):
         self.inclusive = inclusive
         self.detach_reset = detach_reset
         self.spike = spike_function(surrogate, inclusive=inclusive, **(surrogate_options or {}))
+        self.derivative = derivative_function(surrogate, **(surrogate_options or {}))
 
     def forward(self, current: Tensor, v: Tensor, fresh: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One timestep.
