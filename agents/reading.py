@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from backbones import InputError, Samples, make_keys
-from backbones.folder import SUFFIXES
+from backbones.layouts import SUFFIXES
 
 
 @dataclass(frozen=True)
