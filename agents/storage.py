@@ -5,21 +5,42 @@ policy = load("policy.safetensors")
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 
+from agents.conformal import ConformalSets
+from agents.fitted_confidence import PerformanceConfidence, ScaledConfidence
 from agents.learned import LearnedPolicy
+from agents.mixed import Mixed
 from agents.per_timestep import PerTimestep
-from agents.rules import Confidence, Entropy, FixedTimestep, Margin, Oracle, Uniform
+from agents.rules import Confidence, Entropy, FixedTimestep, Gap, Margin, Oracle, Patience, SummedConfidence, Uniform
 from backbones import InputError, load_tensor_file, save_tensor_file, unknown_name
 
 FORMAT = "seenn_env.policy/1"
-RULES: dict[str, type] = {kind.__name__: kind for kind in (Confidence, Entropy, FixedTimestep, Margin, Oracle, Uniform)}
+PLAIN: dict[str, type] = {
+    kind.__name__: kind
+    for kind in (
+        Confidence,
+        ConformalSets,
+        Entropy,
+        FixedTimestep,
+        Gap,
+        Margin,
+        Oracle,
+        Patience,
+        PerformanceConfidence,
+        ScaledConfidence,
+        SummedConfidence,
+        Uniform,
+    )
+}
+"""Dataclasses whose fields are JSON-able, or arrays."""
 
 
 def save(policy: Any, path: str | Path) -> Path:
@@ -60,10 +81,16 @@ def _taken_apart(policy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         }
         return network.state_dict(), config
     if isinstance(policy, PerTimestep):
-        rule = _taken_apart(policy.rule)[1]
-        return {}, {"kind": kind, "rule": rule, "thresholds": policy.thresholds, "shift": policy.shift}
-    if kind in RULES:
-        return {}, {"kind": kind, **asdict(policy)}
+        tensors, rule = _taken_apart(policy.rule)
+        return tensors, {"kind": kind, "rule": rule, "thresholds": policy.thresholds, "shift": policy.shift}
+    if isinstance(policy, Mixed):
+        tensors, inner = _taken_apart(policy.policy)
+        facts = {"other": policy.other, "share": policy.share, "seed": policy.seed}
+        return tensors, {"kind": kind, "policy": inner, **facts}
+    if kind in PLAIN:
+        values = {field.name: getattr(policy, field.name) for field in fields(policy)}
+        arrays = {name: torch.from_numpy(value) for name, value in values.items() if isinstance(value, np.ndarray)}
+        return arrays, {"kind": kind, **{name: value for name, value in values.items() if name not in arrays}}
     raise InputError(f"Expected a policy of this package to save, got {kind}.")
 
 
@@ -75,7 +102,9 @@ def _put_together(config: dict[str, Any], tensors: dict[str, Any]) -> Any:
         network.load_state_dict(tensors)
         return LearnedPolicy(network.eval(), config["observation"], config["threshold"], config["settings"])
     if kind == "PerTimestep":
-        return PerTimestep(_put_together(config["rule"], {}), tuple(config["thresholds"]), config["shift"])
-    if kind not in RULES:
-        raise unknown_name("policy", kind, [*RULES, "LearnedPolicy", "PerTimestep"])
-    return RULES[kind](**config)
+        return PerTimestep(_put_together(config["rule"], tensors), tuple(config["thresholds"]), config["shift"])
+    if kind == "Mixed":
+        return Mixed(_put_together(config.pop("policy"), tensors), **config)
+    if kind not in PLAIN:
+        raise unknown_name("policy", kind, [*PLAIN, "LearnedPolicy", "Mixed", "PerTimestep"])
+    return PLAIN[kind](**config, **{name: tensor.numpy() for name, tensor in tensors.items()})

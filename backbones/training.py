@@ -16,12 +16,12 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from backbones.augmentation import augment
-from backbones.datasets import Samples, Splits
 from backbones.losses import mean_loss, tet_loss
 from backbones.network import SpikingNetwork
 from backbones.run_state import RunState
 from backbones.running import accuracy, make_keys
 from backbones.schedules import TrainingConfig, make_optimizer, stages_of
+from backbones.splits import Samples, Splits, check_fit
 
 __all__ = ["Epoch", "TrainingConfig", "TrainingResult", "calibration_accuracy", "train"]
 
@@ -89,6 +89,7 @@ def train(
         InputError: for stages of more timesteps than the network's, or a `resume` file of another run.
     """
     config = config or TrainingConfig()
+    check_fit(splits.train, network.num_classes, network.timesteps)
     stages = stages_of(config, network.timesteps)
     if config.channels_last:
         network.to(memory_format=torch.channels_last)
@@ -178,7 +179,7 @@ def _augmented(
     network: SpikingNetwork, config: TrainingConfig, samples: Samples, rows: np.ndarray, epoch: int
 ) -> Tensor:
     images = torch.from_numpy(samples.images[rows]).to(network.device)
-    if config.crop or config.flip or config.cutout:
+    if config.crop or config.flip or config.cutout or config.auto_augment or config.roll:
         images = augment(
             images,
             torch.from_numpy(samples.index[rows]).to(network.device),
@@ -187,9 +188,12 @@ def _augmented(
             crop=config.crop,
             flip=config.flip,
             cutout=config.cutout,
+            roll=config.roll,
+            auto=config.auto_augment,
             fill=(255 * network.mean).round().flatten().int().tolist(),
         )
-    return images.contiguous(memory_format=torch.channels_last) if config.channels_last else images
+    still = images.dim() == 4
+    return images.contiguous(memory_format=torch.channels_last) if config.channels_last and still else images
 
 
 def _loss(outputs: Tensor, labels: Tensor, config: TrainingConfig) -> Tensor:

@@ -9,19 +9,11 @@ from agents.commands.output import close_folder, open_folder
 from agents.commands.train import load_traces
 from agents.comparison import compare
 from agents.learned import LearnedPolicy
-from agents.per_timestep import PerTimestep
-from agents.rules import Confidence, Entropy, FixedTimestep, Margin, Oracle, Uniform
+from agents.rule_table import RULES
+from agents.rules import FixedTimestep, Oracle, Uniform
 from agents.storage import load
 from backbones import InputError, unknown_name
 from seenn_env import Traces
-
-RULES: dict[str, Any] = {
-    "confidence": Confidence(),
-    "entropy": Entropy(),
-    "margin": Margin(),
-    "per-timestep-confidence": PerTimestep(Confidence()),
-    "per-timestep-margin": PerTimestep(Margin()),
-}
 
 
 @dataclass(frozen=True)
