@@ -92,3 +92,14 @@ def keeps_every_promise(backbone, run, splits):
     refilled_rows_run_afresh(backbone, images)
     accuracy = bb.accuracy(backbone, splits.test.images, splits.test.labels, bb.make_keys(splits.test.index))
     assert accuracy[-1] > 0.75
+
+
+def small_graph(tau, r):
+    """A NIR graph: linear - LIF - linear."""
+    import nir
+
+    rng = np.random.default_rng(0)
+    weight, bias, out = (rng.normal(size=size).astype(np.float32) for size in ((32, 64), 32, (10, 32)))
+    values = {"tau": tau, "r": r, "v_leak": 0, "v_threshold": 0.3}
+    lif = nir.LIF(**{name: np.full(32, value, np.float32) for name, value in values.items()})
+    return nir.NIRGraph.from_list(nir.Affine(0.4 * weight, bias), lif, nir.Affine(out, np.zeros(10, np.float32)))

@@ -1,6 +1,8 @@
 """What all adapters share, on small modules of no framework: how state is found, tried, refused and described."""
 
+import re
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from backbones.adapters import AdaptedBackbone, ProbedBackbone, wrap
 from backbones.adapters.held_state import HeldState
 from backbones.adapters.passed_state import PassedState
 from backbones.adapters.stepping import Layout
+from backbones.adapters.wrapping import FRAMEWORKS
 
 
 @pytest.fixture(scope="module")
@@ -248,3 +251,12 @@ def test_a_path_is_a_nir_graph_s(monkeypatch):
     monkeypatch.setitem(sys.modules, "nir", None)
     with pytest.raises(bb.InputError, match="Expected NIR to be installed"):
         wrap("network.nir", torch.rand(8, 64), T)
+
+
+def test_the_page_on_adapters_names_every_framework_and_its_links_lead_somewhere():
+    docs = Path(__file__).parent.parent / "docs"
+    page = (docs / "adapters.md").read_text()
+    for name, (title, _) in FRAMEWORKS.items():
+        assert f"| {title} | `seenn-env[{name}]` |" in page
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page):
+        assert (docs / link).exists(), link

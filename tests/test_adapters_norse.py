@@ -6,7 +6,7 @@ pytest.importorskip("norse", reason="the extra 'norse' is optional: make test-ad
 
 import norse.torch as norse
 import torch
-from adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, train
+from adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, small_graph, train
 from norse.torch.functional.lif import LIFParameters
 from torch import nn
 
@@ -135,6 +135,14 @@ def test_the_fingerprint_tells_parameters_apart_that_are_no_weights(images):
     slower = wrap(small(norse.LIFCell(FAST, dt=0.0005)), images[:8], T)
     assert first.fingerprint == same.fingerprint
     assert len({backbone.fingerprint for backbone in (first, other, slower)}) == 3
+
+
+def test_a_nir_graph_runs_as_the_framework_imports_it():
+    graph, inputs = small_graph(tau=2e-3, r=1.0), torch.rand(10, 64)
+    net = norse.from_nir(graph, dt=1e-3)
+    with torch.no_grad():
+        expected = running_mean(own_loop(net.eval())(inputs))
+    assert torch.equal(logits(wrap(graph, inputs[:8], T, dt=1e-3), inputs), expected)
 
 
 class Custom(nn.Module):

@@ -8,8 +8,9 @@ import pytest
 pytest.importorskip("snntorch", reason="the extra 'snntorch' is optional: make test-adapters")
 
 import snntorch as snn
+import snntorch.import_nir
 import torch
-from adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, train
+from adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, small_graph, train
 from torch import nn
 
 import backbones as bb
@@ -207,6 +208,13 @@ def test_a_membrane_is_not_asked_of_a_module_that_gives_one_tensor(images):
     net = sequential(nn.Linear(64, 10), snn.Leaky(0.9, init_hidden=True))
     with pytest.raises(bb.InputError, match="by output=True"):
         wrap(net, images[:8], T, output="membrane")
+
+
+def test_a_nir_graph_runs_as_the_framework_imports_it():
+    graph, inputs = small_graph(tau=2e-4, r=2.0), torch.rand(10, 64)
+    own = wrap(snn.import_nir.import_from_nir(graph).eval(), inputs[:8], T, output="spikes")
+    assert own.framework == "snntorch"
+    torch.testing.assert_close(logits(wrap(graph, inputs[:8], T, dt=1e-4), inputs), logits(own, inputs))
 
 
 def test_the_example_goes_all_the_way_to_a_policy_that_keeps_its_target():

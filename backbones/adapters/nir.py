@@ -40,8 +40,8 @@ def to_module(graph: Any, dt: float | None) -> Any:
         raise InputError(f"Expected a NIR graph, got {type(graph).__name__}.")
     if dt is None or not dt > 0:
         raise InputError(
-            f"Expected dt, the length of a timestep in the unit of the graph's time constants, got {dt}: take the one "
-            "that the network was trained with (snnTorch exports with 1e-4 s, Norse with 1e-3 s)."
+            f"Expected dt, the length of a timestep in the unit of the graph's time constants, got {dt}: it is "
+            "no part of a graph; take the one that the network was trained with."
         )
     makers = {getattr(nir, name): make for name, make in _LAYERS.items()}
     makers |= {getattr(nir, name): lambda node: Neuron(node, dt) for name in NEURONS}

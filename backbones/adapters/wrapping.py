@@ -117,11 +117,11 @@ def framework_of(module: Any) -> str:
             f"Expected a spiking torch module or a NIR graph, got {type(module).__name__}: "
             f"known are those of {', '.join(title for title, _ in FRAMEWORKS.values())}."
         )
-    # The wiring of a NIR graph may hold any framework's layers: what counts is how the whole is called.
-    if isinstance(module, torch.fx.GraphModule) and any(node.name == "state" for node in module.graph.nodes):
-        return "nir"
     roots = {root_of(kind) for part in module.modules() for kind in type(part).__mro__}
     found = [name for name in FRAMEWORKS if name in roots]
+    # NIRTorch's wiring hands state on, unless its layers hold theirs.
+    if isinstance(module, torch.fx.GraphModule) and found in ([], ["norse"]):
+        return "nir"
     if len(found) == 1:
         return found[0]
     if not found:
