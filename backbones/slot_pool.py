@@ -77,6 +77,8 @@ class SlotPool:
             return
         if rows.min() < 0 or rows.max() >= self.num_slots or len(np.unique(rows)) < R:
             raise InputError(f"Expected different rows in 0…{self.num_slots - 1}, got {rows.tolist()}.")
+        if isinstance(inputs, np.ndarray) and not inputs.flags.writeable:
+            inputs = inputs.copy()  # of a mapped file, which torch does not take
         inputs = torch.as_tensor(inputs)
         keys = torch.zeros(R, dtype=torch.int64) if keys is None else torch.as_tensor(keys)
         if len(inputs) != R or len(keys) != R:

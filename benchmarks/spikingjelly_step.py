@@ -114,8 +114,7 @@ def main(args: Args) -> None:
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(args.rounds + 1):
         for name, contender in contenders.items():
-            contender.begin(images[: args.batch])
-            spent = timed(lambda c=contender: [c.step() for _ in range(T)])
+            spent = timed(lambda c=contender: [c.begin(images[: args.batch]), *(c.step() for _ in range(T))])
             if turn:
                 seconds[name].append(spent)
     answers = {name: [] for name in contenders}

@@ -152,6 +152,17 @@ def test_a_pool_over_the_inference_form_gives_the_logits_of_whole_runs():
         pool.refill(leave, inputs[shows[leave]])
 
 
+def test_a_tail_that_shrinks_goes_on_where_it_was():
+    fast, inputs = make("resnet9").optimize(), images(8, 16, 3)
+    pool, whole = bb.SlotPool(fast, 8), bb.SlotPool(fast, 8)
+    for one in (pool, whole):
+        one.refill(range(8), inputs)
+        one.step()
+    pool.shrink([6, 1, 3])
+    for _ in range(3):
+        torch.testing.assert_close(pool.step(), whole.step()[[6, 1, 3]])
+
+
 def test_forms_have_fingerprints_of_their_own_and_the_plain_network_stays_as_it_is():
     plain = make()
     before = plain.fingerprint

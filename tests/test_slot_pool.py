@@ -1,5 +1,7 @@
 """A slot pool: refilled rows run like fresh ones, the others go on, and nothing leaks from row to row."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -120,3 +122,13 @@ def test_probes_are_those_of_the_last_step():
 def test_bad_calls_are_one_sentence(use, message):
     with pytest.raises(bb.InputError, match=message):
         use(bb.SlotPool(make("direct"), 4))
+
+
+def test_arrays_that_are_read_only_are_taken_without_a_warning():
+    inputs = images(4).numpy()
+    inputs.flags.writeable = False
+    pool = bb.SlotPool(make("direct"), 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pool.refill(range(4), inputs)
+    assert pool.step().shape == (4, 10)
