@@ -11,12 +11,15 @@ from agents.fitted_confidence import PerformanceConfidence, ScaledConfidence
 from agents.learned import LearnedPolicy
 from agents.learning import train
 from agents.mixed import Mixed
+from agents.optimal_stopping import OptimalStopping
 from agents.per_timestep import PerTimestep
 from agents.policy import ScoredPolicy
 from agents.rules import Confidence, Entropy, FixedTimestep, Gap, Margin, Oracle, Patience, SummedConfidence, Uniform
 from agents.sb3_training import load_sb3
 from agents.storage import load, save
 from agents.tables import Comparison
+from agents.tabular_stopping import TabularStopping
+from agents.timestep_network import TimestepNetwork
 
 __all__ = [
     "Answer",
@@ -32,6 +35,7 @@ __all__ = [
     "LearnedPolicy",
     "Margin",
     "Mixed",
+    "OptimalStopping",
     "Oracle",
     "Patience",
     "PerTimestep",
@@ -39,6 +43,8 @@ __all__ = [
     "ScaledConfidence",
     "ScoredPolicy",
     "SummedConfidence",
+    "TabularStopping",
+    "TimestepNetwork",
     "Uniform",
     "answers",
     "calibrate",

@@ -11,6 +11,8 @@ from typing import Any
 from agents.calibration import calibrate
 from agents.exit_training import ExitSettings, train_exit_network
 from agents.sb3_training import PRESETS, train_sb3
+from agents.stopping_fit import StoppingSettings, fit_optimal_stopping
+from agents.timestep_training import TimestepSettings, train_timestep_network
 from backbones import InputError, unknown_name
 from seenn_env import Traces
 
@@ -19,7 +21,25 @@ def _exact(traces: Traces, *, overrides: dict[str, Any], **named: Any) -> Any:
     return train_exit_network(traces, settings_of(ExitSettings, overrides), **named)
 
 
-TRAINERS: dict[str, Callable[..., Any]] = {"exact": _exact}
+def _one_shot(
+    traces: Traces,
+    *,
+    overrides: dict[str, Any],
+    target_timesteps: float | None,
+    observation: str = "image",
+    **named: Any,
+) -> Any:
+    if observation != "image":
+        raise InputError(f"Expected the observation 'image' for 'one-shot', got {observation!r}: leave it out.")
+    samples = overrides.pop("samples", None)
+    return train_timestep_network(traces, settings_of(TimestepSettings, overrides), samples=samples, **named)
+
+
+def _stopping(traces: Traces, *, overrides: dict[str, Any], **named: Any) -> Any:
+    return fit_optimal_stopping(traces, settings_of(StoppingSettings, overrides), **named)
+
+
+TRAINERS: dict[str, Callable[..., Any]] = {"exact": _exact, "one-shot": _one_shot, "optimal-stopping": _stopping}
 """What needs no environment, as the trace has the reward of every exit."""
 
 ALGORITHMS = (*PRESETS, *TRAINERS)
@@ -33,7 +53,7 @@ def train(
     target_timesteps: float | None = None,
     seed: int = 0,
     observation: str | None = None,
-    reward: str = "linear",
+    reward: str | None = None,
     reward_options: dict[str, Any] | None = None,
     total_timesteps: int = 600_000,
     log_dir: str | Path | None = None,
@@ -44,13 +64,14 @@ def train(
 
     Args:
         algorithm: "ppo", "a2c", "dqn", "qrdqn" or "recurrent-ppo" (stable-baselines3), or "exact" (an
-            `ExitNetwork` on the exact expected reward).
+            `ExitNetwork` on the exact expected reward), "one-shot" (a `TimestepNetwork`, which needs traces with
+            images, or `samples=…`), "optimal-stopping" (fitted backward induction).
         traces: with rows of split "policy", and of "calibration" where there is a target.
         target_timesteps: calibrate the policy to this mean on the rows of split "calibration"; what can, also
             moves its time cost towards it while it learns.
         seed: of the network, the episodes and the actions.
         observation: name of the observation (default: "features"; "image" for "one-shot").
-        reward: name of the reward.
+        reward: name of the reward (default: "linear"; "seenn" for "one-shot").
         reward_options: its options.
         total_timesteps: steps of the environment, for stable-baselines3.
         log_dir: folder for TensorBoard, for stable-baselines3.
@@ -66,6 +87,7 @@ def train(
     if total_timesteps < 1:
         raise InputError(f"Expected total_timesteps ≥ 1, got {total_timesteps}.")
     calibration = None if target_timesteps is None else traces.select("calibration")
+    reward = reward or ("seenn" if algorithm == "one-shot" else "linear")
     common: dict[str, Any] = {"seed": seed, "reward": reward, "reward_options": reward_options}
     if observation is not None:
         common["observation"] = observation

@@ -19,8 +19,11 @@ from agents.fitted_confidence import PerformanceConfidence, ScaledConfidence
 from agents.heads import HEADS, head_of
 from agents.learned import LearnedPolicy
 from agents.mixed import Mixed
+from agents.optimal_stopping import OptimalStopping
 from agents.per_timestep import PerTimestep
 from agents.rules import Confidence, Entropy, FixedTimestep, Gap, Margin, Oracle, Patience, SummedConfidence, Uniform
+from agents.tabular_stopping import TabularStopping
+from agents.timestep_network import TimestepNetwork, make_timestep_network
 from backbones import InputError, load_tensor_file, save_tensor_file, unknown_name
 
 FORMAT = "seenn_env.policy/1"
@@ -42,6 +45,15 @@ PLAIN: dict[str, type] = {
     )
 }
 """Dataclasses whose fields are JSON-able, or arrays."""
+OTHERS = (
+    "ExitNetwork",
+    "LearnedPolicy",
+    "Mixed",
+    "OptimalStopping",
+    "PerTimestep",
+    "TabularStopping",
+    "TimestepNetwork",
+)
 
 
 def save(policy: Any, path: str | Path) -> Path:
@@ -81,9 +93,15 @@ def _taken_apart(policy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
             **head.arguments(network),
         }
         return network.state_dict(), config
-    if isinstance(policy, ExitNetwork):
+    if isinstance(policy, ExitNetwork | OptimalStopping):
         values = {entry.name: getattr(policy, entry.name) for entry in fields(policy) if entry.name != "tensors"}
         return policy.tensors, {"kind": kind, **values}
+    if isinstance(policy, TimestepNetwork):
+        names = ("shape", "timesteps", "width", "threshold", "settings")
+        return policy.network.state_dict(), {"kind": kind, **{name: getattr(policy, name) for name in names}}
+    if isinstance(policy, TabularStopping):
+        tables = {name: torch.from_numpy(getattr(policy, name)) for name in ("edges", "gains")}
+        return tables, {"kind": kind, "threshold": policy.threshold, "settings": policy.settings}
     if isinstance(policy, PerTimestep):
         tensors, rule = _taken_apart(policy.rule)
         return tensors, {"kind": kind, "rule": rule, "thresholds": policy.thresholds, "shift": policy.shift}
@@ -108,10 +126,21 @@ def _put_together(config: dict[str, Any], tensors: dict[str, Any]) -> Any:
         return LearnedPolicy(network.eval(), **facts)
     if kind == "ExitNetwork":
         return ExitNetwork(tensors, **config)
+    if kind == "TimestepNetwork":
+        config["shape"] = tuple(config["shape"])
+        convolutions = make_timestep_network(config["shape"], config["timesteps"], config["width"])
+        convolutions.load_state_dict(tensors)
+        return TimestepNetwork(convolutions.eval(), **config)
+    if kind == "OptimalStopping":
+        return OptimalStopping(tensors=tensors, **config)
+    if kind == "TabularStopping":
+        return TabularStopping(**{name: tensor.numpy() for name, tensor in tensors.items()}, **config)
     if kind == "PerTimestep":
         return PerTimestep(_put_together(config["rule"], tensors), tuple(config["thresholds"]), config["shift"])
     if kind == "Mixed":
         return Mixed(_put_together(config.pop("policy"), tensors), **config)
     if kind not in PLAIN:
-        raise unknown_name("policy", kind, [*PLAIN, "ExitNetwork", "LearnedPolicy", "Mixed", "PerTimestep"])
+        raise unknown_name(
+            "policy", kind, [*PLAIN, "ExitNetwork", "LearnedPolicy", "Mixed", "PerTimestep", "TimestepNetwork"]
+        )
     return PLAIN[kind](**config, **{name: tensor.numpy() for name, tensor in tensors.items()})
