@@ -22,6 +22,7 @@ from backbones.encodings import make_encoding
 from backbones.errors import InputError
 from backbones.neuron_pass import fire_over_time
 from backbones.neurons import LIF
+from backbones.norms import PER_TIMESTEP, TimestepBatchNorm2d
 
 if TYPE_CHECKING:
     from backbones.inference import InferenceNetwork
@@ -154,10 +155,13 @@ class SpikingNetwork(nn.Module):
         inputs, keys = self._prepare(inputs, keys)
         B = len(inputs)
         if self.encoding.static:
+            self._tell_norms(None)
             current = self.stem(self.encoding(inputs, keys, keys))
         else:
             times = [torch.full_like(keys, t) for t in range(1, T + 1)]
+            self._tell_norms(torch.cat(times) - 1)
             current = self.stem(torch.cat([self.encoding(inputs, keys, t) for t in times]))
+        self._tell_norms(torch.arange(T, device=self.device).repeat_interleave(B))
         outputs: Tensor = self.head(self.body(current, fire))
         return outputs.view(fire.timesteps, B, self.num_classes)
 
@@ -171,6 +175,7 @@ class SpikingNetwork(nn.Module):
         if self.training:
             raise InputError("Expected a frozen network to step, got one in training mode: call .eval() first.")
         inputs, keys = self._prepare(inputs, keys)
+        self._tell_norms(None)
         source = self.stem(self.encoding(inputs, keys, keys)) if self.encoding.static else inputs
         readout = torch.zeros(len(inputs), self.num_classes, device=self.device)
         return State(source, keys, torch.zeros_like(keys), readout, None, (), None)
@@ -178,6 +183,7 @@ class SpikingNetwork(nn.Module):
     @torch.no_grad()
     def step(self, state: State) -> tuple[Tensor, State]:
         """One timestep for every row. See `Backbone.step`."""
+        self._tell_norms(state.timestep)
         timestep = state.timestep + 1
         current = state.source
         if not self.encoding.static:
@@ -216,6 +222,13 @@ class SpikingNetwork(nn.Module):
         from backbones.optimization import optimize
 
         return optimize(self, **settings)
+
+    def _tell_norms(self, when: Tensor | None) -> None:
+        """Norms of statistics per timestep learn which row is at which, from 0."""
+        if self.config["options"].get("norm") == PER_TIMESTEP:
+            for module in self.modules():
+                if isinstance(module, TimestepBatchNorm2d):
+                    module.when = when
 
     def normalised(self, inputs: Tensor) -> Tensor:
         """`[B, C, H, W]` uint8 or intensities in [0, 1], with mean and standard deviation taken out."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.network import SpikingNetwork
+from backbones.norms import TimestepBatchNorm2d
 
 
 @torch.no_grad()
@@ -29,8 +30,8 @@ def reestimate_norms(network: SpikingNetwork, batches: Iterable[tuple[Tensor, Te
 
 
 @contextmanager
-def _plain_mean(network: nn.Module) -> Iterator[list[nn.BatchNorm2d]]:
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+def _plain_mean(network: nn.Module) -> Iterator[list[nn.BatchNorm2d | TimestepBatchNorm2d]]:
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | TimestepBatchNorm2d)]
     before = [norm.momentum for norm in norms]
     try:
         yield norms

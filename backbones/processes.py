@@ -16,7 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from backbones.norms import ThresholdBatchNorm2d
+from backbones.errors import InputError
+from backbones.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,13 @@ def joined(device: torch.device | None = None) -> Iterator[Crew]:
 
 @contextmanager
 def shared_statistics(network: nn.Module, crew: Crew) -> Iterator[None]:
-    """While training inside the block, norms take their statistics over all processes' images."""
+    """While training inside the block, norms take their statistics over all processes' images.
+
+    Raises:
+        InputError: for norms per timestep in several processes.
+    """
+    if not crew.alone and any(isinstance(module, TimestepBatchNorm2d) for module in network.modules()):
+        raise InputError("Expected norms whose statistics processes can share (tdbn, bn), got tdbn-per-timestep.")
     norms = [] if crew.alone else [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
         norm.forward = _shared(norm, norm.forward)  # type: ignore[method-assign, assignment]

@@ -45,7 +45,7 @@ def test_losses_and_weights_in_float64_are_those_of_one_process(tmp_path):
         subprocess.Popen([sys.executable, __file__, str(tmp_path / str(rank))], env={**environment, "RANK": str(rank)})
         for rank in range(2)
     ]
-    assert [process.wait(100) for process in processes] == [0, 0]
+    assert [process.wait(500) for process in processes] == [0, 0]
     network, losses = train_here(replace(CONFIG, batch_size=2 * CONFIG.batch_size))
     weights = []
     for rank in range(2):
