@@ -8,6 +8,8 @@ from agents.curves import Curve, exit_curve
 from agents.exit_network import ExitNetwork
 from agents.export import export
 from agents.fitted_confidence import PerformanceConfidence, ScaledConfidence
+from agents.guarantees import Guarantee, control_risk
+from agents.headroom import Headroom, headroom
 from agents.learned import LearnedPolicy
 from agents.learning import train
 from agents.mixed import Mixed
@@ -32,6 +34,8 @@ __all__ = [
     "ExitNetwork",
     "FixedTimestep",
     "Gap",
+    "Guarantee",
+    "Headroom",
     "LearnedPolicy",
     "Margin",
     "Mixed",
@@ -50,8 +54,10 @@ __all__ = [
     "calibrate",
     "classify",
     "compare",
+    "control_risk",
     "exit_curve",
     "export",
+    "headroom",
     "load",
     "load_sb3",
     "save",

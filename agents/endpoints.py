@@ -124,6 +124,15 @@ def matched_accuracy(
     return at_targets(np.ones((1, clusters.count)))[0], at_targets(clusters.weights)
 
 
+Matched = tuple[np.ndarray, np.ndarray]
+"""What `matched_accuracy` gives."""
+
+
+def difference_at(mine: Matched, at: int, other: Matched, there: int) -> Interval:
+    """The difference of two matched accuracies, each at one of its targets, in the same resamples."""
+    return Interval.of(float(mine[0][at] - other[0][there]), mine[1][:, at] - other[1][:, there])
+
+
 def _on_targets(
     policies: Mapping[float, ScoredPolicy], targets: np.ndarray, traces: Traces, clusters: Clusters
 ) -> tuple[np.ndarray, np.ndarray]:

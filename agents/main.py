@@ -15,6 +15,7 @@ from agents.commands.benchmark import Benchmark
 from agents.commands.classify import Classify
 from agents.commands.compare import Compare
 from agents.commands.convert import Convert
+from agents.commands.headroom import HeadroomCommand
 from agents.commands.quickstart import Quickstart
 from agents.commands.record import Record
 from agents.commands.train import Train
@@ -28,6 +29,7 @@ Command = (
     | Annotated[Convert, tyro.conf.subcommand("convert", prefix_name=False)]
     | Annotated[Record, tyro.conf.subcommand("record", prefix_name=False)]
     | Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
+    | Annotated[HeadroomCommand, tyro.conf.subcommand("headroom", prefix_name=False)]
     | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
     | Annotated[Classify, tyro.conf.subcommand("classify", prefix_name=False)]
     | Annotated[Watch, tyro.conf.subcommand("watch", prefix_name=False)]

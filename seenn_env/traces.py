@@ -197,6 +197,19 @@ class Traces(TraceStatistics):
         first, last = np.flatnonzero(rows)[[0, -1]]
         return self[first : last + 1] if rows[first : last + 1].all() else self[rows]  # a slice copies nothing
 
+    def without(self, split: str) -> "Traces":
+        """The rows of the other splits, as new traces.
+
+        Raises:
+            InputError: for an unknown split, or where nothing is left.
+        """
+        if split not in SPLIT_CODES:
+            raise unknown_name("split", split, SPLITS)
+        rows = self.split_codes != SPLIT_CODES[split]
+        if not rows.any():
+            raise InputError(f"Expected rows of another split than {split!r}, got none.")
+        return self[rows]
+
     @staticmethod
     def merge(*parts: "Traces") -> "Traces":
         """All rows of several traces of one backbone, as new traces.

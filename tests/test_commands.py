@@ -182,7 +182,9 @@ def test_a_run_that_fails_exits_with_1_and_shows_where(tmp_path, capsys, monkeyp
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["quickstart", "train-backbone", "record", "train", "compare", "classify"])
+@pytest.mark.parametrize(
+    "command", ["quickstart", "train-backbone", "record", "train", "compare", "classify", "headroom"]
+)
 def test_every_command_has_help_seed_and_output(command, capsys):
     with pytest.raises(SystemExit) as stop:
         seenn(command, "--help")

@@ -1,0 +1,48 @@
+"""`seenn headroom`: is learning worth it on these traces?"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from agents.commands.output import check_file
+from agents.commands.train import load_traces
+from agents.headroom import headroom
+from backbones import torch_threads
+
+
+@dataclass(frozen=True)
+class HeadroomCommand:
+    """What thresholds for every timestep and cross-fitted optimal stopping gain over confidence, before training."""
+
+    traces: tuple[Path, ...] = (Path("digits"),)
+    """Traces files, or packaged names; rows of split "test" are left out."""
+    targets: tuple[float, ...] = (1.1, 1.2, 1.5, 2.0)
+    """Mean timesteps."""
+    folds: int = 5
+    """Of the cross-fitting."""
+    observation: str = "features"
+    """What optimal stopping sees."""
+    output: Path | None = None
+    """A .json file for the figures too."""
+    seed: int = 0
+    """Of the folds and the bootstrap."""
+    overwrite: bool = False
+    """Replace a file that is there."""
+
+    def run(self) -> None:
+        """Print the table."""
+        if self.output is not None:
+            check_file(self.output, self.overwrite)
+        traces = load_traces(self.traces)
+        names = traces.split.split("+")
+        if "test" in names and len(names) > 1:
+            traces = traces.without("test")
+        with torch_threads(1):
+            found = headroom(
+                traces, targets=self.targets, folds=self.folds, observation=self.observation, seed=self.seed
+            )
+        print(found.table())
+        if self.output is not None:
+            self.output.parent.mkdir(parents=True, exist_ok=True)
+            self.output.write_text(json.dumps(asdict(found), indent=1) + "\n")
+            print("figures:", self.output)
