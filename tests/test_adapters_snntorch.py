@@ -69,6 +69,28 @@ def test_a_trained_network_keeps_every_promise(trained, digits, output, part):
     keeps_every_promise(backbone, own_loop(trained, part), digits)
 
 
+def test_frames_of_events_are_shown_one_a_timestep(trained):
+    frames = torch.randint(3, (10, T, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    backbone = wrap(trained, frames[:8], T, output="membrane", encoding="event")
+    trained.reset()
+    with torch.no_grad():
+        expected = torch.stack([trained(frames[:, t].float())[1] for t in range(T)])
+    trained.reset()
+    assert torch.equal(logits(backbone, frames), running_mean(expected))
+    with pytest.raises(bb.InputError, match=r"Expected frames \[B, 5, …\] for the encoding 'event'"):
+        wrap(trained, frames[:8], T + 1, output="membrane", encoding="event")
+
+
+def test_a_slot_pool_runs_it_live(trained, images):
+    backbone = wrap(trained, images[:8], T, output="membrane")
+    pool = bb.SlotPool(backbone, num_slots=8)
+    pool.refill(torch.arange(8), images[:8])
+    pool.step()
+    pool.refill([5, 2], images[8:10])
+    expected = logits(backbone, torch.cat([images[:2], images[9:10], images[3:5], images[8:9], images[6:8]]))
+    assert torch.equal(pool.step()[[2, 5]], expected[[2, 5], 0])
+
+
 def hidden_loop(net, images):
     def reset():
         for part in net.modules():

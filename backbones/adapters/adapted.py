@@ -137,7 +137,7 @@ class AdaptedBackbone:
             raise InputError(f"Expected inputs [B, {', '.join(map(str, self.input_shape))}], got {list(inputs.shape)}.")
         if keys is None:
             keys = torch.zeros(len(inputs), dtype=torch.int64)
-        return as_floats(inputs, self.module), keys.to(self.device)
+        return as_floats(inputs, self.module, counts=self.encoding.frames), keys.to(self.device)
 
     @contextmanager
     def _watch(self, rows: int) -> Iterator[dict[str, Tensor]]:
@@ -185,11 +185,11 @@ class ProbedBackbone(AdaptedBackbone):
             raise InputError(f"Expected a layer that runs in every timestep as hidden, got {self.layer!r}.")
 
 
-def as_floats(inputs: Tensor, module: nn.Module) -> Tensor:
-    """Inputs as floats of the module's precision, where the module is; uint8 becomes [0, 1]."""
+def as_floats(inputs: Tensor, module: nn.Module, *, counts: bool) -> Tensor:
+    """Inputs as floats of the module's precision, where the module is; uint8 becomes [0, 1], unless they are counts."""
     weights = _first(module)
     floats = inputs.to(weights.device, weights.dtype)
-    return floats / 255 if inputs.dtype == torch.uint8 else floats
+    return floats / 255 if inputs.dtype == torch.uint8 and not counts else floats
 
 
 def refuse_training(module: nn.Module) -> None:

@@ -16,6 +16,7 @@ from backbones.adapters.settings import described
 from backbones.adapters.stepping import OUTPUTS, Layout, Output, Stepper
 from backbones.adapters.watching import root_of
 from backbones.contract import BackboneError, check_backbone
+from backbones.encodings import make_encoding
 from backbones.errors import InputError, unknown_name
 
 FRAMEWORKS = {
@@ -54,7 +55,7 @@ def wrap(
         timesteps: T.
         framework: name of the framework (default: the one whose layers the module has).
         encoding: what the module sees of uint8 images (as floats in [0, 1]) or floats at each timestep: "direct",
-            "poisson" or "latency".
+            "poisson" or "latency"; or "event" of inputs `[B, T, …]`, which hold a frame for each timestep.
         encoding_seed: what a random encoding draws from.
         output: which part of what the module gives is the output `[B, K]`, where it gives a tuple: "spikes" (the
             first), "membrane" (the last), or a function.
@@ -86,8 +87,12 @@ def wrap(
     if hidden is not None and hidden not in dict(module.named_modules()):
         raise unknown_name("layer as hidden", hidden, [path for path, _ in module.named_modules() if path])
     layout = Layout(adapter.default_time_axis(module) if time_axis == "auto" else time_axis, output, timesteps)
+    frames = make_encoding(encoding, timesteps).frames
+    if frames and (example.dim() < 3 or example.shape[1] != timesteps):
+        raise InputError(f"Expected frames [B, {timesteps}, …] for the encoding 'event', got {list(example.shape)}.")
+    shown = as_floats(example, module, counts=frames)
     with torch.no_grad():
-        stepper: Stepper = adapter.make_stepper(module, as_floats(example, module), layout)
+        stepper: Stepper = adapter.make_stepper(module, shown[:, 0] if frames else shown, layout)
     settings = {"output": described(output), "time_axis": repr(layout.time_axis)}
     given = (stepper, example, timesteps, (encoding, encoding_seed), settings)
     backbone = AdaptedBackbone(*given) if hidden is None else ProbedBackbone(hidden, *given)
