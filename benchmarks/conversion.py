@@ -29,6 +29,7 @@ from backbones.training import TrainingConfig
 
 ROOT = Path(__file__).parents[1]
 RESULT, PAGE = ROOT / "benchmarks" / "results" / "conversion.json", ROOT / "docs" / "conversion.md"
+SPLITS = ("policy", "calibration", "test")
 SHOWN = (1, 2, 4, 8, 16, 32)
 TARGETS = (1.5, 2.0, 4.0)
 PPO_NAME = "SEENN-II (sequential, PPO)"
@@ -67,21 +68,37 @@ def main() -> None:
     parser.add_argument("--cache-dir", type=Path)
     parser.add_argument("--timesteps", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=3, help="policies that PPO trains")
+    parser.add_argument("--total-timesteps", type=int, default=300_000, help="steps of each of these trainings")
     args = parser.parse_args()
     found = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     with bb.torch_threads(1):
         for name in ("digits", *(["cifar10-jpeg"] if args.data_dir else [])):
             found[name] = measure(name, args)
-            RESULT.write_text(json.dumps(found, indent=1) + "\n")
+            write(found)
+            traces = seenn_env.Traces.merge(*(seenn_env.Traces.load(file(name, args, split)) for split in SPLITS))
+            rows = {"converted": compare(traces, args, args.output / name / "policies")}
+            direct = seenn_env.Traces.load(name)
+            rows["trained directly"] = compare(direct, args, args.output / name / "policies-direct")
+            found[name]["policies"] = rows
+            write(found)
+
+
+def file(name: str, args: argparse.Namespace, split: str) -> Path:
+    return args.output / name / f"{split}.safetensors"
+
+
+def write(found: dict[str, Any]) -> None:
+    """The result file and the page."""
+    RESULT.write_text(json.dumps(found, indent=1) + "\n")
     text = PAGE.read_text()
     PAGE.write_text(
         re.sub("(?<=<!-- tables -->\n).*(?=\n<!-- end -->)", lambda _: tables(found), text, flags=re.DOTALL)
     )
-    print(tables(found))
+    print(tables(found), flush=True)
 
 
 def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Train, convert, record and compare, as far as it has not been done."""
+    """Train, convert and record, as far as it has not been done; accuracies of both networks."""
     folder = args.output / name
     data = {"dataset": "digits"} if name == "digits" else {"dataset": "folder", "data_dir": args.data_dir}
     if name != "digits":
@@ -93,19 +110,15 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     network = convert(ann, timesteps=args.timesteps)
     bb.save(network, folder / "converted.safetensors")
     splits = bb.load_dataset(data["dataset"], data.get("data_dir"), cache_dir=data.get("cache_dir"))
-    before = {split: float(accuracy(ann, splits[split])[-1]) for split in ("policy", "calibration", "test")}
-    parts = {split: record(network, splits[split], folder / f"{split}.safetensors") for split in before}
-    direct = seenn_env.Traces.load(name)
-    rows = compare(seenn_env.Traces.merge(*parts.values()), args.seeds, folder)
+    parts = {split: record(network, splits[split], file(name, args, split)) for split in SPLITS}
     return {
         "network": {key: value for key, value in NETWORKS[name].items() if key != "training"},
         "fingerprint": network.fingerprint,
         "timesteps": args.timesteps,
         "thresholds": network.config["neuron"]["thresholds"],
         "images": {split: len(traces) for split, traces in parts.items()},
-        "accuracy_without_time": before,
+        "accuracy_without_time": {split: float(accuracy(ann, splits[split])[-1]) for split in SPLITS},
         "accuracy": {split: traces.accuracy.tolist() for split, traces in parts.items()},
-        "policies": {"converted": rows, "trained directly": compare(direct, args.seeds, folder / "direct")},
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
     }
 
@@ -122,9 +135,14 @@ def record(network: bb.SpikingNetwork, samples: bb.Samples, file: Path) -> seenn
     return traces
 
 
-def compare(traces: seenn_env.Traces, seeds: int, folder: Path) -> list[dict[str, Any]]:
+def compare(traces: seenn_env.Traces, args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
     """Rules and PPO, set to the targets on calibration; one row each on test."""
-    learned = [agents.train("ppo", traces, seed=seed, total_timesteps=300_000) for seed in range(seeds)]
+    learned = []
+    for seed in range(args.seeds):
+        saved = folder / f"ppo-seed{seed}.safetensors"
+        if not saved.exists():
+            agents.save(agents.train("ppo", traces, seed=seed, total_timesteps=args.total_timesteps), saved)
+        learned.append(agents.load(saved))
     rules = {name: RULES[name] for name in ("confidence", "per-timestep-margin")}
     test, calibration = traces.select("test"), traces.select("calibration")
     comparison = agents.compare(
@@ -151,6 +169,8 @@ def tables(found: dict[str, Any]) -> str:
         values = [result["accuracy_without_time"]["test"], *(curve[t - 1] for t in SHOWN)]
         lines.append(f"| {name} | " + " | ".join(f"{100 * value:.2f}" for value in values) + " |")
     for name, result in found.items():
+        if "policies" not in result:
+            continue
         lines += ["", f"Early exit on {name}, split test:", ""]
         lines += ["| network | policy | accuracy % [95 %] | timesteps |", "| --- | --- | --- | --- |"]
         for network, rows in result["policies"].items():

@@ -5,7 +5,7 @@ import pytest
 import backbones as bb
 from agents.main import main
 
-SHORT = ("train-backbone", "--epochs", 4, "--timesteps", 1, "--encoding", "direct", "--width", 4, "--loss", "mean")
+SHORT = ("train-backbone", "--epochs", 1, "--timesteps", 1, "--encoding", "direct", "--width", 4, "--loss", "mean")
 
 
 def seenn(*arguments):
