@@ -62,7 +62,7 @@ def test_inputs_of_another_shape_and_a_network_in_training_are_refused():
         ({"timesteps": 0}, "at least 1 timestep, got timesteps=0"),
         ({"num_classes": 1}, "at least 2 classes, got num_classes=1"),
         ({"depth": 3}, "option of network 'small', got 'depth'. Known: width"),
-        ({"neuron": "alif"}, "neuron, got 'alif'. Known: if, lif"),
+        ({"neuron": "alif"}, "neuron, got 'alif'. Known: converted-if, if, lif"),
         ({"neuron": {"type": "lif", "tau": 2}}, "settings of the neuron 'lif'.*tau"),
     ],
 )

@@ -145,3 +145,12 @@ def test_rl_zoo_trains_on_the_environment_as_it_is(algo, tmp_path):
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=600)
     (saved,) = tmp_path.glob(f"{algo}/*/*.zip")
     assert calibration_return(algorithms()[algo].load(saved, device="cpu")) > always_exit_return() + 0.01
+
+
+def test_a_torchvision_resnet_is_converted_and_ppo_learns_when_it_may_stop():
+    comparison = example("convert_torchvision_resnet")["main"](epochs=3, timesteps=16, total_timesteps=20_000)
+    first, last = (comparison[f"fixed t={t}"].accuracy.estimate for t in (1, 16))
+    row = comparison["SEENN-II"]
+    assert last > 0.8
+    assert row.mean_timesteps < 8
+    assert row.accuracy.estimate > first + 0.05
