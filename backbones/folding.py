@@ -58,7 +58,7 @@ def _pairs(network: SpikingNetwork) -> dict[nn.BatchNorm2d, nn.Conv2d]:
 
     hooks = [module.register_forward_hook(look) for module in network.modules()]
     try:
-        network.step(network.start(torch.zeros(1, *network.input_shape)))
+        network.step(network.start(torch.zeros(1, *network.sample_shape)))
     finally:
         for hook in hooks:
             hook.remove()

@@ -20,7 +20,9 @@ from torch import Tensor, nn
 
 from backbones.encodings import make_encoding
 from backbones.errors import InputError
+from backbones.neuron_pass import fire_over_time
 from backbones.neurons import LIF
+from backbones.norms import PER_TIMESTEP, TimestepBatchNorm2d
 
 if TYPE_CHECKING:
     from backbones.inference import InferenceNetwork
@@ -57,45 +59,45 @@ class _StepFire:
         self.before = iter(membranes)
         self.after: list[Tensor] = []
         self.fresh = fresh
+        self.last: tuple[Tensor, float] | None = None
 
     def __call__(self, neuron: LIF, current: Tensor) -> Tensor:
         v = next(self.before, None)
         spikes, v = neuron(current, neuron.initial(current) if v is None else v, self.fresh)
         self.after.append(v)
+        self.last = spikes, neuron.height
         return spikes
 
+    def hidden(self) -> Tensor:
+        """`[B, F]` spikes of the layer that fired last, averaged over space, each counted as 1."""
+        assert self.last is not None
+        spikes, height = self.last
+        return _pooled(spikes) / height
 
-class _TimeFire:
+
+class TimeFire:
     """All timesteps at once: `[T·B, …]` currents (or `[B, …]`, the same at each) to `[T·B, …]` spikes."""
 
-    def __init__(self, timesteps: int, batch: int) -> None:
-        self.timesteps, self.batch = timesteps, batch
+    def __init__(self, timesteps: int, batch: int, compiled: bool) -> None:
+        self.timesteps, self.batch, self.compiled = timesteps, batch, compiled
 
     def __call__(self, neuron: LIF, current: Tensor) -> Tensor:
-        if len(current) == self.batch:
-            currents: Sequence[Tensor] = [current] * self.timesteps
-        else:
-            currents = current.view(self.timesteps, self.batch, *current.shape[1:]).unbind()
-        v: Tensor | None = None
-        spikes = []
-        for t, now in enumerate(currents, 1):
-            v = neuron.charge(now, v)
-            spikes.append(neuron.fire(v))
-            if t < self.timesteps:
-                v = neuron.reset(v, spikes[-1])
-        return spikes[0] if self.timesteps == 1 else torch.cat(spikes)
+        """Spikes of one layer; the calls of a network come in the order of its layers."""
+        static = len(current) == self.batch
+        return fire_over_time(neuron, current, self.timesteps, static=static, compiled=self.compiled)
 
 
 class SpikingNetwork(nn.Module):
     """A `Backbone` of a stateless stem, a spiking body and a linear readout.
 
-    Inputs are `[B, C, H, W]`, uint8 or floats in [0, 1]. Use `backbones.build` to make one by name.
+    Inputs are `[B, C, H, W]`, uint8 or floats in [0, 1]; where the encoding is "event", `[B, T, C, H, W]` frames,
+    which are taken as they are. Use `backbones.build` to make one by name.
 
     Args:
         config: what `backbones.build` made it from: JSON-able, saved with the weights.
         stem: image (or input spikes) to current; computed once an image where the encoding is static.
-        body: `body(current, fire) -> [B, F, H, W]` spikes of the last hidden layer.
-        head: those spikes to `[B, K]`.
+        body: `body(current, fire) -> [B, F, …]`, made of the spikes of the last hidden layer, or these themselves.
+        head: that to `[B, K]`.
     """
 
     mean: Tensor
@@ -109,6 +111,7 @@ class SpikingNetwork(nn.Module):
         self.input_shape = tuple(config["input_shape"])
         self.encoding = make_encoding(config["encoding"], self.timesteps, config["encoding_seed"])
         self.form = "plain"
+        self.compiled = False
         ones = torch.ones(self.input_shape[0], 1, 1)
         self.register_buffer("mean", ones * torch.tensor(config["mean"]).view(-1, 1, 1))
         self.register_buffer("std", ones * torch.tensor(config["std"]).view(-1, 1, 1))
@@ -118,6 +121,11 @@ class SpikingNetwork(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.mean.device
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Of one input: (C, H, W), or (T, C, H, W) where the encoding takes frames over time."""
+        return (self.timesteps, *self.input_shape) if self.encoding.frames else self.input_shape
 
     @property
     def fingerprint(self) -> str:
@@ -130,18 +138,32 @@ class SpikingNetwork(nn.Module):
                 digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:32]
 
-    def forward(self, inputs: Tensor, keys: Tensor | None = None, timesteps: int | None = None) -> Tensor:
-        """The outputs of all timesteps, differentiable: `[T, B, K]`, each timestep's own, not their mean."""
+    def forward(
+        self,
+        inputs: Tensor,
+        keys: Tensor | None = None,
+        timesteps: int | None = None,
+        *,
+        fire: TimeFire | None = None,
+    ) -> Tensor:
+        """The outputs of all timesteps, differentiable: `[T, B, K]`, each timestep's own, not their mean.
+
+        `fire` replaces the plain pass over time, and may change the number of timesteps on the way.
+        """
         T = timesteps or self.timesteps
+        fire = fire or TimeFire(T, len(inputs), self.compiled)
         inputs, keys = self._prepare(inputs, keys)
         B = len(inputs)
         if self.encoding.static:
+            self._tell_norms(None)
             current = self.stem(self.encoding(inputs, keys, keys))
         else:
             times = [torch.full_like(keys, t) for t in range(1, T + 1)]
+            self._tell_norms(torch.cat(times) - 1)
             current = self.stem(torch.cat([self.encoding(inputs, keys, t) for t in times]))
-        outputs: Tensor = self.head(self.body(current, _TimeFire(T, B)))
-        return outputs.view(T, B, self.num_classes)
+        self._tell_norms(torch.arange(T, device=self.device).repeat_interleave(B))
+        outputs: Tensor = self.head(self.body(current, fire))
+        return outputs.view(fire.timesteps, B, self.num_classes)
 
     @torch.no_grad()
     def start(self, inputs: Tensor, keys: Tensor | None = None) -> State:
@@ -153,6 +175,7 @@ class SpikingNetwork(nn.Module):
         if self.training:
             raise InputError("Expected a frozen network to step, got one in training mode: call .eval() first.")
         inputs, keys = self._prepare(inputs, keys)
+        self._tell_norms(None)
         source = self.stem(self.encoding(inputs, keys, keys)) if self.encoding.static else inputs
         readout = torch.zeros(len(inputs), self.num_classes, device=self.device)
         return State(source, keys, torch.zeros_like(keys), readout, None, (), None)
@@ -160,6 +183,7 @@ class SpikingNetwork(nn.Module):
     @torch.no_grad()
     def step(self, state: State) -> tuple[Tensor, State]:
         """One timestep for every row. See `Backbone.step`."""
+        self._tell_norms(state.timestep)
         timestep = state.timestep + 1
         current = state.source
         if not self.encoding.static:
@@ -168,8 +192,7 @@ class SpikingNetwork(nn.Module):
         spikes = self.body(current, fire)
         readout = state.readout + self.head(spikes)
         logits = readout / timestep[:, None]
-        hidden = spikes.mean((2, 3))
-        return logits, State(state.source, state.keys, timestep, readout, hidden, tuple(fire.after), fresh=None)
+        return logits, State(state.source, state.keys, timestep, readout, fire.hidden(), tuple(fire.after), fresh=None)
 
     @torch.no_grad()
     def refill(self, state: State, rows: Tensor, inputs: Tensor, keys: Tensor | None = None) -> State:
@@ -192,7 +215,7 @@ class SpikingNetwork(nn.Module):
         """
         if state.hidden is None:
             raise InputError("Expected the state of a step to probe, got one before the first timestep: step it.")
-        return {"hidden": state.hidden, "membrane": state.membranes[-1].flatten(2).mean(2)}
+        return {"hidden": state.hidden, "membrane": _pooled(state.membranes[-1])}
 
     def optimize(self, **settings: Any) -> "InferenceNetwork":
         """The network in a form for inference, checked on calibration data; see `optimization.optimize`."""
@@ -200,14 +223,46 @@ class SpikingNetwork(nn.Module):
 
         return optimize(self, **settings)
 
-    def _prepare(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
-        if tuple(inputs.shape[1:]) != self.input_shape:
-            raise InputError(f"Expected inputs [B, {', '.join(map(str, self.input_shape))}], got {list(inputs.shape)}.")
-        inputs = inputs.to(self.device)
+    def _tell_norms(self, when: Tensor | None) -> None:
+        """Norms of statistics per timestep learn which row is at which, from 0."""
+        if self.config["options"].get("norm") == PER_TIMESTEP:
+            for module in self.modules():
+                if isinstance(module, TimestepBatchNorm2d):
+                    module.when = when
+
+    def normalised(self, inputs: Tensor) -> Tensor:
+        """`[B, C, H, W]` uint8 or intensities in [0, 1], with mean and standard deviation taken out."""
         if inputs.dtype == torch.uint8:
             inputs = inputs.to(self.mean.dtype) / 255
-        if self.encoding.static:
-            inputs = (inputs - self.mean) / self.std
+        return (inputs - self.mean) / self.std
+
+    def _prepare(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
+        self._check_shape(inputs)
+        inputs = inputs.to(self.device)
+        if self.encoding.frames:
+            inputs = inputs.to(self.mean.dtype)
+        elif self.encoding.static:
+            inputs = self.normalised(inputs)
+        elif inputs.dtype == torch.uint8:
+            inputs = inputs.to(self.mean.dtype) / 255
         if keys is None:
             keys = torch.zeros(len(inputs), dtype=torch.int64)
         return inputs, keys.to(self.device)
+
+    def _check_shape(self, inputs: Tensor) -> None:
+        shape, given = self.sample_shape, tuple(inputs.shape[1:])
+        if given == shape:
+            return
+        advice = "."
+        if self.encoding.frames and len(given) == len(shape) and given[1:] == shape[1:]:
+            advice = f": frames for {given[0]} timesteps, and the network has T = {self.timesteps}; make them equal."
+        elif self.encoding.frames and len(given) < len(shape):
+            advice = ": the encoding 'event' takes a frame for each timestep; for still images choose another."
+        elif len(given) == len(shape) + 1:
+            advice = ": frames over time are for the encoding 'event'; build the network with it."
+        raise InputError(f"Expected inputs [B, {', '.join(map(str, shape))}], got {list(inputs.shape)}{advice}")
+
+
+def _pooled(values: Tensor) -> Tensor:
+    """`[B, F, …]` averaged over space, if there is any."""
+    return values.flatten(2).mean(2) if values.dim() > 2 else values

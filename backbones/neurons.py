@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.errors import InputError
-from backbones.surrogates import spike_function
+from backbones.surrogates import derivative_function, spike_function
 
 
 class LIF(nn.Module):
@@ -41,6 +41,9 @@ class LIF(nn.Module):
         InputError: for a decay or a threshold out of range, or an unknown surrogate.
     """
 
+    height: float = 1.0
+    """What a spike is in the next layer's input."""
+
     def __init__(
         self,
         decay: float = 0.5,
@@ -66,6 +69,7 @@ class LIF(nn.Module):
         self.inclusive = inclusive
         self.detach_reset = detach_reset
         self.spike = spike_function(surrogate, inclusive=inclusive, **(surrogate_options or {}))
+        self.derivative = derivative_function(surrogate, **(surrogate_options or {}))
 
     def forward(self, current: Tensor, v: Tensor, fresh: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One timestep.

@@ -5,10 +5,11 @@ Letters: T timesteps, B rows, C channels. Time is merged into the batch while tr
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.errors import unknown_name
+from backbones.errors import InputError, unknown_name
 
 MakeNorm = Callable[..., nn.Module]
 """`make_norm(channels, alpha=1.0)`."""
@@ -54,15 +55,69 @@ class ThresholdBatchNorm2d(nn.BatchNorm2d):
         return f"{self.num_features}, scale={self.scale:.4g}, eps={self.eps}, momentum={self.momentum}"
 
 
-NORMS = ("tdbn", "bn")
+class TimestepBatchNorm2d(nn.Module):
+    """tdBN whose μ and σ² are each timestep's own, over batch and space; γ and β are shared by all.
+
+    Not a `BatchNorm2d`: no single factor and shift can be folded into the convolution before it.
+
+    Args:
+        channels: C.
+        timesteps: T, how many running estimates there are.
+        alpha: α of tdBN.
+        v_threshold: V_th of the neuron that follows.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, timesteps: int, *, alpha: float = 1.0, v_threshold: float = 1.0) -> None:
+        super().__init__()
+        self.scale = alpha * v_threshold
+        self.momentum, self.eps = 0.1, 1e-5
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("running_mean", torch.zeros(timesteps, channels))
+        self.register_buffer("running_var", torch.ones(timesteps, channels))
+        self.when: Tensor | None = None
+        """`[rows]` int64 each row's timestep from 0, set by the network before it runs; None: 0."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`[rows, C, H, W]` to the same; while training, the rows of a timestep lie together.
+
+        Raises:
+            InputError: where the network changes the number of timesteps on the way.
+        """
+        when = torch.zeros(len(input), dtype=torch.int64, device=input.device) if self.when is None else self.when
+        if len(when) != len(input):
+            raise InputError("Expected one number of timesteps in all layers: norms per timestep cannot be mixed.")
+        gamma = self.weight * self.scale
+        if not self.training:
+            factor = gamma / torch.sqrt(self.running_var + self.eps)
+            shift = self.bias - self.running_mean * factor
+            return input * factor[when][..., None, None] + shift[when][..., None, None]
+        count = int(when[-1]) + 1
+        parts = [
+            F.batch_norm(part, mean, var, gamma, self.bias, True, self.momentum, self.eps)
+            for part, mean, var in zip(input.chunk(count), self.running_mean, self.running_var, strict=False)
+        ]
+        return torch.cat(parts)
+
+    def extra_repr(self) -> str:
+        """The settings, as `print(network)` shows them."""
+        return f"{len(self.weight)}, timesteps={len(self.running_mean)}, scale={self.scale:.4g}"
 
 
-def norm_maker(name: str, v_threshold: float) -> MakeNorm:
+PER_TIMESTEP = "tdbn-per-timestep"
+NORMS = ("tdbn", "bn", PER_TIMESTEP)
+
+
+def norm_maker(name: str, v_threshold: float, timesteps: int = 1) -> MakeNorm:
     """A function that makes norms of that kind: `make(channels, alpha=1.0)`.
 
     Args:
-        name: "tdbn", or "bn" for the plain batch norm (which has no α).
+        name: "tdbn"; "bn" for the plain batch norm (which has no α); "tdbn-per-timestep".
         v_threshold: of the neurons that follow.
+        timesteps: T of the network.
 
     Raises:
         InputError: for an unknown name.
@@ -73,6 +128,8 @@ def norm_maker(name: str, v_threshold: float) -> MakeNorm:
     def make(channels: int, alpha: float = 1.0) -> nn.Module:
         if name == "bn":
             return nn.BatchNorm2d(channels)
+        if name == PER_TIMESTEP:
+            return TimestepBatchNorm2d(channels, timesteps, alpha=alpha, v_threshold=v_threshold)
         return ThresholdBatchNorm2d(channels, alpha=alpha, v_threshold=v_threshold)
 
     return make

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backbones.datasets import Samples
+from backbones.splits import Samples
 from backbones.errors import InputError, unknown_name
 from backbones.inference import DTYPES, InferenceNetwork
 from backbones.network import SpikingNetwork

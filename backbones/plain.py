@@ -50,7 +50,7 @@ def vgg(
     """A maker of plain spiking networks.
 
     Options of what it makes: `width` (default 64), the channels of the first layer; `norm` (default "tdbn";
-    or "bn"); `stem` as in `residual.resnet`.
+    or "bn", "tdbn-per-timestep"); `stem` as in `residual.resnet`.
 
     Args:
         description: channels of each layer in units of the width, and `POOL`.
@@ -59,7 +59,7 @@ def vgg(
 
     def make(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
         width = config["options"].get("width", 64)
-        norm = norm_maker(config["options"].get("norm", "tdbn"), neuron().v_threshold)
+        norm = norm_maker(config["options"].get("norm", "tdbn"), neuron().v_threshold, config["timesteps"])
         channels = tuple(width * units for units in description)
         head = make_head(channels[-1], config)
         if pooled_side is not None:

@@ -97,7 +97,7 @@ def resnet9(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
     (4.4 million weights at 64). `norm` and `stem` as in `resnet`.
     """
     width = config["options"].get("width", 64)
-    norm = norm_maker(config["options"].get("norm", "tdbn"), neuron().v_threshold)
+    norm = norm_maker(config["options"].get("norm", "tdbn"), neuron().v_threshold, config["timesteps"])
     widths = (width, 3 * width // 2, 3 * width, 6 * width)
     stages: list[nn.Module] = [NarrowStage(b, c, neuron, norm) for b, c in itertools.pairwise(widths)]
     return make_stem(config, width, norm), ResidualBody(neuron(), stages), make_head(widths[-1], config)
@@ -106,13 +106,14 @@ def resnet9(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
 def resnet(width: int, blocks: tuple[int, ...]) -> Callable[[dict[str, Any], MakeNeuron], Parts]:
     """A maker of spiking ResNets of basic blocks, whose channels double where the stride is 2.
 
-    Options of what it makes: `width`, the first blocks' channels; `norm` (default "tdbn"; or "bn");
-    `stem` (default "small", a 3×3 convolution; or "large", 7×7 with stride 2 and an average pool).
+    Options of what it makes: `width`, the first blocks' channels; `norm` (default "tdbn";
+    or "bn", "tdbn-per-timestep"); `stem` (default "small", a 3×3 convolution; or
+    "large", 7×7 with stride 2 and an average pool).
     """
 
     def make(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
         first = before = config["options"].get("width", width)
-        norm = norm_maker(config["options"].get("norm", "tdbn"), neuron().v_threshold)
+        norm = norm_maker(config["options"].get("norm", "tdbn"), neuron().v_threshold, config["timesteps"])
         stages: list[nn.Module] = []
         for stage, count in enumerate(blocks):
             channels = first * 2**stage

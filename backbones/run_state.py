@@ -58,13 +58,14 @@ class RunState:
                 value.copy_(weights[name])
 
     @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """The network holds the averaged weights, and gets its own back."""
-        if self.average is None:
+    def averaged(self, *, always: bool = False) -> Iterator[None]:
+        """The network holds the averaged weights if there are any, and gets its own back (or `always`)."""
+        if self.average is None and not always:
             yield
             return
         own = {name: value.clone() for name, value in self.network.state_dict().items()}
-        self.network.load_state_dict(self.average)
+        if self.average is not None:
+            self.network.load_state_dict(self.average)
         try:
             yield
         finally:

@@ -74,9 +74,19 @@ def spike_function(name: str = "triangle", *, inclusive: bool = False, **options
     Raises:
         InputError: for a name that is not known.
     """
+    derivative = derivative_function(name, **options)
+    return functools.partial(_spike, inclusive=inclusive, derivative=derivative)
+
+
+def derivative_function(name: str, **options: float) -> Callable[[Tensor], Tensor]:
+    """The surrogate's derivative alone, `[…]` distances to threshold to `[…]` slopes.
+
+    Raises:
+        InputError: for a name that is not known.
+    """
     if name not in DERIVATIVES:
         raise unknown_name("surrogate gradient", name, DERIVATIVES)
-    return functools.partial(_spike, inclusive=inclusive, derivative=functools.partial(DERIVATIVES[name], **options))
+    return functools.partial(DERIVATIVES[name], **options)
 
 
 def _spike(u: Tensor, inclusive: bool, derivative: Callable[[Tensor], Tensor]) -> Tensor:

@@ -4,24 +4,29 @@ result = train(build("small", …), load_dataset("digits"), TrainingConfig(epoch
 result.accuracy               # [T] on the calibration split
 """
 
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
+from torch import nn
 from tqdm import tqdm
 
-from backbones.augmentation import augment
-from backbones.datasets import Samples, Splits
-from backbones.losses import mean_loss, tet_loss
+from backbones.distillation import digest
+from backbones.errors import InputError
 from backbones.network import SpikingNetwork
+from backbones.norm_statistics import reestimate_norms
+from backbones.processes import Crew, joined, shared_statistics
 from backbones.run_state import RunState
 from backbones.running import accuracy, make_keys
-from backbones.schedules import TrainingConfig, make_optimizer, stages_of
+from backbones.schedules import Stage, TrainingConfig, make_optimizer, stages_of
+from backbones.splits import Splits, check_fit
+from backbones.training_steps import run_epoch, statistics_batches, steps_of
 
 __all__ = ["Epoch", "TrainingConfig", "TrainingResult", "calibration_accuracy", "train"]
 
@@ -66,6 +71,7 @@ def train(
     splits: Splits,
     config: TrainingConfig | None = None,
     *,
+    teacher: nn.Module | None = None,
     log_dir: str | Path | None = None,
     resume: str | Path | None = None,
     progress: bool = False,
@@ -74,64 +80,106 @@ def train(
     """Train `network` in place on `splits.train`; it comes back in evaluation mode.
 
     A run that was killed and is called again with the same arguments ends with the same weights, byte for
-    byte on the same machine and thread count, as one that was not.
+    byte on the same machine and thread count, as one that was not. Started by `torchrun`, the processes
+    share every step; the first of them writes.
 
     Args:
         network: the network to train; its device is where training runs.
         splits: `train` is learned from, `calibration` is watched; the others are not touched.
         config: the settings.
+        teacher: whose soft answers are learned too (`config.distill_weight`): a spiking network, or a module
+            from normalised images `[B, C, H, W]` to logits `[B, K]`; in evaluation mode, on the same device.
         log_dir: folder for TensorBoard: loss, learning rate, images per second, accuracy at every timestep.
         resume: file that holds the run's state after each epoch; removed at the end.
         progress: show a progress bar.
         on_epoch: called after every epoch.
 
     Raises:
-        InputError: for stages of more timesteps than the network's, or a `resume` file of another run.
+        InputError: for stages of more timesteps than the network's, a `resume` file of another run, or a
+            weight of distillation without a teacher.
     """
     config = config or TrainingConfig()
+    check_fit(splits.train, network.num_classes, network.timesteps)
     stages = stages_of(config, network.timesteps)
+    if (teacher is None) == (config.distill_weight > 0):
+        raise InputError(
+            f"Expected a teacher exactly where distill_weight is above 0, got distill_weight={config.distill_weight} "
+            f"and {'no teacher' if teacher is None else 'a teacher'}."
+        )
     if config.channels_last:
         network.to(memory_format=torch.channels_last)
-    run = RunState(network, config, network.fingerprint)
-    saved = run.restore(Path(resume)) if resume is not None and Path(resume).exists() else None
-    if len(run.losses) <= stages[-1].first:
-        run.best, run.best_accuracy = None, -1.0  # of a stage that was the last before stages were added
-    writer = None if log_dir is None else SummaryWriter(str(log_dir))
-    bar = tqdm(total=stages[-1].end, initial=len(run.losses), desc="train", unit="epoch", disable=not progress)
-    steps = max(1, len(splits.train) // config.batch_size)
-    for stage in stages:
-        optimizer, schedule = make_optimizer(network, config, stage.learning_rate, stage.epochs * steps)
-        if saved is not None and stage.first < len(run.losses) < stage.end:
-            optimizer.load_state_dict(saved["optimizer"])
-            schedule.load_state_dict(saved["schedule"])
-        for epoch in range(max(stage.first, len(run.losses)), stage.end):
-            began = time.perf_counter()
-            run.losses.append(_epoch(run, splits.train, stage.timesteps, optimizer, schedule, epoch))
-            speed = steps * min(config.batch_size, len(splits.train)) / (time.perf_counter() - began)
-            right = None
-            chosen = config.keep == "best" and stage is stages[-1]
-            if chosen or writer is not None or on_epoch is not None:
-                with run.averaged():
-                    right = calibration_accuracy(network, splits, stage.timesteps)
-                    if chosen:
-                        run.offer(float(right[-1]))
-            if resume is not None:
-                run.save(Path(resume), optimizer=optimizer, schedule=schedule)
-            rate = float(schedule.get_last_lr()[0])
-            _report(Epoch(epoch + 1, stage.timesteps, run.losses[-1], rate, right, speed), writer, on_epoch)
-            bar.update()
-            bar.set_postfix(loss=f"{run.losses[-1]:.3f}")
-    bar.close()
-    if writer is not None:
-        writer.close()
-    final = run.best or run.average
-    if final is not None:
-        network.load_state_dict(final)
+    network.compiled = config.compile
+    run = RunState(network, config, network.fingerprint + digest(teacher))
+    with joined(network.device) as crew, shared_statistics(network, crew):
+        resume = None if resume is None else Path(resume)
+        saved = run.restore(resume) if resume is not None and resume.exists() else None
+        crew.wait()  # nobody writes before everybody has read
+        if len(run.losses) <= stages[-1].first:
+            run.best, run.best_accuracy = None, -1.0  # of a stage that was the last before stages were added
+        writer = _summary_writer(log_dir) if crew.leads else None
+        watched = log_dir is not None or on_epoch is not None  # alike in every process: statistics are shared
+        hidden = not (progress and crew.leads)
+        bar = tqdm(total=stages[-1].end, initial=len(run.losses), desc="train", unit="epoch", disable=hidden)
+        steps = steps_of(splits.train, config, crew)
+        for stage in stages:
+            optimizer, schedule = make_optimizer(network, config, stage.learning_rate, stage.epochs * steps)
+            if saved is not None and stage.first < len(run.losses) < stage.end:
+                optimizer.load_state_dict(saved["optimizer"])
+                schedule.load_state_dict(saved["schedule"])
+            for epoch in range(max(stage.first, len(run.losses)), stage.end):
+                began = time.perf_counter()
+                run.losses.append(
+                    run_epoch(
+                        run, splits.train, stage.timesteps, optimizer, schedule, epoch, crew=crew, teacher=teacher
+                    )
+                )
+                images = steps * min(config.batch_size * crew.size, len(splits.train))
+                speed = images / (time.perf_counter() - began)
+                right = None
+                chosen = config.keep == "best" and stage is stages[-1]
+                if chosen or watched:
+                    with _kept_weights(run, splits, stage, epoch):
+                        right = calibration_accuracy(network, splits, stage.timesteps)
+                        if chosen:
+                            run.offer(float(right[-1]))
+                if resume is not None and crew.leads:
+                    run.save(resume, optimizer=optimizer, schedule=schedule)
+                if crew.leads:
+                    rate = float(schedule.get_last_lr()[0])
+                    _report(Epoch(epoch + 1, stage.timesteps, run.losses[-1], rate, right, speed), writer, on_epoch)
+                bar.update()
+                bar.set_postfix(loss=f"{run.losses[-1]:.3f}")
+        bar.close()
+        if writer is not None:
+            writer.close()
+        return _finish(run, splits, stages[-1], resume, crew)
+
+
+def _finish(run: RunState, splits: Splits, stage: Stage, resume: Path | None, crew: Crew) -> TrainingResult:
+    network = run.network
+    if run.best is not None:
+        network.load_state_dict(run.best)
+    else:
+        with _kept_weights(run, splits, stage, stage.end - 1):
+            kept = {name: value.clone() for name, value in network.state_dict().items()}
+        network.load_state_dict(kept)
     network.to(memory_format=torch.contiguous_format)
+    network.compiled = False
     result = TrainingResult(calibration_accuracy(network, splits), np.array(run.losses))
-    if resume is not None:
-        Path(resume).unlink(missing_ok=True)
+    crew.wait()
+    if resume is not None and crew.leads:
+        resume.unlink(missing_ok=True)
     return result
+
+
+@contextmanager
+def _kept_weights(run: RunState, splits: Splits, stage: Stage, epoch: int) -> Iterator[None]:
+    """The network holds what would be kept now: averaged weights, norm statistics estimated anew."""
+    with run.averaged(always=run.config.reestimate > 0):
+        if run.config.reestimate:
+            batches = statistics_batches(run.network, run.config, splits.train, epoch)
+            reestimate_norms(run.network, batches, stage.timesteps)
+        yield
 
 
 def calibration_accuracy(network: SpikingNetwork, splits: Splits, timesteps: int | None = None) -> np.ndarray:
@@ -141,64 +189,19 @@ def calibration_accuracy(network: SpikingNetwork, splits: Splits, timesteps: int
     return accuracy(network, samples.images, samples.labels, make_keys(samples.index), timesteps=timesteps)
 
 
-def _epoch(
-    run: RunState,
-    samples: Samples,
-    timesteps: int,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    epoch: int,
-) -> float:
-    network, config = run.network, run.config
-    network.train()
-    order = np.random.default_rng([config.seed, epoch]).permutation(len(samples))
-    size = min(config.batch_size, len(samples))
-    total = 0.0
-    batches = len(samples) // size
-    half = torch.autocast(network.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
-    for batch in range(batches):
-        rows = order[batch * size : (batch + 1) * size]
-        images = _augmented(network, config, samples, rows, epoch)
-        labels = torch.from_numpy(samples.labels[rows]).to(network.device)
-        with half:
-            outputs = network(images, torch.from_numpy(make_keys(samples.index[rows], epoch)), timesteps)
-        loss = _loss(outputs.float(), labels, config)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        run.after_step()
-        total += loss.item()
-    if not np.isfinite(total):
-        raise FloatingPointError(f"The loss is {total} in epoch {epoch + 1}: lower the learning rate.")
-    return total / batches
+def _summary_writer(log_dir: str | Path | None) -> Any:
+    """TensorBoard's writer; None without a folder, and, with one sentence, where it is not installed."""
+    if log_dir is None:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        print(f"TensorBoard is not installed: nothing is logged to {log_dir}.", file=sys.stderr)
+        return None
+    return SummaryWriter(str(log_dir))
 
 
-def _augmented(
-    network: SpikingNetwork, config: TrainingConfig, samples: Samples, rows: np.ndarray, epoch: int
-) -> Tensor:
-    images = torch.from_numpy(samples.images[rows]).to(network.device)
-    if config.crop or config.flip or config.cutout:
-        images = augment(
-            images,
-            torch.from_numpy(samples.index[rows]).to(network.device),
-            seed=config.seed,
-            epoch=epoch,
-            crop=config.crop,
-            flip=config.flip,
-            cutout=config.cutout,
-            fill=(255 * network.mean).round().flatten().int().tolist(),
-        )
-    return images.contiguous(memory_format=torch.channels_last) if config.channels_last else images
-
-
-def _loss(outputs: Tensor, labels: Tensor, config: TrainingConfig) -> Tensor:
-    if config.loss == "tet":
-        return tet_loss(outputs, labels, lamb=config.tet_lambda, label_smoothing=config.label_smoothing)
-    return mean_loss(outputs, labels, label_smoothing=config.label_smoothing)
-
-
-def _report(epoch: Epoch, writer: SummaryWriter | None, on_epoch: Callable[[Epoch], None] | None) -> None:
+def _report(epoch: Epoch, writer: Any, on_epoch: Callable[[Epoch], None] | None) -> None:
     if writer is not None:
         writer.add_scalar("train/loss", epoch.loss, epoch.number)
         writer.add_scalar("train/learning_rate", epoch.learning_rate, epoch.number)

@@ -18,6 +18,7 @@ from seenn_env.rendering_frame import rgb_array
 from seenn_env.rewards import Energy, EnergyReward, LinearReward, Reward, SeennReward, make_reward
 from seenn_env.sb3 import to_sb3
 from seenn_env.streaming import ArrayFeed, Exits, stream
+from seenn_env.trace_energy import synaptic_operations, with_energy
 from seenn_env.traces import Traces
 
 __all__ = [
@@ -53,7 +54,9 @@ __all__ = [
     "register_all",
     "rgb_array",
     "stream",
+    "synaptic_operations",
     "to_sb3",
+    "with_energy",
 ]
 
 register_all()

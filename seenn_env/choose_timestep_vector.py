@@ -73,5 +73,5 @@ class ChooseTimestepVectorEnv(SlotsVectorEnv):
         self._timestep = actions.astype(np.int64) + 1
         return np.ones(self.num_envs, np.bool_)
 
-    def _look(self, slots: np.ndarray | slice) -> np.ndarray:
-        return self._glance.of(self._row[slots])
+    def _look(self, slots: np.ndarray | slice, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        return self._glance.of(rows)

@@ -77,6 +77,5 @@ class EarlyExitVectorEnv(SlotsVectorEnv):
         self._timestep += actions == 0
         return (actions == 1) | (self._timestep == self.timesteps)
 
-    def _look(self, slots: np.ndarray | slice) -> np.ndarray:
-        at = self._row[slots] * self.timesteps + self._timestep[slots] - 1
-        return self._columns.take(at, axis=0)
+    def _look(self, slots: np.ndarray | slice, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        return self._columns.take(rows * self.timesteps + timesteps - 1, axis=0)

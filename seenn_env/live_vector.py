@@ -155,7 +155,6 @@ class LiveVectorEnv(SlotsVectorEnv):
         self._timestep += actions == 0
         return (actions == 1) | (self._timestep == self.timesteps)
 
-    def _look(self, slots: np.ndarray | slice) -> np.ndarray:
-        timestep = self._timestep[slots]
-        self._live.reach(slots, timestep)
-        return self._live.columns[np.arange(self.num_envs)[slots], timestep - 1]
+    def _look(self, slots: np.ndarray | slice, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        self._live.reach(slots, timesteps)
+        return self._live.columns[np.arange(self.num_envs)[slots], timesteps - 1]

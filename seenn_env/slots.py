@@ -5,7 +5,7 @@ Letters: B slots (num_envs), S of them at once, N rows to be shown, T timesteps.
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -23,6 +23,29 @@ AUTORESET_MODES = {
     "next_step": AutoresetMode.NEXT_STEP,
     "disabled": AutoresetMode.DISABLED,
 }
+
+
+class Moved(NamedTuple):
+    """What one step did, in arrays of their own."""
+
+    observations: np.ndarray
+    """`[B, …]` what each slot shows next."""
+    rewards: np.ndarray
+    """`[B]` float32."""
+    ended: np.ndarray
+    """`[B]` bool."""
+    slots: np.ndarray
+    """`[S]` those that ended."""
+    rows: np.ndarray
+    """`[S]` the rows that they showed."""
+    timesteps: np.ndarray
+    """`[S]` when they ended."""
+    predictions: np.ndarray
+    """`[S]` int64."""
+    correct: np.ndarray
+    """`[S]` bool."""
+    last: np.ndarray
+    """`[S, …]` what they showed at the end; nothing unless the mode is "same_step"."""
 
 
 class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
@@ -68,6 +91,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.answers, self.timesteps, self.reward = answers, answers.timesteps, answers.reward
         self.single_observation_space = observation_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self._num_actions = num_actions
         self.single_action_space = gym.spaces.Discrete(num_actions)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._order = make_order(order, len(answers.labels), num_envs)
@@ -82,8 +106,8 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """Move `self._timestep` by the actions `[B]`; `[B]` bool, fresh: which episodes ended."""
 
     @abstractmethod
-    def _look(self, slots: np.ndarray | slice) -> np.ndarray:
-        """`[S, …]` what these slots see now: fresh."""
+    def _look(self, slots: np.ndarray | slice, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        """`[S, …]` what these slots, which show these rows, see at these timesteps: fresh."""
 
     def reset(
         self,
@@ -101,46 +125,68 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         mask = self._reset_mask(options.get("reset_mask"))
         slots = np.flatnonzero(mask)
         self._begin(slots, self._chosen(options.get("samples"), slots))
-        return self._look(slice(None)), self._infos(slots, mask)
+        rows, timesteps = self._row[slots], self._timestep[slots]
+        predictions = self.answers.predictions(slots, rows, timesteps)
+        infos = self._infos(self.told(rows, timesteps, predictions), slots, mask)
+        return self._look(slice(None), self._row, self._timestep), infos
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One action `[B]` for each slot."""
-        actions, A = np.asarray(actions), int(self.single_action_space.n)  # type: ignore[attr-defined]
+        moved = self.advance(actions)
+        infos: dict[str, Any] = {}
+        if len(moved.slots):
+            infos = self._infos(self.told(moved.rows, moved.timesteps, moved.predictions), moved.slots, moved.ended)
+            infos["is_success"], infos["_is_success"] = infos["correct"].copy(), moved.ended.copy()
+            if self.autoreset_mode is AutoresetMode.SAME_STEP:
+                final = np.empty(self.num_envs, dtype=object)  # of None
+                final[moved.slots] = [*moved.last]
+                infos = {
+                    "final_obs": final,
+                    "_final_obs": moved.ended.copy(),
+                    "final_info": infos,
+                    "_final_info": moved.ended.copy(),
+                }
+        return moved.observations, moved.rewards, moved.ended, self._nowhere.copy(), infos
+
+    def advance(self, actions: np.ndarray) -> Moved:
+        """`step` without dictionaries, for loops of one's own."""
+        actions, A = np.asarray(actions), self._num_actions
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
             raise InputError(f"Expected actions [{self.num_envs}] of whole numbers, got {actions!r}.")
         if actions.min() < 0 or actions.max() >= A:
             raise InputError(f"Expected actions in 0…{A - 1}, got {actions.min()}…{actions.max()}.")
-        waiting = None
-        if self.autoreset_mode is not AutoresetMode.SAME_STEP and self._ended.any():
+        same_step, waiting = self.autoreset_mode is AutoresetMode.SAME_STEP, None
+        if not same_step and self._ended.any():
             if self.autoreset_mode is AutoresetMode.DISABLED:
                 raise gym.error.ResetNeeded(
                     "Expected a reset of the rows that have ended: call reset(options={'reset_mask': mask})."
                 )
-            waiting = np.flatnonzero(self._ended)
+            waiting = self._ended.nonzero()[0]
         ended = self._act(actions)
         if waiting is not None:
             ended[waiting] = False
             self._begin(waiting, self._order.draw(waiting))
         slots = ended.nonzero()[0]
+        rows, timesteps = self._row[slots], self._timestep[slots]
+        predictions = self.answers.predictions(slots, rows, timesteps)
         rewards = np.zeros(self.num_envs, np.float32)
-        infos: dict[str, Any] = {}
-        if len(slots):
-            rewards[slots] = self.answers.rewards(slots, self._row[slots], self._timestep[slots])
-            infos = self._infos(slots, ended)
-            infos["is_success"], infos["_is_success"] = infos["correct"].copy(), ended.copy()
-        if self.autoreset_mode is not AutoresetMode.SAME_STEP:
-            self._ended = ended.copy()
-        elif len(slots):
-            final = np.empty(self.num_envs, dtype=object)  # of None
-            final[slots] = [*self._look(slots)]
-            infos = {
-                "final_obs": final,
-                "_final_obs": ended.copy(),
-                "final_info": infos,
-                "_final_info": ended.copy(),
-            }
+        rewards[slots] = self.answers.rewards(slots, rows, timesteps)
+        if same_step:
+            last = self._look(slots, rows, timesteps)
             self._begin(slots, self._order.draw(slots))
-        return self._look(slice(None)), rewards, ended, self._nowhere.copy(), infos
+        else:
+            last = self._look(slots[:0], rows[:0], timesteps[:0])
+            self._ended = ended.copy()
+        observations = self._look(slice(None), self._row, self._timestep)
+        correct = predictions == self.answers.labels.take(rows)
+        return Moved(observations, rewards, ended, slots, rows, timesteps, predictions, correct, last)
+
+    def told(self, rows: np.ndarray, timesteps: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, ...]:
+        """What `INFOS` names, `[S]` each, of these rows at these timesteps."""
+        labels = self.answers.labels.take(rows)
+        if self._first_timestep == 0:
+            predictions = np.where(timesteps == 0, NOTHING, predictions)
+        return labels, predictions, labels == predictions, timesteps, self.answers.sample.take(rows)
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame `[H, W, 3]` or a text for each slot, as it stands now."""
@@ -159,15 +205,9 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._ended[slots] = False
         self.answers.begin(slots, rows)
 
-    def _infos(self, slots: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
-        rows, timesteps = self._row[slots], self._timestep[slots]
-        labels = self.answers.labels.take(rows)
-        predictions = self.answers.predictions(slots, rows, timesteps)
-        if self._first_timestep == 0:
-            predictions[timesteps == 0] = NOTHING
-        values = (labels, predictions, labels == predictions, timesteps, self.answers.sample.take(rows))
+    def _infos(self, told: tuple[np.ndarray, ...], slots: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
         infos: dict[str, Any] = {}
-        for name, value in zip(self.INFOS, values, strict=True):
+        for name, value in zip(self.INFOS, told, strict=True):
             column = np.zeros(self.num_envs, value.dtype)
             column[slots] = value
             infos[name], infos[f"_{name}"] = column, mask.copy()

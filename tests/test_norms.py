@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import backbones as bb
-from backbones.norms import ThresholdBatchNorm2d, norm_maker
+from backbones.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d, norm_maker
 
 
 def fresh(**settings) -> ThresholdBatchNorm2d:
@@ -49,5 +49,46 @@ def test_a_fresh_norm_gives_currents_of_standard_deviation_alpha_times_threshold
 def test_norms_are_made_by_name():
     assert isinstance(norm_maker("tdbn", 1.0)(4, alpha=0.5), ThresholdBatchNorm2d)
     assert type(norm_maker("bn", 1.0)(4, alpha=0.5)) is torch.nn.BatchNorm2d
-    with pytest.raises(bb.InputError, match=r"norm, got 'layer'. Known: bn, tdbn"):
+    with pytest.raises(bb.InputError, match=r"norm, got 'layer'. Known: bn, tdbn, tdbn-per-timestep"):
         norm_maker("layer", 1.0)
+
+
+def test_statistics_per_timestep_are_those_of_each_timestep():
+    norm = TimestepBatchNorm2d(3, 2, alpha=0.5, v_threshold=2.0).train()
+    norm.momentum = 1.0
+    x = torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    x[4:] = 3 * x[4:] + 1
+    norm.when = torch.tensor([0] * 4 + [1] * 4)
+    out = norm(x)
+    for part in (slice(0, 4), slice(4, 8)):
+        torch.testing.assert_close(out[part], torch.nn.BatchNorm2d(3)(x[part]))
+    torch.testing.assert_close(norm.running_mean, torch.stack([x[:4].mean((0, 2, 3)), x[4:].mean((0, 2, 3))]))
+    norm.eval()
+    unbiased = x.view(2, 4, 3, 4, 4).transpose(1, 2).flatten(2).var(2)
+    torch.testing.assert_close(norm.running_var, unbiased)
+    norm.when = torch.tensor([1, 0])
+    own = (x[[5, 2]] - norm.running_mean[[1, 0]][..., None, None]) / (unbiased[[1, 0]] + norm.eps).sqrt()[
+        ..., None, None
+    ]
+    torch.testing.assert_close(norm(x[[5, 2]]), own)
+
+
+@pytest.mark.parametrize("encoding", ["direct", "poisson"])
+def test_a_network_with_statistics_per_timestep_keeps_the_contract(encoding):
+    settings = {"num_classes": 5, "timesteps": 3, "input_shape": (3, 16, 16), "width": 4, "encoding": encoding}
+    neuron = {"type": "lif", "v_threshold": 0.5}
+    network = bb.build("resnet9", **settings, neuron=neuron, norm="tdbn-per-timestep")
+    images = torch.randint(256, (6, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for module in network.modules():
+        if isinstance(module, TimestepBatchNorm2d):
+            module.momentum = 1.0  # statistics of these images, so that no layer is silent
+    with torch.no_grad():
+        network.train()(images)
+    network.eval()
+    bb.check_backbone(network, images)
+    state, outputs = network.start(images), network(images)
+    for t in range(3):
+        logits, state = network.step(state)
+        torch.testing.assert_close(logits, outputs[: t + 1].mean(0))
+    means = network.body.stages[0].norm.running_mean
+    assert not torch.allclose(means[0], means[1])

@@ -1,0 +1,146 @@
+"""Training in several processes, started by `torchrun`: each takes its part of every step's images.
+
+with joined() as crew:                # reads torchrun's environment variables; alone without them
+    with shared_statistics(network, crew): …
+
+Gradients are averaged over the processes, and norms see the statistics of all their images (PyTorch's own
+SyncBatchNorm refuses CPUs), so that W processes do what one would with W times the batch.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from backbones.errors import InputError
+from backbones.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The processes that train one network."""
+
+    rank: int = 0
+    """This process's number, from 0."""
+    size: int = 1
+    """How many there are."""
+
+    @property
+    def alone(self) -> bool:
+        """One process only."""
+        return self.size == 1
+
+    @property
+    def leads(self) -> bool:
+        """The process that writes."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if not self.alone:
+            dist.barrier()
+
+    def mean(self, value: float, device: torch.device) -> float:
+        """The mean over the processes."""
+        if self.alone:
+            return value
+        total = torch.tensor(value, dtype=torch.float64, device="cpu" if device.type == "cpu" else device)
+        dist.all_reduce(total)
+        return float(total) / self.size
+
+    @torch.no_grad()
+    def average_gradients(self, network: nn.Module) -> None:
+        """Replace every gradient by its mean over the processes, in one exchange."""
+        if self.alone:
+            return
+        grads = [weight.grad for weight in network.parameters() if weight.grad is not None]
+        flat = torch.cat([grad.flatten() for grad in grads])
+        dist.all_reduce(flat)
+        flat /= self.size
+        for grad, part in zip(grads, flat.split([grad.numel() for grad in grads]), strict=True):
+            grad.copy_(part.view(grad.shape))
+
+
+@contextmanager
+def joined(device: torch.device | None = None) -> Iterator[Crew]:
+    """The processes that `torchrun` started, or this one alone."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield Crew()
+        return
+    if dist.is_initialized():
+        yield Crew(dist.get_rank(), dist.get_world_size())
+        return
+    dist.init_process_group("nccl" if device is not None and device.type == "cuda" else "gloo")
+    try:
+        yield Crew(dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def shared_statistics(network: nn.Module, crew: Crew) -> Iterator[None]:
+    """While training inside the block, norms take their statistics over all processes' images.
+
+    Raises:
+        InputError: for norms per timestep in several processes.
+    """
+    if not crew.alone and any(isinstance(module, TimestepBatchNorm2d) for module in network.modules()):
+        raise InputError("Expected norms whose statistics processes can share (tdbn, bn), got tdbn-per-timestep.")
+    norms = [] if crew.alone else [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.forward = _shared(norm, norm.forward)  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        for norm in norms:
+            del norm.__dict__["forward"]
+
+
+def _shared(norm: nn.BatchNorm2d, alone: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    scale = norm.scale if isinstance(norm, ThresholdBatchNorm2d) else 1.0
+
+    def forward(x: Tensor) -> Tensor:
+        if not norm.training:
+            return alone(x)
+        inner = torch.promote_types(x.dtype, torch.float32)
+        wide = x.to(inner)
+        count = torch.full((1,), x.numel() // x.shape[1], dtype=inner, device=x.device)
+        sums = torch.cat([count, wide.sum((0, 2, 3))])
+        sums = _Sum.apply(sums)
+        mean = sums[1:] / sums[0]
+        # Around the common mean, not E[x²] - mean²: that one cancels.
+        centred = wide - mean.view(-1, 1, 1)
+        var = _Sum.apply(centred.square().sum((0, 2, 3))) / sums[0]
+        with torch.no_grad():
+            assert norm.running_mean is not None and norm.running_var is not None  # noqa: PT018
+            assert norm.momentum is not None
+            assert norm.num_batches_tracked is not None
+            norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
+            unbiased = var * (sums[0] / (sums[0] - 1))
+            norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), norm.momentum)
+            norm.num_batches_tracked.add_(1)
+        factor = norm.weight * scale / torch.sqrt(var + norm.eps)
+        return (centred * factor.view(-1, 1, 1) + norm.bias.view(-1, 1, 1)).to(x.dtype)
+
+    return forward
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: object, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: object, *grads: Tensor) -> Tensor:
+        total = grads[0].clone()
+        dist.all_reduce(total)
+        return total

@@ -1,0 +1,46 @@
+"""Training needs torch, torchvision, NumPy, safetensors and tqdm, and nothing else."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PROGRAM = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"gymnasium", "matplotlib", "sklearn", "stable_baselines3", "tensorboard", "tyro"}:
+            raise ImportError(f"{name} is not here")
+
+sys.meta_path.insert(0, Refuse())
+import numpy as np
+import backbones as bb
+from backbones.training import TrainingConfig, train
+
+rng = np.random.default_rng(0)
+
+def samples(split, first):
+    index = np.arange(first, first + 32)
+    images = rng.integers(256, size=(32, 3, 8, 8), dtype=np.uint8)
+    return bb.Samples(images, index % 2, index, ("a", "b"), "noise", split)
+
+splits = bb.Splits(*(samples(name, 32 * i) for i, name in enumerate(bb.SPLITS)))
+network = bb.build("small", num_classes=2, timesteps=1, input_shape=(3, 8, 8), width=2)
+train(network, splits, TrainingConfig(epochs=1, batch_size=16), log_dir=sys.argv[1])
+bb.save(network, sys.argv[1] + "/net")
+print(bb.load(sys.argv[1] + "/net").fingerprint == network.fingerprint)
+"""
+
+
+def test_a_network_trains_and_is_saved_without_the_other_packages(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "True"
+    assert done.stderr.strip() == f"TensorBoard is not installed: nothing is logged to {tmp_path}."
