@@ -66,6 +66,11 @@ class Metered:
     """
 
     def __init__(self, backbone: Backbone) -> None:
+        if getattr(backbone, "form", "plain") != "plain":
+            raise InputError(
+                f"Expected a plain network to meter, got one of form {backbone.form!r}, which fires around its "  # type: ignore[attr-defined]
+                "neurons: count the operations of its plain form."
+            )
         self.backbone = backbone
         self.timesteps, self.num_classes = backbone.timesteps, backbone.num_classes
         self._counter = OperationCounter(backbone)  # type: ignore[arg-type]

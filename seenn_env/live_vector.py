@@ -15,6 +15,7 @@ from gymnasium.vector import AutoresetMode
 
 from backbones import Backbone, Samples, SlotPool
 from seenn_env.observations import AnyObservation
+from seenn_env.pictures import still
 from seenn_env.rendering_episode import Episode
 from seenn_env.rewards import Reward, make_reward, pay
 from seenn_env.slots import SlotsVectorEnv
@@ -71,7 +72,7 @@ class LiveAnswers:
     def episode(self, slot: int, row: int, timestep: int, exited: bool) -> Episode:
         """See `Answers.episode`."""
         samples = self.source.samples
-        image = samples.images[self.source.shows[row]]
+        image = still(samples.images[self.source.shows[row]][None])[0]
         return Episode(
             logits=self.logits[slot, :timestep].astype(np.float32),
             label=int(self.labels[row]),

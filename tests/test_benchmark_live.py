@@ -6,13 +6,8 @@ import numpy as np
 import pytest
 from recorded import few_samples, small_backbone
 
-from agents.commands.benchmark_live import (
-    Contenders,
-    Endless,
-    Prescribed,
-    median_interval,
-    prescribed_times,
-)
+from agents.commands.benchmark_live import median_interval
+from agents.commands.live_contenders import Contenders, Endless, Prescribed, prescribed_times
 from agents.main import main
 from backbones import SlotPool
 from seenn_env import ArrayFeed, stream

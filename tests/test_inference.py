@@ -214,6 +214,7 @@ def test_bad_requests_are_one_sentence(digits, tmp_path):
         (lambda: plain.optimize(dtype="bfloat16"), "calibration samples to check bfloat16 on"),
         (lambda: plain.optimize(calibration=digits.test), "another split than 'test'"),
         (lambda: fast.optimize(), "plain network to optimize"),
+        (lambda: bb.Metered(fast), "plain network to meter"),
         (lambda: bb.save(fast, tmp_path / "fast"), "plain network to save"),
     ):
         with pytest.raises(bb.InputError, match=message):
