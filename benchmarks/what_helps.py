@@ -36,6 +36,7 @@ def contenders(learned: Traces) -> dict[str, Callable[[float], Any]]:
     def rule(given: Any) -> Callable[[float], Any]:
         return lambda t: calibrate(given, learned, target_timesteps=t)
 
+    served = train_exit_network(learned, ExitSettings(cost_input=True, steps=300), observation="rich")
     rules = {"confidence": Confidence(), "entropy": Entropy(), "margin": Margin(), "gap": Gap()}
     found = {name: rule(given) for name, given in rules.items()}
     found |= {f"per-timestep {name}": rule(PerTimestep(given)) for name, given in rules.items()}
@@ -43,6 +44,7 @@ def contenders(learned: Traces) -> dict[str, Callable[[float], Any]]:
         "exact, features": exact("features"),
         "exact, rich": exact("rich"),
         "exact, rich, 5 members": exact("rich", members=5),
+        "exact, rich, cost as input": rule(served),
         "exact, classes, bottleneck 2": exact("rich_classes", bottleneck=2, dropout=0.3),
         "optimal stopping, features": stopping("features", trees=40),
         "optimal stopping, rich": stopping("rich", trees=40),
