@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test test-slow check format docs benchmark clean
+.PHONY: quickstart test test-slow test-adapters check format docs benchmark clean
 
 quickstart: $(READY)
 	$(BIN)/seenn quickstart --output runs/quickstart --overwrite
@@ -14,6 +14,23 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# Each framework in an environment of its own beside .venv, which it shares all else with (torch above all).
+ADAPTERS := spikingjelly snntorch norse sinabs nir
+PACKAGES_spikingjelly := spikingjelly==2.0.0 loguru==0.7.3 h5py==3.16.0
+PACKAGES_snntorch := snntorch==1.0.0 nir==1.0.8 nirtorch==2.6 h5py==3.16.0
+PACKAGES_norse := norse==1.1.0 nir==1.0.8 nirtorch==2.6 h5py==3.16.0
+PACKAGES_sinabs := sinabs==3.1.3 nir==1.0.4 nirtorch==2.6 pbr==7.1.3 h5py==3.16.0
+PACKAGES_nir := nir==1.0.8 nirtorch==2.6 h5py==3.16.0
+SITE := import sysconfig; print(sysconfig.get_paths()["purelib"])
+
+test-adapters: $(ADAPTERS:%=test-adapter-%)
+
+test-adapter-%: $(READY)
+	test -x $(VENV)-$*/bin/python || $(BIN)/python -m venv $(VENV)-$*
+	$(BIN)/python -c '$(SITE)' > "$$($(VENV)-$*/bin/python -c '$(SITE)')/shared.pth"
+	$(VENV)-$*/bin/python -m pip install --quiet --no-deps $(PACKAGES_$*)
+	PYTHONPATH=. $(VENV)-$*/bin/python -m pytest tests/test_adapters.py tests/test_adapters_$*.py
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -32,7 +49,7 @@ benchmark: $(READY)
 	$(BIN)/seenn benchmark environments --output runs/benchmark --overwrite
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) $(ADAPTERS:%=$(VENV)-%) runs build *.egg-info
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'

@@ -3,10 +3,12 @@
 rule = calibrate(Confidence(), traces.select("calibration"), target_timesteps=1.5)
 """
 
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 from agents.curves import exit_curve
-from agents.per_timestep import PerTimestep, fit_thresholds
+from agents.goals import make_goal
+from agents.guarantees import control_risk
+from agents.mixed import Mixed
 from agents.policy import ScoredPolicy
 from backbones import InputError
 from seenn_env import Traces
@@ -14,23 +16,77 @@ from seenn_env import Traces
 AnyPolicy = TypeVar("AnyPolicy", bound=ScoredPolicy)
 
 
-def calibrate(policy: AnyPolicy, traces: Traces, *, target_timesteps: float) -> AnyPolicy:
-    """The policy at the level whose mean timesteps on these traces are nearest to the target.
+def calibrate(
+    policy: AnyPolicy,
+    traces: Traces,
+    *,
+    target_timesteps: float | None = None,
+    target_accuracy: float | None = None,
+    target_energy_pj: float | None = None,
+    target_cost: float | None = None,
+    costs: Any = None,
+    max_risk: float | None = None,
+    confidence: float = 0.95,
+    risk: Literal["accuracy", "consistency"] = "accuracy",
+    randomise: bool = False,
+    seed: int = 0,
+) -> AnyPolicy:
+    """The policy at the level that meets the target on these traces.
+
+    What has to be fitted first is fitted on the same traces; of a policy with several settings (the thresholds
+    of `PerTimestep`, the time costs of an `ExitNetwork`), the best one at the target is taken.
 
     Args:
-        policy: a rule or a learned policy; `PerTimestep` has all its thresholds fitted.
+        policy: a rule or a learned policy.
         traces: of any split but "test".
-        target_timesteps: from 1 to T.
+        target_timesteps: mean timesteps, from 1 to T: the level whose mean is nearest.
+        target_accuracy: a fraction: the cheapest level that reaches it, or else the most accurate one.
+        target_energy_pj: mean energy, that of the policy itself (its `macs`) included.
+        target_cost: mean of the `costs`.
+        costs: `[T]` or `[N, T]` what exits at each timestep cost in all, such as measured milliseconds.
+        max_risk: in place of a target: the boldest level whose early exits cost at most this, with a guarantee
+            (see `agents.guarantees.control_risk`, which also says what was promised).
+        confidence: of that guarantee.
+        risk: what it is about: "accuracy" lost, or "consistency" with the answer after all timesteps.
+        randomise: between two levels, choose by chance in each episode, so that the target is met on average
+            (a `Mixed` policy), also where many rows have equal scores.
+        seed: of that chance.
 
     Raises:
-        InputError: for traces of split "test", a target out of range, or a policy without a score.
+        InputError: for traces of split "test", none or several targets, one out of range, or a policy without
+            a score.
     """
     traces.refuse_test("calibration")
-    if not 1 <= target_timesteps <= traces.timesteps:
-        raise InputError(f"Expected target_timesteps from 1 to T = {traces.timesteps}, got {target_timesteps}.")
-    if isinstance(policy, PerTimestep):
-        return fit_thresholds(policy, traces, target_timesteps)  # type: ignore[return-value]
-    if not isinstance(policy, ScoredPolicy):
+    if max_risk is not None:
+        for target in (target_timesteps, target_accuracy, target_energy_pj, target_cost):
+            if target is not None:
+                raise InputError(f"Expected either max_risk or a target, got both, {max_risk} and {target}.")
+        safe: Any = control_risk(policy, traces, max_risk=max_risk, confidence=confidence, risk=risk).policy
+        return safe
+    goal = make_goal(
+        traces,
+        target_timesteps=target_timesteps,
+        target_accuracy=target_accuracy,
+        target_energy_pj=target_energy_pj,
+        target_cost=target_cost,
+        costs=costs,
+    )
+    plain: Any = policy.policy if isinstance(policy, Mixed) else policy
+    if not isinstance(plain, ScoredPolicy):
         raise InputError(f"Expected a policy with a score to calibrate, got {policy!r}, which has none.")
-    curve = exit_curve(policy, traces)
-    return policy.at_level(float(curve.levels[curve.nearest(target_timesteps)]))
+    if not getattr(plain, "fitted", True):
+        plain = plain.fit(traces)  # type: ignore[attr-defined]
+    charged = goal.costs(plain)
+    best: Any = None
+    for variant in plain.variants(traces) if hasattr(plain, "variants") else [plain]:
+        curve = exit_curve(variant, traces, charged)
+        entry = goal.entry(curve)
+        worth = goal.worth(curve, entry)
+        if best is None or worth > best[0]:
+            best = worth, variant, curve, entry
+    _, variant, curve, entry = best
+    if not randomise:
+        return variant.at_level(float(curve.levels[entry]))
+    first, second, share = goal.bracket(curve)
+    mixed: Any = Mixed(variant.at_level(float(curve.levels[first])), float(curve.levels[second]), share, seed)
+    return mixed

@@ -5,17 +5,19 @@ print(comparison.table())
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from agents.mixed import Mixed
 from agents.per_timestep import PerTimestep
 from agents.policy import ScoredPolicy
 from agents.report import write_report
-from agents.rules import Confidence, Entropy, Margin
-from agents.statistics import Clusters, mean_interval, paired_difference
-from agents.tables import Comparison, Difference, Row
+from agents.rule_table import RULE_KINDS
+from agents.statistics import Clusters, holm, mean_interval, paired_difference
+from agents.tables import Comparison, Difference, Row, mean_energy_pj
 from backbones import InputError
 from seenn_env import Evaluation, Policy, Traces, evaluate
 
@@ -63,6 +65,8 @@ def compare(
         for rival in nearest.values():
             found = paired_difference(results[name], members[rival][0], traces, clusters)
             differences.append(Difference(name, rival, found))
+    adjusted = holm([d.interval.p_value for d in differences])
+    differences = [replace(d, adjusted_p=float(p)) for d, p in zip(differences, adjusted, strict=True)]
     comparison = Comparison(
         rows=rows,
         differences=tuple(differences),
@@ -78,11 +82,13 @@ def compare(
 
 def is_rule(policy: Policy | Any) -> bool:
     """A threshold rule, as opposed to something learned."""
-    return isinstance(policy, Confidence | Entropy | Margin | PerTimestep)
+    return isinstance(policy.policy if isinstance(policy, Mixed) else policy, RULE_KINDS)
 
 
 def kind_of(policy: Any) -> str:
     """The kind of a rule, whatever its threshold: "Margin", "PerTimestep(Margin)"."""
+    if isinstance(policy, Mixed):
+        return kind_of(policy.policy)
     if isinstance(policy, PerTimestep):
         return f"PerTimestep({type(policy.rule).__name__})"
     return type(policy).__name__
@@ -99,4 +105,5 @@ def _row(name: str, results: list[Evaluation], clusters: Clusters) -> Row:
         exit_shares=counts / counts.sum(),
         accuracy_of_seeds=tuple(result.accuracy for result in results),
         timesteps_of_seeds=tuple(result.mean_timesteps for result in results),
+        energy_pj=mean_energy_pj(results),
     )

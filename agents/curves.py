@@ -25,14 +25,16 @@ class Curve:
     """`[M]` … spends this …"""
     accuracy: np.ndarray
     """`[M]` … and is right this often (a fraction)."""
+    mean_cost: np.ndarray
+    """`[M]` … at this mean cost; timesteps, unless another cost was given."""
 
     def nearest(self, target_timesteps: float) -> int:
         """The entry whose mean timesteps are nearest to the target."""
         return int(np.abs(self.mean_timesteps - target_timesteps).argmin())
 
 
-def level_curve(scores: np.ndarray, correct: np.ndarray) -> Curve:
-    """The curve of scores `[N, T-1]` on rows that are right or not, `[N, T]` bool."""
+def level_curve(scores: np.ndarray, correct: np.ndarray, costs: np.ndarray | None = None) -> Curve:
+    """The curve of scores `[N, T-1]` on rows that are right or not, `[N, T]` bool, and cost `[N, T]` (or timesteps)."""
     N = len(correct)
     highest = np.maximum.accumulate(scores, axis=1).reshape(-1)
     order = np.argsort(highest, kind="stable")
@@ -48,12 +50,17 @@ def level_curve(scores: np.ndarray, correct: np.ndarray) -> Curve:
     inner = slice(1, -1)
     levels[inner] = (above[inner] + below[inner]) / 2
     levels = np.where(levels > below, levels, above)
-    return Curve(levels, 1 + passed / N, right[passed] / N)
+    timesteps = 1 + passed / N
+    spent = timesteps
+    if costs is not None:
+        rises = np.diff(costs, axis=1).reshape(-1)[order]
+        spent = (costs[:, 0].sum() + np.concatenate([[0.0], np.cumsum(rises)]))[passed] / N
+    return Curve(levels, timesteps, right[passed] / N, spent)
 
 
-def exit_curve(policy: ScoredPolicy, traces: Traces) -> Curve:
-    """The curve of a policy on traces."""
-    return level_curve(scores_of(policy, traces), traces.correct)
+def exit_curve(policy: ScoredPolicy, traces: Traces, costs: np.ndarray | None = None) -> Curve:
+    """The curve of a policy on traces, whose exits cost `[N, T]` (or timesteps)."""
+    return level_curve(scores_of(policy, traces), traces.correct, costs)
 
 
 def exits_at(scores: np.ndarray, level: float) -> np.ndarray:

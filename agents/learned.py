@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
+from stable_baselines3.common.policies import BasePolicy
 
-from backbones import InputError
+from agents.heads import head_of
 
 
 @dataclass(frozen=True)
 class LearnedPolicy:
-    """Exits when the network gives exiting a probability of at least the threshold.
+    """Exits when the network gives exiting a probability, or an advantage, of at least the threshold.
 
     Args:
-        network: an actor-critic policy over `Discrete(2)`.
+        network: a policy over `Discrete(2)`: an actor-critic (the score is the probability of exiting), a recurrent
+            one, or a value-based one (the value of exiting less that of going on).
         observation: name of the observation that it was trained on.
-        threshold: ½ is the network's own choice; `calibrate` moves it.
+        threshold: ½ of a probability, 0 of an advantage, is the network's own choice; `calibrate` moves it.
         settings: JSON-able facts of the training, saved with the policy.
     """
 
@@ -33,14 +34,13 @@ class LearnedPolicy:
 
     @classmethod
     def of(cls, model: BaseAlgorithm, *, observation: str, settings: dict[str, Any] | None = None) -> "LearnedPolicy":
-        """The policy of a trained SB3 model.
+        """The policy of a trained SB3 model (PPO, A2C, DQN, and sb3-contrib's QRDQN and RecurrentPPO).
 
         Raises:
-            InputError: for a model whose policy is not an actor-critic one.
+            InputError: for a model with another kind of policy.
         """
-        if not isinstance(model.policy, ActorCriticPolicy):
-            raise InputError(f"Expected an actor-critic model (PPO, A2C), got {type(model).__name__}.")
-        return cls(model.policy.cpu().eval(), observation, settings=settings or {})
+        head = head_of(model.policy)
+        return cls(model.policy.cpu().eval(), observation, head.own_threshold, settings or {})
 
     @property
     def level(self) -> float:
@@ -48,12 +48,17 @@ class LearnedPolicy:
         return self.threshold
 
     def score(self, observation: np.ndarray) -> np.ndarray:
-        """See `ScoredPolicy.score`: the probability of exiting."""
+        """See `ScoredPolicy.score`."""
+        return self.score_step(observation, None, None)[0]
+
+    def score_step(
+        self, observation: np.ndarray, state: Any, episode_start: np.ndarray | None
+    ) -> tuple[np.ndarray, Any]:
+        """See `ScoredPolicy`; the state is that of a recurrent network."""
         with torch.no_grad():
             inputs = torch.as_tensor(np.asarray(observation), dtype=torch.float32)
-            distribution = self.network.get_distribution(inputs).distribution  # type: ignore[operator]
-            logits = distribution.logits.double()
-            return torch.sigmoid(logits[:, 1] - logits[:, 0]).numpy()
+            scores, state = head_of(self.network).scores(self.network, inputs, state, episode_start)
+            return scores.double().numpy(), state
 
     def at_level(self, level: float) -> "LearnedPolicy":
         """See `ScoredPolicy.at_level`."""
@@ -65,9 +70,9 @@ class LearnedPolicy:
         state: Any = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
-    ) -> tuple[np.ndarray, None]:
-        """Actions `[B]`: at the threshold, or drawn from the network's own probabilities."""
-        score = self.score(observation)
-        if deterministic:
-            return (score >= self.threshold).astype(np.int64), None
-        return (torch.rand(len(score)).numpy() < score).astype(np.int64), None
+    ) -> tuple[np.ndarray, Any]:
+        """Actions `[B]`: at the threshold, or drawn from the network's own probabilities, where it has any."""
+        score, state = self.score_step(observation, state, episode_start)
+        if deterministic or not head_of(self.network).probabilities:
+            return (score >= self.threshold).astype(np.int64), state
+        return (torch.rand(len(score)).numpy() < score).astype(np.int64), state

@@ -1,39 +1,49 @@
-"""Learning when to exit: SEENN-II (sequential), by the algorithms of stable-baselines3.
+"""Learning when to exit, by any of the algorithms: SEENN-II, sequential and one-shot, and optimal stopping.
 
-policy = train("ppo", traces, target_timesteps=1.5, seed=0)
+policy = train("exact", traces, target_timesteps=1.5, seed=0)
 """
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from stable_baselines3 import PPO
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import configure
-
 from agents.calibration import calibrate
-from agents.learned import LearnedPolicy
-from backbones import InputError, torch_threads, unknown_name
-from seenn_env import EarlyExitVectorEnv, Traces, to_sb3
+from agents.exit_training import ExitSettings, train_exit_network
+from agents.sb3_training import PRESETS, train_sb3
+from agents.stopping_fit import StoppingSettings, fit_optimal_stopping
+from agents.timestep_training import TimestepSettings, train_timestep_network
+from backbones import InputError, unknown_name
+from seenn_env import Traces
 
-PRESETS: dict[str, tuple[type[BaseAlgorithm], int, dict[str, Any]]] = {
-    "ppo": (
-        PPO,
-        1024,
-        {
-            "n_steps": 16,
-            "batch_size": 4096,
-            "n_epochs": 4,
-            "learning_rate": 3e-3,
-            "gamma": 1.0,
-            "gae_lambda": 0.95,
-            "ent_coef": 0.0,
-            "policy_kwargs": {"net_arch": [64, 64]},
-        },
-    ),
-}
-"""Name: (algorithm, number of environments, its arguments): they suit episodes of one to T steps."""
+
+def _exact(traces: Traces, *, overrides: dict[str, Any], **named: Any) -> Any:
+    return train_exit_network(traces, settings_of(ExitSettings, overrides), **named)
+
+
+def _one_shot(
+    traces: Traces,
+    *,
+    overrides: dict[str, Any],
+    target_timesteps: float | None,
+    observation: str = "image",
+    **named: Any,
+) -> Any:
+    if observation != "image":
+        raise InputError(f"Expected the observation 'image' for 'one-shot', got {observation!r}: leave it out.")
+    samples = overrides.pop("samples", None)
+    return train_timestep_network(traces, settings_of(TimestepSettings, overrides), samples=samples, **named)
+
+
+def _stopping(traces: Traces, *, overrides: dict[str, Any], **named: Any) -> Any:
+    return fit_optimal_stopping(traces, settings_of(StoppingSettings, overrides), **named)
+
+
+TRAINERS: dict[str, Callable[..., Any]] = {"exact": _exact, "one-shot": _one_shot, "optimal-stopping": _stopping}
+"""What needs no environment, as the trace has the reward of every exit."""
+
+ALGORITHMS = (*PRESETS, *TRAINERS)
+"""Names that `train` knows."""
 
 
 def train(
@@ -42,73 +52,85 @@ def train(
     *,
     target_timesteps: float | None = None,
     seed: int = 0,
-    observation: str = "features",
-    reward: str = "linear",
+    observation: str | None = None,
+    reward: str | None = None,
     reward_options: dict[str, Any] | None = None,
     total_timesteps: int = 600_000,
     log_dir: str | Path | None = None,
     on_step: Callable[[int], None] | None = None,
     **overrides: Any,
-) -> LearnedPolicy:
+) -> Any:
     """Train a policy on the rows of split "policy".
 
     Args:
-        algorithm: "ppo".
+        algorithm: "ppo", "a2c", "dqn", "qrdqn" or "recurrent-ppo" (stable-baselines3), or "exact" (an
+            `ExitNetwork` on the exact expected reward), "one-shot" (a `TimestepNetwork`, which needs traces with
+            images, or `samples=…`), "optimal-stopping" (fitted backward induction).
         traces: with rows of split "policy", and of "calibration" where there is a target.
-        target_timesteps: calibrate the policy's threshold to this mean on the rows of split "calibration".
+        target_timesteps: calibrate the policy to this mean on the rows of split "calibration"; what can, also
+            moves its time cost towards it while it learns.
         seed: of the network, the episodes and the actions.
-        observation: name of the observation.
-        reward: name of the reward.
+        observation: name of the observation (default: "features"; "image" for "one-shot").
+        reward: name of the reward (default: "linear"; "seenn" for "one-shot").
         reward_options: its options.
-        total_timesteps: steps of the environment.
-        log_dir: folder for TensorBoard.
-        on_step: called with the number of environment steps done.
-        overrides: arguments of the algorithm in place of the preset's.
+        total_timesteps: steps of the environment, for stable-baselines3.
+        log_dir: folder for TensorBoard, for stable-baselines3.
+        on_step: called with the number of environment steps done; without an environment, with the same fraction
+            of `total_timesteps`.
+        overrides: arguments of the algorithm in place of the preset's, or fields of its settings.
 
     Raises:
         InputError: for unknown names, or traces without the rows that are needed.
     """
-    if algorithm not in PRESETS:
-        raise unknown_name("algorithm", algorithm, PRESETS)
+    if algorithm not in ALGORITHMS:
+        raise unknown_name("algorithm", algorithm, ALGORITHMS)
     if total_timesteps < 1:
         raise InputError(f"Expected total_timesteps ≥ 1, got {total_timesteps}.")
-    kind, num_envs, arguments = PRESETS[algorithm]
-    if target_timesteps is not None:
-        calibration = traces.select("calibration")
-    env = to_sb3(
-        EarlyExitVectorEnv(
-            num_envs,
-            traces.select("policy"),
-            observation=observation,
-            reward=reward,
-            reward_options=reward_options,
-        ),
-        infos="episode",
+    calibration = None if target_timesteps is None else traces.select("calibration")
+    reward = reward or ("seenn" if algorithm == "one-shot" else "linear")
+    common: dict[str, Any] = {"seed": seed, "reward": reward, "reward_options": reward_options}
+    if observation is not None:
+        common["observation"] = observation
+    learned_from = traces.select("policy")
+    if algorithm in PRESETS:
+        policy = train_sb3(
+            algorithm,
+            learned_from,
+            total_timesteps=total_timesteps,
+            log_dir=log_dir,
+            on_step=on_step,
+            **common,
+            **overrides,
+        )
+    else:
+        progress = None if on_step is None else lambda done: on_step(int(done * total_timesteps))
+        policy = TRAINERS[algorithm](
+            learned_from, overrides=overrides, target_timesteps=target_timesteps, on_progress=progress, **common
+        )
+    policy.settings.update(
+        {
+            "algorithm": algorithm,
+            "seed": seed,
+            "reward": reward,
+            "reward_options": reward_options or {},
+            "fingerprint": traces.info.get("fingerprint"),
+        }
     )
-    with torch_threads(1):
-        model = kind("MlpPolicy", env, seed=seed, device="cpu", **{**arguments, **overrides})
-        model.set_logger(configure(None if log_dir is None else str(log_dir), ["tensorboard"] if log_dir else []))
-        model.learn(total_timesteps, callback=None if on_step is None else _Report(on_step))
-    env.close()
-    settings = {
-        "algorithm": algorithm,
-        "seed": seed,
-        "reward": reward,
-        "reward_options": reward_options or {},
-        "total_timesteps": total_timesteps,
-        "fingerprint": traces.info.get("fingerprint"),
-    }
-    policy = LearnedPolicy.of(model, observation=observation, settings=settings)
-    if target_timesteps is None:
+    if algorithm in PRESETS:
+        policy.settings["total_timesteps"] = total_timesteps
+    if calibration is None:
         return policy
     return calibrate(policy, calibration, target_timesteps=target_timesteps)
 
 
-class _Report(BaseCallback):
-    def __init__(self, report: Callable[[int], None]) -> None:
-        super().__init__()
-        self.report = report
+def settings_of(kind: type, overrides: dict[str, Any]) -> Any:
+    """A settings dataclass with those fields.
 
-    def _on_step(self) -> bool:
-        self.report(self.num_timesteps)
-        return True
+    Raises:
+        InputError: for a field that it does not have.
+    """
+    known = [entry.name for entry in fields(kind)]
+    for name in overrides:
+        if name not in known:
+            raise unknown_name(f"setting of {kind.__name__}", name, known)
+    return kind(**overrides)

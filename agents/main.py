@@ -12,7 +12,9 @@ from typing import Annotated, Any
 import tyro
 
 from agents.commands.benchmark import Benchmark
+from agents.commands.classify import Classify
 from agents.commands.compare import Compare
+from agents.commands.convert import Convert
 from agents.commands.quickstart import Quickstart
 from agents.commands.record import Record
 from agents.commands.train import Train
@@ -23,9 +25,11 @@ from backbones import InputError
 Command = (
     Annotated[Quickstart, tyro.conf.subcommand("quickstart", prefix_name=False)]
     | Annotated[TrainBackbone, tyro.conf.subcommand("train-backbone", prefix_name=False)]
+    | Annotated[Convert, tyro.conf.subcommand("convert", prefix_name=False)]
     | Annotated[Record, tyro.conf.subcommand("record", prefix_name=False)]
     | Annotated[Train, tyro.conf.subcommand("train", prefix_name=False)]
     | Annotated[Compare, tyro.conf.subcommand("compare", prefix_name=False)]
+    | Annotated[Classify, tyro.conf.subcommand("classify", prefix_name=False)]
     | Annotated[Watch, tyro.conf.subcommand("watch", prefix_name=False)]
     | Annotated[Benchmark, tyro.conf.subcommand("benchmark", prefix_name=False)]
 )

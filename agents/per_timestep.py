@@ -5,14 +5,14 @@
 Letters: B rows, N rows of the traces, T timesteps.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from agents.curves import exits_at, level_curve
-from agents.policy import scores_of
-from agents.rules import ELAPSED, Confidence, Entropy, Margin
+from agents.curves import exits_at
+from agents.policy import ScoredPolicy, elapsed_of, scores_of, step_scores
 from backbones import InputError
 from seenn_env import Traces
 
@@ -26,29 +26,61 @@ class PerTimestep:
     """Exits at timestep t when the rule's score is at least that of `thresholds[t-1]`, t = 1…T-1.
 
     Args:
-        rule: whose column and direction count; its own threshold does not.
+        rule: any policy with a score; its own threshold does not count.
         thresholds: `[T-1]` in the rule's units; empty before `calibrate` has fitted them.
         shift: asks for this much more score at every timestep: one number that moves all thresholds.
     """
 
-    rule: Confidence | Entropy | Margin
+    rule: ScoredPolicy
     thresholds: tuple[float, ...] = ()
     shift: float = 0.0
-    observation: ClassVar[str] = "features"
+
+    @property
+    def observation(self) -> str:
+        """See `ScoredPolicy.observation`: the rule's."""
+        return self.rule.observation
 
     @property
     def level(self) -> float:
         """See `ScoredPolicy.level`."""
         return self.shift
 
+    @property
+    def fitted(self) -> bool:
+        """Whether the rule has what it needs of data; thresholds are found in `variants`."""
+        return getattr(self.rule, "fitted", True)
+
+    def fit(self, traces: Traces) -> "PerTimestep":
+        """With a fitted rule."""
+        return replace(self, rule=self.rule.fit(traces))  # type: ignore[attr-defined]
+
+    def variants(self, traces: Traces) -> Iterator["PerTimestep"]:
+        """The best thresholds of these traces at each of a range of prices of a timestep.
+
+        Coordinate ascent on accuracy - price · mean timesteps: with the other thresholds held, the best one of
+        a timestep is found exactly by sorting.
+        """
+        scores, correct = scores_of(self.rule, traces), traces.correct
+        levels = np.full(scores.shape[1], np.median(scores) if scores.size else 0.0)
+        for price in _PRICES:
+            levels = _ascend(scores, correct, price, levels)
+            yield replace(self, thresholds=tuple(float(_sign(self.rule) * level) for level in levels))
+
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`: how far the rule's score is above this timestep's threshold."""
+        return self.score_step(observation, None, None)[0]
+
+    def score_step(
+        self, observation: np.ndarray, state: Any, episode_start: np.ndarray | None
+    ) -> tuple[np.ndarray, Any]:
+        """See `ScoredPolicy`; the state is the rule's."""
         if not self.thresholds:
             raise InputError("Expected a PerTimestep rule with thresholds, got none: calibrate it first.")
         T = len(self.thresholds) + 1
-        timestep = np.rint(observation[:, ELAPSED] * T).astype(np.int64)
+        timestep = np.rint(elapsed_of(observation, self.observation) * T).astype(np.int64)
         wanted = np.append(np.array(self.thresholds), 0.0)[np.minimum(timestep, T) - 1]
-        return self.rule.score(observation) - self.rule.sign * wanted
+        scores, state = step_scores(self.rule, observation, state, episode_start)
+        return scores - _sign(self.rule) * wanted, state
 
     def at_level(self, level: float) -> "PerTimestep":
         """See `ScoredPolicy.at_level`."""
@@ -60,30 +92,15 @@ class PerTimestep:
         state: Any = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
-    ) -> tuple[np.ndarray, None]:
-        """Actions `[B]`."""
-        return (self.score(observation) >= self.shift).astype(np.int64), None
+    ) -> tuple[np.ndarray, Any]:
+        """Actions `[B]`; the state is the rule's."""
+        scores, state = self.score_step(observation, state, episode_start)
+        return (scores >= self.shift).astype(np.int64), state
 
 
-def fit_thresholds(rule: PerTimestep, traces: Traces, target_timesteps: float) -> PerTimestep:
-    """The thresholds with the most accuracy at a mean number of timesteps.
-
-    For each of a range of prices of a timestep, coordinate ascent on accuracy - price · mean timesteps:
-    with the other thresholds held, the best one of a timestep is found exactly by sorting. Each result is
-    shifted to the target, and the one that is most accurate there is kept.
-    """
-    scores, correct = scores_of(rule.rule, traces), traces.correct
-    best, best_accuracy = rule, -1.0
-    levels = np.full(scores.shape[1], np.median(scores) if scores.size else 0.0)
-    for price in _PRICES:
-        levels = _ascend(scores, correct, price, levels)
-        curve = level_curve(scores - levels, correct)
-        entry = curve.nearest(target_timesteps)
-        if curve.accuracy[entry] > best_accuracy:
-            best_accuracy = float(curve.accuracy[entry])
-            thresholds = tuple(float(rule.rule.sign * level) for level in levels)
-            best = replace(rule, thresholds=thresholds, shift=float(curve.levels[entry]))
-    return best
+def _sign(rule: ScoredPolicy) -> int:
+    """-1 where the rule's threshold counts against its score."""
+    return getattr(rule, "sign", 1)
 
 
 def _ascend(scores: np.ndarray, correct: np.ndarray, price: float, levels: np.ndarray) -> np.ndarray:

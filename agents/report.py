@@ -31,6 +31,8 @@ def write_report(comparison: Comparison, members: Mapping[str, Sequence[Any]], t
         for row in comparison.rows:
             writer.add_scalar(f"accuracy/{row.name}", row.accuracy.estimate)
             writer.add_scalar(f"mean_timesteps/{row.name}", row.mean_timesteps)
+            if row.energy_pj is not None:
+                writer.add_scalar(f"mean_energy_nj/{row.name}", row.energy_pj / 1000)
             for t, share in enumerate(row.exit_shares, 1):
                 writer.add_scalar(f"exit_share/{row.name}", share, t)
         for d in comparison.differences:

@@ -23,12 +23,15 @@ class Interval:
     estimate: float
     low: float
     high: float
+    p_value: float = 1.0
+    """Two-sided, of "it is 0": twice the smaller share of draws on one side of 0, of R + 1 draws."""
 
     @classmethod
     def of(cls, estimate: float, draws: np.ndarray) -> "Interval":
         """From bootstrap draws `[R]`."""
         low, high = np.quantile(draws, [0.025, 0.975])
-        return cls(float(estimate), float(low), float(high))
+        beyond = min(np.count_nonzero(draws <= 0), np.count_nonzero(draws >= 0)) + 1
+        return cls(float(estimate), float(low), float(high), min(1.0, 2 * beyond / (len(draws) + 1)))
 
 
 class Clusters:
@@ -57,6 +60,16 @@ class Clusters:
         """`[R]` means over the rows of every resample."""
         means: np.ndarray = self.weights @ self.sums(values) / (self.weights @ self.rows)
         return means
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Holm's step-down adjustment of p-values: each may be read at the level of the whole family."""
+    p = np.asarray(p_values, float)
+    order = np.argsort(p)
+    adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
+    result = np.empty_like(p)
+    result[order] = adjusted
+    return result
 
 
 def mean_interval(values: np.ndarray, clusters: Clusters) -> Interval:

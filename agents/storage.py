@@ -5,21 +5,55 @@ policy = load("policy.safetensors")
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from stable_baselines3.common.policies import ActorCriticPolicy
+import torch
 
+from agents.conformal import ConformalSets
+from agents.exit_network import ExitNetwork
+from agents.fitted_confidence import PerformanceConfidence, ScaledConfidence
+from agents.heads import HEADS, head_of
 from agents.learned import LearnedPolicy
+from agents.mixed import Mixed
+from agents.optimal_stopping import OptimalStopping
 from agents.per_timestep import PerTimestep
-from agents.rules import Confidence, Entropy, FixedTimestep, Margin, Oracle, Uniform
+from agents.rules import Confidence, Entropy, FixedTimestep, Gap, Margin, Oracle, Patience, SummedConfidence, Uniform
+from agents.tabular_stopping import TabularStopping
+from agents.timestep_network import TimestepNetwork, make_timestep_network
 from backbones import InputError, load_tensor_file, save_tensor_file, unknown_name
 
 FORMAT = "seenn_env.policy/1"
-RULES: dict[str, type] = {kind.__name__: kind for kind in (Confidence, Entropy, FixedTimestep, Margin, Oracle, Uniform)}
+PLAIN: dict[str, type] = {
+    kind.__name__: kind
+    for kind in (
+        Confidence,
+        ConformalSets,
+        Entropy,
+        FixedTimestep,
+        Gap,
+        Margin,
+        Oracle,
+        Patience,
+        PerformanceConfidence,
+        ScaledConfidence,
+        SummedConfidence,
+        Uniform,
+    )
+}
+"""Dataclasses whose fields are JSON-able, or arrays."""
+OTHERS = (
+    "ExitNetwork",
+    "LearnedPolicy",
+    "Mixed",
+    "OptimalStopping",
+    "PerTimestep",
+    "TabularStopping",
+    "TimestepNetwork",
+)
 
 
 def save(policy: Any, path: str | Path) -> Path:
@@ -45,37 +79,68 @@ def load(path: str | Path) -> Any:
 def _taken_apart(policy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     kind = type(policy).__name__
     if isinstance(policy, LearnedPolicy):
-        network = policy.network
-        assert isinstance(network, ActorCriticPolicy)
+        network, head = policy.network, head_of(policy.network)
         box = network.observation_space
         assert isinstance(box, gym.spaces.Box)
         config = {
             "kind": kind,
+            "head": head.name,
             "observation": policy.observation,
             "threshold": policy.threshold,
             "settings": policy.settings,
             "low": box.low.tolist(),
             "high": box.high.tolist(),
-            "net_arch": network.net_arch,
+            **head.arguments(network),
         }
         return network.state_dict(), config
+    if isinstance(policy, ExitNetwork | OptimalStopping):
+        values = {entry.name: getattr(policy, entry.name) for entry in fields(policy) if entry.name != "tensors"}
+        return policy.tensors, {"kind": kind, **values}
+    if isinstance(policy, TimestepNetwork):
+        names = ("shape", "timesteps", "width", "threshold", "settings")
+        return policy.network.state_dict(), {"kind": kind, **{name: getattr(policy, name) for name in names}}
+    if isinstance(policy, TabularStopping):
+        tables = {name: torch.from_numpy(getattr(policy, name)) for name in ("edges", "gains")}
+        return tables, {"kind": kind, "threshold": policy.threshold, "settings": policy.settings}
     if isinstance(policy, PerTimestep):
-        rule = _taken_apart(policy.rule)[1]
-        return {}, {"kind": kind, "rule": rule, "thresholds": policy.thresholds, "shift": policy.shift}
-    if kind in RULES:
-        return {}, {"kind": kind, **asdict(policy)}
+        tensors, rule = _taken_apart(policy.rule)
+        return tensors, {"kind": kind, "rule": rule, "thresholds": policy.thresholds, "shift": policy.shift}
+    if isinstance(policy, Mixed):
+        tensors, inner = _taken_apart(policy.policy)
+        facts = {"other": policy.other, "share": policy.share, "seed": policy.seed}
+        return tensors, {"kind": kind, "policy": inner, **facts}
+    if kind in PLAIN:
+        values = {field.name: getattr(policy, field.name) for field in fields(policy)}
+        arrays = {name: torch.from_numpy(value) for name, value in values.items() if isinstance(value, np.ndarray)}
+        return arrays, {"kind": kind, **{name: value for name, value in values.items() if name not in arrays}}
     raise InputError(f"Expected a policy of this package to save, got {kind}.")
 
 
 def _put_together(config: dict[str, Any], tensors: dict[str, Any]) -> Any:
     kind = config.pop("kind")
     if kind == "LearnedPolicy":
-        box = gym.spaces.Box(np.float32(config["low"]), np.float32(config["high"]), dtype=np.float32)
-        network = ActorCriticPolicy(box, gym.spaces.Discrete(2), lambda _: 0.0, net_arch=config["net_arch"])
+        box = gym.spaces.Box(np.float32(config.pop("low")), np.float32(config.pop("high")), dtype=np.float32)
+        facts = {name: config.pop(name) for name in ("observation", "threshold", "settings")}
+        network = HEADS[config.pop("head", "actor-critic")].make(box, config)
         network.load_state_dict(tensors)
-        return LearnedPolicy(network.eval(), config["observation"], config["threshold"], config["settings"])
+        return LearnedPolicy(network.eval(), **facts)
+    if kind == "ExitNetwork":
+        return ExitNetwork(tensors, **config)
+    if kind == "TimestepNetwork":
+        config["shape"] = tuple(config["shape"])
+        convolutions = make_timestep_network(config["shape"], config["timesteps"], config["width"])
+        convolutions.load_state_dict(tensors)
+        return TimestepNetwork(convolutions.eval(), **config)
+    if kind == "OptimalStopping":
+        return OptimalStopping(tensors=tensors, **config)
+    if kind == "TabularStopping":
+        return TabularStopping(**{name: tensor.numpy() for name, tensor in tensors.items()}, **config)
     if kind == "PerTimestep":
-        return PerTimestep(_put_together(config["rule"], {}), tuple(config["thresholds"]), config["shift"])
-    if kind not in RULES:
-        raise unknown_name("policy", kind, [*RULES, "LearnedPolicy", "PerTimestep"])
-    return RULES[kind](**config)
+        return PerTimestep(_put_together(config["rule"], tensors), tuple(config["thresholds"]), config["shift"])
+    if kind == "Mixed":
+        return Mixed(_put_together(config.pop("policy"), tensors), **config)
+    if kind not in PLAIN:
+        raise unknown_name(
+            "policy", kind, [*PLAIN, "ExitNetwork", "LearnedPolicy", "Mixed", "PerTimestep", "TimestepNetwork"]
+        )
+    return PLAIN[kind](**config, **{name: tensor.numpy() for name, tensor in tensors.items()})

@@ -1,11 +1,13 @@
 """What a comparison found: rows, differences, the table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from agents.statistics import Interval
+from seenn_env import Evaluation
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,14 @@ class Row:
     """`[T]` fraction of rows that exit at each timestep."""
     accuracy_of_seeds: tuple[float, ...]
     timesteps_of_seeds: tuple[float, ...]
+    energy_pj: float | None = None
+    """Mean energy of an image, where the traces have it."""
+
+
+def mean_energy_pj(results: Sequence[Evaluation]) -> float | None:
+    """The mean energy of an image over seeds; None where the traces have none."""
+    spent = [energy for result in results if (energy := result.mean_energy_pj) is not None]
+    return float(np.mean(spent)) if spent else None
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,8 @@ class Difference:
     policy: str
     rival: str
     interval: Interval
+    adjusted_p: float = 1.0
+    """The interval's p-value after Holm's correction for all differences of the comparison."""
 
 
 @dataclass(frozen=True)
@@ -49,26 +61,29 @@ class Comparison:
     def table(self) -> str:
         """The comparison as text."""
         width = max(len(row.name) for row in self.rows)
-        head = f"{'policy':<{width}}  accuracy % [95 %]       timesteps  exits at t = 1…{self.timesteps} (%)"
+        metered = all(row.energy_pj is not None for row in self.rows)
+        energy = "  energy nJ" if metered else ""
+        head = f"{'policy':<{width}}  accuracy % [95 %]       timesteps{energy}  exits at t = 1…{self.timesteps} (%)"
         lines = [f"{self.dataset}, split {self.split}, {self.samples} samples", head, "-" * (len(head) + 8)]
         for row in self.rows:
             a = row.accuracy
             shares = " ".join(f"{100 * share:3.0f}" for share in row.exit_shares)
             interval = f"{100 * a.estimate:6.2f} [{100 * a.low:5.1f}, {100 * a.high:5.1f}]"
-            lines.append(f"{row.name:<{width}}  {interval}  {row.mean_timesteps:9.3f}  {shares}")
+            spent = f"  {row.energy_pj / 1000:9.4g}" if metered and row.energy_pj is not None else ""
+            lines.append(f"{row.name:<{width}}  {interval}  {row.mean_timesteps:9.3f}{spent}  {shares}")
         if self.differences:
-            lines += ["", "accuracy difference at equal mean timesteps, points [95 %]"]
+            lines += ["", "accuracy difference at equal mean timesteps, points [95 %], p after Holm"]
         for d in self.differences:
             i = d.interval
             points = f"{100 * i.estimate:+.2f} [{100 * i.low:+.2f}, {100 * i.high:+.2f}]"
-            lines.append(f"{d.policy} - {d.rival}: {points}")
+            lines.append(f"{d.policy} - {d.rival}: {points}  {d.adjusted_p:.3f}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able content."""
 
         def interval(i: Interval) -> dict[str, float]:
-            return {"estimate": i.estimate, "low": i.low, "high": i.high}
+            return {"estimate": i.estimate, "low": i.low, "high": i.high, "p_value": i.p_value}
 
         return {
             "dataset": self.dataset,
@@ -84,8 +99,12 @@ class Comparison:
                     "exit_shares": row.exit_shares.tolist(),
                     "accuracy_of_seeds": list(row.accuracy_of_seeds),
                     "timesteps_of_seeds": list(row.timesteps_of_seeds),
+                    "energy_pj": row.energy_pj,
                 }
                 for row in self.rows
             ],
-            "differences": [{"policy": d.policy, "rival": d.rival, **interval(d.interval)} for d in self.differences],
+            "differences": [
+                {"policy": d.policy, "rival": d.rival, **interval(d.interval), "adjusted_p": d.adjusted_p}
+                for d in self.differences
+            ],
         }

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from backbones.graphs import graph
 from backbones.network import Fire, MakeNeuron, Parts
 from backbones.plain import OPTIONS as PLAIN
 from backbones.plain import VGG11, VGG16, VGGSNN, vgg
@@ -43,6 +44,7 @@ def small(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
 
 
 ARCHITECTURES: dict[str, tuple[Callable[[dict[str, Any], MakeNeuron], Parts], frozenset[str]]] = {
+    "graph": (graph, frozenset({"nodes"})),
     "resnet9": (resnet9, RESIDUAL),
     "resnet18": (resnet(64, (2, 2, 2, 2)), RESIDUAL),
     "resnet19": (resnet(128, (3, 3, 2)), RESIDUAL),

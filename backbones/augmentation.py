@@ -1,4 +1,4 @@
-"""Random crops, flips and Cutout, vectorised and keyed.
+"""Random crops, rolls, flips, AutoAugment and Cutout, vectorised and keyed.
 
 What happens to an image is a pure function of (seed, epoch, key), so a resumed run sees the same images.
 """
@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backbones.auto_augment import UNIFORMS, auto_augment, check_images
 from backbones.encodings import hash_uniform
 
 
@@ -21,12 +22,14 @@ def augment(
     crop: int = 0,
     flip: bool = False,
     cutout: int = 0,
+    roll: int = 0,
+    auto: bool = False,
     fill: Sequence[int] | None = None,
 ) -> Tensor:
-    """`[B, C, H, W]` uint8 to the same shape (and channels_last).
+    """`[B, C, H, W]` to the same shape (and channels_last), in the order crop, roll, flip, AutoAugment, Cutout.
 
     Args:
-        images: `[B, C, H, W]` uint8.
+        images: `[B, C, H, W]`; or frames `[B, T, C, H, W]`, of which all of a row change in the same way.
         keys: `[B]` int64 names of the images.
         seed: of the run.
         epoch: which pass over the images.
@@ -34,17 +37,32 @@ def augment(
         flip: mirror half of the images, left to right.
         cutout: side of a square that is painted over; its centre lies anywhere in the image (DeVries &
             Taylor, 2017).
+        roll: the most pixels by which the image is shifted in each direction; what leaves comes in on the
+            other side (as for event frames: Li et al., NDA, ECCV 2022).
+        auto: AutoAugment's policy for CIFAR-10.
         fill: `[C]` what padding and square hold (default: 0).
+
+    Raises:
+        InputError: for AutoAugment of anything but uint8 images of 1 or 3 channels.
     """
+    shape = images.shape
+    if auto:
+        check_images(images)
+    if images.dim() == 5:
+        fill = None if fill is None else [*fill] * shape[1]
+        images = images.flatten(1, 2)
     B, C, H, W = images.shape
-    uniform = hash_uniform(seed, keys, torch.full_like(keys, epoch), 5)
-    paint = torch.zeros(C, dtype=torch.uint8) if fill is None else torch.tensor(fill, dtype=torch.uint8)
-    paint = paint.to(images.device)
+    uniform = hash_uniform(seed, keys, torch.full_like(keys, epoch), 7 + UNIFORMS)
+    paint = torch.zeros(C) if fill is None else torch.tensor(fill)
+    paint = paint.to(images.device, images.dtype)
 
     rows = torch.arange(H, device=images.device).expand(B, H)
     columns = torch.arange(W, device=images.device).expand(B, W)
     if flip:
         columns = torch.where(uniform[:, :1] < 0.5, columns.flip(1), columns)
+    if roll:
+        rows = (rows + (uniform[:, 5:6] * (2 * roll + 1)).long() - roll) % H
+        columns = (columns + (uniform[:, 6:7] * (2 * roll + 1)).long() - roll) % W
     if crop:
         images = F.pad(images, [crop] * 4)
         for side in (images[:, :, :crop], images[:, :, -crop:], images[:, :, :, :crop], images[:, :, :, -crop:]):
@@ -53,10 +71,13 @@ def augment(
         columns = columns + (uniform[:, 2:3] * (2 * crop + 1)).long()
     batch = torch.arange(B, device=images.device)[:, None, None]
     out = images[batch, :, rows[:, :, None], columns[:, None, :]]  # [B, H, W, C]
+    if auto:
+        out = auto_augment(out.permute(0, 3, 1, 2), uniform[:, 7:], paint.tolist()).permute(0, 2, 3, 1)
     if cutout:
         hit = _covered(uniform[:, 3:4], H, cutout)[:, :, None] & _covered(uniform[:, 4:5], W, cutout)[:, None, :]
         out = torch.where(hit[..., None], paint, out)
-    return out.permute(0, 3, 1, 2)
+    out = out.permute(0, 3, 1, 2)
+    return out.unflatten(1, shape[1:3]) if len(shape) == 5 else out
 
 
 def _covered(uniform: Tensor, size: int, cutout: int) -> Tensor:

@@ -8,10 +8,14 @@ from typing import Any
 
 import torch
 
+from backbones.activations import ACTIVATIONS
 from backbones.architectures import ARCHITECTURES
+from backbones.converted import ConvertedIF
 from backbones.errors import InputError, unknown_name
 from backbones.network import SpikingNetwork
 from backbones.neurons import LIF, NEURONS
+
+KINDS: dict[str, type[LIF]] = {**NEURONS, **ACTIVATIONS, "converted-if": ConvertedIF}
 
 
 def build(
@@ -35,9 +39,11 @@ def build(
         num_classes: K, at least 2.
         timesteps: T, at least 1.
         input_shape: (channels, height, width).
-        encoding: "direct", "poisson" or "latency".
+        encoding: "direct", "poisson", "latency", or "event": inputs `[B, T, C, H, W]` have a frame a timestep.
         encoding_seed: what a random encoding draws from.
-        neuron: "lif" or "if", or its settings as `{"type": "lif", "decay": 0.5, …}`.
+        neuron: "lif", "if" or "plif", or its settings as `{"type": "lif", "decay": 0.5, …}`; with "thresholds",
+            `{path: v_threshold}`, those layers have a threshold of their own. "qcfs" and "relu" are activations
+            of networks without time (T = 1), which `backbones.conversion.convert` takes.
         mean: of the intensities (one number or one a channel), taken off first when the encoding is direct.
         std: likewise, divided by.
         seed: of the initial weights.
@@ -72,8 +78,19 @@ def build(
     }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        parts = make_parts(config, lambda: make_neuron(config["neuron"]))
-    return SpikingNetwork(config, *parts).eval()
+        settings = {name: value for name, value in config["neuron"].items() if name != "thresholds"}
+        if settings["type"] in ACTIVATIONS and (timesteps != 1 or encoding != "direct"):
+            raise InputError(
+                f"Expected timesteps=1 and encoding='direct' with the activation {settings['type']!r}, got {timesteps} "
+                f"and {encoding!r}: a network without time sees the image itself, once."
+            )
+        backbone = SpikingNetwork(config, *make_parts(config, lambda: make_neuron(settings)))
+        for path, threshold in config["neuron"].get("thresholds", {}).items():
+            try:
+                backbone.set_submodule(path, make_neuron({**settings, "v_threshold": threshold}), strict=True)
+            except AttributeError as error:
+                raise InputError(f"Expected thresholds of the network's neurons, got one of {path!r}.") from error
+    return backbone.eval()
 
 
 def make_neuron(settings: dict[str, Any]) -> LIF:
@@ -83,9 +100,9 @@ def make_neuron(settings: dict[str, Any]) -> LIF:
         InputError: for an unknown type or setting.
     """
     kind, rest = settings["type"], {k: v for k, v in settings.items() if k != "type"}
-    if kind not in NEURONS:
-        raise unknown_name("neuron", kind, NEURONS)
+    if kind not in KINDS:
+        raise unknown_name("neuron", kind, KINDS)
     try:
-        return NEURONS[kind](**rest)
+        return KINDS[kind](**rest)
     except TypeError as error:
         raise InputError(f"Expected settings of the neuron {kind!r}, got {rest}: {error}.") from error

@@ -1,7 +1,10 @@
 """Networks on disk: weights as safetensors, the configuration in the file's metadata, never pickle."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+
+from torch import Tensor
 
 from backbones.building import build
 from backbones.errors import InputError
@@ -12,7 +15,15 @@ FORMAT = "seenn_env.backbone/1"
 
 
 def save(backbone: SpikingNetwork, path: str | Path) -> None:
-    """Write a network to one file, atomically."""
+    """Write a network to one file, atomically.
+
+    Raises:
+        InputError: for a form that cannot be read back.
+    """
+    if backbone.form != "plain":
+        raise InputError(
+            f"Expected a plain network to save, got one of form {backbone.form!r}: save it before optimize."
+        )
     metadata = {"format": FORMAT, "config": json.dumps(backbone.config), "fingerprint": backbone.fingerprint}
     save_tensor_file(path, backbone.state_dict(), metadata)
 
@@ -26,11 +37,21 @@ def load(path: str | Path, *, device: str = "cpu") -> SpikingNetwork:
     tensors, metadata = load_tensor_file(path, kind="a backbone", format=FORMAT)
     config = json.loads(metadata["config"])
     options = config.pop("options")
-    backbone = build(config.pop("network"), **config, **options)
-    try:
-        backbone.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise InputError(f"The weights in {path} do not fit their configuration: {error}") from error
+    network = config.pop("network")
+    backbone = build(network, **config, **options)
+    own = backbone.state_dict()
+    odd = [name for name in sorted(own.keys() | tensors.keys()) if _shape(own, name) != _shape(tensors, name)]
+    if odd:
+        raise InputError(
+            f"Expected the weights of the network {network!r} in {path}, got another network's: {odd[0]} "
+            f"is {_shape(tensors, odd[0])}, not {_shape(own, odd[0])}, and so on ({len(odd)} in all): "
+            "use the file that was saved with it."
+        )
+    backbone.load_state_dict(tensors)
     if backbone.fingerprint != metadata["fingerprint"]:
         raise InputError(f"The weights in {path} do not match their fingerprint: the file was altered.")
     return backbone.to(device)
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str) -> str:
+    return str(list(tensors[name].shape)) if name in tensors else "missing"

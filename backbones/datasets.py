@@ -1,143 +1,125 @@
-"""Images with disjoint, recorded splits.
+"""Images and event streams by name, with disjoint, recorded splits.
 
     splits = load_dataset("digits")
     splits.policy.images          # uint8 [N, C, H, W]
 
-`train` is for the backbone, `policy` for those who learn when to exit, `calibration` for thresholds and
-model selection, `test` for the final table.
+What each name stands for, and how its folder must look: `docs/datasets.md`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from backbones.cache import CACHE_NAME
 from backbones.errors import InputError, unknown_name
-from backbones.folder import CACHE_NAME, decoded, list_images
+from backbones.event_sets import EVENT_SETS, read_events
+from backbones.folder import decoded
+from backbones.frames import read_frames
+from backbones.layouts import read_tree
+from backbones.splits import SPLITS, Division, Samples, Splits, Whole, stratified_split
+from backbones.torchvision_sets import TORCHVISION_SETS, read_torchvision
 
-SPLITS = ("train", "policy", "calibration", "test")
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Labelled images of one split."""
-
-    images: np.ndarray
-    """`[N, C, H, W]` uint8."""
-    labels: np.ndarray
-    """`[N]` int64 in 0…K-1."""
-    index: np.ndarray
-    """`[N]` int64: the row's place in the whole dataset, unique within it."""
-    class_names: tuple[str, ...]
-    dataset: str
-    split: str
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def select(self, rows: np.ndarray | slice) -> "Samples":
-        """Those rows only, of the same split."""
-        return replace(self, images=self.images[rows], labels=self.labels[rows], index=self.index[rows])
+__all__ = ["DATASETS", "SPLITS", "Samples", "Splits", "load_dataset", "stratified_split"]
 
 
 @dataclass(frozen=True)
-class Splits:
-    """A dataset's four parts; no image is in two of them."""
+class Wanted:
+    """What `load_dataset` was asked for."""
 
-    train: Samples
-    policy: Samples
-    calibration: Samples
-    test: Samples
+    name: str
+    root: Path | None
+    division: Division
+    cache_dir: Path | None
+    image_size: int | None
+    timesteps: int | None
+    download: bool
 
-    def __getitem__(self, name: str) -> Samples:
-        if name not in SPLITS:
-            raise unknown_name("split", name, SPLITS)
-        samples: Samples = getattr(self, name)
-        return samples
+    @property
+    def place(self) -> Path:
+        """The folder or file that holds the data.
+
+        Raises:
+            InputError: where none was named.
+        """
+        if self.root is None:
+            raise InputError(f"Expected where the data of {self.name!r} are: set root (--data-dir).")
+        return self.root
+
+    @property
+    def cache(self) -> Path:
+        """The folder for what is decoded."""
+        return self.cache_dir or self.place / CACHE_NAME
+
+    def refuse_size(self) -> None:
+        """Refuse to resize what has one size.
+
+        Raises:
+            InputError: where `image_size` was set.
+        """
+        if self.image_size is not None:
+            raise InputError(
+                f"Expected no image_size for {self.name!r}, whose images have one size, got {self.image_size}."
+            )
 
 
-def stratified_split(labels: np.ndarray, sizes: dict[str, int], seed: int) -> dict[str, np.ndarray]:
-    """Disjoint, sorted rows for each name, every class in proportion; what is left over goes to nobody.
-
-    Args:
-        labels: `[N]`.
-        sizes: how many rows each name gets.
-        seed: of the shuffle.
-
-    Raises:
-        InputError: when there are fewer rows than asked for.
-    """
-    if sum(sizes.values()) > len(labels):
-        raise InputError(f"Expected at least {sum(sizes.values())} images for the splits, got {len(labels)}.")
-    rng = np.random.default_rng(seed)
-    # Shuffled classes dealt out evenly: any stretch of this order holds every class in proportion.
-    place = np.empty(len(labels))
-    for label in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == label))
-        place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
-    order = np.argsort(place, kind="stable")
-    ends = np.cumsum(list(sizes.values()))
-    return {name: np.sort(order[end - size : end]) for (name, size), end in zip(sizes.items(), ends, strict=True)}
-
-
-def digits(root: Path | None = None, seed: int = 0, **options: Any) -> Splits:
-    """scikit-learn's 1,797 handwritten digits, 8 × 8 pixels (UCI's "Optical Recognition" test set)."""
+def _digits(wanted: Wanted) -> Whole:
     from sklearn.datasets import load_digits
 
+    wanted.refuse_size()
     raw = load_digits()
     images = np.round(raw.images[:, None] * (255 / 16)).astype(np.uint8)
     labels = raw.target.astype(np.int64)
-    sizes = {"train": 700, "policy": 300, "calibration": 300, "test": 497}
-    rows = stratified_split(labels, sizes, seed)
-    names = tuple(str(name) for name in raw.target_names)
-    return Splits(**{split: Samples(images[i], labels[i], i, names, "digits", split) for split, i in rows.items()})
+    policy, calibration = (size or 300 for size in (wanted.division.policy_size, wanted.division.calibration_size))
+    sizes = {"train": max(0, 1300 - policy - calibration), "policy": policy, "calibration": calibration, "test": 497}
+    codes = np.zeros(len(labels), np.uint8)
+    for split, rows in stratified_split(labels, sizes, wanted.division.seed).items():
+        codes[rows] = SPLITS.index(split)
+    return Whole(images, labels, tuple(str(name) for name in raw.target_names), "digits", 0, codes)
 
 
-def folder(
-    root: Path | None,
-    seed: int = 0,
-    *,
-    cache_dir: Path | None = None,
-    image_size: int | None = None,
-) -> Splits:
-    """A class-per-folder tree: `train/CLASS/*.jpg` and `test/CLASS/*.jpg`, or `CLASS/*.jpg` alone.
-
-    Of the images that are no test images, a tenth each is `policy` and `calibration`; where the tree names
-    no test images, a fifth is `test` first. Indices count the files sorted by class and name, training
-    images before test images.
-
-    Raises:
-        InputError: for a wrong folder, an empty class, an unreadable image.
-    """
-    if root is None:
-        raise InputError("Expected the folder of the images: set root (--data-dir).")
-    given = (root / "train").is_dir() and (root / "test").is_dir()
-    parts = [list_images(root / name) for name in ("train", "test")] if given else [list_images(root)]
-    names = parts[0][2]
-    if parts[-1][2] != names:
-        raise InputError(f"Expected the classes of train in test too ({', '.join(names)}), got {parts[-1][2]}.")
-    files = [file for part in parts for file in part[0]]
-    labels = np.concatenate([part[1] for part in parts])
-    images = decoded(files, root, cache_dir or root / CACHE_NAME, image_size)
-    rest = np.arange(len(parts[0][0]))
-    rows: dict[str, np.ndarray] = {}
-    if given:
-        rows["test"] = np.arange(len(rest), len(files))
-    else:
-        taken = stratified_split(labels, {"test": len(files) // 5, "rest": len(files) - len(files) // 5}, seed)
-        rows["test"], rest = taken["test"], taken["rest"]
-    tenth = len(rest) // 10
-    sizes = {"train": len(rest) - 2 * tenth, "policy": tenth, "calibration": tenth}
-    rows |= {split: rest[i] for split, i in stratified_split(labels[rest], sizes, seed).items()}
-    for split, i in rows.items():
-        if len(i) == 0:
-            raise InputError(f"Expected images enough for four splits in {root}, got {len(files)}: none for {split}.")
-    return Splits(**{split: Samples(images[i], labels[i], i, names, root.name, split) for split, i in rows.items()})
+def _folder(wanted: Wanted) -> Whole:
+    root = wanted.place
+    tree = read_tree(root)
+    images = decoded(tree.files, root, wanted.cache, wanted.image_size)
+    return Whole(images, tree.labels, tree.class_names, root.name, 5 if tree.test is None else tree.test)
 
 
-DATASETS: dict[str, Callable[..., Splits]] = {"digits": digits, "folder": folder}
+def _torchvision(wanted: Wanted) -> Whole:
+    wanted.refuse_size()
+    return read_torchvision(wanted.name, wanted.place, download=wanted.download)
+
+
+def _frames(wanted: Wanted) -> Whole:
+    wanted.refuse_size()
+    whole, division = read_frames(wanted.place, wanted.timesteps), wanted.division
+    own = whole.split is not None and not {1, 2}.isdisjoint(whole.split.tolist())
+    if own and (division.policy_size or division.calibration_size):
+        raise InputError(f"Expected no policy_size and calibration_size for {wanted.place}, which has its own splits.")
+    return whole
+
+
+def _events(wanted: Wanted) -> Whole:
+    if wanted.timesteps is None:
+        raise InputError(f"Expected how many frames to count the events of {wanted.name!r} in: set timesteps.")
+    return read_events(
+        wanted.name,
+        wanted.place,
+        wanted.timesteps,
+        size=wanted.image_size,
+        cache_dir=wanted.cache,
+        download=wanted.download,
+    )
+
+
+DATASETS: dict[str, Callable[[Wanted], Whole]] = {
+    "digits": _digits,
+    "folder": _folder,
+    "frames": _frames,
+    **dict.fromkeys(EVENT_SETS, _events),
+    **dict.fromkeys(TORCHVISION_SETS, _torchvision),
+}
 
 
 def load_dataset(
@@ -147,20 +129,42 @@ def load_dataset(
     seed: int = 0,
     cache_dir: str | Path | None = None,
     image_size: int | None = None,
+    timesteps: int | None = None,
+    policy_size: int | None = None,
+    calibration_size: int | None = None,
+    download: bool = False,
 ) -> Splits:
     """The dataset of that name, split.
 
+    Of the images that are no test images, a tenth each is `policy` and `calibration`, unless sizes are
+    given. Test images are the dataset's own; where it names none, a fifth of the images (a tenth of
+    CIFAR10-DVS) is drawn first. Indices count the training images, then the test images.
+
     Args:
-        name: "digits", or "folder" for a class-per-folder tree of images.
-        root: folder of the data, where the dataset is not part of a package.
+        name: "digits"; "cifar10", "cifar100", "mnist", "fashion-mnist" or "svhn", as torchvision keeps them;
+            "folder" for a tree of images; "cifar10-dvs", "dvs128-gesture" or "n-mnist", read by tonic;
+            "frames" for a file of them (see `backbones.frames`).
+        root: folder (or file, of frames) that holds the data, where the dataset is not part of a package.
         seed: of the split.
-        cache_dir: folder for decoded images (default: in `root`).
-        image_size: resize images of a folder to this many pixels a side.
+        cache_dir: folder for decoded images and counted events (default: in `root`).
+        image_size: resize images of a folder, or count events, to this many pixels a side.
+        timesteps: how many frames events are counted in; frames of a file must be as many.
+        policy_size: images for `policy`.
+        calibration_size: images for `calibration`.
+        download: fetch what is missing (torchvision's and the event sets); nothing is fetched otherwise.
 
     Raises:
         InputError: for a name that is not known, or data that are not as expected.
     """
     if name not in DATASETS:
         raise unknown_name("dataset", name, DATASETS)
-    cache = None if cache_dir is None else Path(cache_dir)
-    return DATASETS[name](None if root is None else Path(root), seed, cache_dir=cache, image_size=image_size)
+    wanted = Wanted(
+        name,
+        None if root is None else Path(root),
+        Division(seed, policy_size, calibration_size),
+        None if cache_dir is None else Path(cache_dir),
+        image_size,
+        timesteps,
+        download,
+    )
+    return wanted.division.of(DATASETS[name](wanted))

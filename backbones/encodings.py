@@ -1,7 +1,7 @@
-"""How a static input becomes what the first layer sees at each timestep.
+"""How an input becomes what the first layer sees at each timestep.
 
-Inputs are `[B, …]` intensities in [0, 1]; timesteps are counted from 1. Random encodings are pure integer
-functions of (seed, key, timestep, position): the same spikes in any slot, batch or machine.
+Inputs are `[B, …]` intensities in [0, 1], or frames over time; timesteps are counted from 1. Random
+encodings are pure integer functions of (seed, key, timestep, position): the same spikes in any slot, batch or machine.
 """
 
 from typing import Protocol
@@ -19,6 +19,8 @@ class Encoding(Protocol):
 
     name: str
     static: bool
+    frames: bool
+    """Inputs have a frame for each timestep, `[B, T, …]`."""
 
     def __call__(self, inputs: Tensor, keys: Tensor, timestep: Tensor) -> Tensor:
         """What the first layer sees, `[B, …]`, at each row's `timestep [B]`."""
@@ -59,6 +61,7 @@ class Direct:
 
     name = "direct"
     static = True
+    frames = False
 
     def __init__(self, timesteps: int, seed: int = 0) -> None:
         del timesteps, seed
@@ -73,6 +76,7 @@ class Poisson:
 
     name = "poisson"
     static = False
+    frames = False
 
     def __init__(self, timesteps: int, seed: int = 0) -> None:
         self.seed = seed
@@ -91,6 +95,7 @@ class Latency:
 
     name = "latency"
     static = False
+    frames = False
 
     def __init__(self, timesteps: int, seed: int = 0) -> None:
         self.timesteps = timesteps
@@ -102,7 +107,23 @@ class Latency:
         return ((due == now) & (inputs > 0)).to(inputs.dtype)
 
 
-ENCODINGS: dict[str, type] = {"direct": Direct, "poisson": Poisson, "latency": Latency}
+class Event:
+    """Frame t of the input at timestep t, as it is: counts of events, say."""
+
+    name = "event"
+    static = False
+    frames = True
+
+    def __init__(self, timesteps: int, seed: int = 0) -> None:
+        self.timesteps = timesteps
+
+    def __call__(self, inputs: Tensor, keys: Tensor, timestep: Tensor) -> Tensor:
+        """`[B, …]` of `inputs` `[B, T, …]`: each row's own frame; beyond T (a row that nobody reads) the last."""
+        rows = torch.arange(len(inputs), device=inputs.device)
+        return inputs[rows, timestep.clamp(max=self.timesteps) - 1]
+
+
+ENCODINGS: dict[str, type] = {"direct": Direct, "event": Event, "latency": Latency, "poisson": Poisson}
 
 
 def make_encoding(name: str, timesteps: int, seed: int = 0) -> Encoding:

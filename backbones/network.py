@@ -13,7 +13,7 @@ Letters: B rows, T timesteps, K classes, F features of the last hidden layer.
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ from backbones.errors import InputError
 from backbones.neuron_pass import fire_over_time
 from backbones.neurons import LIF
 from backbones.norms import PER_TIMESTEP, TimestepBatchNorm2d
+
+if TYPE_CHECKING:
+    from backbones.inference import InferenceNetwork
 
 Fire = Callable[[LIF, Tensor], Tensor]
 MakeNeuron = Callable[[], LIF]
@@ -56,12 +59,20 @@ class _StepFire:
         self.before = iter(membranes)
         self.after: list[Tensor] = []
         self.fresh = fresh
+        self.last: tuple[Tensor, float] | None = None
 
     def __call__(self, neuron: LIF, current: Tensor) -> Tensor:
         v = next(self.before, None)
         spikes, v = neuron(current, neuron.initial(current) if v is None else v, self.fresh)
         self.after.append(v)
+        self.last = spikes, neuron.height
         return spikes
+
+    def hidden(self) -> Tensor:
+        """`[B, F]` spikes of the layer that fired last, averaged over space, each counted as 1."""
+        assert self.last is not None
+        spikes, height = self.last
+        return _pooled(spikes) / height
 
 
 class TimeFire:
@@ -79,13 +90,14 @@ class TimeFire:
 class SpikingNetwork(nn.Module):
     """A `Backbone` of a stateless stem, a spiking body and a linear readout.
 
-    Inputs are `[B, C, H, W]`, uint8 or floats in [0, 1]. Use `backbones.build` to make one by name.
+    Inputs are `[B, C, H, W]`, uint8 or floats in [0, 1]; where the encoding is "event", `[B, T, C, H, W]` frames,
+    which are taken as they are. Use `backbones.build` to make one by name.
 
     Args:
         config: what `backbones.build` made it from: JSON-able, saved with the weights.
         stem: image (or input spikes) to current; computed once an image where the encoding is static.
-        body: `body(current, fire) -> [B, F, H, W]` spikes of the last hidden layer.
-        head: those spikes to `[B, K]`.
+        body: `body(current, fire) -> [B, F, …]`, made of the spikes of the last hidden layer, or these themselves.
+        head: that to `[B, K]`.
     """
 
     mean: Tensor
@@ -109,6 +121,11 @@ class SpikingNetwork(nn.Module):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.mean.device
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Of one input: (C, H, W), or (T, C, H, W) where the encoding takes frames over time."""
+        return (self.timesteps, *self.input_shape) if self.encoding.frames else self.input_shape
 
     @property
     def fingerprint(self) -> str:
@@ -175,8 +192,7 @@ class SpikingNetwork(nn.Module):
         spikes = self.body(current, fire)
         readout = state.readout + self.head(spikes)
         logits = readout / timestep[:, None]
-        hidden = spikes.mean((2, 3))
-        return logits, State(state.source, state.keys, timestep, readout, hidden, tuple(fire.after), fresh=None)
+        return logits, State(state.source, state.keys, timestep, readout, fire.hidden(), tuple(fire.after), fresh=None)
 
     @torch.no_grad()
     def refill(self, state: State, rows: Tensor, inputs: Tensor, keys: Tensor | None = None) -> State:
@@ -199,7 +215,13 @@ class SpikingNetwork(nn.Module):
         """
         if state.hidden is None:
             raise InputError("Expected the state of a step to probe, got one before the first timestep: step it.")
-        return {"hidden": state.hidden, "membrane": state.membranes[-1].flatten(2).mean(2)}
+        return {"hidden": state.hidden, "membrane": _pooled(state.membranes[-1])}
+
+    def optimize(self, **settings: Any) -> "InferenceNetwork":
+        """The network in a form for inference, checked on calibration data; see `optimization.optimize`."""
+        from backbones.optimization import optimize
+
+        return optimize(self, **settings)
 
     def _tell_norms(self, when: Tensor | None) -> None:
         """Norms of statistics per timestep learn which row is at which, from 0."""
@@ -215,13 +237,32 @@ class SpikingNetwork(nn.Module):
         return (inputs - self.mean) / self.std
 
     def _prepare(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
-        if tuple(inputs.shape[1:]) != self.input_shape:
-            raise InputError(f"Expected inputs [B, {', '.join(map(str, self.input_shape))}], got {list(inputs.shape)}.")
+        self._check_shape(inputs)
         inputs = inputs.to(self.device)
-        if self.encoding.static:
+        if self.encoding.frames:
+            inputs = inputs.to(self.mean.dtype)
+        elif self.encoding.static:
             inputs = self.normalised(inputs)
         elif inputs.dtype == torch.uint8:
             inputs = inputs.to(self.mean.dtype) / 255
         if keys is None:
             keys = torch.zeros(len(inputs), dtype=torch.int64)
         return inputs, keys.to(self.device)
+
+    def _check_shape(self, inputs: Tensor) -> None:
+        shape, given = self.sample_shape, tuple(inputs.shape[1:])
+        if given == shape:
+            return
+        advice = "."
+        if self.encoding.frames and len(given) == len(shape) and given[1:] == shape[1:]:
+            advice = f": frames for {given[0]} timesteps, and the network has T = {self.timesteps}; make them equal."
+        elif self.encoding.frames and len(given) < len(shape):
+            advice = ": the encoding 'event' takes a frame for each timestep; for still images choose another."
+        elif len(given) == len(shape) + 1:
+            advice = ": frames over time are for the encoding 'event'; build the network with it."
+        raise InputError(f"Expected inputs [B, {', '.join(map(str, shape))}], got {list(inputs.shape)}{advice}")
+
+
+def _pooled(values: Tensor) -> Tensor:
+    """`[B, F, …]` averaged over space, if there is any."""
+    return values.flatten(2).mean(2) if values.dim() > 2 else values

@@ -41,6 +41,9 @@ class LIF(nn.Module):
         InputError: for a decay or a threshold out of range, or an unknown surrogate.
     """
 
+    height: float = 1.0
+    """What a spike is in the next layer's input."""
+
     def __init__(
         self,
         decay: float = 0.5,

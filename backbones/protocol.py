@@ -71,3 +71,11 @@ class Probed(Protocol):
 
     def probe(self, state: State) -> dict[str, Tensor]:
         """`{"hidden": [B, F] mean spikes, "membrane": [B, F] mean membrane potentials}`, of a `step`'s state."""
+
+
+@runtime_checkable
+class Advancing(Protocol):
+    """What a backbone may also give: a step that works in the memory of the state it is given."""
+
+    def advance(self, state: State) -> tuple[Tensor, State]:
+        """`Backbone.step`, bit for bit, but `state` is used up."""

@@ -61,6 +61,10 @@ class TrainingConfig:
     """Mirror half of the images."""
     cutout: int = 0
     """Side of Cutout's square."""
+    auto_augment: bool = False
+    """AutoAugment's policy for CIFAR-10, between flip and Cutout."""
+    roll: int = 0
+    """The most pixels by which frames are rolled in each direction: event data's crop."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: convolutions and potentials while training, by autocast; weights and evaluation stay float32."""
     channels_last: bool = False
@@ -80,6 +84,8 @@ class TrainingConfig:
             raise InputError(f"Expected ema in [0, 1), got {self.ema}.")
         if min(self.crop, self.cutout) < 0:
             raise InputError(f"Expected crop and cutout of at least 0, got {self.crop} and {self.cutout}.")
+        if self.roll < 0:
+            raise InputError(f"Expected a roll of at least 0, got {self.roll}.")
         if self.accumulate < 1 or self.batch_size % self.accumulate or self.batch_size // self.accumulate < 2:
             raise InputError(
                 f"Expected accumulate to divide batch_size into parts of at least 2 images, got {self.accumulate} "

@@ -17,7 +17,6 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from backbones.datasets import Splits
 from backbones.distillation import digest
 from backbones.errors import InputError
 from backbones.network import SpikingNetwork
@@ -26,6 +25,7 @@ from backbones.processes import Crew, joined, shared_statistics
 from backbones.run_state import RunState
 from backbones.running import accuracy, make_keys
 from backbones.schedules import Stage, TrainingConfig, make_optimizer, stages_of
+from backbones.splits import Splits, check_fit
 from backbones.training_steps import run_epoch, statistics_batches, steps_of
 
 __all__ = ["Epoch", "TrainingConfig", "TrainingResult", "calibration_accuracy", "train"]
@@ -99,6 +99,7 @@ def train(
             weight of distillation without a teacher.
     """
     config = config or TrainingConfig()
+    check_fit(splits.train, network.num_classes, network.timesteps)
     stages = stages_of(config, network.timesteps)
     if (teacher is None) == (config.distill_weight > 0):
         raise InputError(

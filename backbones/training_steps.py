@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from backbones.augmentation import augment
-from backbones.datasets import Samples
 from backbones.distillation import distillation_loss, teach
 from backbones.losses import mean_loss, tet_loss
 from backbones.mixed_time import draw_times, draw_timesteps, forward_mixed, stage_heads
@@ -16,6 +15,7 @@ from backbones.processes import Crew
 from backbones.run_state import RunState
 from backbones.running import make_keys
 from backbones.schedules import TrainingConfig
+from backbones.splits import Samples
 
 
 def steps_of(samples: Samples, config: TrainingConfig, crew: Crew) -> int:
@@ -80,9 +80,9 @@ def statistics_batches(
 def augmented(
     network: SpikingNetwork, config: TrainingConfig, samples: Samples, rows: np.ndarray, epoch: int
 ) -> Tensor:
-    """`[B, C, H, W]` uint8 images of those rows, as this epoch sees them."""
+    """`[B, C, H, W]` uint8 images (or `[B, T, C, H, W]` frames) of those rows, as this epoch sees them."""
     images = torch.from_numpy(samples.images[rows]).to(network.device)
-    if config.crop or config.flip or config.cutout:
+    if config.crop or config.flip or config.cutout or config.auto_augment or config.roll:
         images = augment(
             images,
             torch.from_numpy(samples.index[rows]).to(network.device),
@@ -91,9 +91,12 @@ def augmented(
             crop=config.crop,
             flip=config.flip,
             cutout=config.cutout,
+            roll=config.roll,
+            auto=config.auto_augment,
             fill=(255 * network.mean).round().flatten().int().tolist(),
         )
-    return images.contiguous(memory_format=torch.channels_last) if config.channels_last else images
+    still = images.dim() == 4
+    return images.contiguous(memory_format=torch.channels_last) if config.channels_last and still else images
 
 
 def _losses(

@@ -1,4 +1,5 @@
-"""Make what ships in seenn_env/data: the digits backbone and its traces, with the images.
+"""Make what ships in seenn_env/data: the digits backbone and its traces, with the images,
+and once more with each image once and the last hidden layer's spikes and potentials.
 
     python benchmarks/digits_traces.py                # about three minutes on two cores
 
@@ -18,7 +19,7 @@ from seenn_env import Traces, record
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--output", type=Path, default=Path(__file__).parents[1] / "seenn_env" / "data")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
@@ -35,6 +36,8 @@ def main() -> None:
     ]
     traces = Traces.merge(*parts)
     file = traces.save(args.output / "digits.safetensors")
+    once = [record(network, splits[s], dtype="float16", hidden=True, membrane=True, images=True) for s in RECORDED]
+    Traces.merge(*once).save(args.output / "digits-hidden.safetensors")
     print(traces.summary())
     print(f"{network.fingerprint} {file.stat().st_size} bytes")
 

@@ -7,6 +7,7 @@ from seenn_env.compact import CompactTraces
 from seenn_env.early_exit import EarlyExitEnv
 from seenn_env.early_exit_vector import EarlyExitVectorEnv
 from seenn_env.evaluation import Evaluation, HindsightPolicy, Policy, evaluate, observation_of
+from seenn_env.live_vector import LiveVectorEnv
 from seenn_env.observations import Observation, TraceShape, make_observation
 from seenn_env.recording import record
 from seenn_env.references import ReferenceScores, reference_scores
@@ -16,9 +17,12 @@ from seenn_env.rendering_episode import Episode
 from seenn_env.rendering_frame import rgb_array
 from seenn_env.rewards import Energy, EnergyReward, LinearReward, Reward, SeennReward, make_reward
 from seenn_env.sb3 import to_sb3
+from seenn_env.streaming import ArrayFeed, Exits, stream
+from seenn_env.trace_energy import synaptic_operations, with_energy
 from seenn_env.traces import Traces
 
 __all__ = [
+    "ArrayFeed",
     "ChooseTimestepEnv",
     "ChooseTimestepVectorEnv",
     "CompactTraces",
@@ -28,8 +32,10 @@ __all__ = [
     "EnergyReward",
     "Episode",
     "Evaluation",
+    "Exits",
     "HindsightPolicy",
     "LinearReward",
+    "LiveVectorEnv",
     "Observation",
     "Policy",
     "ReferenceScores",
@@ -47,7 +53,10 @@ __all__ = [
     "reference_scores",
     "register_all",
     "rgb_array",
+    "stream",
+    "synaptic_operations",
     "to_sb3",
+    "with_energy",
 ]
 
 register_all()

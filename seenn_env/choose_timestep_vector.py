@@ -14,8 +14,9 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from backbones import Samples
+from seenn_env.answers import TraceAnswers
 from seenn_env.glances import AnyGlance, is_static, open_glance
-from seenn_env.rewards import Reward
+from seenn_env.rewards import Reward, make_reward
 from seenn_env.slots import SlotsVectorEnv
 from seenn_env.sources import Replay
 from seenn_env.traces import Traces
@@ -58,21 +59,19 @@ class ChooseTimestepVectorEnv(SlotsVectorEnv):
         self._glance = open_glance(observation, source, samples, split)
         super().__init__(
             num_envs,
-            traces,
+            TraceAnswers(traces, make_reward(reward, reward_options)),
             self._glance.space,
             traces.timesteps,
             first_timestep=0 if static else 1,
-            reward=reward,
-            reward_options=reward_options,
             order=order,
             autoreset_mode=autoreset_mode,
             render_mode=render_mode,
         )
-        self.observation_names = self._glance.names
+        self.traces, self.observation_names = traces, self._glance.names
 
     def _act(self, actions: np.ndarray) -> np.ndarray:
         self._timestep = actions.astype(np.int64) + 1
         return np.ones(self.num_envs, np.bool_)
 
-    def _look(self, slots: np.ndarray | slice) -> np.ndarray:
-        return self._glance.of(self._row[slots])
+    def _look(self, slots: np.ndarray | slice, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        return self._glance.of(rows)

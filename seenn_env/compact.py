@@ -37,7 +37,7 @@ class CompactTraces(Traces):
     The other arguments are those of `Traces`.
     """
 
-    ROW_FIELDS: ClassVar[tuple[str, ...]] = (*TOP, "labels", "sample", "repeat", "energy_pj")
+    ROW_FIELDS: ClassVar[tuple[str, ...]] = (*TOP, "labels", "sample", "repeat", "energy_pj", "operations", "spikes")
     FORMAT: ClassVar[str] = COMPACT_FORMAT
 
     logits: np.ndarray = field(init=False)
@@ -149,6 +149,8 @@ def compact_traces(traces: Traces, k: int) -> CompactTraces:
         sample=traces.sample,
         repeat=traces.repeat,
         energy_pj=traces.energy_pj,
+        operations=traces.operations,
+        spikes=traces.spikes,
         images=traces.images,
         image_index=traces.image_index,
         info=traces.info,

@@ -124,7 +124,7 @@ def heat(values: np.ndarray, kind: str) -> np.ndarray:
 def enlarge(image: np.ndarray, size: int) -> np.ndarray:
     """`[h, w, 3]` uint8: an image `[C, H, W]` of any channels, as large as fits into `size` × `size`.
 
-    One channel is grey, three are RGB, two (on and off events) are orange and blue, others their mean.
+    One channel is grey, three are RGB, two (off and on events) are blue and orange, others their mean.
     """
     colored = to_rgb(image)
     H, W = colored.shape[:2]
@@ -142,7 +142,7 @@ def to_rgb(image: np.ndarray) -> np.ndarray:
     if C == 3:
         return np.ascontiguousarray(image.transpose(1, 2, 0))
     if C == 2:
-        on, off = image.astype(np.float32) / 255
+        off, on = image.astype(np.float32) / 255
         mixed = on[..., None] * np.array(WRONG, np.float32) + off[..., None] * np.array(BLUE, np.float32)
         return mixed.clip(0, 255).astype(np.uint8)
     grey = image[0] if C == 1 else image.mean(0).astype(np.uint8)

@@ -41,10 +41,12 @@ class EarlyExitEnv(EpisodeEnv):
     | `"logits"` | the K running logits, clipped; elapsed = timestep / T | ±20; 0 to 1 |
     | `"hidden"` | the features; the last hidden layer's F spikes, averaged over space | 0 to 1 |
     | `"membrane"` | the features; that layer's F membrane potentials, averaged and clipped | 0 to 1; ±5 |
+    | `"rich"` | the features; gap, log-sum-exp, largest probabilities, … (see `rich_observations.py`) | stated |
+    | `"rich_classes"`, `"rich_hidden"` | the rich columns; the two likeliest classes, one-hot; or the spikes | 0 to 1 |
 
-    `"hidden"` and `"membrane"` need traces recorded with them, or a live backbone whose `probe(state)` gives
-    them. A user's own is an `Observation`, a function of a `TraceShape` that makes one, or such a function
-    as "module:name".
+    `"hidden"`, `"rich_hidden"` and `"membrane"` need traces recorded with them, as the packaged "digits-hidden"
+    are, or a live backbone whose `probe(state)` gives them. A user's own is an `Observation`, a function of a
+    `TraceShape` that makes one, or such a function as "module:name".
 
     ## Reward
     0 until the episode ends, then by name:
@@ -55,8 +57,9 @@ class EarlyExitEnv(EpisodeEnv):
     | `"linear"` | correct - cost·(t-1)/max(T-1, 1) | `cost` = 0.1 |
     | `"energy"` | correct - cost·E_t/E_T, with E_t the row's energy up to timestep t | `cost` = 0.1 |
 
-    `"energy"` needs traces with `energy_pj`. A user's own is an object with `__call__` and `range` (see
-    `rewards.Reward`), or "module:name" of a class, made with `reward_options`.
+    `"energy"` needs traces with `energy_pj` (`record(…, energy=True)`), or a live backbone whose operations can
+    be counted; live, the timesteps after the exit run once for each row, for E_T. A user's own is an object
+    with `__call__` and `range` (see `rewards.Reward`), or "module:name" of a class, made with `reward_options`.
 
     ## Episode End
     `reset` runs timestep 1. Exit ends the episode with the answer of the timestep seen. Continue runs the
@@ -85,6 +88,8 @@ class EarlyExitEnv(EpisodeEnv):
     - `seenn_env/EarlyExit-v0`: all arguments at their defaults
     - `seenn_env/EarlyExitLogits-v0`: `observation="logits"`
     - `seenn_env/EarlyExitLinear-v0`: `reward="linear"`
+    - `seenn_env/EarlyExitHidden-v0`, `seenn_env/EarlyExitMembrane-v0`: `traces="digits-hidden"`, each image once
+      with spikes and potentials, and `observation="hidden"` or `"membrane"`
     - `seenn_env/EarlyExitLive-v0`: the packaged backbone run live, on the samples and repeats of the traces
 
     On the packaged CIFAR-10 (JPEG copy), T = 4:

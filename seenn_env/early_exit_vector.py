@@ -14,8 +14,9 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
+from seenn_env.answers import TraceAnswers
 from seenn_env.observations import AnyObservation
-from seenn_env.rewards import Reward
+from seenn_env.rewards import Reward, make_reward
 from seenn_env.slots import SlotsVectorEnv
 from seenn_env.traces import Traces
 
@@ -59,17 +60,15 @@ class EarlyExitVectorEnv(SlotsVectorEnv):
         spec = traces.observation(observation)
         super().__init__(
             num_envs,
-            traces,
+            TraceAnswers(traces, make_reward(reward, reward_options)),
             gym.spaces.Box(spec.low, spec.high, dtype=np.float32),
             2,
             first_timestep=1,
-            reward=reward,
-            reward_options=reward_options,
             order=order,
             autoreset_mode=autoreset_mode,
             render_mode=render_mode,
         )
-        self.observation_names = spec.names
+        self.traces, self.observation_names = traces, spec.names
         self._columns = traces.columns(observation).reshape(len(traces) * traces.timesteps, -1)
 
     def _act(self, actions: np.ndarray) -> np.ndarray:
@@ -78,6 +77,5 @@ class EarlyExitVectorEnv(SlotsVectorEnv):
         self._timestep += actions == 0
         return (actions == 1) | (self._timestep == self.timesteps)
 
-    def _look(self, slots: np.ndarray | slice) -> np.ndarray:
-        at = self._row[slots] * self.timesteps + self._timestep[slots] - 1
-        return self._columns.take(at, axis=0)
+    def _look(self, slots: np.ndarray | slice, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        return self._columns.take(rows * self.timesteps + timesteps - 1, axis=0)

@@ -40,6 +40,8 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         self.traces: Traces | None = source.traces if isinstance(source, Replay) else None
         self.timesteps = source.shape.timesteps
         self.reward = make_reward(reward, reward_options)
+        if getattr(self.reward, "needs_energy", False):
+            source.meter()
         pay(self.reward, np.array(True), np.array(1), self.timesteps, source.energy(0, 1))  # or refuse it now
         self.render_mode = check_render_mode(render_mode)
         self._window = Window(RENDER_METADATA["render_fps"]) if render_mode == "human" else None

@@ -51,6 +51,8 @@ class Evaluation:
     """T."""
     rewards: np.ndarray | None = None
     """`[N]` where a reward was asked for."""
+    energy_pj: np.ndarray | None = None
+    """`[N]` spent up to and with the exit, where the traces have it."""
 
     @property
     def accuracy(self) -> float:
@@ -61,6 +63,11 @@ class Evaluation:
     def mean_timesteps(self) -> float:
         """Mean exit timestep."""
         return float(self.exit_timesteps.mean())
+
+    @property
+    def mean_energy_pj(self) -> float | None:
+        """Mean energy of a row, in picojoules; None where the traces have none."""
+        return None if self.energy_pj is None else float(self.energy_pj.mean(dtype=np.float64))
 
     @property
     def exit_counts(self) -> np.ndarray:
@@ -115,11 +122,13 @@ def evaluate(
             running &= ~leaving
             starts = np.zeros(N, bool)
     rows = np.arange(N)
+    energy = traces.energy(exits)
     correct = traces.correct[rows, exits - 1]
     return Evaluation(
         exit_timesteps=exits,
         predictions=traces.predictions[rows, exits - 1],
         correct=correct,
         timesteps=T,
-        rewards=None if reward is None else pay(reward, correct, exits, T, traces.energy(exits)),
+        rewards=None if reward is None else pay(reward, correct, exits, T, energy),
+        energy_pj=None if energy is None else np.asarray(energy.spent_pj),
     )

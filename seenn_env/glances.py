@@ -12,6 +12,7 @@ import numpy as np
 
 from backbones import InputError, Samples
 from seenn_env.observations import AnyObservation
+from seenn_env.pictures import has_frames, refuse_frames
 from seenn_env.sources import Live, Replay, columns_of, open_samples
 from seenn_env.trace_fields import image_places
 
@@ -62,7 +63,7 @@ def open_glance(observation: AnyGlance, source: Replay | Live, samples: Samples 
         split: of the samples, where they are a dataset's name.
 
     Raises:
-        InputError: where images are missing, or for an embedding that does not fit.
+        InputError: where images are missing or frames over time, or for an embedding that does not fit.
     """
     N = len(source.labels)
     if not is_static(observation):
@@ -80,6 +81,8 @@ def open_glance(observation: AnyGlance, source: Replay | Live, samples: Samples 
         images, index = source.traces.images, source.traces.image_index
     if is_embedding(observation):
         return _embedding_glance(observation, source.sample, index)
+    shows_frames = isinstance(source, Replay) and samples is None and "frames" in source.traces.info
+    refuse_frames(observation, shows_frames or (images is not None and has_frames(images)))
     places = image_places(index, source.sample)
     assert images is not None
     images = np.asarray(images)  # mapped files have a slower class of their own

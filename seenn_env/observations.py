@@ -241,7 +241,17 @@ def _make_probed(name: str, low: float, high: float, columns: Columns) -> MakeOb
     return make
 
 
-OF_LOGITS = ("features", "logits")
+def _made_elsewhere(name: str) -> MakeObservation:
+    """What a file that builds on this one makes; it is imported when it is first asked for."""
+
+    def make(shape: TraceShape) -> Observation:
+        made: Observation = load_entry_point(f"seenn_env.rich_observations:{name}", "observation")(shape)
+        return made
+
+    return make
+
+
+OF_LOGITS = ("features", "logits", "rich", "rich_classes")
 """Observations made of the logits alone."""
 
 OBSERVATIONS: dict[str, MakeObservation] = {
@@ -249,6 +259,9 @@ OBSERVATIONS: dict[str, MakeObservation] = {
     "logits": _make_logits,
     "hidden": _make_probed("hidden", 0.0, 1.0, with_hidden),
     "membrane": _make_probed("membrane", -MEMBRANE_RANGE, MEMBRANE_RANGE, with_membrane),
+    "rich": _made_elsewhere("make_rich"),
+    "rich_classes": _made_elsewhere("make_rich_classes"),
+    "rich_hidden": _made_elsewhere("make_rich_hidden"),
 }
 
 

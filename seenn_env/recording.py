@@ -8,13 +8,16 @@ Letters: N rows, T timesteps, F features of the last hidden layer.
 import json
 import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from tqdm import tqdm
 
-from backbones import Backbone, InputError, Samples, make_keys, probe_sizes, run_probed
+from backbones import Backbone, EnergyModel, InputError, Metered, Samples, check_fit, make_keys, probe_sizes, run_probed
+from seenn_env.pictures import has_frames, still
+from seenn_env.trace_energy import energy_pj
 from seenn_env.traces import Traces
 
 _SECONDS_BETWEEN_SAVES = 2.0
@@ -30,6 +33,8 @@ def record(
     dtype: Literal["float32", "float16"] = "float32",
     hidden: bool = False,
     membrane: bool = False,
+    energy: bool = False,
+    energy_model: EnergyModel | None = None,
     images: bool = False,
     overwrite: bool = False,
     progress: bool = False,
@@ -49,18 +54,23 @@ def record(
         dtype: of the stored logits, spikes and potentials.
         hidden: also record the pooled spikes of the last hidden layer, `[N, T, F]`.
         membrane: also record its pooled membrane potentials, `[N, T, F]`.
-        images: also keep the samples' images.
+        energy: also count every row's synaptic operations and spikes, and the energy of them: `operations`,
+            `spikes` and `energy_pj`. The network has to be a `torch.nn.Module`.
+        energy_model: what an operation costs (default: `EnergyModel()`).
+        images: also keep the samples' images (of frames over time: their mean, as a picture).
         overwrite: replace a file, or a partial recording with other settings.
         progress: show a progress bar.
 
     Raises:
         InputError: for repeats or batch_size below 1, a file that is there already, a partial recording
-            with other settings, NaN or infinity, or a backbone that does not give what is to be recorded.
+            with other settings, samples of other classes or T than the backbone's, NaN or infinity, or a
+            backbone that does not give what is to be recorded.
     """
     if repeats < 1 or batch_size < 1:
         raise InputError(f"Expected repeats ≥ 1 and batch_size ≥ 1, got {repeats} and {batch_size}.")
     if dtype not in ("float32", "float16"):
         raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
+    check_fit(samples, backbone.num_classes, backbone.timesteps)
     shows = np.repeat(np.arange(len(samples)), repeats)
     repeat = np.tile(np.arange(repeats, dtype=np.int32), len(samples))
     sample = samples.index[shows]
@@ -69,6 +79,7 @@ def record(
     shapes: dict[str, tuple[int, ...]] = {
         name: (len(shows), backbone.timesteps, size) for name, size in {"logits": backbone.num_classes, **sizes}.items()
     }
+    dtypes: dict[str, Any] = dict.fromkeys(shapes, dtype)
     info = {
         "fingerprint": backbone.fingerprint,
         "dataset": samples.dataset,
@@ -76,43 +87,57 @@ def record(
         "batch_size": batch_size,
         "version": 1,
     }
+    runner = backbone
+    if energy:
+        runner = backbone if isinstance(backbone, Metered) else Metered(backbone)
+        info["energy_model"] = asdict(energy_model := energy_model or EnergyModel())
+        counted = {"operations": (*shapes["logits"][:2], 3)}
+        if runner.sees_spikes:
+            counted["spikes"] = shapes["logits"][:2]
+        shapes, dtypes, probes = shapes | counted, dtypes | dict.fromkeys(counted, "int64"), [*probes, *counted]
+    if samples.division:
+        info["division"] = samples.division
+    if has_frames(samples.images):
+        info["frames"] = samples.images.shape[1]
     settings = {**info, "split": samples.split, "repeats": repeats, "dtype": dtype, "shapes": shapes, "images": images}
     settings["samples"] = samples.index.tolist()
 
     if path is None:
         partial, done = None, 0
-        fields: dict[str, Any] = {name: np.empty(shape, dtype) for name, shape in shapes.items()}
+        fields: dict[str, Any] = {name: np.empty(shape, dtypes[name]) for name, shape in shapes.items()}
     else:
         path = Path(path)
         if path.exists() and not overwrite:
             raise InputError(f"{path} holds a recording already: choose another path, or set overwrite.")
         partial = path.with_name(path.name + ".partial")
-        fields, done = _open_partial(partial, settings, shapes, dtype, overwrite)
+        fields, done = _open_partial(partial, settings, shapes, dtypes, overwrite)
 
     bar = tqdm(total=len(shows), initial=done, desc="record", unit="row", disable=not progress)
     saved = time.monotonic()
     keys = make_keys(sample, repeat)
-    batches = run_probed(backbone, samples.images, keys, probes=probes, shows=shows, batch_size=batch_size, first=done)
+    batches = run_probed(runner, samples.images, keys, probes=probes, shows=shows, batch_size=batch_size, first=done)
     for rows, batch in batches:
         for name, given in batch.items():
-            values = given.float().cpu().numpy().astype(dtype)
+            values = (given.float() if given.is_floating_point() else given).cpu().numpy().astype(dtypes[name])
             if not np.isfinite(values).all():
                 bad = sample[rows][~np.isfinite(values).all((1, 2))][0]
                 raise InputError(f"Expected finite {name}, got NaN or infinity for sample {bad}: look at the backbone.")
-            fields[name][rows] = values
+            fields[name][rows] = values.reshape(fields[name][rows].shape)
         if partial is not None and time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
             _save_progress(partial, fields, rows.stop)
             saved = time.monotonic()
         bar.update(rows.stop - rows.start)
     bar.close()
 
+    if energy_model is not None and energy:
+        fields["energy_pj"] = energy_pj(fields["operations"], energy_model)
     traces = Traces(
         **fields,
         labels=samples.labels[shows],
         split=samples.split,
         sample=sample,
         repeat=repeat,
-        images=samples.images if images else None,
+        images=still(samples.images) if images else None,
         image_index=samples.index if images else None,
         info=info,
     )
@@ -124,7 +149,7 @@ def record(
 
 
 def _open_partial(
-    partial: Path, settings: dict[str, Any], shapes: dict[str, tuple[int, ...]], dtype: str, overwrite: bool
+    partial: Path, settings: dict[str, Any], shapes: dict[str, tuple[int, ...]], dtypes: dict[str, str], overwrite: bool
 ) -> tuple[dict[str, Any], int]:
     file, wanted = partial / "settings.json", json.dumps(settings, sort_keys=True)
     if file.exists() and file.read_text() == wanted:
@@ -135,7 +160,7 @@ def _open_partial(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     fields = {
-        name: np.lib.format.open_memmap(partial / f"{name}.npy", "w+", np.dtype(dtype), shape)
+        name: np.lib.format.open_memmap(partial / f"{name}.npy", "w+", np.dtype(dtypes[name]), shape)
         for name, shape in shapes.items()
     }
     _save_progress(partial, fields, 0)

@@ -42,6 +42,21 @@ _SEQUENTIAL_LINEAR = ReferenceScores(
     oracle=Score(0.9867, 0.9888, 1.1510),
     best_rule=Score(0.9587, 0.9745, 2.1057),
 )
+_HIDDEN_SEENN = ReferenceScores(
+    random=Score(0.5327, 0.9271, 1.9922),
+    fixed=(
+        Score(0.7867, 0.8933, 1.0000),
+        Score(0.4200, 0.9467, 2.0000),
+        Score(0.2167, 0.9733, 3.0000),
+        Score(0.0988, 0.9767, 4.0000),
+        Score(0.0342, 0.9733, 5.0000),
+        Score(0.0106, 0.9800, 6.0000),
+        Score(-0.0047, 0.9800, 7.0000),
+        Score(-0.0123, 0.9800, 8.0000),
+    ),
+    oracle=Score(0.9183, 0.9867, 1.1367),
+    best_rule=Score(0.8025, 0.9267, 1.2133),
+)
 _ONE_SHOT_SEENN = replace(_SEQUENTIAL_SEENN, random=Score(0.1954, 0.9642, 4.5000), best_rule=None)
 _CIFAR10_SEENN = ReferenceScores(
     random=Score(0.2436, 0.7468, 1.8750),
@@ -69,13 +84,18 @@ class Registered:
 
 _EARLY_EXIT = ("seenn_env.early_exit:EarlyExitEnv", "seenn_env.early_exit_vector:EarlyExitVectorEnv")
 _CHOOSE = ("seenn_env.choose_timestep:ChooseTimestepEnv", "seenn_env.choose_timestep_vector:ChooseTimestepVectorEnv")
+_HIDDEN = {"traces": "digits-hidden"}
 _LIVE = {"backbone": "digits", "repeats": 20, "dtype": "float16"}
 
 REGISTERED: dict[str, Registered] = {
     "seenn_env/EarlyExit-v0": Registered(*_EARLY_EXIT, _SEQUENTIAL_SEENN),
     "seenn_env/EarlyExitLogits-v0": Registered(*_EARLY_EXIT, _SEQUENTIAL_SEENN, {"observation": "logits"}),
     "seenn_env/EarlyExitLinear-v0": Registered(*_EARLY_EXIT, _SEQUENTIAL_LINEAR, {"reward": "linear"}),
-    "seenn_env/EarlyExitLive-v0": Registered(_EARLY_EXIT[0], None, _SEQUENTIAL_SEENN, _LIVE),
+    "seenn_env/EarlyExitHidden-v0": Registered(*_EARLY_EXIT, _HIDDEN_SEENN, {**_HIDDEN, "observation": "hidden"}),
+    "seenn_env/EarlyExitMembrane-v0": Registered(*_EARLY_EXIT, _HIDDEN_SEENN, {**_HIDDEN, "observation": "membrane"}),
+    "seenn_env/EarlyExitLive-v0": Registered(
+        _EARLY_EXIT[0], "seenn_env.live_vector:LiveVectorEnv", _SEQUENTIAL_SEENN, _LIVE
+    ),
     "seenn_env/EarlyExit-Cifar10-v0": Registered(*_EARLY_EXIT, _CIFAR10_SEENN, {"traces": "cifar10-jpeg"}),
     "seenn_env/ChooseTimestep-v0": Registered(*_CHOOSE, _ONE_SHOT_SEENN),
     "seenn_env/ChooseTimestepFeatures-v0": Registered(*_CHOOSE, _ONE_SHOT_SEENN, {"observation": "features"}),

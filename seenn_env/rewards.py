@@ -107,7 +107,8 @@ class EnergyReward:
         """See the class."""
         if energy is None:
             raise InputError("Expected the energy of the exits for the reward 'energy', got none.")
-        share = np.asarray(energy.spent_pj, np.float64) / energy.full_pj
+        spent, full = np.broadcast_arrays(np.asarray(energy.spent_pj, np.float64), energy.full_pj)
+        share = np.divide(spent, full, out=np.zeros(spent.shape), where=full > 0)  # a row may do nothing at all
         return (np.asarray(correct) - self.cost * share).astype(np.float32)
 
     def range(self, timesteps: int) -> tuple[float, float]:

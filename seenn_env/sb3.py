@@ -9,21 +9,24 @@ Letters: N rows of the vector environment, F rows that finished in this step.
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import compress
+from types import MethodType
 from typing import Any, Literal
 
 import numpy as np
 from gymnasium import spaces
-from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
-from stable_baselines3.common.env_util import is_wrapped
+from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from backbones import InputError
+from seenn_env.partial_reset import with_partial_reset
+from seenn_env.slot_infos import slot_infos
+from seenn_env.slots import SlotsVectorEnv
+from seenn_env.sub_environments import SubEnvironments
 from seenn_env.vector_rows import (
     ENDINGS,
     copy_batch,
@@ -94,7 +97,7 @@ class SB3VecEnv(VecEnv):
         if partial_reset is None:
             partial_reset = vector_env.metadata.get("partial_reset")
         if mode is AutoresetMode.NEXT_STEP and partial_reset is None:
-            vector_env, partial_reset = _with_partial_reset(vector_env)
+            vector_env, partial_reset = with_partial_reset(vector_env)
             if not partial_reset:
                 warnings.warn(
                     f"{type(vector_env.unwrapped).__name__} resets rows in the step after their last, so SB3 "
@@ -103,7 +106,7 @@ class SB3VecEnv(VecEnv):
                     stacklevel=3,
                 )
         self.vector_env = vector_env
-        self._base: Any = vector_env.unwrapped
+        self._inside = SubEnvironments(vector_env)
         self.spec = vector_env.spec
         self._same_step = mode is AutoresetMode.SAME_STEP
         self._extra_step = mode is AutoresetMode.NEXT_STEP and not partial_reset
@@ -115,10 +118,14 @@ class SB3VecEnv(VecEnv):
         self._actions = np.empty(0)
         super().__init__(vector_env.num_envs, vector_env.single_observation_space, vector_env.single_action_space)
         self.metadata: dict[str, Any] = {**vector_env.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
-        self._monitored = any(self._is_wrapped(Monitor))
+        self._monitored = any(self._inside.wrapped(Monitor))
         self._returns = np.zeros(self.num_envs)
         self._lengths = np.zeros(self.num_envs, dtype=np.int64)
         self._ended: dict[int, dict[str, Any]] = {}  # rows that the environment's next step resets
+        # Environments over traces that reset in the same step hand over arrays instead of infos.
+        self._slots: SlotsVectorEnv | None = None
+        if isinstance(vector_env, SlotsVectorEnv) and vector_env.step == MethodType(SlotsVectorEnv.step, vector_env):
+            self._slots = vector_env if self._same_step and not self._all_infos else None
 
     def reset(self) -> VecEnvObs:
         """Start every row afresh, with the seed and options set since the last reset."""
@@ -137,6 +144,8 @@ class SB3VecEnv(VecEnv):
 
     def step_wait(self) -> VecEnvStepReturn:
         """Step; observations `[N, …]`, rewards `[N]` and dones `[N]` are fresh and belong to the caller."""
+        if self._slots is not None:
+            return self._step_slots(self._slots)
         batch, raw_rewards, terminations, truncations, infos = self.vector_env.step(self._actions)
         observations = map_parts(copy_batch, self.observation_space, batch)
         rewards = np.array(raw_rewards, dtype=np.float32)
@@ -183,6 +192,20 @@ class SB3VecEnv(VecEnv):
             dones |= extra
         return observations, rewards, dones, row_infos
 
+    def _step_slots(self, slots_env: SlotsVectorEnv) -> VecEnvStepReturn:
+        moved = slots_env.advance(self._actions)
+        self._returns += moved.rewards
+        self._lengths += 1
+        returns, lengths = self._returns[moved.slots].round(6), self._lengths[moved.slots]
+        self._returns[moved.slots] = self._lengths[moved.slots] = 0
+        told = None if self._episode_infos else slots_env.told(moved.rows, moved.timesteps, moved.predictions)
+        infos = slot_infos(moved, returns, lengths, self._seconds(), told)
+        self._keep_reset_infos({}, moved.ended)
+        return moved.observations, moved.rewards, moved.ended, infos
+
+    def _seconds(self) -> float:
+        return round(time.time() - self._start, 6)
+
     def _endings(
         self, infos: Mapping[str, Any], last: list[Any], truncated: np.ndarray, dones: np.ndarray
     ) -> list[dict[str, Any]]:
@@ -193,7 +216,7 @@ class SB3VecEnv(VecEnv):
                 {"terminal_observation": observation, "TimeLimit.truncated": cut} for observation, cut in endings
             ]
         else:
-            seconds = round(time.time() - self._start, 6)
+            seconds = self._seconds()
             returns, lengths = self._returns[dones].round(6).tolist(), self._lengths[dones].tolist()
             finished = [
                 {
@@ -245,42 +268,21 @@ class SB3VecEnv(VecEnv):
 
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """The attribute of each sub-environment, or the vector environment's own for each row."""
-        rows = self._get_indices(indices)
-        if isinstance(self._base, SyncVectorEnv):
-            return [self._base.envs[row].get_wrapper_attr(attr_name) for row in rows]
-        if isinstance(self._base, AsyncVectorEnv):
-            values = self._call_workers(attr_name)
-            return [values[row] for row in rows]
-        return [getattr(self._owner(attr_name), attr_name) for _ in rows]
+        return self._inside.get(attr_name, list(self._get_indices(indices)))
 
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Set the attribute where it is found: in sub-environments, else in the vector environment."""
-        if isinstance(self._base, SyncVectorEnv):
-            for row in self._get_indices(indices):
-                self._base.envs[row].set_wrapper_attr(attr_name, value)
-            return
-        self._require_all_rows(indices)
-        if isinstance(self._base, AsyncVectorEnv):
-            self._base.set_attr(attr_name, [value] * self.num_envs)
-        else:
-            setattr(self._owner(attr_name), attr_name, value)
+        self._inside.set(attr_name, value, list(self._get_indices(indices)))
 
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
     ) -> list[Any]:
         """Call the method of each sub-environment, or the vector environment's own, once, for all rows."""
-        if isinstance(self._base, SyncVectorEnv):
-            return [method(*method_args, **method_kwargs) for method in self.get_attr(method_name, indices)]
-        self._require_all_rows(indices)
-        if isinstance(self._base, AsyncVectorEnv):
-            return list(self._call_workers(method_name, *method_args, **method_kwargs))
-        result = getattr(self._owner(method_name), method_name)(*method_args, **method_kwargs)
-        per_row = isinstance(result, list | tuple | np.ndarray) and len(result) == self.num_envs
-        return list(result) if per_row else [result] * self.num_envs
+        return self._inside.call(method_name, list(self._get_indices(indices)), *method_args, **method_kwargs)
 
     def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
         """Whether each row has the wrapper; True for SB3's `Monitor`, whose work is done here."""
-        wrapped = [True] * self.num_envs if wrapper_class is Monitor else self._is_wrapped(wrapper_class)
+        wrapped = [True] * self.num_envs if wrapper_class is Monitor else self._inside.wrapped(wrapper_class)
         return [wrapped[row] for row in self._get_indices(indices)]
 
     def get_images(self) -> list[np.ndarray | None]:
@@ -293,65 +295,3 @@ class SB3VecEnv(VecEnv):
         if not self._closed:
             self._closed = True
             self.vector_env.close()
-
-    def _is_wrapped(self, wrapper_class: type) -> list[bool]:
-        if any(isinstance(env, wrapper_class) for env in _chain(self.vector_env)):
-            return [True] * self.num_envs
-        if isinstance(self._base, SyncVectorEnv):
-            return [is_wrapped(env, wrapper_class) for env in self._base.envs]
-        if isinstance(self._base, AsyncVectorEnv):  # the wrappers live in other processes: go by their names
-            return [f"<{wrapper_class.__name__}<" in text for text in self._base.call("__str__")]
-        return [False] * self.num_envs
-
-    def _require_all_rows(self, indices: VecEnvIndices) -> None:
-        if sorted(self._get_indices(indices)) != list(range(self.num_envs)):
-            raise InputError(
-                f"Expected indices=None, as {type(self._base).__name__} reaches all rows at once, got {indices}; "
-                "use a SyncVectorEnv to reach single rows."
-            )
-
-    def _call_workers(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
-        if not all(self._base.call("has_wrapper_attr", name)):  # an AttributeError there would end the worker
-            raise AttributeError(f"The sub-environments have no attribute {name!r}.")
-        return self._base.call(name, *args, **kwargs)
-
-    def _owner(self, name: str) -> VectorEnv:
-        return next((env for env in _chain(self.vector_env) if hasattr(env, name)), self._base)
-
-
-class _CartPoleWithPartialReset(VectorWrapper):
-    """Gymnasium's native CartPole, able to reset some rows now, as its own next step would have done."""
-
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        if not options or "reset_mask" not in options:
-            return self.env.reset(seed=seed, options=options)
-        env: Any = self.env
-        mask = options["reset_mask"]
-        env.state[:, mask] = env.np_random.uniform(low=env.low, high=env.high, size=(4, mask.sum()))
-        env.steps[mask] = 0
-        env.prev_done[mask] = False
-        return env.state.T.astype(np.float32), {}
-
-
-def _with_partial_reset(vector_env: VectorEnv) -> tuple[VectorEnv, bool]:
-    """The environment, and whether `reset(options={"reset_mask": mask})` resets just those rows."""
-    *wrappers, base = _chain(vector_env)
-    if type(base) is CartPoleVectorEnv:
-        if not wrappers:
-            return _CartPoleWithPartialReset(base), True
-        if not isinstance(wrappers[-1], _CartPoleWithPartialReset):
-            wrappers[-1].env = _CartPoleWithPartialReset(base)
-        return vector_env, True
-    # Without shared memory, an AsyncVectorEnv's workers reset once more in the step after a partial reset.
-    able = isinstance(base, SyncVectorEnv) or (isinstance(base, AsyncVectorEnv) and base.shared_memory)
-    return vector_env, able
-
-
-def _chain(vector_env: Any) -> Iterator[Any]:
-    """The vector environment, then what it wraps, down to the base."""
-    yield vector_env
-    while isinstance(vector_env, VectorWrapper):
-        vector_env = vector_env.env
-        yield vector_env

@@ -1,11 +1,11 @@
-"""What the vector environments over traces share: slots that look up, end and start afresh, all at once.
+"""What the vector environments share: slots that look up, end and start afresh, all at once.
 
-Letters: B slots (num_envs), S of them at once, N rows of the traces, T timesteps.
+Letters: B slots (num_envs), S of them at once, N rows to be shown, T timesteps.
 """
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -13,11 +13,10 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from backbones import InputError, unknown_name
+from seenn_env.answers import Answers
 from seenn_env.episodes import NOTHING
 from seenn_env.orders import make_order
-from seenn_env.rendering import RENDER_METADATA, RENDERERS, check_render_mode, episode_of, warn_of_no_mode
-from seenn_env.rewards import Reward, make_reward, pay
-from seenn_env.traces import Traces
+from seenn_env.rendering import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
 
 AUTORESET_MODES = {
     "same_step": AutoresetMode.SAME_STEP,
@@ -26,16 +25,38 @@ AUTORESET_MODES = {
 }
 
 
+class Moved(NamedTuple):
+    """What one step did, in arrays of their own."""
+
+    observations: np.ndarray
+    """`[B, …]` what each slot shows next."""
+    rewards: np.ndarray
+    """`[B]` float32."""
+    ended: np.ndarray
+    """`[B]` bool."""
+    slots: np.ndarray
+    """`[S]` those that ended."""
+    rows: np.ndarray
+    """`[S]` the rows that they showed."""
+    timesteps: np.ndarray
+    """`[S]` when they ended."""
+    predictions: np.ndarray
+    """`[S]` int64."""
+    correct: np.ndarray
+    """`[S]` bool."""
+    last: np.ndarray
+    """`[S, …]` what they showed at the end; nothing unless the mode is "same_step"."""
+
+
 class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """B episodes over rows of traces; derived ones say what is seen and what an action does.
+    """B episodes over rows; derived ones say what is seen and what an action does.
 
     Args:
         num_envs: B.
-        traces: the rows.
+        answers: what the network says of the rows.
         observation_space: of one slot.
         num_actions: of one slot.
         first_timestep: how many timesteps have run when an episode starts, 0 or 1.
-        reward: name of the reward, with `reward_options`.
         order: name of the sampling order.
         autoreset_mode: "same_step", "next_step" or "disabled".
         render_mode: "rgb_array", "ansi" or None.
@@ -47,13 +68,11 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def __init__(
         self,
         num_envs: int,
-        traces: Traces,
+        answers: Answers,
         observation_space: gym.Space,
         num_actions: int,
         *,
         first_timestep: int,
-        reward: str | Reward,
-        reward_options: dict[str, Any] | None,
         order: str,
         autoreset_mode: str | AutoresetMode,
         render_mode: str | None,
@@ -69,20 +88,13 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode, "partial_reset": True}
         self.render_mode = check_render_mode(render_mode, ("rgb_array", "ansi"))
         self.num_envs = num_envs
-        self.traces, self.timesteps = traces, traces.timesteps
+        self.answers, self.timesteps, self.reward = answers, answers.timesteps, answers.reward
         self.single_observation_space = observation_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self._num_actions = num_actions
         self.single_action_space = gym.spaces.Discrete(num_actions)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.reward = make_reward(reward, reward_options)
-
-        # Everything that an episode can meet, one entry a (row, timestep): steps only look up.
-        N, T = len(traces), traces.timesteps
-        timestep = np.broadcast_to(np.arange(1, T + 1), (N, T))
-        self._rewards = pay(self.reward, traces.correct, timestep, T, traces.energy()).reshape(-1)
-        self._predictions = traces.predictions.reshape(-1)
-        self._labels, self._samples = np.asarray(traces.labels), np.asarray(traces.sample)
-        self._order = make_order(order, N, num_envs)
+        self._order = make_order(order, len(answers.labels), num_envs)
         self._first_timestep = first_timestep
         self._row = np.zeros(num_envs, np.int64)
         self._timestep = np.zeros(num_envs, np.int64)
@@ -94,8 +106,8 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """Move `self._timestep` by the actions `[B]`; `[B]` bool, fresh: which episodes ended."""
 
     @abstractmethod
-    def _look(self, slots: np.ndarray | slice) -> np.ndarray:
-        """`[S, …]` what these slots see now: fresh."""
+    def _look(self, slots: np.ndarray | slice, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        """`[S, …]` what these slots, which show these rows, see at these timesteps: fresh."""
 
     def reset(
         self,
@@ -105,7 +117,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start every slot, or those of `options["reset_mask"]`, on a new row.
 
-        `options["samples"]` `[B]` chooses the rows of `traces` instead of the order.
+        `options["samples"]` `[B]` chooses the rows instead of the order.
         """
         if seed is not None:
             self._order.seed(seed)
@@ -113,46 +125,68 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         mask = self._reset_mask(options.get("reset_mask"))
         slots = np.flatnonzero(mask)
         self._begin(slots, self._chosen(options.get("samples"), slots))
-        return self._look(slice(None)), self._infos(slots, mask)
+        rows, timesteps = self._row[slots], self._timestep[slots]
+        predictions = self.answers.predictions(slots, rows, timesteps)
+        infos = self._infos(self.told(rows, timesteps, predictions), slots, mask)
+        return self._look(slice(None), self._row, self._timestep), infos
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One action `[B]` for each slot."""
-        actions, A = np.asarray(actions), int(self.single_action_space.n)  # type: ignore[attr-defined]
+        moved = self.advance(actions)
+        infos: dict[str, Any] = {}
+        if len(moved.slots):
+            infos = self._infos(self.told(moved.rows, moved.timesteps, moved.predictions), moved.slots, moved.ended)
+            infos["is_success"], infos["_is_success"] = infos["correct"].copy(), moved.ended.copy()
+            if self.autoreset_mode is AutoresetMode.SAME_STEP:
+                final = np.empty(self.num_envs, dtype=object)  # of None
+                final[moved.slots] = [*moved.last]
+                infos = {
+                    "final_obs": final,
+                    "_final_obs": moved.ended.copy(),
+                    "final_info": infos,
+                    "_final_info": moved.ended.copy(),
+                }
+        return moved.observations, moved.rewards, moved.ended, self._nowhere.copy(), infos
+
+    def advance(self, actions: np.ndarray) -> Moved:
+        """`step` without dictionaries, for loops of one's own."""
+        actions, A = np.asarray(actions), self._num_actions
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
             raise InputError(f"Expected actions [{self.num_envs}] of whole numbers, got {actions!r}.")
         if actions.min() < 0 or actions.max() >= A:
             raise InputError(f"Expected actions in 0…{A - 1}, got {actions.min()}…{actions.max()}.")
-        waiting = None
-        if self.autoreset_mode is not AutoresetMode.SAME_STEP and self._ended.any():
+        same_step, waiting = self.autoreset_mode is AutoresetMode.SAME_STEP, None
+        if not same_step and self._ended.any():
             if self.autoreset_mode is AutoresetMode.DISABLED:
                 raise gym.error.ResetNeeded(
                     "Expected a reset of the rows that have ended: call reset(options={'reset_mask': mask})."
                 )
-            waiting = np.flatnonzero(self._ended)
+            waiting = self._ended.nonzero()[0]
         ended = self._act(actions)
         if waiting is not None:
             ended[waiting] = False
             self._begin(waiting, self._order.draw(waiting))
         slots = ended.nonzero()[0]
+        rows, timesteps = self._row[slots], self._timestep[slots]
+        predictions = self.answers.predictions(slots, rows, timesteps)
         rewards = np.zeros(self.num_envs, np.float32)
-        infos: dict[str, Any] = {}
-        if len(slots):
-            rewards[slots] = self._rewards.take(self._row[slots] * self.timesteps + self._timestep[slots] - 1)
-            infos = self._infos(slots, ended)
-            infos["is_success"], infos["_is_success"] = infos["correct"].copy(), ended.copy()
-        if self.autoreset_mode is not AutoresetMode.SAME_STEP:
-            self._ended = ended.copy()
-        elif len(slots):
-            final = np.empty(self.num_envs, dtype=object)  # of None
-            final[slots] = [*self._look(slots)]
-            infos = {
-                "final_obs": final,
-                "_final_obs": ended.copy(),
-                "final_info": infos,
-                "_final_info": ended.copy(),
-            }
+        rewards[slots] = self.answers.rewards(slots, rows, timesteps)
+        if same_step:
+            last = self._look(slots, rows, timesteps)
             self._begin(slots, self._order.draw(slots))
-        return self._look(slice(None)), rewards, ended, self._nowhere.copy(), infos
+        else:
+            last = self._look(slots[:0], rows[:0], timesteps[:0])
+            self._ended = ended.copy()
+        observations = self._look(slice(None), self._row, self._timestep)
+        correct = predictions == self.answers.labels.take(rows)
+        return Moved(observations, rewards, ended, slots, rows, timesteps, predictions, correct, last)
+
+    def told(self, rows: np.ndarray, timesteps: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, ...]:
+        """What `INFOS` names, `[S]` each, of these rows at these timesteps."""
+        labels = self.answers.labels.take(rows)
+        if self._first_timestep == 0:
+            predictions = np.where(timesteps == 0, NOTHING, predictions)
+        return labels, predictions, labels == predictions, timesteps, self.answers.sample.take(rows)
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame `[H, W, 3]` or a text for each slot, as it stands now."""
@@ -163,22 +197,17 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise gym.error.ResetNeeded("Expected reset() before render().")
         draw = RENDERERS[self.render_mode]
         slots = zip(self._row.tolist(), self._timestep.tolist(), self._ended.tolist(), strict=True)
-        return tuple(draw(episode_of(self.traces, *slot)) for slot in slots)
+        return tuple(draw(self.answers.episode(slot, *what)) for slot, what in enumerate(slots))
 
     def _begin(self, slots: np.ndarray, rows: np.ndarray) -> None:
         self._row[slots] = rows
         self._timestep[slots] = self._first_timestep
         self._ended[slots] = False
+        self.answers.begin(slots, rows)
 
-    def _infos(self, slots: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
-        rows, timesteps = self._row[slots], self._timestep[slots]
-        labels = self._labels.take(rows)
-        predictions = self._predictions.take(rows * self.timesteps + timesteps - 1)
-        if self._first_timestep == 0:
-            predictions[timesteps == 0] = NOTHING
-        values = (labels, predictions, labels == predictions, timesteps, self._samples.take(rows))
+    def _infos(self, told: tuple[np.ndarray, ...], slots: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
         infos: dict[str, Any] = {}
-        for name, value in zip(self.INFOS, values, strict=True):
+        for name, value in zip(self.INFOS, told, strict=True):
             column = np.zeros(self.num_envs, value.dtype)
             column[slots] = value
             infos[name], infos[f"_{name}"] = column, mask.copy()
@@ -196,7 +225,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def _chosen(self, samples: Any, slots: np.ndarray) -> np.ndarray:
         if samples is None:
             return self._order.draw(slots)
-        rows, N = np.asarray(samples), len(self.traces)
+        rows, N = np.asarray(samples), len(self.answers.labels)
         if rows.shape != (self.num_envs,) or rows.min() < 0 or rows.max() >= N:
             raise InputError(f"Expected options['samples'] [{self.num_envs}] of rows in 0…{N - 1}, got {samples!r}.")
         return rows[slots]

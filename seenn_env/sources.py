@@ -10,12 +10,27 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from backbones import Backbone, InputError, Probed, Samples, load, load_dataset, make_keys, probe, probe_sizes
+from backbones import (
+    Backbone,
+    EnergyModel,
+    InputError,
+    Metered,
+    MeteredState,
+    Probed,
+    Samples,
+    load,
+    load_dataset,
+    make_keys,
+    probe,
+    probe_sizes,
+)
 from seenn_env.observations import OF_LOGITS, AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.packaged import is_packaged, packaged_file
+from seenn_env.pictures import still
 from seenn_env.rendering import episode_of
 from seenn_env.rendering_episode import Episode, History
 from seenn_env.rewards import Energy
+from seenn_env.trace_energy import energy_pj
 from seenn_env.traces import Traces
 
 
@@ -33,6 +48,9 @@ class Source(Protocol):
 
     def energy(self, row: int, timestep: int) -> Energy | None:
         """The energy that a row spends by a timestep; None if unknown."""
+
+    def meter(self) -> None:
+        """Count what `energy` needs; without, a network that runs live has no energy."""
 
     def remember(self) -> None:
         """Keep what `episode` needs; without, nothing is kept."""
@@ -60,6 +78,9 @@ class Replay:
         """See `Source.energy`."""
         pj = self.traces.energy_pj
         return None if pj is None else Energy(pj[row, timestep - 1], pj[row, -1])
+
+    def meter(self) -> None:
+        """See `Source.meter`: the traces have it, or not."""
 
     def remember(self) -> None:
         """See `Source.remember`: the traces have everything."""
@@ -102,6 +123,8 @@ class Live:
         self.shape = TraceShape(backbone.timesteps, backbone.num_classes, **sizes)
         self.observation = None if observation is None else make_observation(observation, **vars(self.shape))
         self._row, self._timestep = -1, 0
+        self._model: EnergyModel | None = None
+        self._full: dict[int, np.ndarray] = {}
         self._history: History | None = None
         self._logits = self._previous = np.zeros((1, backbone.num_classes), dtype)
 
@@ -126,9 +149,37 @@ class Live:
         needs = {name: self._rounded(values, name) for name, values in given.items()}
         return self.observation(self._logits, self._previous, np.array([timestep]), **needs)[0], prediction
 
+    def meter(self, model: EnergyModel | None = None) -> None:
+        """See `Source.meter`; `model` says what an operation costs.
+
+        Raises:
+            InputError: for a backbone whose operations cannot be counted.
+        """
+        if not isinstance(self.backbone, Metered):
+            self.backbone = Metered(self.backbone)
+        self._model, self._full = model or EnergyModel(), {}
+
     def energy(self, row: int, timestep: int) -> Energy | None:
-        """See `Source.energy`."""
-        return None
+        """See `Source.energy`: of the row and timestep watched last.
+
+        What all T timesteps cost is known once they have run: the rest of them runs for the account alone,
+        once for each row.
+        """
+        if self._model is None:
+            return None
+        if (row, timestep) != (self._row, self._timestep):
+            self.watch(row, timestep)
+        if row not in self._full:
+            state = self._state
+            for _ in range(timestep, self.shape.timesteps):
+                _, state = self.backbone.step(state)
+            self._full[row] = self._energy_of(state, self._model)
+        return Energy(self._energy_of(self._state, self._model), self._full[row])
+
+    @staticmethod
+    def _energy_of(state: MeteredState, model: EnergyModel) -> np.ndarray:
+        """Of the first row so far, as a trace has it."""
+        return energy_pj(state.operations.counts[0].cpu().numpy(), model)
 
     def remember(self) -> None:
         """See `Source.remember`."""
@@ -137,7 +188,7 @@ class Live:
     def episode(self, row: int, timestep: int, exited: bool) -> Episode:
         """See `Source.episode`."""
         assert self._history is not None, "remember() comes first"
-        image = self.samples.images[self.shows[row]]
+        image = still(self.samples.images[self.shows[row]][None])[0]
         return Episode(
             logits=self._history.logits(timestep),
             label=int(self.labels[row]),

@@ -12,7 +12,7 @@ from backbones import SPLITS, InputError, unknown_name
 from seenn_env.storage import row_chunks
 
 SPLIT_CODES = {name: code for code, name in enumerate(SPLITS)}
-ROW_FIELDS = ("logits", "labels", "sample", "repeat", "hidden", "membrane", "energy_pj")
+ROW_FIELDS = ("logits", "labels", "sample", "repeat", "hidden", "membrane", "energy_pj", "operations", "spikes")
 """What has one entry a row."""
 
 
@@ -68,6 +68,10 @@ def check_fields(fields: Mapping[str, Any], N: int, T: int, *, values: bool) -> 
         raise InputError(
             f"Expected energy_pj [N, T] = [{N}, {T}] of float32, got {list(energy.shape)} of {energy.dtype}."
         )
+    for name, shape in (("operations", (N, T, 3)), ("spikes", (N, T))):
+        field = fields.get(name)
+        if field is not None and (field.shape != shape or field.dtype != np.int64):
+            raise InputError(f"Expected {name} {list(shape)} of int64, got {list(field.shape)} of {field.dtype}.")
     if not values:
         return
     for name in ("logits", "hidden", "membrane", "energy_pj", "top_logits", "log_sum_exp", "features"):
@@ -78,8 +82,10 @@ def check_fields(fields: Mapping[str, Any], N: int, T: int, *, values: bool) -> 
             if not (finite := np.isfinite(field[rows]).reshape(rows.stop - rows.start, -1).all(1)).all():
                 bad = rows.start + int(finite.argmin())
                 raise InputError(f"Expected finite {name}, got NaN or infinity in row {bad}: look at the backbone.")
-    if energy is not None and (energy[:, 0].min() <= 0 or (np.diff(energy) < 0).any()):
-        raise InputError("Expected energy_pj above 0 that never falls: it is what was spent up to each timestep.")
+    for name in ("energy_pj", "operations", "spikes"):
+        field = fields.get(name)
+        if field is not None and (field[:, 0].min() < 0 or (np.diff(field, axis=1) < 0).any()):
+            raise InputError(f"Expected {name} from 0 that never falls: it is what was spent up to each timestep.")
 
 
 def check_images(images: np.ndarray | None, index: np.ndarray | None) -> None:

@@ -18,12 +18,14 @@ class TraceStatistics:
         labels: `[N]`.
         sample: `[N]` dataset indices.
         split: name of the split.
+        energy_pj: `[N, T]`, or None.
     """
 
     logits: np.ndarray
     labels: np.ndarray
     sample: np.ndarray
     split: str
+    energy_pj: np.ndarray | None
 
     @property
     def timesteps(self) -> int:
@@ -82,11 +84,18 @@ class TraceStatistics:
         return float(np.minimum(self.timesteps - stays + 1, self.timesteps).mean())
 
     def summary(self) -> str:
-        """A few lines: sizes, accuracy at each timestep, AET, empirical AET, OCT."""
+        """A few lines: sizes, accuracy at each timestep, AET, empirical AET, OCT; energy where there is any."""
         accuracy = "  ".join(f"t={t} {100 * a:.2f}" for t, a in enumerate(self.accuracy, 1))
         samples = len(np.unique(self.sample))
+        energy = ""
+        if self.energy_pj is not None:
+            means = self.energy_pj.mean(0, dtype=np.float64) / 1000
+            energy = "\nenergy nJ an image, up to and with: " + "  ".join(
+                f"t={t} {e:.4g}" for t, e in enumerate(means, 1)
+            )
         return (
             f"{self.split}: {samples} samples, {len(self.labels)} rows, T = {self.timesteps}, K = {self.num_classes}\n"
             f"accuracy %: {accuracy}\n"
             f"AET {self.aet:.3f}  empirical AET {self.empirical_aet:.3f}  OCT {self.oct:.3f}"
+            f"{energy}"
         )

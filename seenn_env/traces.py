@@ -51,6 +51,8 @@ class Traces(TraceStatistics):
         hidden: `[N, T, F]` float32 or float16, the last hidden layer's spikes, pooled over space.
         membrane: `[N, T, F]` likewise, its membrane potentials.
         energy_pj: `[N, T]` float32, the energy spent up to and with each timestep.
+        operations: `[N, T, 3]` int64, likewise synaptic operations: effective MACs, effective ACs, dense.
+        spikes: `[N, T]` int64, likewise the spikes that all neurons fired.
         images: `[M, C, H, W]` uint8, pictures of samples.
         image_index: `[M]` the sample index of each image.
         info: JSON-able facts: "fingerprint" of the backbone, "dataset", "class_names", ….
@@ -71,6 +73,8 @@ class Traces(TraceStatistics):
     hidden: np.ndarray | None = None
     membrane: np.ndarray | None = None
     energy_pj: np.ndarray | None = None
+    operations: np.ndarray | None = None
+    spikes: np.ndarray | None = None
     images: np.ndarray | None = None
     image_index: np.ndarray | None = None
     info: dict[str, Any] = field(default_factory=dict)

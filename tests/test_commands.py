@@ -7,9 +7,11 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from conftest import make_traces
 
 from agents.main import main
+from backbones import build, load, save
 from seenn_env import Traces
 
 
@@ -122,13 +124,37 @@ def test_the_steps_of_the_way_one_by_one(tmp_path, capsys):
     assert not (tmp_path / "mixed").exists()
 
 
+def test_training_starts_from_the_weights_of_another_run(tmp_path, capsys):
+    first = build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), encoding="poisson", seed=3)
+    save(first, tmp_path / "first.safetensors")
+    settings = (
+        "--timesteps",
+        3,
+        "--threads",
+        1,
+        "--epochs",
+        1,
+        "--learning-rate",
+        1e-12,
+        "--initial",
+        tmp_path / "first.safetensors",
+    )
+    seenn("train-backbone", "--output", tmp_path / "net", *settings)
+    trained = load(tmp_path / "net" / "backbone.safetensors")
+    assert trained.timesteps == 3
+    torch.testing.assert_close(trained.body.conv.weight, first.body.conv.weight)
+    message = refused(capsys, "train-backbone", "--output", tmp_path / "wide", "--width", 8, *settings)
+    assert "first.safetensors to hold a network with options = {'width': 8}, got {}" in message
+
+
 def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, capsys):
     traces = make_traces(20).save(tmp_path / "traces.safetensors")
     out = tmp_path / "out"
     cases = [
         (("train-backbone", "--timesteps", 0), "at least 1 timestep, got timesteps=0"),
         (("train-backbone", "--network", "huge"), "network, got 'huge'. Known:"),
-        (("train-backbone", "--dataset", "mnist"), "dataset, got 'mnist'. Known:"),
+        (("train-backbone", "--dataset", "moons"), "dataset, got 'moons'. Known:"),
+        (("train-backbone", "--dataset", "mnist"), "where the data of 'mnist' are: set root (--data-dir)"),
         (("train-backbone", "--epochs", 0), "epochs ≥ 1"),
         (("record", "--backbone", tmp_path / "none.safetensors"), "found nothing at"),
         (("record", "--backbone", traces), "Expected a backbone file"),
@@ -156,7 +182,7 @@ def test_a_run_that_fails_exits_with_1_and_shows_where(tmp_path, capsys, monkeyp
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["quickstart", "train-backbone", "record", "train", "compare"])
+@pytest.mark.parametrize("command", ["quickstart", "train-backbone", "record", "train", "compare", "classify"])
 def test_every_command_has_help_seed_and_output(command, capsys):
     with pytest.raises(SystemExit) as stop:
         seenn(command, "--help")

@@ -71,5 +71,5 @@ def test_direct_encoding_shows_the_intensities_every_time():
 
 
 def test_an_unknown_encoding_is_refused_with_the_known_ones():
-    with pytest.raises(bb.InputError, match=r"encoding, got 'rate'. Known: direct, latency, poisson"):
+    with pytest.raises(bb.InputError, match=r"encoding, got 'rate'. Known: direct, event, latency, poisson"):
         make_encoding("rate", 4)

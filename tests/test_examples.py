@@ -17,6 +17,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 
 import seenn_env
+from seenn_env.registration import REGISTERED
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
@@ -108,13 +109,13 @@ def algorithms() -> dict[str, type[BaseAlgorithm]]:
 @needs_contrib
 @pytest.mark.parametrize("algo", ZOO)
 def test_the_settings_for_rl_zoo_are_ones_that_the_algorithm_takes(algo):
-    (name, settings), *others = yaml.safe_load((EXAMPLES / "rl_zoo" / f"{algo}.yml").read_text()).items()
-    assert name == ENVIRONMENT
-    assert not others
-    envs = make_vec_env(ENVIRONMENT, n_envs=2)
-    arguments = {key: value for key, value in settings.items() if key not in SETTINGS_OF_THE_ZOO}
-    model = algorithms()[algo](settings["policy"], envs, device="cpu", **arguments)
-    assert model.gamma == 1.0
+    listed = yaml.safe_load((EXAMPLES / "rl_zoo" / f"{algo}.yml").read_text())
+    assert set(listed) == set(REGISTERED) - {"seenn_env/EarlyExitLive-v0"}
+    for name in (ENVIRONMENT, "seenn_env/ChooseTimestep-v0"):
+        settings = listed[name]
+        arguments = {key: value for key, value in settings.items() if key not in SETTINGS_OF_THE_ZOO}
+        model = algorithms()[algo](settings["policy"], make_vec_env(name, n_envs=2), device="cpu", **arguments)
+        assert model.gamma == 1.0
 
 
 @needs_contrib

@@ -84,6 +84,105 @@ def test_images_of_different_sizes_are_resized_if_asked(tmp_path):
     assert bb.load_dataset("folder", root, image_size=5).train.images.shape[1:] == (3, 5, 5)
 
 
+def test_grey_images_have_one_channel_of_their_own_pixels(tmp_path):
+    root, rng = tmp_path / "grey", np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (root / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.integers(256, size=(6, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{i:02}.png")
+    deep = rng.integers(1 << 16, size=(6, 8), dtype=np.uint16)
+    Image.fromarray(deep).save(root / "dog" / "00.png")
+    splits = bb.load_dataset("folder", root)
+    images = np.concatenate([splits[name].images for name in bb.SPLITS])
+    order = np.argsort(np.concatenate([splits[name].index for name in bb.SPLITS]))
+    assert images.shape == (40, 1, 6, 8)
+    assert np.array_equal(images[order][39, 0], pixels)
+    assert np.array_equal(images[order][20, 0], deep >> 8)
+
+
+def test_a_grey_image_among_coloured_ones_gets_three_channels(tmp_path):
+    root = tree(tmp_path / "pets")
+    Image.new("L", (8, 6), 77).save(root / "cat" / "000.png")  # the first of all
+    splits = bb.load_dataset("folder", root)
+    images = np.concatenate([splits[name].images for name in bb.SPLITS])
+    index = np.concatenate([splits[name].index for name in bb.SPLITS])
+    assert images.shape == (60, 3, 6, 8)
+    assert (images[index == 0] == 77).all()
+
+
+def test_the_images_of_val_are_the_test_split_where_test_has_no_classes(images):
+    (images / "test").rename(images / "val")
+    splits = bb.load_dataset("folder", images)
+    assert [len(splits[name]) for name in bb.SPLITS] == [64, 8, 8, 10]
+    (images / "test").mkdir()
+    Image.new("RGB", (8, 6)).save(images / "test" / "unlabelled.png")
+    assert np.array_equal(bb.load_dataset("folder", images).test.images, splits.test.images)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Tiny-ImageNet's layout: images a folder deeper, and the test images' classes in a table."""
+    root = tmp_path / "tiny-imagenet-200"
+    for name in ("n01", "n02"):
+        tree(root / "train" / name, classes=("images",), counts=(20,), seed=int(name[1:]))
+        (root / "train" / name / f"{name}_boxes.txt").write_text("0 0 62 62")
+    tree(root / "val", classes=("images",), counts=(6,), seed=5)
+    lines = [f"{i:03}.png\t{'n01' if i % 3 else 'n02'}\t0\t0\t62\t62" for i in (3, 1, 2, 0, 4, 5)]
+    (root / "val" / "val_annotations.txt").write_text("\n".join(lines) + "\n")
+    tree(root / "test", classes=("images",), counts=(4,), seed=6)
+    (root / "words.txt").write_text("n01\tgoldfish, Carassius auratus\nn02\ttailed frog\nn03\tcat\n")
+    return root
+
+
+def test_tiny_imagenets_layout_is_read(tiny):
+    splits = bb.load_dataset("folder", tiny)
+    assert [len(splits[name]) for name in bb.SPLITS] == [32, 4, 4, 6]
+    assert splits.test.class_names == ("goldfish", "tailed frog")
+    assert splits.test.labels.tolist() == [0, 0, 0, 0, 1, 1]
+    for row, name in enumerate(("001", "002", "004", "005", "000", "003")):
+        pixels = np.asarray(Image.open(tiny / "val" / "images" / f"{name}.png")).transpose(2, 0, 1)
+        assert np.array_equal(splits.test.images[row], pixels)
+    assert np.bincount(splits.policy.labels).tolist() == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("000.png\tn09\t0\t0\t1\t1", r"a class of train in line 1 of .*val_annotations.txt, got '000.png"),
+        ("", r"an image and a class of train in line 1 of"),
+        ("900.png\tn01\t0\t0\t1\t1", r"line 1 of .* names, found none at .*900.png"),
+        ("000.png\tn01\t0\t0\t1\t1", r"images of class 'n02' in .*val_annotations.txt, found none"),
+    ],
+)
+def test_what_is_wrong_with_a_table_of_classes_is_named(tiny, line, message):
+    (tiny / "val" / "val_annotations.txt").write_text(line + "\n")
+    with pytest.raises(bb.InputError, match=message):
+        bb.load_dataset("folder", tiny)
+
+
+def test_rows_of_a_large_cache_stay_in_the_file_and_read_the_same(images, monkeypatch):
+    from backbones import row_view
+
+    copied = bb.load_dataset("folder", images)
+    monkeypatch.setattr(row_view, "COPIED", 0)
+    viewed = bb.load_dataset("folder", images)
+    for name in bb.SPLITS:
+        one, other = copied[name], viewed[name]
+        assert isinstance(other.images, row_view.RowView)
+        assert (other.images.shape, other.images.dtype, other.images.ndim) == (one.images.shape, np.uint8, 4)
+        assert np.array_equal(other.images, one.images)
+        assert np.array_equal(other.images[[3, 0]], one.images[[3, 0]])
+        assert np.array_equal(other.images[2], one.images[2])
+        assert np.array_equal(other.select(slice(1, 5)).images, one.images[1:5])
+    network = bb.build("small", num_classes=2, timesteps=2, input_shape=(3, 6, 8), width=4)
+    keys = np.zeros(8, np.int64)
+    results = [
+        np.concatenate([x for _, x in bb.run(network, s.policy.images, keys, batch_size=3)]) for s in (copied, viewed)
+    ]
+    assert np.array_equal(*results)
+
+
 def test_wrong_folders_are_one_sentence(tmp_path):
     with pytest.raises(bb.InputError, match="set root"):
         bb.load_dataset("folder")
@@ -103,7 +202,7 @@ def test_an_empty_class_is_named(images):
 def test_classes_that_test_lacks_are_named(images):
     (images / "train" / "fish").mkdir()
     Image.new("RGB", (8, 6)).save(images / "train" / "fish" / "0.png")
-    with pytest.raises(bb.InputError, match="classes of train in test too"):
+    with pytest.raises(bb.InputError, match=r"classes of train in test too, got 3 in .* and 2 in .*: 'fish' is in one"):
         bb.load_dataset("folder", images)
 
 

@@ -10,6 +10,7 @@ from seenn_env import (
     EarlyExitEnv,
     EarlyExitVectorEnv,
     Observation,
+    Traces,
     TraceShape,
     make_observation,
     record,
@@ -27,7 +28,8 @@ def two_largest(shape: TraceShape) -> Observation:
     return Observation("two", shape.timesteps, ("second", "first", "spikes"), -bound, bound, columns, ("hidden",))
 
 
-OBSERVATIONS = ["features", "logits", "hidden", "membrane", two_largest, "test_observations:two_largest"]
+RICH = ["rich", "rich_classes", "rich_hidden"]
+OBSERVATIONS = ["features", "logits", "hidden", "membrane", *RICH, two_largest, "test_observations:two_largest"]
 LIVE = {"backbone": small_backbone(), "samples": few_samples(), "repeats": 2, "batch_size": BATCH}
 
 
@@ -70,6 +72,31 @@ def test_hidden_is_the_features_and_the_recorded_spikes():
     columns = traces.columns("hidden")
     assert np.array_equal(columns[..., :6], traces.columns("features"))
     assert np.array_equal(columns[..., 6:], traces.hidden)
+
+
+def test_rich_columns_are_what_their_names_say():
+    logits = np.array([[[1.0, 3.0, 0.0], [2.0, 1.0, 0.0]]], np.float32)
+    traces = Traces(logits=logits, labels=[0], split="policy")
+    names = traces.observation("rich").names
+    columns = traces.columns("rich")[0].astype(float)
+    p = np.exp(logits[0].astype(float))
+    log_sum_exp, p = np.log(p.sum(-1)), p / p.sum(-1, keepdims=True)
+    summed = np.exp(2 * logits[0, 1].astype(float))
+    wanted = {
+        "gap": [2, 1],
+        "top_logit": [3, 2],
+        "log_sum_exp": log_sum_exp,
+        "summed_confidence": [p[0].max(), summed.max() / summed.sum()],
+        "answer_before": [0, p[0, 0]],  # the answer is class 0 now
+        "margin_before": [0, p[0, 1] - p[0, 0]],
+        "probability_1": [p[0, 1], p[1, 0]],
+        "probability_3": [p[0, 2], p[1, 2]],
+    }
+    assert np.array_equal(columns[:, :6], traces.columns("features")[0])
+    for name, values in wanted.items():
+        assert columns[:, names.index(name)] == pytest.approx(np.array(values), rel=1e-5), name
+    classes = traces.columns("rich_classes")[0, :, len(names) :]
+    assert classes.tolist() == [[0, 1, 0, 1, 0, 0], [1, 0, 0, 0, 1, 0]]
 
 
 def test_membrane_is_clipped_to_its_stated_range():

@@ -94,6 +94,15 @@ def test_the_live_environment_shows_the_rows_of_its_reference_traces():
     assert live.source.backbone.fingerprint == traces.info["fingerprint"]
 
 
+def test_traces_with_spikes_and_potentials_are_the_first_rows_of_those_without():
+    whole, once = Traces.load("digits"), Traces.load("digits-hidden")
+    first = np.asarray(whole.repeat) == 0
+    assert np.array_equal(np.asarray(whole.logits)[first], once.logits)
+    assert np.array_equal(np.asarray(whole.sample)[first], once.sample)
+    assert once.info["fingerprint"] == whole.info["fingerprint"]
+    assert once.hidden.shape == once.membrane.shape == (len(once), once.timesteps, 64)
+
+
 def test_random_actions_come_to_the_random_reference():
     for name in ("seenn_env/EarlyExit-v0", "seenn_env/ChooseTimestep-v0"):
         envs = gym.make_vec(name, num_envs=1000)

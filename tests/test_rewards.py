@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from recorded import few_samples, full_traces, small_backbone
+from recorded import full_traces
 
 from backbones import InputError
 from seenn_env import (
@@ -85,7 +85,6 @@ def test_single_vector_and_evaluation_pay_the_same(reward):
     [
         lambda: EarlyExitEnv("digits", reward="energy"),
         lambda: EarlyExitVectorEnv(2, "digits", reward="energy"),
-        lambda: EarlyExitEnv(backbone=small_backbone(), samples=few_samples(), reward="energy"),
     ],
 )
 def test_energy_is_refused_where_none_was_recorded(make):

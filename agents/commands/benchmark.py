@@ -11,6 +11,7 @@ import tyro
 
 import backbones as bb
 from agents.commands.benchmark_environments import measure_environments
+from agents.commands.benchmark_live import LiveSettings, measure_live
 from agents.commands.benchmark_scale import measure_scale
 from agents.commands.output import close_folder, open_folder
 
@@ -19,8 +20,8 @@ from agents.commands.output import close_folder, open_folder
 class Benchmark:
     """Measure speeds: contenders take turns in one process, figures are medians and ratios."""
 
-    part: tyro.conf.Positional[Literal["environments", "scale"]] = "environments"
-    """What to measure: speeds side by side, or traces that are larger than memory should be."""
+    part: tyro.conf.Positional[Literal["environments", "scale", "live"]] = "environments"
+    """What to measure: speeds side by side, traces that are larger than memory should be, or live early exit."""
     output: Path = Path("runs/benchmark")
     """Folder for PART.json and PART.txt."""
     num_envs: int = 1024
@@ -33,6 +34,18 @@ class Benchmark:
     """Size of the traces (part "scale"; twice as much is needed on the disk of the output)."""
     keep: bool = False
     """Keep the traces in the output folder (part "scale")."""
+    backbone: str = "digits"
+    """Name or file of the network (part "live")."""
+    data_dir: Path | None = None
+    """Class-per-folder images for it; without, the packaged digits, or noise (part "live")."""
+    slots: tuple[int, ...] = (32, 128, 512)
+    """Sizes of the slot pool (part "live")."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the network's convolutions (part "live")."""
+    images: int = 1000
+    """To calibrate on, and to stream round and round (part "live")."""
+    clock: Literal["wall", "cpu"] = "wall"
+    """Seconds on the wall, or of this process: the latter for machines that others keep busy (part "live")."""
     seed: int = 0
     """Of episodes and actions."""
     overwrite: bool = False
@@ -53,6 +66,19 @@ class Benchmark:
     def _measure(self, folder: Path) -> tuple[dict[str, Any], str]:
         if self.part == "environments":
             return measure_environments(self.num_envs, self.rounds, self.seed, self.learning)
+        if self.part == "live":
+            return measure_live(
+                LiveSettings(
+                    self.backbone,
+                    self.data_dir,
+                    self.slots,
+                    dtype=self.dtype,
+                    rounds=self.rounds,
+                    seed=self.seed,
+                    clock=self.clock,
+                    images=self.images,
+                )
+            )
         return measure_scale(
             folder,
             gigabytes=self.gigabytes,

@@ -1,13 +1,17 @@
 """`seenn record`: a frozen backbone over one split or several, once."""
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import tyro
+
 import backbones as bb
 import seenn_env
+from agents.commands.data import DataOptions
 from agents.commands.output import check_file, on_terminal
+from backbones.corruptions import corrupt
 from seenn_env import Traces
 
 
@@ -21,12 +25,8 @@ class Record:
     """File of the traces."""
     dataset: str = "digits"
     """Name of the dataset."""
-    data_dir: Path | None = None
-    """Folder of the data, where the dataset is not part of a package."""
-    cache_dir: Path | None = None
-    """Folder for decoded images (default: in the data's folder)."""
-    image_size: int | None = None
-    """Resize images of a folder to this many pixels a side."""
+    data: tyro.conf.OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
+    """Where the dataset is, and how it is divided."""
     split: tuple[Literal["train", "policy", "calibration", "test"], ...] = ("policy",)
     """Which of its splits; several go into one file, one after another."""
     repeats: int = 1
@@ -39,8 +39,16 @@ class Record:
     """Also record the pooled spikes of the last hidden layer."""
     membrane: bool = False
     """Also record its pooled membrane potentials."""
+    energy: bool = False
+    """Also count every row's synaptic operations and spikes, and their energy."""
+    energy_model: bb.EnergyModel = field(default_factory=bb.EnergyModel)
+    """Picojoules of an operation."""
     images: bool = False
     """Also keep the images."""
+    corruption: str | None = None
+    """Corrupt the images first: gaussian-noise, gaussian-blur, contrast, brightness or jpeg."""
+    severity: int = 3
+    """Of the corruption, from 1 to 5."""
     seed: int = 0
     """Of the dataset's split: the one that the backbone was trained with."""
     device: str = "cpu"
@@ -54,22 +62,23 @@ class Record:
             raise bb.InputError(f"Expected one split or several different ones, got {' '.join(self.split) or 'none'}.")
         check_file(self.output, self.overwrite)
         backbone = bb.load(self.backbone, device=self.device)
-        splits = bb.load_dataset(
-            self.dataset, self.data_dir, seed=self.seed, cache_dir=self.cache_dir, image_size=self.image_size
-        )
+        splits = self.data.load(self.dataset, backbone.timesteps, self.seed)
         if len(self.split) == 1:
-            traces = self._record(backbone, splits[self.split[0]], self.output)
+            traces = self._record(backbone, self._shown(splits[self.split[0]]), self.output)
         else:
             folder = self.output.with_name(self.output.name + ".parts")
-            traces = Traces.merge(*(self._part(backbone, splits[name], folder) for name in self.split))
+            traces = Traces.merge(*(self._part(backbone, self._shown(splits[name]), folder) for name in self.split))
             traces.save(self.output)
             shutil.rmtree(folder)
         print(traces.summary())
         print("traces:", self.output)
 
+    def _shown(self, samples: bb.Samples) -> bb.Samples:
+        return samples if self.corruption is None else corrupt(samples, self.corruption, self.severity)
+
     def _part(self, backbone: bb.Backbone, samples: bb.Samples, folder: Path) -> Traces:
         """One split's traces, from the file of a run that was killed if it is there."""
-        file = folder / f"{samples.split}-{self.dtype}.safetensors"
+        file = folder / f"{samples.split}-{self.dtype}{'-energy' if self.energy else ''}.safetensors"
         if not file.exists() or self.overwrite:
             return self._record(backbone, samples, file)
         part = Traces.load(file)
@@ -86,6 +95,8 @@ class Record:
             dtype=self.dtype,
             hidden=self.hidden,
             membrane=self.membrane,
+            energy=self.energy,
+            energy_model=self.energy_model,
             images=self.images,
             overwrite=self.overwrite,
             progress=on_terminal(),

@@ -19,17 +19,17 @@ class Train:
     output: Path
     """File of the policy."""
     algorithm: str = "ppo"
-    """Name of the algorithm."""
+    """ppo, a2c, dqn, qrdqn, recurrent-ppo (stable-baselines3), exact, optimal-stopping or one-shot."""
     target_timesteps: float | None = None
     """Calibrate the policy to this mean."""
-    observation: str = "features"
-    """What the policy sees."""
-    reward: str = "linear"
-    """What it is paid: linear or seenn."""
+    observation: str | None = None
+    """What the policy sees (features, unless the algorithm has another)."""
+    reward: str | None = None
+    """What it is paid: linear (the default) or seenn (that of one-shot)."""
     reward_options: dict[str, float] = field(default_factory=dict)
     """The reward's options, as NAME VALUE pairs: cost, or beta."""
     total_timesteps: int = 600_000
-    """Steps of the environment."""
+    """Steps of the environment, for the algorithms of stable-baselines3."""
     seed: int = 0
     """Of the network, the episodes and the actions."""
     log_dir: Path | None = None

@@ -8,6 +8,7 @@ import torch
 import tyro
 
 import backbones as bb
+from agents.commands.data import DataOptions
 from agents.commands.output import close_folder, on_terminal, open_folder
 from backbones.training import TrainingConfig, train
 
@@ -20,22 +21,24 @@ class TrainBackbone:
     """Folder for backbone.safetensors and TensorBoard."""
     dataset: str = "digits"
     """Name of the dataset."""
-    data_dir: Path | None = None
-    """Folder of the data, where the dataset is not part of a package."""
-    cache_dir: Path | None = None
-    """Folder for decoded images (default: in the data's folder)."""
-    image_size: int | None = None
-    """Resize images of a folder to this many pixels a side."""
+    data: tyro.conf.OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
+    """Where the dataset is, and how it is divided."""
     network: str = "small"
     """Name of the architecture."""
     width: int | None = None
     """Channels of its first layer (default: the architecture's own)."""
+    stem: str | None = None
+    """Kind of its first layer where it has several: small, or large, which quarters the image (default: small)."""
     timesteps: int = 8
     """T."""
     encoding: str = "poisson"
-    """direct, poisson or latency."""
+    """direct, poisson or latency; of frames over time, event."""
     neuron: str = "lif"
-    """lif or if."""
+    """lif, if or plif; or qcfs or relu for a network without time (T = 1) that `seenn convert` takes."""
+    levels: int | None = None
+    """Levels L of the activation qcfs (default: its own, 4)."""
+    initial: Path | None = None
+    """Backbone whose weights to start from, of the same architecture (default: fresh weights)."""
     threads: int | None = None
     """Threads of the CPU (default: torch's own choice); the same weights come out of the same number only."""
     training: tyro.conf.OmitArgPrefixes[TrainingConfig] = field(default_factory=TrainingConfig)
@@ -49,20 +52,22 @@ class TrainBackbone:
         """Train, print the accuracy at every timestep, save."""
         if self.threads is not None:
             torch.set_num_threads(self.threads)
-        splits = bb.load_dataset(self.dataset, self.data_dir, cache_dir=self.cache_dir, image_size=self.image_size)
+        splits = self.data.load(self.dataset, self.timesteps)
         mean, std = intensity(splits.train.images) if self.encoding == "direct" else (0.0, 1.0)
         network = bb.build(
             self.network,
             num_classes=len(splits.train.class_names),
             timesteps=self.timesteps,
-            input_shape=splits.train.images.shape[1:],
+            input_shape=splits.train.images.shape[-3:],
             encoding=self.encoding,
-            neuron=self.neuron,
+            neuron=self.neuron if self.levels is None else {"type": self.neuron, "levels": self.levels},
             mean=mean,
             std=std,
             seed=self.training.seed,
-            **({} if self.width is None else {"width": self.width}),
+            **{name: value for name in ("width", "stem") if (value := getattr(self, name)) is not None},
         ).to(self.device)
+        if self.initial is not None:
+            copy_weights(bb.load(self.initial), network, self.initial)
         folder = open_folder(self.output, self, self.overwrite)
         result = train(
             network,
@@ -77,6 +82,22 @@ class TrainBackbone:
         close_folder(folder)
         print("accuracy % on calibration:", accuracy_line(result.accuracy))
         print("backbone:", folder / "backbone.safetensors")
+
+
+def copy_weights(source: bb.SpikingNetwork, network: bb.SpikingNetwork, name: Path) -> None:
+    """Start `network` from the weights of `source`; its T and its mean and deviation of the images stay its own.
+
+    Raises:
+        InputError: for a source of another architecture.
+    """
+    own = {"timesteps", "mean", "std", "encoding_seed"}
+    for key in source.config.keys() - own:
+        if source.config[key] != network.config[key]:
+            raise bb.InputError(
+                f"Expected {name} to hold a network with {key} = {network.config[key]!r}, got {source.config[key]!r}."
+            )
+    weights = {key: value for key, value in source.state_dict().items() if key not in own}
+    network.load_state_dict({**network.state_dict(), **weights})
 
 
 def intensity(images: np.ndarray) -> tuple[list[float], list[float]]:

@@ -5,19 +5,19 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tyro
 from PIL import Image
 
 import backbones as bb
-from agents.commands.compare import RULES
+from agents.commands.data import DataOptions
 from agents.commands.output import check_file, close_folder, open_folder
-from agents.learned import LearnedPolicy
-from agents.storage import load
-from backbones import InputError, unknown_name
+from agents.commands.policies import named_policy
+from backbones import InputError
 from seenn_env import EarlyExitEnv, Episode, ansi, observation_of, rgb_array
 
 
@@ -31,8 +31,8 @@ class Watch:
     """File or packaged name of a backbone to run live instead."""
     dataset: str | None = None
     """Name of the dataset that the backbone looks at."""
-    data_dir: Path | None = None
-    """Folder of the data, where the dataset is not part of a package."""
+    data: tyro.conf.OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
+    """Where the dataset is, and how it is divided."""
     split: str = "test"
     """Which split's images."""
     row: int | None = None
@@ -60,7 +60,7 @@ class Watch:
             raise InputError(f"Expected the output to be a .gif or a folder, got {self.output}.")
         if self.output is not None and self.output.suffix:
             check_file(self.output, self.overwrite)
-        policy = self._policy()
+        policy = named_policy(self.policy, self.threshold)
         episodes = play(self._environment(policy), policy, self.row, self.seed)
         if self.output is None:
             show(episodes, self.fps)
@@ -76,31 +76,17 @@ class Watch:
         if self.output is not None:
             print("pictures:", self.output)
 
-    def _policy(self) -> Any:
-        policy = RULES.get(self.policy)
-        if policy is None:
-            if not Path(self.policy).suffix and not Path(self.policy).exists():
-                raise unknown_name("rule (or a policy file)", self.policy, RULES)
-            policy = load(self.policy)
-        elif not hasattr(policy, "threshold"):
-            raise InputError(f"Expected a rule with one threshold or a policy file, got {self.policy!r}: calibrate it.")
-        if not hasattr(policy, "predict"):
-            raise InputError(f"Expected a policy that decides as it goes, got {type(policy).__name__}: choose another.")
-        if self.threshold is None:
-            return policy
-        if not hasattr(policy, "threshold"):
-            raise InputError(
-                f"Expected a policy with one threshold, got {type(policy).__name__}: leave --threshold out."
-            )
-        return replace(policy, threshold=self.threshold)
-
     def _environment(self, policy: Any) -> EarlyExitEnv:
         backbone: Any = self.backbone
         if backbone is not None and Path(backbone).suffix:
             if self.dataset is None:
                 raise InputError("Expected the dataset that the backbone looks at, got none: pass --dataset.")
             backbone = bb.load(backbone, device=self.device)
-        samples = None if self.dataset is None else bb.load_dataset(self.dataset, self.data_dir)[self.split]
+        samples = (
+            None
+            if self.dataset is None
+            else self.data.load(self.dataset, getattr(backbone, "timesteps", None))[self.split]
+        )
         env = EarlyExitEnv(
             self.traces,
             backbone=backbone,
@@ -109,8 +95,8 @@ class Watch:
             observation=observation_of(policy),
             render_mode="rgb_array",
         )
-        if env.traces is not None and isinstance(policy, LearnedPolicy):
-            env.traces.check_backbone(policy.settings.get("fingerprint"))
+        if env.traces is not None:
+            env.traces.check_backbone(getattr(policy, "settings", {}).get("fingerprint"))
         return env
 
 

@@ -1,0 +1,209 @@
+"""Any policy over any number of images, live: the network stops where the policy exits.
+
+    result = classify(images, backbone, policy, num_slots=128)
+    result.predictions, result.timesteps, result.images_per_second
+
+Letters: N images, B slots, T timesteps, C channels, H × W pixels.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from agents.reading import Item, ReadAhead, read_items
+from backbones import Backbone, InputError, SlotPool
+from seenn_env import Exits, Policy, stream
+from seenn_env.observations import AnyObservation
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found out about one image."""
+
+    place: int
+    """Of the image in the inputs, from 0."""
+    name: str
+    """The file, or the place or index."""
+    prediction: int
+    """The class; -1 where the image could not be used."""
+    timesteps: int
+    """That the network ran; 0 where the image could not be used."""
+    confidence: float
+    """The largest probability at the exit."""
+    problem: str | None = None
+    """Why the image could not be used."""
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The answers in the order of the inputs."""
+
+    predictions: np.ndarray
+    """`[N]` int64; -1 where an image could not be used."""
+    timesteps: np.ndarray
+    """`[N]` int64 in 1…T; 0 where an image could not be used."""
+    confidence: np.ndarray
+    """`[N]` float32."""
+    broken: tuple[Answer, ...]
+    """The images that could not be used."""
+    seconds: float
+    """From the first image asked for to the last answer, reading included."""
+
+    @property
+    def images_per_second(self) -> float:
+        """Images that got an answer, over all of the time."""
+        return (len(self.predictions) - len(self.broken)) / self.seconds
+
+    @property
+    def mean_timesteps(self) -> float:
+        """Of the images that got an answer; NaN where none did."""
+        ran = self.timesteps[self.timesteps > 0]
+        return float(ran.mean()) if len(ran) else float("nan")
+
+
+def classify(inputs: Any, backbone: Backbone, policy: Policy, **settings: Any) -> Classification:
+    """Answers for all inputs, in their order.
+
+    Args:
+        inputs: see `agents.reading.read_items`.
+        backbone: the frozen network.
+        policy: anything with `predict`.
+        settings: those of `answers`.
+
+    Raises:
+        InputError: for inputs that are none, or a policy that decides in hindsight.
+    """
+    found: list[tuple[int, int, float]] = []
+    broken: list[Answer] = []
+    begin = time.perf_counter()
+    for answer in answers(inputs, backbone, policy, **settings):
+        found.append((answer.prediction, answer.timesteps, answer.confidence))
+        if answer.problem is not None:
+            broken.append(answer)
+    seconds = time.perf_counter() - begin
+    predictions, timesteps, confidence = zip(*found, strict=True) if found else ((), (), ())
+    return Classification(
+        np.array(predictions, np.int64),
+        np.array(timesteps, np.int64),
+        np.array(confidence, np.float32),
+        tuple(broken),
+        seconds,
+    )
+
+
+def answers(
+    inputs: Any,
+    backbone: Backbone,
+    policy: Policy,
+    *,
+    num_slots: int = 128,
+    in_order: bool = True,
+    observation: AnyObservation | None = None,
+    input_shape: Sequence[int] | None = None,
+    resize: bool = False,
+    dtype: str = "float32",
+    shrink: bool = False,
+    device: str | None = None,
+) -> Iterator[Answer]:
+    """The answers one by one, in constant memory however many inputs there are.
+
+    A thread reads at most 2·B images ahead of the network and waits for it; images that cannot be used are
+    answered with their problem, and the others go on. Which images are in the network together never
+    changes an answer (see `SlotPool`).
+
+    Args:
+        inputs: see `agents.reading.read_items`.
+        backbone: the frozen network; `backbone.optimize()` is the fast form.
+        policy: anything with `predict`.
+        num_slots: B, rows that the network runs at once.
+        in_order: of the inputs; False gives each answer as soon as it is there.
+        observation: what the policy reads, where it does not say so itself.
+        input_shape: of one image, where the backbone does not say so itself.
+        resize: fit image files of another size.
+        dtype: logits are rounded through it, as by traces of that dtype.
+        shrink: make the batch smaller when the inputs run out.
+        device: where the network runs (default: where it is).
+
+    Raises:
+        InputError: as `classify`.
+    """
+    shape = input_shape or getattr(backbone, "sample_shape", None)
+    if shape is None:
+        raise InputError(f"Expected input_shape, since a {type(backbone).__name__} does not say it: pass it.")
+    if device is not None and isinstance(backbone, nn.Module):
+        backbone = backbone.to(device)
+    feed = _Feed(ReadAhead(read_items(inputs, shape, resize=resize), 2 * num_slots))
+    pool = SlotPool(backbone, num_slots)
+    settings: dict[str, Any] = {"observation": observation, "dtype": dtype, "shrink": shrink}
+
+    def finished() -> Iterator[Answer]:
+        for exits in stream(pool, feed, policy, **settings):
+            yield from feed.unusable()
+            yield from feed.named(exits)
+        yield from feed.unusable()
+
+    try:
+        yield from _in_order(finished()) if in_order else finished()
+    finally:
+        feed.reader.close()
+
+
+class _Feed:
+    """Images for the pool; remembers what each one is called until it leaves."""
+
+    def __init__(self, reader: ReadAhead) -> None:
+        self.reader = reader
+        self.read = 0
+        self.fed = 0
+        self._inside: dict[int, tuple[int, str]] = {}
+        self._unusable: list[Answer] = []
+
+    def __call__(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        while items := self.reader.take(count):
+            good: list[Item] = []
+            for item in items:
+                if item.image is None:
+                    self._unusable.append(Answer(self.read, item.name, -1, 0, 0.0, item.problem))
+                else:
+                    self._inside[self.fed] = self.read, item.name
+                    self.fed += 1
+                    good.append(item)
+                self.read += 1
+            if good:
+                return _stacked([item.image for item in good]), np.array([item.key for item in good], np.int64)
+        return np.empty((0,)), np.empty((0,), np.int64)
+
+    def unusable(self) -> list[Answer]:
+        """Those met since the last call."""
+        found, self._unusable = self._unusable, []
+        return found
+
+    def named(self, exits: Exits) -> Iterator[Answer]:
+        """The answers of images that left."""
+        shifted = exits.logits - exits.logits.max(-1, keepdims=True)
+        confidence = 1 / np.exp(shifted.astype(np.float64)).sum(-1)
+        columns = (exits.places, exits.predictions, exits.timesteps, confidence)
+        for fed, prediction, timesteps, sure in zip(*(column.tolist() for column in columns), strict=True):
+            yield Answer(*self._inside.pop(fed), prediction, timesteps, sure)
+
+
+def _stacked(images: list[Any]) -> np.ndarray:
+    """`[M, C, H, W]`; bytes become floats where some images are floats."""
+    if any(image.dtype != np.uint8 for image in images):
+        images = [image if image.dtype != np.uint8 else image.astype(np.float32) / 255 for image in images]
+    return np.stack(images)
+
+
+def _in_order(found: Iterator[Answer]) -> Iterator[Answer]:
+    """By place; a row stays for T steps at the most, so few answers ever wait."""
+    early: dict[int, Answer] = {}
+    due = 0
+    for answer in found:
+        early[answer.place] = answer
+        while due in early:
+            yield early.pop(due)
+            due += 1

@@ -1,0 +1,135 @@
+"""`seenn classify`: images through a live backbone and a policy."""
+
+import csv
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import tyro
+from tqdm import tqdm
+
+import backbones as bb
+from agents.classification import Answer, answers
+from agents.commands.data import DataOptions
+from agents.commands.output import check_file, on_terminal
+from agents.commands.policies import named_policy
+from backbones import InputError
+
+COLUMNS = ("name", "prediction", "class", "timesteps", "confidence", "problem")
+
+
+@dataclass(frozen=True)
+class Classify:
+    """Classify images; the network runs no further for an image than the policy wants.
+
+    One line an image, as comma-separated values: name, class, timesteps, confidence, and the problem of an
+    image that cannot be used.
+    """
+
+    backbone: Path
+    """File of the backbone."""
+    inputs: tuple[Path, ...] = ()
+    """Image files, or folders of them."""
+    dataset: str | None = None
+    """Name of a dataset to classify instead."""
+    data: tyro.conf.OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
+    """Where its files are."""
+    split: str = "test"
+    """Which of its splits."""
+    policy: str = "margin"
+    """File of a policy, or the name of a rule."""
+    threshold: float | None = None
+    """Where the policy exits (default: its own threshold)."""
+    slots: int = 128
+    """Rows that the network runs at once."""
+    optimize: bool = False
+    """Run the form for inference: norms folded, memory reused; answers may differ by roundings."""
+    resize: bool = False
+    """Fit images of another size: the shorter side first, then the middle."""
+    as_completed: bool = False
+    """Write each answer as soon as it is there, not in the order of the inputs."""
+    class_names: tuple[str, ...] = ()
+    """Of the classes, in their order (default: the dataset's, or numbers)."""
+    output: Path | None = None
+    """File of the answers; without it they are printed."""
+    seed: int = 0
+    """Of the dataset's split."""
+    device: str = "cpu"
+    """Where the network runs."""
+    overwrite: bool = False
+    """Replace a file that is there."""
+
+    def run(self) -> None:
+        """Classify, and say how fast and how many timesteps."""
+        if bool(self.inputs) == (self.dataset is not None):
+            raise InputError("Expected either --inputs or a --dataset to classify, got both or none.")
+        if self.slots < 1:
+            raise InputError(f"Expected at least 1 slot, got {self.slots}.")
+        if self.output is not None:
+            check_file(self.output, self.overwrite)
+        policy = named_policy(self.policy, self.threshold)
+        network = bb.load(self.backbone, device=self.device)
+        backbone = network.optimize() if self.optimize else network
+        given: Any = list(self.inputs)
+        labels, names = None, self.class_names
+        if self.dataset is not None:
+            given = self.data.load(self.dataset, network.timesteps, self.seed)[self.split]
+            labels, names = given.labels, names or given.class_names
+        if names and len(names) != network.num_classes:
+            raise InputError(f"Expected {network.num_classes} class names, got {len(names)}.")
+        settings: dict[str, Any] = {"num_slots": self.slots, "in_order": not self.as_completed, "resize": self.resize}
+        found = answers(given, backbone, policy, **settings)
+        total = None if labels is None else len(labels)
+        count = broken = timesteps = right = 0
+        begin = time.perf_counter()
+        with opened(self.output) as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(COLUMNS)
+            for answer in tqdm(found, total=total, unit="image", disable=not (on_terminal() and self.output)):
+                table.writerow(line(answer, names))
+                count += 1
+                timesteps += answer.timesteps
+                if answer.problem is not None:
+                    broken += 1
+                    print(f"seenn: {answer.name} {answer.problem}", file=sys.stderr)
+                elif labels is not None:
+                    right += int(labels[answer.place] == answer.prediction)
+        used, seconds = count - broken, time.perf_counter() - begin
+        summary = f"{used} images, {used / seconds:.0f} images/s, mean timesteps {timesteps / max(used, 1):.3f}"
+        if labels is not None:
+            summary += f" of {network.timesteps}, accuracy {100 * right / max(used, 1):.2f} %"
+        if broken:
+            summary += f"; {broken} could not be used"
+        print(summary, file=sys.stderr if self.output is None else sys.stdout)
+        if self.output is not None:
+            print("answers:", self.output)
+
+
+def line(answer: Answer, names: tuple[str, ...]) -> tuple[Any, ...]:
+    """What is written for one answer; see `COLUMNS`."""
+    if answer.problem is not None:
+        return (answer.name, "", "", "", "", answer.problem)
+    name = names[answer.prediction] if names else str(answer.prediction)
+    return (answer.name, answer.prediction, name, answer.timesteps, np.round(answer.confidence, 6), "")
+
+
+@contextmanager
+def opened(path: Path | None) -> Iterator[TextIO]:
+    """A file that appears when it is whole, or the standard output."""
+    if path is None:
+        yield sys.stdout
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", newline="") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

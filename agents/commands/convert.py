@@ -1,0 +1,81 @@
+"""`seenn convert`: a trained network without time becomes a spiking one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+import backbones as bb
+from agents.commands.output import check_file
+from agents.commands.train_backbone import accuracy_line
+from backbones.activations import QCFS
+from backbones.conversion import activations_of, convert
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Convert a network that `seenn train-backbone --neuron qcfs` (or relu) trained, and compare accuracies."""
+
+    backbone: Path
+    """File of the network without time."""
+    output: Path
+    """File of the spiking network."""
+    timesteps: int = 32
+    """T."""
+    method: Literal["max", "percentile"] | None = None
+    """How thresholds of ReLUs are set (default: percentile); QCFS networks have learned theirs."""
+    percentile: float = 99.9
+    """Of a layer's activations."""
+    images: int = 1000
+    """How many training images thresholds of ReLUs are set on."""
+    dataset: str | None = "digits"
+    """Name of the dataset that thresholds of ReLUs are set and accuracies compared on; None does neither."""
+    data_dir: Path | None = None
+    """Folder of the data, where the dataset is not part of a package."""
+    cache_dir: Path | None = None
+    """Folder for decoded images (default: in the data's folder)."""
+    image_size: int | None = None
+    """Resize images of a folder to this many pixels a side."""
+    split: Literal["policy", "calibration", "test"] = "calibration"
+    """Which split accuracies are compared on."""
+    seed: int = 0
+    """Of the dataset's split (the one that the network was trained with), and of the choice of images."""
+    device: str = "cpu"
+    """Where the network runs."""
+    overwrite: bool = False
+    """Replace a file that is there."""
+
+    def run(self) -> None:
+        """Convert, save, print the accuracy at every timestep beside that of the network without time."""
+        check_file(self.output, self.overwrite)
+        ann = bb.load(self.backbone, device=self.device)
+        learned = any(isinstance(activation, QCFS) for activation in activations_of(ann).values())
+        splits = None
+        if self.dataset is not None:
+            splits = bb.load_dataset(
+                self.dataset, self.data_dir, seed=self.seed, cache_dir=self.cache_dir, image_size=self.image_size
+            )
+        images = None
+        if splits is not None and not learned:
+            if self.images < 1:
+                raise bb.InputError(f"Expected at least 1 image to set thresholds on, got {self.images}.")
+            images = torch.from_numpy(splits.train.images[some_rows(len(splits.train), self.images, self.seed)])
+        network = convert(ann, images, timesteps=self.timesteps, method=self.method, percentile=self.percentile)
+        if splits is not None:
+            before, after = (_accuracy(each, splits[self.split]) for each in (ann, network))
+            print(f"accuracy % on {self.split}, without time: {100 * before[0]:.2f}")
+            print(f"accuracy % on {self.split}, converted:", accuracy_line(after))
+            print(f"converted at t={self.timesteps} - without time: {100 * (after[-1] - before[0]):+.2f} points")
+        bb.save(network, self.output)
+        print("backbone:", self.output)
+
+
+def some_rows(N: int, count: int, seed: int) -> np.ndarray:
+    """Sorted rows of N drawn at random, `count` at most."""
+    return np.sort(np.random.default_rng(seed).permutation(N)[:count])
+
+
+def _accuracy(network: bb.SpikingNetwork, samples: bb.Samples) -> np.ndarray:
+    return bb.accuracy(network, samples.images, samples.labels, bb.make_keys(samples.index))

@@ -1,0 +1,38 @@
+"""The settings of commands that load a dataset."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import backbones as bb
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where a dataset's files are, and how they are read and divided."""
+
+    data_dir: Path | None = None
+    """Folder of the data (or file, of frames), where the dataset is not part of a package."""
+    cache_dir: Path | None = None
+    """Folder for decoded images and counted events (default: in the data's folder)."""
+    image_size: int | None = None
+    """Resize images of a folder, or count events, to this many pixels a side."""
+    policy_size: int | None = None
+    """Images for the split policy (default: a tenth of those that are no test images)."""
+    calibration_size: int | None = None
+    """Images for the split calibration (default: likewise)."""
+    download: bool = False
+    """Fetch what is missing; nothing is fetched otherwise."""
+
+    def load(self, dataset: str, timesteps: int | None, seed: int = 0) -> bb.Splits:
+        """The splits of a dataset for a network of so many timesteps."""
+        return bb.load_dataset(
+            dataset,
+            self.data_dir,
+            seed=seed,
+            cache_dir=self.cache_dir,
+            image_size=self.image_size,
+            timesteps=timesteps,
+            policy_size=self.policy_size,
+            calibration_size=self.calibration_size,
+            download=self.download,
+        )

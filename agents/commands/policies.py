@@ -1,0 +1,37 @@
+"""A policy by what is typed for it: a file, or a rule and its threshold."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from agents.rule_table import RULES
+from agents.storage import load
+from backbones import InputError, unknown_name
+
+
+def named_policy(name: str, threshold: float | None = None) -> Any:
+    """The policy of a file, or a rule with nothing to fit.
+
+    Args:
+        name: a file that `agents.save` wrote, or the name of a rule.
+        threshold: where it exits (default: its own threshold).
+
+    Raises:
+        InputError: for an unknown name, or a policy without one threshold, or that does not decide as it goes.
+    """
+    policy: Any = RULES.get(name)
+    if policy is None:
+        if not Path(name).suffix and not Path(name).exists():
+            raise unknown_name("rule (or a policy file)", name, RULES)
+        policy = load(name)
+    elif not hasattr(policy, "threshold") or not getattr(policy, "fitted", True):
+        raise InputError(
+            f"Expected a rule with one threshold and nothing to fit, or a policy file, got {name!r}: calibrate it."
+        )
+    if not hasattr(policy, "predict"):
+        raise InputError(f"Expected a policy that decides as it goes, got {type(policy).__name__}: choose another.")
+    if threshold is None:
+        return policy
+    if not hasattr(policy, "threshold"):
+        raise InputError(f"Expected a policy with one threshold, got {type(policy).__name__}: leave --threshold out.")
+    return replace(policy, threshold=threshold)

@@ -1,0 +1,58 @@
+"""What exits cost: timesteps, picojoules, or anything measured; with what the policy itself costs.
+
+Letters: N rows, T timesteps.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from backbones import InputError
+from seenn_env import Traces
+
+MAC_PJ = 4.6
+"""A 32-bit multiply and add in 45 nm: 3.7 + 0.9 pJ (Horowitz, ISSCC 2014), as SEENN counts it."""
+
+
+def timestep_costs(traces: Traces) -> np.ndarray:
+    """`[N, T]` the timestep itself."""
+    return np.broadcast_to(np.arange(1.0, traces.timesteps + 1), (len(traces), traces.timesteps))
+
+
+def energy_costs(policy: Any, traces: Traces) -> np.ndarray:
+    """`[N, T]` pJ that an exit has cost: the network's energy up to it, and the policy's own.
+
+    A policy that says its `macs` (multiplications and additions of one decision) pays `MAC_PJ` for each: once
+    for every decision, of which there is none at T, or once for every row if it decides in one shot.
+
+    Raises:
+        InputError: for traces without energy.
+    """
+    if traces.energy_pj is None:
+        raise InputError("Expected traces with energy_pj for a target in energy, got none: record it.")
+    return traces.energy_pj.astype(np.float64) + own_energy(policy, traces.timesteps)
+
+
+def own_energy(policy: Any, timesteps: int) -> np.ndarray:
+    """`[T]` pJ that a policy itself has spent on an exit at each timestep."""
+    spent = float(getattr(policy, "macs", 0)) * MAC_PJ
+    if getattr(policy, "one_shot", False):
+        return np.full(timesteps, spent)
+    return spent * np.minimum(np.arange(1, timesteps + 1), timesteps - 1)
+
+
+def measured_costs(costs: Any, traces: Traces) -> np.ndarray:
+    """`[N, T]` of costs `[T]` or `[N, T]` of exits at each timestep.
+
+    Raises:
+        InputError: for another shape, or costs that fall.
+    """
+    costs = np.asarray(costs, np.float64)
+    if costs.shape not in ((traces.timesteps,), (len(traces), traces.timesteps)):
+        raise InputError(
+            f"Expected costs [T] or [N, T] of exits at each timestep, [{traces.timesteps}] or "
+            f"[{len(traces)}, {traces.timesteps}], got {list(costs.shape)}."
+        )
+    if not np.isfinite(costs).all() or (np.diff(costs) < 0).any():
+        raise InputError("Expected finite costs that never fall over time: give what an exit has cost in all.")
+    return np.broadcast_to(costs, (len(traces), traces.timesteps))

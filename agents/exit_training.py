@@ -1,0 +1,192 @@
+"""Training an `ExitNetwork` on the exact expected reward, by its exact gradient.
+
+Letters: N rows, T timesteps, F columns, M members.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.exact import exit_distribution
+from agents.exit_network import COST_RANGE, ExitNetwork, cost_column
+from agents.perceptrons import make_perceptrons, run_perceptrons
+from backbones import InputError, torch_threads
+from seenn_env import Traces, make_reward
+from seenn_env.rewards import pay
+
+
+@dataclass(frozen=True)
+class ExitSettings:
+    """How an `ExitNetwork` is made and trained."""
+
+    members: int = 1
+    """Networks whose exit logits are averaged."""
+    hidden: tuple[int, ...] = (32, 32)
+    """Units of the hidden layers."""
+    bottleneck: int = 0
+    """Columns after the observation's own features go through a linear layer of so many; 0 leaves them."""
+    dropout: float = 0.0
+    """Share of those columns that is dropped in training."""
+    steps: int = 160
+    """Of the gradient."""
+    batch_size: int = 3072
+    """Decisions at a time: rows times the T - 1 timesteps of each."""
+    learning_rate: float = 1e-2
+    """Of Adam; it falls to 0 as a cosine."""
+    weight_decay: float = 1e-3
+    """As in AdamW."""
+    bootstrap: bool = False
+    """Members weight the rows differently (exponential weights by sample)."""
+    cost_input: bool = False
+    """The time cost is an input: one network for all of them."""
+    entropy: float = 0.02
+    """Reward for the entropy of the exit timestep, falling to 0: exits that look certain early stay open."""
+    dual_rate: float = 0.03
+    """Of the time cost, while it is moved towards a target (dual ascent)."""
+
+    def __post_init__(self) -> None:
+        if min(self.members, self.steps, self.batch_size, *self.hidden) < 1 or self.bottleneck < 0:
+            raise InputError(f"Expected members, steps, batch_size and hidden of at least 1, got {self}.")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"Expected dropout in [0, 1), got {self.dropout}.")
+
+
+PLAIN_COLUMNS = {"hidden": 6, "membrane": 6, "rich_classes": 17, "rich_hidden": 17}
+"""How many of an observation's columns do not go through the bottleneck; all, where it is not named."""
+
+
+def train_exit_network(
+    traces: Traces,
+    settings: ExitSettings,
+    *,
+    observation: str = "features",
+    reward: str = "linear",
+    reward_options: dict[str, Any] | None = None,
+    target_timesteps: float | None = None,
+    seed: int = 0,
+    on_progress: Callable[[float], None] | None = None,
+) -> ExitNetwork:
+    """A network that maximises Σ_t π_t Π_{s<t} (1 - π_s) r_t over the rows, exactly.
+
+    With a target and the reward "linear", its time cost is moved by dual ascent until the expected timesteps
+    meet the target (`calibrate` does the rest).
+
+    Args:
+        traces: all rows are learned from.
+        settings: see `ExitSettings`.
+        observation: what it sees.
+        reward: a name, or a reward.
+        reward_options: its options.
+        target_timesteps: mean timesteps to move the time cost towards.
+        seed: of the weights and batches.
+        on_progress: called with the fraction done.
+
+    Raises:
+        InputError: for a cost input with another reward than "linear".
+    """
+    linear = reward == "linear"
+    if settings.cost_input and not linear:
+        raise InputError(f"Expected the reward 'linear' for a network that takes the time cost, got {reward!r}.")
+    made = make_reward(reward, reward_options)
+    N, T = traces.predictions.shape
+    columns = traces.columns(observation)
+    F = columns.shape[-1]
+    correct = torch.from_numpy(traces.correct.astype(np.float32))
+    share = torch.linspace(0, 1, T) if T > 1 else torch.zeros(1)
+    steps = torch.arange(1.0, T + 1)
+    paid = torch.from_numpy(pay(made, traces.correct, np.broadcast_to(np.arange(1, T + 1), (N, T)), T, traces.energy()))
+    log_cost = float(np.log(max(getattr(made, "cost", 0.1), 1e-4)))
+    generator = torch.Generator().manual_seed(seed)
+    extra = T + (1 if settings.cost_input else 0)
+    wide = F - PLAIN_COLUMNS.get(observation, F) if settings.bottleneck else 0
+    weights = make_perceptrons(
+        F + extra,
+        members=settings.members,
+        hidden=settings.hidden,
+        squeezed=wide,
+        bottleneck=settings.bottleneck,
+        seed=seed,
+    )
+    flat = columns[:, : max(T - 1, 1)].reshape(-1, F)
+    norm = {"mean": torch.from_numpy(flat.mean(0)), "scale": torch.from_numpy(np.maximum(flat.std(0), 1e-3))}
+    policy = ExitNetwork(
+        weights | norm,
+        observation,
+        T,
+        cost=0.1 if settings.cost_input else None,
+        settings={"exact": {**asdict(settings), "hidden": list(settings.hidden)}},
+    )
+    if T == 1:
+        return policy
+    seen = policy.inputs(flat).reshape(N, T - 1, -1)
+    emphasis = _emphasis(traces, settings, seed)
+    for tensor in weights.values():
+        tensor.requires_grad_(True)
+    optimizer = torch.optim.AdamW(weights.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
+    dual = target_timesteps is not None and linear and not settings.cost_input
+    with torch_threads(1), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for step, rows in enumerate(_batches(N, max(settings.batch_size // (T - 1), 1), settings.steps, generator)):
+            part = seen[rows]
+            if settings.cost_input:
+                costs = torch.exp(_uniform(len(rows), np.log(COST_RANGE), generator))
+                given = cost_column(costs)[:, None].expand(-1, T - 1, 1)
+                part = torch.cat([given, part[..., 1:]], dim=-1)
+                rewards = correct[rows] - costs[:, None] * share
+            elif dual:
+                rewards = correct[rows] - float(np.exp(log_cost)) * share
+            else:
+                rewards = paid[rows]
+            flat_part = part.reshape(-1, part.shape[-1])
+            logits = run_perceptrons(weights, flat_part, settings.dropout)
+            distribution = exit_distribution(torch.sigmoid(logits[..., 0]).reshape(-1, len(rows), T - 1))
+            values = (distribution * rewards).sum(-1)
+            if settings.entropy:
+                chance = torch.special.entr(distribution.clamp(min=1e-9)).sum(-1)
+                values = values + settings.entropy * (1 - step / settings.steps) * chance
+            loss = -(values if emphasis is None else values * emphasis[:, rows]).mean(1).sum()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            if dual:
+                assert target_timesteps is not None
+                spent = float((distribution.detach() * steps).sum(-1).mean())
+                log_cost += settings.dual_rate * (spent - target_timesteps)
+                log_cost = float(np.clip(log_cost, *np.log((1e-4, 2.0))))
+            if on_progress is not None and (step + 1) % 10 == 0:
+                on_progress((step + 1) / settings.steps)
+    for tensor in weights.values():
+        tensor.requires_grad_(False)
+    if dual:
+        policy.settings["cost"] = float(np.exp(log_cost))
+    return policy
+
+
+def _batches(count: int, size: int, steps: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """So many batches of rows, one pass after the other, each in an order of its own."""
+    done = 0
+    while True:
+        for rows in torch.randperm(count, generator=generator).split(size):
+            if done == steps:
+                return
+            done += 1
+            yield rows
+
+
+def _emphasis(traces: Traces, settings: ExitSettings, seed: int) -> Tensor | None:
+    """`[M, N]` weights with mean 1, equal for the rows of a sample; None where all are 1."""
+    if not settings.bootstrap:
+        return None
+    names, of_row = np.unique(traces.sample, return_inverse=True)
+    drawn = np.random.default_rng(seed).exponential(size=(settings.members, len(names))).astype(np.float32)
+    return torch.from_numpy((drawn / drawn.mean(1, keepdims=True))[:, of_row])
+
+
+def _uniform(count: int, bounds: np.ndarray, generator: torch.Generator) -> Tensor:
+    return bounds[0] + (bounds[1] - bounds[0]) * torch.rand(count, generator=generator)

@@ -1,0 +1,78 @@
+"""A policy between two of its levels, by chance: it spends any mean, where scores are equal for many rows too."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from agents.policy import ScoredPolicy, scores_of, step_scores
+from seenn_env import Traces
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """In each episode, decides at the policy's own level or, with a probability, at another.
+
+    Args:
+        policy: at the level of the rest of the episodes.
+        other: the other level.
+        share: the probability of the other level.
+        seed: of the draws.
+    """
+
+    policy: ScoredPolicy
+    other: float
+    share: float
+    seed: int = 0
+
+    @property
+    def observation(self) -> str:
+        """See `ScoredPolicy.observation`."""
+        return self.policy.observation
+
+    @property
+    def level(self) -> float:
+        """See `ScoredPolicy.level`: that of the greater share."""
+        return self.other if self.share > 0.5 else self.policy.level
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Those of the policy, where it has any."""
+        found: dict[str, Any] = getattr(self.policy, "settings", {})
+        return found
+
+    def score(self, observation: np.ndarray) -> np.ndarray:
+        """See `ScoredPolicy.score`."""
+        return self.policy.score(observation)
+
+    def score_step(
+        self, observation: np.ndarray, state: Any, episode_start: np.ndarray | None
+    ) -> tuple[np.ndarray, Any]:
+        """See `ScoredPolicy`."""
+        return step_scores(self.policy, observation, state, episode_start)
+
+    def trace_scores(self, traces: Traces) -> np.ndarray:
+        """See `ScoredPolicy`."""
+        return scores_of(self.policy, traces)
+
+    def at_level(self, level: float) -> "Mixed":
+        """At one level, without chance."""
+        return replace(self, policy=self.policy.at_level(level), share=0.0)
+
+    def predict(
+        self,
+        observation: np.ndarray,
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:
+        """Actions `[B]`; the state holds each row's draw, so that a run from the start is the same again."""
+        B = len(observation)
+        inner, draws, rng = (None, np.empty(B), np.random.default_rng(self.seed)) if state is None else state
+        starts = np.ones(B, bool) if state is None else episode_start
+        if starts is not None and np.any(starts):
+            even = (rng.permutation(B) + rng.random(B)) / B  # each uniform on 0…1, together spread evenly
+            draws = np.where(starts, even, draws)
+        scores, inner = step_scores(self.policy, observation, inner, starts)
+        levels = np.where(draws < self.share, self.other, self.policy.level)
+        return (scores >= levels).astype(np.int64), (inner, draws, rng)

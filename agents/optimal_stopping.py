@@ -1,0 +1,101 @@
+"""Optimal stopping by fitted backward induction: exit where going on is not expected to pay.
+
+    policy = train("optimal-stopping", traces, target_timesteps=1.5)
+
+Letters: B rows, F columns, T timesteps, R trees, J nodes of the largest tree.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.perceptrons import count_macs, run_perceptrons
+from agents.policy import timestep_of
+
+
+@dataclass(frozen=True, eq=False)
+class OptimalStopping:
+    """Exits when the fitted gain of exiting over going on is at least the threshold.
+
+    Args:
+        tensors: for each timestep t, of trees "tree_t" `[R, J, 5]` (column, split, left, right, value) and "base_t",
+            or of a network the weights with "t." before them, and "mean" and "scale" `[F]`.
+        observation: name of the observation.
+        timesteps: T.
+        threshold: a gain in reward; 0 is the optimum at the time cost that it was fitted for.
+        settings: JSON-able facts of the fit, saved with the policy.
+    """
+
+    tensors: dict[str, Tensor]
+    observation: str
+    timesteps: int
+    threshold: float = 0.0
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def level(self) -> float:
+        """See `ScoredPolicy.level`."""
+        return self.threshold
+
+    @property
+    def macs(self) -> int:
+        """Multiplications and additions of one decision (of trees: comparisons and additions on one path each)."""
+        trees = self.tensors.get("tree_0")
+        if trees is not None:
+            return int(trees.shape[0]) * (int(np.ceil(np.log2(trees.shape[1]))) + 1)
+        first = {name[2:]: tensor for name, tensor in self.tensors.items() if name.startswith("0.")}
+        return count_macs(first)
+
+    def score(self, observation: np.ndarray) -> np.ndarray:
+        """See `ScoredPolicy.score`: the expected reward of exiting now less that of going on."""
+        at = np.minimum(timestep_of(observation, self.observation, self.timesteps), max(self.timesteps - 1, 1)) - 1
+        found = np.zeros(len(observation))
+        for t in np.unique(at):
+            rows = at == t
+            found[rows] = gains(self.tensors, int(t), observation[rows])
+        return found
+
+    def at_level(self, level: float) -> "OptimalStopping":
+        """See `ScoredPolicy.at_level`."""
+        return replace(self, threshold=float(level))
+
+    def predict(
+        self,
+        observation: np.ndarray,
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, None]:
+        """Actions `[B]`."""
+        return (self.score(observation) >= self.threshold).astype(np.int64), None
+
+
+def gains(tensors: dict[str, Tensor], t: int, columns: np.ndarray) -> np.ndarray:
+    """`[B]` float64 the fitted gain at place `t` (timestep t + 1), of columns `[B, F]`."""
+    trees = tensors.get(f"tree_{t}")
+    if trees is not None:
+        return run_trees(trees.numpy(), columns) + float(tensors[f"base_{t}"])
+    weights = {name.split(".", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(f"{t}.")}
+    with torch.no_grad():
+        inputs = (torch.from_numpy(np.ascontiguousarray(columns, np.float32)) - tensors["mean"]) / tensors["scale"]
+        found: np.ndarray = run_perceptrons(weights, inputs)[..., 0].mean(0).double().numpy()
+    return found
+
+
+def run_trees(trees: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """`[B]` the sum of trees `[R, J, 5]` (column, split, left, right, value; a leaf has column -1) over `[B, F]`."""
+    total, rows = np.zeros(len(columns)), np.arange(len(columns))
+    for tree in trees:
+        feature, left, right = (tree[:, place].astype(np.int64) for place in (0, 2, 3))
+        node = np.zeros(len(columns), np.int64)
+        while True:
+            split = feature[node] >= 0
+            if not split.any():
+                break
+            goes_left = columns[rows, feature[node].clip(0)] <= tree[node, 1]
+            node = np.where(split, np.where(goes_left, left[node], right[node]), node)
+        total += tree[node, 4]
+    return total

@@ -1,0 +1,209 @@
+"""SEENN-II (sequential) by the algorithms of stable-baselines3 and sb3-contrib, with presets for short episodes.
+
+model = make_model("dqn", traces.select("policy"), seed=0)
+policy = load_sb3("ppo", "model.zip", traces)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import configure
+
+from agents.heads import contrib
+from agents.learned import LearnedPolicy
+from backbones import InputError, torch_threads, unknown_name
+from seenn_env import EarlyExitVectorEnv, Traces, to_sb3
+
+
+@dataclass(frozen=True)
+class Preset:
+    """An algorithm, and arguments that suit episodes of one to T steps."""
+
+    kind: type[BaseAlgorithm] | str
+    """The class, or its name in sb3-contrib."""
+    num_envs: int
+    arguments: dict[str, Any]
+    policy: str = "MlpPolicy"
+
+    def algorithm(self) -> type[BaseAlgorithm]:
+        """The class.
+
+        Raises:
+            InputError: where sb3-contrib is needed and not installed.
+        """
+        if isinstance(self.kind, str):
+            found: type[BaseAlgorithm] = contrib("sb3_contrib", self.kind)
+            return found
+        return self.kind
+
+
+_OFF_POLICY: dict[str, Any] = {
+    "learning_rate": 1e-3,
+    "buffer_size": 200_000,
+    "learning_starts": 10_000,
+    "batch_size": 1024,
+    "train_freq": 4,
+    "gradient_steps": 4,
+    "gamma": 1.0,
+    "target_update_interval": 10_000,
+    "exploration_fraction": 0.3,
+    "exploration_final_eps": 0.1,
+}
+
+PRESETS: dict[str, Preset] = {
+    "ppo": Preset(
+        PPO,
+        1024,
+        {
+            "n_steps": 16,
+            "batch_size": 4096,
+            "n_epochs": 4,
+            "learning_rate": 3e-3,
+            "gamma": 1.0,
+            "gae_lambda": 0.95,
+            "ent_coef": 0.0,
+            "policy_kwargs": {"net_arch": [64, 64]},
+        },
+    ),
+    "a2c": Preset(
+        A2C,
+        512,
+        {"n_steps": 4, "learning_rate": 3e-3, "gamma": 1.0, "ent_coef": 0.0, "policy_kwargs": {"net_arch": [64, 64]}},
+    ),
+    "dqn": Preset(DQN, 128, {**_OFF_POLICY, "policy_kwargs": {"net_arch": [64, 64]}}),
+    "qrdqn": Preset("QRDQN", 128, {**_OFF_POLICY, "policy_kwargs": {"net_arch": [64, 64], "n_quantiles": 25}}),
+    "recurrent-ppo": Preset(
+        "RecurrentPPO",
+        256,
+        {
+            "n_steps": 16,
+            "batch_size": 2048,
+            "n_epochs": 4,
+            "learning_rate": 3e-3,
+            "gamma": 1.0,
+            "gae_lambda": 0.95,
+            "ent_coef": 0.0,
+            "policy_kwargs": {"net_arch": [32], "lstm_hidden_size": 32, "enable_critic_lstm": True},
+        },
+        policy="MlpLstmPolicy",
+    ),
+}
+
+
+def make_model(
+    algorithm: str,
+    traces: Traces,
+    *,
+    seed: int = 0,
+    observation: str = "features",
+    reward: str = "linear",
+    reward_options: dict[str, Any] | None = None,
+    num_envs: int | None = None,
+    **overrides: Any,
+) -> BaseAlgorithm:
+    """An untrained model on an environment of the traces.
+
+    Args:
+        algorithm: "ppo", "a2c", "dqn", "qrdqn" or "recurrent-ppo".
+        traces: of split "policy".
+        seed: of the network, the episodes and the actions.
+        observation: name of the observation.
+        reward: name of the reward.
+        reward_options: its options.
+        num_envs: in place of the preset's.
+        overrides: arguments of the algorithm in place of the preset's.
+
+    Raises:
+        InputError: for unknown names, or an algorithm of sb3-contrib where that is not installed.
+    """
+    if algorithm not in PRESETS:
+        raise unknown_name("algorithm", algorithm, PRESETS)
+    preset = PRESETS[algorithm]
+    kind = preset.algorithm()
+    env = to_sb3(
+        EarlyExitVectorEnv(
+            num_envs or preset.num_envs,
+            traces.select("policy"),
+            observation=observation,
+            reward=reward,
+            reward_options=reward_options,
+        ),
+        infos="episode",
+    )
+    return kind(preset.policy, env, seed=seed, device="cpu", **{**preset.arguments, **overrides})
+
+
+def train_sb3(
+    algorithm: str,
+    traces: Traces,
+    *,
+    total_timesteps: int,
+    log_dir: str | Path | None = None,
+    on_step: Callable[[int], None] | None = None,
+    observation: str = "features",
+    **named: Any,
+) -> LearnedPolicy:
+    """A trained policy; the arguments are those of `make_model` and `train`."""
+    with torch_threads(1):
+        model = make_model(algorithm, traces, observation=observation, **named)
+        model.set_logger(configure(None if log_dir is None else str(log_dir), ["tensorboard"] if log_dir else []))
+        model.learn(total_timesteps, callback=None if on_step is None else _Report(on_step))
+    assert model.env is not None
+    model.env.close()
+    return LearnedPolicy.of(model, observation=observation)
+
+
+def load_sb3(
+    algorithm: str, path: str | Path, traces: Traces, *, observation: str = "features", **overrides: Any
+) -> LearnedPolicy:
+    """The policy of a zip that SB3's `model.save` wrote, without unpickling anything in it.
+
+    SB3's own `load` unpickles the model's class, spaces and arguments. Here a fresh model of the stated
+    architecture takes the zip's weights, which torch reads with `weights_only=True`.
+
+    Args:
+        algorithm: which it is of: a name of `PRESETS`.
+        path: the zip.
+        traces: of the backbone that it was trained on, with rows of split "policy"; nothing is learned from them.
+        observation: what it was trained on.
+        overrides: arguments that the architecture needs, such as `policy_kwargs={"net_arch": [64, 64]}` (those of
+            SB3's defaults: `policy_kwargs={}`).
+
+    Raises:
+        InputError: for a file that is missing or no such zip, or weights of another architecture.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"Expected a zip of stable-baselines3, found nothing at {path}.")
+    small = {"buffer_size": 1000} if "buffer_size" in PRESETS.get(algorithm, PRESETS["ppo"]).arguments else {}
+    with torch_threads(1):
+        model = make_model(algorithm, traces, observation=observation, num_envs=1, **{**small, **overrides})
+        try:
+            model.set_parameters(str(path), exact_match=True, device="cpu")
+        except Exception as error:  # torch, zipfile and SB3 raise many kinds
+            raise InputError(
+                f"Expected a zip of a {algorithm} model of this architecture at {path}, but {_first_line(error)}: "
+                "state its observation and policy_kwargs."
+            ) from error
+    assert model.env is not None
+    model.env.close()
+    return LearnedPolicy.of(model, observation=observation, settings={"algorithm": algorithm})
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+class _Report(BaseCallback):
+    def __init__(self, report: Callable[[int], None]) -> None:
+        super().__init__()
+        self.report = report
+
+    def _on_step(self) -> bool:
+        self.report(self.num_timesteps)
+        return True

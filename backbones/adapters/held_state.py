@@ -1,0 +1,149 @@
+"""Frameworks whose layers hold their state: it is put in, the module runs, and it is taken out again."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from backbones.adapters.stepping import Layout, call, mean_of_steps, same, whole_batch
+from backbones.adapters.watching import copied, refuse_changes, rows_alike, watched
+from backbones.errors import InputError
+
+Memory = dict[str, Tensor]
+"""`[B, S…]` by the path of the state variable."""
+
+
+class Access(Protocol):
+    """How a framework gives its state, takes it and resets it; only this module's, no other model's."""
+
+    def read(self) -> dict[str, Any]:
+        """Every state variable by its path, as the framework holds it: tensors, numbers, lists, None."""
+
+    def write(self, values: dict[str, Any]) -> None:
+        """Put all of them back."""
+
+    def reset(self) -> None:
+        """Every layer to its reset value."""
+
+
+class HeldState:
+    """A `Stepper` of a module that holds its state; the module itself is left as it was found.
+
+    Args:
+        framework: name of the package.
+        module: the spiking module, in evaluation mode.
+        access: to its state.
+        layout: how it is called.
+        example: `[B, …]` inputs, at least 2, to see what the module does with them.
+        run: what calls the module with a timestep (default: the module itself).
+
+    Raises:
+        InputError: for a module without state, or with state that belongs to the whole batch.
+    """
+
+    def __init__(
+        self,
+        framework: str,
+        module: nn.Module,
+        access: Access,
+        layout: Layout,
+        example: Tensor,
+        run: Callable[[Tensor], Any] | None = None,
+    ) -> None:
+        self.framework, self.module, self.access, self.layout = framework, module, access, layout
+        self._run = run or (lambda inputs: call(module, inputs))
+        self.state_names = frozenset(access.read())
+        if not self.state_names:
+            raise InputError(
+                f"Expected a module with spiking layers of {framework}, got {type(module).__name__} without any: "
+                "nothing in it keeps state from one timestep to the next."
+            )
+        kept = self._read()
+        try:
+            self._look(example)
+        finally:
+            access.write(kept)
+
+    def step(self, inputs: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """One timestep. See `Stepper.step`."""
+        kept = self.access.read()
+        # Copies: a layer may write into what it is given.
+        self.access.write({**self._constant, **{name: value.clone() for name, value in memory.items()}})
+        try:
+            result = self._run(self.layout.give(inputs))
+            after = self.access.read()
+            return self.layout.take(result, len(inputs)), {name: after[name] for name in memory}
+        finally:
+            self.access.write(kept)
+
+    def _read(self) -> dict[str, Any]:
+        """As `Access.read`, in copies: layers change tensors and lists in place."""
+        return {name: copied(value) for name, value in self.access.read().items()}
+
+    def _look(self, example: Tensor) -> None:
+        B = len(example)
+        inputs = self.layout.give(example)
+        self.access.reset()
+        raw = self._read()
+        first = self.layout.take(self._run(inputs), B)
+        one, seen = self._read(), watched(self.module, self.framework, self.state_names)
+        self.layout.take(self._run(inputs), B)
+        two = self._read()
+        refuse_changes(seen, watched(self.module, self.framework, self.state_names))
+        self.access.reset()
+        larger = torch.cat([example, example[:1]])
+        self.layout.take(self._run(self.layout.give(larger)), B + 1)
+        sizes = self._read()
+        self._constant: dict[str, Any] = {}
+        rows: dict[str, Tensor] = {}
+        for name, value in one.items():
+            if isinstance(value, Tensor) and value.shape[:1] == (B,) and sizes[name].shape[:1] == (B + 1,):
+                rows[name] = value
+            elif same(raw[name], value) and same(value, two[name]):
+                self._constant[name] = value
+            else:
+                raise whole_batch(name, f"a {type(value).__name__} that changes with time")
+        if not rows:
+            raise InputError(
+                f"Expected {type(self.module).__name__} to use its spiking layers, but none of "
+                f"{', '.join(sorted(self.state_names))} became a state of the rows in a timestep."
+            )
+        self.access.reset()  # at the larger batch: rows of the reset values have the layers' own shapes now
+        self.fresh = {name: _reset_rows(name, self.access.read()[name], value) for name, value in rows.items()}
+        self._verify(example, first, rows, {name: two[name] for name in rows})
+        self.access.reset()
+        self.layout.agree(self._run, lambda inputs: mean_of_steps(self, inputs, self.layout.timesteps), example)
+
+    def _verify(self, example: Tensor, first: Tensor, one: Memory, two: Memory) -> None:
+        """The reset values are what the framework starts from, and the state is carried on."""
+        B = len(example)
+        output, after = self.step(example, {name: row.expand(B, *row.shape[1:]) for name, row in self.fresh.items()})
+        for name, value in after.items():
+            if not same(value, one[name]):
+                raise whole_batch(name, "whose first value is not its reset value")
+        if not same(output, first):
+            raise InputError(
+                f"Expected {type(self.module).__name__} to be a function of inputs and the state that {self.framework} "
+                "knows of, but from the reset state it gives other outputs: it draws at random, or keeps more state."
+            )
+        moved = any(not same(row.expand(B, *row.shape[1:]), one[name]) for name, row in self.fresh.items())
+        if moved and all(same(one[name], two[name]) for name in one):
+            raise InputError(
+                f"Expected {type(self.module).__name__} to carry its state from one call to the next, but it starts "
+                "afresh in each: leave the reset of its neurons out of forward, or replace the layer that drops it."
+            )
+
+
+def _reset_rows(name: str, reset: Any, like: Tensor) -> Tensor:
+    """`[1, S…]` of a reset value: a number, a tensor of rows all alike, or nothing, which is tried as zero."""
+    row = like[:1]
+    if reset is None:
+        return torch.zeros_like(row)
+    if isinstance(reset, bool | int | float):
+        return torch.full_like(row, reset)
+    if isinstance(reset, Tensor) and reset.shape[1:] == row.shape[1:] and len(reset) and rows_alike(reset):
+        return reset[:1].detach().clone()
+    if isinstance(reset, Tensor) and reset.dim() == 0:
+        return torch.full_like(row, reset.item())
+    raise whole_batch(name, f"whose reset value ({type(reset).__name__}) is not one for each row")

@@ -1,0 +1,147 @@
+"""Frameworks whose modules take their state and give it back: `output, state = module(inputs, state)`."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from backbones.adapters.stepping import Layout, call, mean_of_steps, same, whole_batch
+from backbones.adapters.watching import refuse_changes, watched
+from backbones.errors import InputError
+
+Memory = list[Tensor]
+"""`[B, S…]` the tensors of the state, in the order of its tree."""
+
+
+class PassedState:
+    """A `Stepper` of a module `(inputs, state) -> (output, state)`, where state None starts it.
+
+    A layer's reset values are what its own `state_fallback` or `initial_state` gives for its inputs, and zero
+    where it has neither; that they are what the module starts from is tried, not believed.
+
+    Args:
+        framework: name of the package.
+        module: the spiking module, in evaluation mode.
+        layout: how it is called.
+        example: `[B, …]` inputs, at least 2.
+
+    Raises:
+        InputError: for a module that takes no state, or one with state that belongs to the whole batch.
+    """
+
+    state_names: frozenset[str] = frozenset()
+
+    def __init__(self, framework: str, module: nn.Module, layout: Layout, example: Tensor) -> None:
+        self.framework, self.module, self.layout = framework, module, layout
+        B = len(example)
+        first, state = self._call(example, None)
+        one, self._tree = pytree.tree_flatten(_detached(state))
+        if not any(isinstance(leaf, Tensor) for leaf in one):
+            raise InputError(
+                f"Expected a module with spiking layers of {framework}, got {type(module).__name__} without any: "
+                "the state that it gives back is empty."
+            )
+        names = [pytree.keystr(path) or "state" for path, _ in pytree.tree_flatten_with_path(state)[0]]
+        for name, leaf in zip(names, one, strict=True):
+            if isinstance(leaf, Tensor) and leaf.dim() and len(leaf) != B:
+                raise whole_batch(f"state{name}", f"{_shown(leaf)} without a row for each of {B} inputs")
+        seen = watched(module, framework, self.state_names)
+        _, again = self._call(example, pytree.tree_unflatten(one, self._tree))
+        two, tree = pytree.tree_flatten(again)
+        refuse_changes(seen, watched(module, framework, self.state_names))
+        if tree != self._tree:
+            raise InputError(f"Expected a state of one form at every timestep, {type(module).__name__} changes it.")
+        larger, _ = pytree.tree_flatten(self._call(torch.cat([example, example[:1]]), None)[1])
+        self._constant: dict[int, Any] = {}
+        for i, leaf in enumerate(one):
+            if isinstance(leaf, Tensor) and leaf.shape[:1] == (B,) and larger[i].shape[:1] == (B + 1,):
+                continue
+            if not same(leaf, two[i]):
+                raise whole_batch(f"state{names[i]}", f"{_shown(leaf)} that changes with time")
+            self._constant[i] = leaf
+        initial = self._initial(example)
+        self.fresh = [value for i, value in enumerate(initial) if i not in self._constant]
+        self._verify(example, first, one, two, names)
+        layout.agree(
+            lambda inputs: self._pair(call(module, inputs, None))[0],
+            lambda inputs: mean_of_steps(self, inputs, layout.timesteps),
+            example,
+        )
+
+    def step(self, inputs: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """One timestep. See `Stepper.step`."""
+        given = iter(memory)
+        count = len(memory) + len(self._constant)
+        # Copies in containers made anew: modules write into the lists that they are given.
+        leaves = [self._constant[i] if i in self._constant else next(given).clone() for i in range(count)]
+        output, state = self._call(inputs, pytree.tree_unflatten(leaves, self._tree))
+        after = pytree.tree_flatten(_detached(state))[0]
+        return output, [leaf for i, leaf in enumerate(after) if i not in self._constant]
+
+    def _call(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
+        output, state = self._pair(call(self.module, self.layout.give(inputs), state))
+        return self.layout.take(output, len(inputs)), state
+
+    def _pair(self, result: Any) -> tuple[Any, Any]:
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise InputError(
+                f"Expected (output, state) of {type(self.module).__name__}(inputs, state), got "
+                f"{type(result).__name__}: the module has to hand its state on."
+            )
+        return result
+
+    def _initial(self, example: Tensor) -> list[Tensor]:
+        """`[1, S…]` for each tensor of the state (any number for the others)."""
+        started: dict[int, tuple[Tensor, Any]] = {}
+
+        def note(layer: nn.Module, arguments: tuple[Any, ...], named: Any, result: Any) -> None:
+            start = getattr(layer, "state_fallback", None) or getattr(layer, "initial_state", None)
+            if callable(start) and isinstance(result, tuple) and len(result) == 2:
+                after, before = pytree.tree_leaves(result[1]), pytree.tree_leaves(start(arguments[0]))
+                if len(after) == len(before):
+                    started.update({id(leaf): (leaf, value) for leaf, value in zip(after, before, strict=True)})
+
+        hooks = [part.register_forward_hook(note, with_kwargs=True) for part in self.module.modules()]
+        try:
+            state = self._call(example, None)[1]
+        finally:
+            for hook in hooks:
+                hook.remove()
+        found = []
+        for leaf in pytree.tree_leaves(state):
+            if not isinstance(leaf, Tensor):
+                found.append(torch.zeros(1))
+                continue
+            _, before = started.get(id(leaf), (leaf, torch.zeros((), dtype=leaf.dtype, device=leaf.device)))
+            found.append(torch.as_tensor(before).detach().expand(leaf.shape)[:1].to(leaf.dtype).clone())
+        return found
+
+    def _verify(self, example: Tensor, first: Tensor, one: list[Any], two: list[Any], names: list[str]) -> None:
+        """The reset values are what the module starts from, and the state is carried on."""
+        B = len(example)
+        begun = [row.expand(B, *row.shape[1:]) for row in self.fresh]
+        output, after = self.step(example, begun)
+        rows = [i for i in range(len(one)) if i not in self._constant]
+        for i, value in zip(rows, after, strict=True):
+            if not same(value, one[i]):
+                raise whole_batch(f"state{names[i]}", "whose first value is not its layer's reset value")
+        if not same(output, first):
+            raise InputError(
+                f"Expected {type(self.module).__name__} to be a function of inputs and state, but from the reset "
+                "state it gives other outputs: it draws at random, or keeps state that it does not hand on."
+            )
+        moved = any(not same(row, one[i]) for i, row in zip(rows, begun, strict=True))
+        if moved and all(same(one[i], two[i]) for i in rows):
+            raise InputError(
+                f"Expected {type(self.module).__name__} to go on from the state that it is given, but it starts "
+                "afresh in each call."
+            )
+
+
+def _detached(state: Any) -> Any:
+    return pytree.tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, state)
+
+
+def _shown(leaf: Any) -> str:
+    return f"a tensor {list(leaf.shape)}" if isinstance(leaf, Tensor) else f"a {type(leaf).__name__}"

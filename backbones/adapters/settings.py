@@ -1,0 +1,98 @@
+"""A module's settings as text and its weights as a hash: what a fingerprint is made of."""
+
+import functools
+import hashlib
+import types
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+_INTERNAL = frozenset(vars(nn.Module()))
+_DEEPEST = 4
+
+
+def settings_of(module: nn.Module) -> list[str]:
+    """One line for every part of a module, in order of paths: class, and the settings that are plain values.
+
+    Left out are names with a leading underscore, tensors that are no parameters, and state.
+    """
+    lines = []
+    for path, part in sorted(module.named_modules(), key=lambda named: named[0]):
+        values = {
+            name: described(value)
+            for name, value in sorted(vars(part).items())
+            if name not in _INTERNAL and not name.startswith("_") and not isinstance(value, Tensor)
+        }
+        shown = " ".join(f"{name}={value}" for name, value in values.items() if value)
+        wires = wiring(part.graph) if isinstance(part, torch.fx.GraphModule) else ""
+        lines.append(f"{path}: {_name(type(part))} {shown}{wires}")
+    return lines
+
+
+def wiring(graph: torch.fx.Graph) -> str:
+    """Hashes of what is computed of what, whatever the order in which nodes and sums are written."""
+    found: dict[torch.fx.Node, str] = {}
+    for node in graph.nodes:
+        inputs = [torch.fx.node.map_arg(value, found.__getitem__) for value in (node.args, node.kwargs)]
+        terms = described(sorted(inputs[0], key=str) if node.target is torch.add else inputs[0])
+        text = f"{node.op} {described(node.target)} {terms} {described(inputs[1])}"
+        found[node] = hashlib.sha256(text.encode()).hexdigest()[:32]
+    ends = {found[node] for node in graph.nodes if node.op == "output" or node.target == "__setitem__"}
+    return " ".join(sorted(ends))
+
+
+def described(value: Any, depth: int = 0) -> str:
+    """A value as text that is the same in every process; empty for what has none."""
+    if value is None or isinstance(value, bool | int | float | str | torch.dtype):
+        return repr(value)
+    if isinstance(value, np.generic | np.ndarray):
+        return described(value.tolist(), depth)
+    if isinstance(value, Tensor):
+        return hash_of([("", value)])
+    if depth == _DEEPEST:
+        return ""
+    if isinstance(value, functools.partial):
+        return described((value.func, value.args, value.keywords), depth + 1)
+    if isinstance(value, tuple | list):
+        return "(" + ", ".join(described(each, depth + 1) for each in value) + ")"
+    if isinstance(value, dict):
+        if any(isinstance(each, Tensor) for each in value.values()):
+            return ""  # recordings of past runs
+        items = sorted((str(key), described(each, depth + 1)) for key, each in value.items())
+        return "{" + ", ".join(f"{key}: {text}" for key, text in items) + "}"
+    if isinstance(value, types.FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        return _name(value) + described(cells, depth + 1)
+    if isinstance(value, type | types.BuiltinFunctionType):
+        return _name(value)
+    if isinstance(value, types.MethodType):
+        return _name(value.__func__)
+    if isinstance(value, nn.Module):
+        return _name(type(value))
+    if hasattr(value, "__dict__"):
+        return _name(type(value)) + described({str(k): v for k, v in sorted(vars(value).items())}, depth + 1)
+    return _name(type(value))
+
+
+def weights_of(module: nn.Module, leave_out: frozenset[str]) -> str:
+    """A hash of the weights, state left out."""
+    weights = module.state_dict()
+    return hash_of([(name, weights[name]) for name in sorted(weights) if name not in leave_out])
+
+
+def hash_of(tensors: list[tuple[str, Any]]) -> str:
+    """SHA-256 of named tensors, 32 hexadecimal digits of it."""
+    digest = hashlib.sha256()
+    for name, tensor in tensors:
+        if not isinstance(tensor, Tensor) or name.endswith("num_batches_tracked"):
+            continue
+        tensor = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:32]
+
+
+def _name(value: Any) -> str:
+    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__name__)}"

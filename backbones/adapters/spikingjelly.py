@@ -1,0 +1,56 @@
+"""SpikingJelly: state is the memories of `base.MemoryModule`s, which `named_memories` lists and `reset` resets.
+
+Layers in step mode "m" expect time on axis 0; they are given one timestep of length 1.
+"""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from backbones.adapters.held_state import HeldState
+from backbones.adapters.stepping import Layout, whole_batch
+
+
+class _Memories:
+    """Access by the framework's registry of memories."""
+
+    def __init__(self, module: nn.Module) -> None:
+        from spikingjelly.activation_based import base
+
+        self.base, self.module = base, module
+
+    def read(self) -> dict[str, Any]:
+        return dict(self.base.named_memories(self.module))
+
+    def write(self, values: dict[str, Any]) -> None:
+        self.base.load_memories(self.module, [values[name] for name in self.read()])
+
+    def reset(self) -> None:
+        for part in self.module.modules():
+            if isinstance(part, self.base.MemoryModule):
+                part.reset()
+
+
+def default_time_axis(module: nn.Module) -> int | None:
+    """0 where a layer is in step mode "m"."""
+    from spikingjelly.activation_based import base
+
+    parts = [part for part in module.modules() if isinstance(part, base.StepModule)]
+    return 0 if any(part.step_mode == "m" for part in parts) else None
+
+
+def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> HeldState:
+    """The module with its memories in our hands.
+
+    Raises:
+        InputError: for layers that need all timesteps at once, and what `HeldState` refuses.
+    """
+    from spikingjelly.activation_based import layer, neuron
+
+    for path, part in module.named_modules():
+        name = type(part).__name__
+        if isinstance(part, neuron.PSN | neuron.MaskedPSN | neuron.SlidingPSN):
+            raise whole_batch(path or name, f"a parallel neuron ({name}) that mixes timesteps through a queue")
+        if name.startswith("TemporalEffectiveBatchNorm") and type(part).__module__.startswith(layer.__name__):
+            raise whole_batch(path or name, f"a norm ({name}) with a scale for each timestep")
+    return HeldState("spikingjelly", module, _Memories(module), layout, example)

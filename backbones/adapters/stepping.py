@@ -1,0 +1,182 @@
+"""What an adapter makes of a framework's module: one timestep as a function of inputs and memory.
+
+Letters: B rows, K classes, S the shape of a state variable of one row.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from backbones.errors import InputError
+
+Memory = Any
+"""A tree of tensors `[B, S…]`: every state variable of every row."""
+
+Output = str | Callable[[Any], Tensor] | None
+"""Which part of what the module gives is the output: "spikes" (the first of a tuple), "membrane" (the last) …"""
+
+OUTPUTS = ("spikes", "membrane")
+
+
+class Stepper(Protocol):
+    """A module whose state is in the caller's hands."""
+
+    framework: str
+    module: nn.Module
+
+    fresh: Memory
+    """Tensors `[1, S…]`: the framework's own reset values."""
+
+    state_names: frozenset[str]
+    """Names that the module's `state_dict` may hold and that are state, not weights."""
+
+    def step(self, inputs: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        """One timestep: `[B, …]` to the module's output `[B, K]` and the memory after it."""
+
+
+class Layout:
+    """How a module wants one timestep, and where its output is.
+
+    Args:
+        time_axis: the axis on which the module expects time; None for one that takes a single timestep.
+        output: which part of the result is the output.
+        timesteps: T.
+    """
+
+    def __init__(self, time_axis: int | None, output: Output, timesteps: int) -> None:
+        self.time_axis, self.output, self.timesteps = time_axis, output, timesteps
+
+    def give(self, inputs: Tensor) -> Tensor:
+        """`[B, …]`, with a time axis of length 1 where the module expects one."""
+        return inputs if self.time_axis is None else inputs.unsqueeze(self.time_axis)
+
+    def take(self, result: Any, rows: int) -> Tensor:
+        """`[B, K]` of what the module gave for a timestep.
+
+        Raises:
+            InputError: for anything else.
+        """
+        output = self._part(result)
+        if not isinstance(output, Tensor):
+            raise InputError(f"Expected outputs [B, K] of a timestep, got {_kind(output)}: choose them by output=….")
+        shape = list(output.shape)
+        if self.time_axis is not None and output.dim() == 3 and shape[self.time_axis] == 1:
+            output = output.squeeze(self.time_axis)
+        if output.dim() != 2 or len(output) != rows or output.shape[1] < 2:
+            expected = "B, K" if self.time_axis is None else ["1, B, K", "B, 1, K"][self.time_axis]
+            whole = " A module that runs all timesteps in one call cannot be stepped: wrap the part that runs one."
+            raise InputError(
+                f"Expected outputs [{expected}] of one timestep for B = {rows} and at least 2 classes, got {shape}."
+                + (whole if len(shape) > 2 else "")
+            )
+        if not output.is_floating_point():
+            raise InputError(f"Expected outputs of floating point, got {output.dtype}: convert them by output=….")
+        return output
+
+    def agree(self, whole: Callable[[Tensor], Any], steps: Callable[[Tensor], Tensor], example: Tensor) -> None:
+        """All timesteps in one call give what single ones do, where the module has a time axis.
+
+        Most rows have to be close, not all equal: another batch shape rounds differently, which may flip a spike.
+
+        Args:
+            whole: what runs the module from its reset state on inputs with all timesteps.
+            steps: `[B, …]` to the mean `[B, K]` of T outputs of single timesteps.
+            example: `[B, …]`.
+
+        Raises:
+            InputError: for a module that mixes timesteps.
+        """
+        if self.time_axis is None or self.timesteps == 1:
+            return
+        axis = self.time_axis
+        try:
+            together = self._part(whole(self.give(example).repeat_interleave(self.timesteps, axis)))
+        except InputError:
+            return  # it takes no more than one timestep
+        together = together.mean(axis) if together.dim() == 3 else together
+        apart = steps(example)
+        if together.shape == apart.shape:
+            close = torch.isclose(together, apart, rtol=1e-3, atol=1e-4).all(1)
+            if 2 * int(close.sum()) < len(close):
+                raise InputError(
+                    f"Expected {self.timesteps} single timesteps to give what all of them in one call do, but they "
+                    "do not: a layer of the module mixes timesteps, or drops state between calls."
+                )
+
+    def _part(self, result: Any) -> Any:
+        if callable(self.output):
+            return self.output(result)
+        if isinstance(result, tuple | list):
+            if self.output is None:
+                raise InputError(
+                    f"Expected one tensor of outputs, got {_kind(result)}: set output='spikes' (the first), "
+                    "'membrane' (the last), or a function that takes the outputs [B, K] out of it."
+                )
+            return result[0 if self.output == "spikes" else -1]
+        if self.output == "membrane":
+            raise InputError(
+                f"Expected (spikes, …, membrane) for output='membrane', got {_kind(result)}: let the last layer give "
+                "its potentials (in snnTorch by output=True), or leave output out."
+            )
+        return result
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor {list(value.shape)}"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    return type(value).__name__
+
+
+def call(module: nn.Module, *arguments: Any) -> Any:
+    """What the module gives.
+
+    Raises:
+        InputError: where it fails: with the error's text.
+    """
+    try:
+        return module(*arguments)
+    except InputError:
+        raise
+    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, NotImplementedError) as error:
+        first = str(error).strip().split("\n")[0]
+        shape = list(arguments[0].shape)
+        raise InputError(
+            f"Expected {type(module).__name__} to run one timestep of inputs {shape}, it raised "
+            f"{type(error).__name__}: {first} Look at the shape of the inputs, and at time_axis."
+        ) from error
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, to the bit where they are tensors."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, Tensor) or isinstance(other, Tensor):
+        return False
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    return type(one) is type(other) and bool(one == other)
+
+
+def whole_batch(name: str, what: str) -> InputError:
+    """The refusal of state that no row has for itself."""
+    return InputError(
+        f"Expected state of single rows only, got {name}, {what}: it belongs to the whole batch, so rows could not "
+        "be refilled one by one. Replace that layer, or take it out of the module."
+    )
+
+
+def mean_of_steps(stepper: Stepper, inputs: Tensor, timesteps: int) -> Tensor:
+    """`[B, K]` mean output of that many timesteps on the same inputs."""
+    memory = pytree.tree_map(lambda row: row.expand(len(inputs), *row.shape[1:]), stepper.fresh)
+    total, memory = stepper.step(inputs, memory)
+    for _ in range(timesteps - 1):
+        output, memory = stepper.step(inputs, memory)
+        total = total + output
+    return total / timesteps

@@ -1,0 +1,74 @@
+"""What of a module changes from timestep to timestep outside the state that its framework knows of."""
+
+from collections import deque
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from backbones.adapters.stepping import same, whole_batch
+
+_INTERNAL = frozenset(vars(nn.Module()))
+_SIMPLE = (bool, int, float, str)
+
+
+def root_of(kind: type) -> str:
+    """The package that a class comes from."""
+    return kind.__module__.split(".")[0]
+
+
+def watched(module: nn.Module, framework: str, state: frozenset[str]) -> dict[str, Any]:
+    """Everything by its path that should stay as it is while the network runs.
+
+    Of the framework's own layers that is numbers and buffers, since they may keep tensors of no account; of
+    others also tensors and collections of them.
+
+    Args:
+        module: what to look at.
+        framework: name of the package whose layers declare their state.
+        state: paths of the state variables, which may change.
+    """
+    found: dict[str, Any] = {}
+    for path, part in module.named_modules():
+        own = root_of(type(part)) == framework
+        for name, value in vars(part).items():
+            where = f"{path}.{name}".lstrip(".")
+            if name in _INTERNAL or where in state:
+                continue
+            if isinstance(value, _SIMPLE) or (not own and isinstance(value, Tensor | list | tuple | dict | deque)):
+                found[where] = copied(value)
+    for where, buffer in module.named_buffers():
+        if where not in state:
+            found[where] = buffer.clone()
+    return found
+
+
+def refuse_changes(before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Nothing that is watched may have changed.
+
+    Raises:
+        InputError: with the name of what did.
+    """
+    for where, value in after.items():
+        if where in before and not same(before[where], value):
+            change = f"which went from {before[where]!r} to {value!r} in one timestep"
+            if not isinstance(value, _SIMPLE):
+                change = "which changed in one timestep outside the framework's own state"
+            raise whole_batch(where, change)
+
+
+def copied(value: Any) -> Any:
+    """A value that later changes in place do not reach."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, list | tuple | deque):
+        return type(value)(copied(each) for each in value)
+    if isinstance(value, dict):
+        return {key: copied(each) for key, each in value.items()}
+    return value
+
+
+@torch.no_grad()
+def rows_alike(value: Tensor) -> bool:
+    """All rows of `[B, …]` are the same."""
+    return bool((value == value[:1]).all())

@@ -1,0 +1,154 @@
+"""The front door of the adapters: which framework a module is of, and a backbone made of it.
+
+backbone = wrap(module, splits.train.images[:8], timesteps=8)
+"""
+
+import importlib
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from backbones.adapters.adapted import AdaptedBackbone, ProbedBackbone, as_floats, refuse_training
+from backbones.adapters.settings import described
+from backbones.adapters.stepping import OUTPUTS, Layout, Output, Stepper
+from backbones.adapters.watching import root_of
+from backbones.contract import BackboneError, check_backbone
+from backbones.errors import InputError, unknown_name
+
+FRAMEWORKS = {
+    "spikingjelly": ("SpikingJelly", ("spikingjelly",)),
+    "snntorch": ("snnTorch", ("snntorch",)),
+    "norse": ("Norse", ("norse",)),
+    "sinabs": ("sinabs", ("sinabs",)),
+    "nir": ("NIR", ("nir", "nirtorch")),
+}
+"""Name (also the extra's) to what it is called and the packages that it needs."""
+
+
+def wrap(
+    module: Any,
+    example_inputs: Tensor | np.ndarray,
+    timesteps: int,
+    *,
+    framework: str | None = None,
+    encoding: str = "direct",
+    encoding_seed: int = 0,
+    output: Output = None,
+    time_axis: int | Literal["auto"] | None = "auto",
+    hidden: str | None = None,
+    dt: float | None = None,
+    check: bool = True,
+) -> AdaptedBackbone:
+    """A `Backbone` of another framework's spiking module, as it is.
+
+    The module is called once a timestep, in evaluation mode and without gradients; its outputs are averaged
+    over the timesteps. Its weights are not copied, and its own state is left as it was found.
+
+    Args:
+        module: of SpikingJelly, snnTorch, Norse or sinabs; or a NIR graph, the path of one, or what
+            `nirtorch.nir_to_torch` makes of one.
+        example_inputs: `[B, …]` at least 4 different inputs, uint8 or floats, to find the state with.
+        timesteps: T.
+        framework: name of the framework (default: the one whose layers the module has).
+        encoding: what the module sees of uint8 images (as floats in [0, 1]) or floats at each timestep: "direct",
+            "poisson" or "latency".
+        encoding_seed: what a random encoding draws from.
+        output: which part of what the module gives is the output `[B, K]`, where it gives a tuple: "spikes" (the
+            first), "membrane" (the last), or a function.
+        time_axis: on which the module expects time: 0, 1, or None for a single timestep (default: as its layers do).
+        hidden: path of a layer whose outputs are recorded as "hidden" `[B, F]`, averaged over space.
+        dt: of a NIR graph: the length of a timestep in the unit of its time constants.
+        check: try the contract of `Backbone` on the example inputs.
+
+    Raises:
+        InputError: for a module that cannot be stepped row by row: without spiking layers, with state that belongs
+            to the whole batch, with outputs of another shape, in training mode, or that breaks the contract.
+    """
+    if timesteps < 1:
+        raise InputError(f"Expected at least 1 timestep, got timesteps={timesteps}.")
+    if isinstance(output, str) and output not in OUTPUTS:
+        raise unknown_name("output", output, OUTPUTS)
+    example = torch.as_tensor(example_inputs)
+    if example.dim() < 2 or len(example) < 4:
+        raise InputError(f"Expected at least 4 example inputs [B, …], got {list(example.shape)}.")
+    name = framework or framework_of(module)
+    adapter = _adapter(name)
+    if name == "nir":
+        module = adapter.to_module(module, dt)
+    elif dt is not None:
+        raise InputError(f"Expected dt for a NIR graph only, got dt={dt} for a module of {FRAMEWORKS[name][0]}.")
+    if not isinstance(module, nn.Module):
+        raise InputError(f"Expected a torch module of {FRAMEWORKS[name][0]}, got {type(module).__name__}.")
+    refuse_training(module)
+    if hidden is not None and hidden not in dict(module.named_modules()):
+        raise unknown_name("layer as hidden", hidden, [path for path, _ in module.named_modules() if path])
+    layout = Layout(adapter.default_time_axis(module) if time_axis == "auto" else time_axis, output, timesteps)
+    with torch.no_grad():
+        stepper: Stepper = adapter.make_stepper(module, as_floats(example, module), layout)
+    settings = {"output": described(output), "time_axis": repr(layout.time_axis)}
+    given = (stepper, example, timesteps, (encoding, encoding_seed), settings)
+    backbone = AdaptedBackbone(*given) if hidden is None else ProbedBackbone(hidden, *given)
+    if check:
+        try:
+            check_backbone(backbone, example)
+        except BackboneError as error:
+            raise InputError(
+                f"Expected {type(module).__name__} to keep the contract of a backbone, but {error} "
+                "(check=False leaves the check out.)"
+            ) from error
+    return backbone
+
+
+def framework_of(module: Any) -> str:
+    """The name of the framework whose layers a module has.
+
+    Raises:
+        InputError: for a module with layers of none, or of more than one.
+    """
+    if isinstance(module, str | Path):
+        return "nir"
+    if not isinstance(module, nn.Module):
+        if any(root_of(kind) == "nir" for kind in type(module).__mro__):
+            return "nir"
+        raise InputError(
+            f"Expected a spiking torch module or a NIR graph, got {type(module).__name__}: "
+            f"known are those of {', '.join(title for title, _ in FRAMEWORKS.values())}."
+        )
+    roots = {root_of(kind) for part in module.modules() for kind in type(part).__mro__}
+    found = [name for name in FRAMEWORKS if name in roots]
+    # NIRTorch's wiring hands state on, unless its layers hold theirs.
+    if isinstance(module, torch.fx.GraphModule) and found in ([], ["norse"]):
+        return "nir"
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InputError(
+            f"Expected a module with spiking layers of {', '.join(title for title, _ in FRAMEWORKS.values())}, got "
+            f"{type(module).__name__} without any. An ANN has to be converted first."
+        )
+    raise InputError(
+        f"Expected layers of one framework, got those of {' and '.join(FRAMEWORKS[name][0] for name in found)}: "
+        "set framework to the one that keeps the state, if the other's layers keep none."
+    )
+
+
+def _adapter(name: str) -> Any:
+    """The file of that framework, once what it needs is there.
+
+    Raises:
+        InputError: for an unknown name, or a framework that is not installed.
+    """
+    if name not in FRAMEWORKS:
+        raise unknown_name("framework", name, FRAMEWORKS)
+    title, packages = FRAMEWORKS[name]
+    for package in packages:
+        try:
+            importlib.import_module(package)
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"Expected {title} to be installed, but {error.name} is not: pip install 'seenn-env[{name}]'."
+            ) from error
+    return importlib.import_module(f"backbones.adapters.{name}")

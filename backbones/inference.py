@@ -1,0 +1,150 @@
+"""The inference form of a network: norms folded, membranes updated in place, a few rows at a time.
+
+Letters: B rows, T timesteps, K classes.
+"""
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from backbones.errors import InputError
+from backbones.folding import fold_norms
+from backbones.inplace import InPlaceFire
+from backbones.network import SpikingNetwork, State
+
+if TYPE_CHECKING:
+    from backbones.optimization import Report
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+ROWS_AT_ONCE = 64
+"""Rows that go through all layers together on a CPU: few enough for its cache, and for memory to be reused."""
+
+
+class Cast(nn.Module):
+    """To a dtype and a memory format."""
+
+    def __init__(self, dtype: torch.dtype, memory_format: torch.memory_format = torch.preserve_format) -> None:
+        super().__init__()
+        self.dtype, self.memory_format = dtype, memory_format
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, …]` to the same."""
+        return x.to(self.dtype, memory_format=self.memory_format)
+
+
+class InferenceNetwork(SpikingNetwork):
+    """A frozen network in another form; made by `SpikingNetwork.optimize`.
+
+    Potentials, readout and head stay in float32, whatever the dtype of the convolutions. Rows go through the
+    layers `ROWS_AT_ONCE` at a time, so that logits do not depend on the number of slots where that is a
+    multiple of it; on a GPU all at once.
+
+    Args:
+        network: what to take over; it stays as it is.
+        dtype: of the convolutions, "float32" or "bfloat16".
+        channels_last: layout of images and spikes.
+        compile: run a step through `torch.compile` (with CUDA graphs on a GPU).
+    """
+
+    def __init__(self, network: SpikingNetwork, *, dtype: str, channels_last: bool, compile: bool) -> None:
+        network = copy.deepcopy(network).eval().requires_grad_(False)
+        fold_norms(network)
+        layout = torch.channels_last if channels_last else torch.preserve_format
+        stem, body = (part.to(DTYPES[dtype]).to(memory_format=layout) for part in (network.stem, network.body))
+        for module in body.modules():  # what a neuron has learned keeps its precision
+            if hasattr(module, "leak"):
+                module.float()
+        into, out_of = Cast(DTYPES[dtype], layout), Cast(torch.float32, torch.contiguous_format)
+        super().__init__(network.config, nn.Sequential(into, stem), body, nn.Sequential(out_of, network.head))
+        self.to(network.device)
+        parts = ["folded", dtype, *["channels_last"] * channels_last, *["compiled"] * compile]
+        self.form = "+".join(parts)
+        self.report: Report | None = None
+        """What a check on calibration data found; see `backbones.optimization.Report`."""
+        self._compiled: Any = self._compile() if compile else None
+        self._shapes: list[Tensor] = []
+        self.eval()
+
+    @torch.no_grad()
+    def step(self, state: State) -> tuple[Tensor, State]:
+        """One timestep for every row; `state` itself stays as it is. See `Backbone.step`."""
+        copies = {name: getattr(state, name).clone() for name in ("timestep", "readout")}
+        hidden = None if state.hidden is None else state.hidden.clone()
+        return self.advance(
+            state._replace(membranes=tuple(v.clone() for v in state.membranes), hidden=hidden, **copies)
+        )
+
+    @torch.no_grad()
+    def advance(self, state: State) -> tuple[Tensor, State]:
+        """One timestep for every row, in the memory of `state`, which is used up. See `Advancing.advance`."""
+        B = len(state.keys)
+        timestep = state.timestep.add_(1)
+        membranes, hidden, fresh = list(state.membranes), state.hidden, state.fresh
+        if self._compiled is not None and not membranes:
+            membranes, fresh = self._blank(state), torch.ones_like(state.keys, dtype=torch.bool)
+        at_once = B if self.device.type == "cuda" else ROWS_AT_ONCE
+        for begin in range(0, B, at_once):
+            rows = slice(begin, min(begin + at_once, B))
+            current = self._current(state, rows, timestep)
+            if self._compiled is None:
+                fire = InPlaceFire(membranes, B, rows, fresh, current if self.encoding.static else None)
+                spikes = self.body(current, fire)
+                output, pooled = self.head(spikes), spikes.float().mean((2, 3))
+            else:
+                output, pooled = self._run_compiled(current, membranes, rows, fresh)
+            if hidden is None:
+                hidden = pooled.new_empty(B, pooled.shape[1])
+            state.readout[rows] += output
+            hidden[rows] = pooled
+        logits = state.readout / timestep[:, None]
+        return logits, state._replace(hidden=hidden, membranes=tuple(membranes), fresh=None)
+
+    def optimize(self, **settings: Any) -> "InferenceNetwork":
+        """Refused: optimize the plain network.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(f"Expected a plain network to optimize, got one of form {self.form!r}: optimize that instead.")
+
+    def _compile(self) -> Any:
+        def step(current: Tensor, membranes: list[Tensor], fresh: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+            after: list[Tensor] = []
+
+            def fire(neuron: Any, current: Tensor) -> Tensor:
+                spikes, v = neuron(current.float(), membranes[len(after)], fresh)
+                after.append(v)
+                return spikes.to(current.dtype)
+
+            spikes = self.body(current, fire)
+            return self.head(spikes), spikes.float().mean((2, 3)), after
+
+        mode = "reduce-overhead" if self.device.type == "cuda" else "default"
+        return torch.compile(step, mode=mode, dynamic=False)
+
+    def _current(self, state: State, rows: slice, timestep: Tensor) -> Tensor:
+        current = state.source[rows]
+        if self.encoding.static:
+            return current
+        stem: Tensor = self.stem(self.encoding(current, state.keys[rows], timestep[rows]))
+        return stem
+
+    def _blank(self, state: State) -> list[Tensor]:
+        """Room for the membranes; their shapes are found by a step that is not compiled."""
+        if not self._shapes:
+            current = self._current(state, slice(0, 1), state.timestep)
+            self.body(current, InPlaceFire(self._shapes, 1, slice(0, 1), None, current))
+        B = len(state.keys)
+        return [torch.empty_strided((B, *v.shape[1:]), v.stride(), device=v.device).zero_() for v in self._shapes]
+
+    def _run_compiled(
+        self, current: Tensor, membranes: list[Tensor], rows: slice, fresh: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        mask = torch.zeros(len(membranes[0]), dtype=torch.bool, device=self.device) if fresh is None else fresh
+        output, pooled, after = self._compiled(current, [v[rows] for v in membranes], mask[rows])
+        for v, new in zip(membranes, after, strict=True):
+            v[rows] = new
+        return output, pooled

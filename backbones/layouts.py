@@ -1,0 +1,128 @@
+"""Which images a folder holds, of which class, and which of them are test images.
+
+    root/train/CLASS/*.jpg  and  root/test/CLASS/*.jpg        the test images are given
+    root/train/CLASS/*.jpg  and  root/val/CLASS/*.jpg         ImageNet: val is the test images
+    root/train/CLASS/images/*.JPEG  and  root/val/images/*.JPEG, root/val/val_annotations.txt     Tiny-ImageNet
+    root/CLASS/*.jpg                                          no test images are given
+
+Images may lie deeper than their class's folder. Letters: N images.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from backbones.errors import InputError
+
+SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+ANNOTATIONS = "val_annotations.txt"
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The images of a folder, training images before test images, each sorted by class and name."""
+
+    files: list[Path]
+    labels: np.ndarray
+    """`[N]` int64."""
+    class_names: tuple[str, ...]
+    test: np.ndarray | None
+    """Rows of the test images; None where none are given."""
+
+
+def read_tree(root: Path) -> Tree:
+    """The images of a folder in one of the layouts above.
+
+    Raises:
+        InputError: for a wrong folder, a class without images, or classes that differ between the parts.
+    """
+    if not root.is_dir():
+        raise InputError(f"Expected a folder of images, found none at {root}.")
+    parts = [part for part in ("test", "val") if (root / part).is_dir()]
+    if not (root / "train").is_dir() or not parts:
+        return Tree(*list_images(root), test=None)
+    files, labels, names = list_images(root / "train")
+    if (root / "val" / ANNOTATIONS).is_file():
+        files_of_test, labels_of_test = list_annotated(root / "val", names)
+        names = words(root / "words.txt", names)
+    else:
+        # A test folder without classes is that of an image set whose test labels are not published.
+        given = next((part for part in parts if _has_classes(root / part)), parts[0])
+        files_of_test, labels_of_test, others = list_images(root / given)
+        if others != names:
+            odd = sorted(set(names) ^ set(others))
+            raise InputError(
+                f"Expected the classes of train in {given} too, got {len(names)} in {root / 'train'} and "
+                f"{len(others)} in {root / given}: {odd[0]!r} is in one of them only."
+            )
+    test = np.arange(len(files), len(files) + len(files_of_test))
+    return Tree(files + files_of_test, np.concatenate([labels, labels_of_test]), names, test)
+
+
+def class_folders(root: Path) -> list[Path]:
+    """The folders of the classes, sorted by name.
+
+    Raises:
+        InputError: for a folder that is missing or has no class folders.
+    """
+    if not root.is_dir():
+        raise InputError(f"Expected a folder of images, found none at {root}.")
+    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if len(folders) < 2:
+        raise InputError(f"Expected a folder for each class (two at least) in {root}, got {len(folders)}.")
+    return folders
+
+
+def list_images(root: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
+    """The images of a class-per-folder tree: files sorted by class and name, labels `[N]`, class names.
+
+    Raises:
+        InputError: for a wrong folder or a class without images.
+    """
+    files: list[Path] = []
+    labels: list[int] = []
+    folders = class_folders(root)
+    for label, folder in enumerate(folders):
+        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        if not found:
+            raise InputError(f"Expected images of class {folder.name!r}, found none in {folder}.")
+        files += found
+        labels += [label] * len(found)
+    return files, np.array(labels, np.int64), tuple(folder.name for folder in folders)
+
+
+def list_annotated(folder: Path, class_names: tuple[str, ...]) -> tuple[list[Path], np.ndarray]:
+    """Files and labels `[N]` of Tiny-ImageNet's `val`: lines of name, class and a box, apart by tabs.
+
+    Raises:
+        InputError: for a line of another form, an unknown class, a missing image, or a class without images.
+    """
+    table, codes = folder / ANNOTATIONS, {name: label for label, name in enumerate(class_names)}
+    rows: list[tuple[int, Path]] = []
+    for number, line in enumerate(table.read_text().splitlines(), 1):
+        name, kind, *_ = [*line.split("\t"), ""]
+        file = folder / "images" / name
+        if kind not in codes:
+            raise InputError(f"Expected an image and a class of train in line {number} of {table}, got {line!r}.")
+        if not file.is_file():
+            raise InputError(f"Expected the image that line {number} of {table} names, found none at {file}.")
+        rows.append((codes[kind], file))
+    rows.sort(key=lambda row: (row[0], row[1].name))
+    labels = np.array([label for label, _ in rows], np.int64)
+    if (counts := np.bincount(labels, minlength=len(class_names))).min() == 0:
+        raise InputError(f"Expected images of class {class_names[int(counts.argmin())]!r} in {table}, found none.")
+    return [file for _, file in rows], labels
+
+
+def words(file: Path, class_names: tuple[str, ...]) -> tuple[str, ...]:
+    """What classes are called: the first of each one's words in ImageNet's `words.txt`, if it is there."""
+    if not file.is_file():
+        return class_names
+    table = dict(line.split("\t", 1) for line in file.read_text().splitlines() if "\t" in line)
+    return tuple(table.get(name, name).split(",")[0].strip() for name in class_names)
+
+
+def _has_classes(folder: Path) -> bool:
+    """Whether there are folders of classes, two at least."""
+    return sum(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir()) > 1

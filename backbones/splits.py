@@ -1,0 +1,198 @@
+"""Disjoint, recorded splits of a dataset.
+
+`train` is for the backbone, `policy` for those who learn when to exit, `calibration` for thresholds and
+model selection, `test` for the final table.
+
+Letters: N samples, C channels, H × W pixels, T frames.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import numpy as np
+
+from backbones.errors import InputError, unknown_name
+from backbones.row_view import rows_of
+
+SPLITS = ("train", "policy", "calibration", "test")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Labelled images of one split."""
+
+    images: np.ndarray
+    """`[N, C, H, W]` uint8; or frames over time, `[N, T, C, H, W]` uint8 counts of events or floats."""
+    labels: np.ndarray
+    """`[N]` int64 in 0…K-1."""
+    index: np.ndarray
+    """`[N]` int64: the row's place in the whole dataset, unique within it."""
+    class_names: tuple[str, ...]
+    dataset: str
+    split: str
+    division: dict[str, Any] = field(default_factory=dict)
+    """How the dataset was divided, JSON-able: "seed", and "sizes" by split."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def select(self, rows: np.ndarray | slice) -> "Samples":
+        """Those rows only, of the same split."""
+        return replace(self, images=self.images[rows], labels=self.labels[rows], index=self.index[rows])
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A dataset's four parts; no image is in two of them."""
+
+    train: Samples
+    policy: Samples
+    calibration: Samples
+    test: Samples
+
+    def __getitem__(self, name: str) -> Samples:
+        if name not in SPLITS:
+            raise unknown_name("split", name, SPLITS)
+        samples: Samples = getattr(self, name)
+        return samples
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A dataset before it is divided."""
+
+    images: np.ndarray
+    """`[N, …]` as in `Samples`."""
+    labels: np.ndarray
+    """`[N]` int64."""
+    class_names: tuple[str, ...]
+    dataset: str
+    test: np.ndarray | int
+    """Rows of the test images; or a number n, and one image in n is drawn for test."""
+    split: np.ndarray | None = None
+    """`[N]` places in `SPLITS`, where the dataset has splits of its own; of train and test alone, train is divided."""
+
+
+@dataclass(frozen=True)
+class Division:
+    """How a dataset is to be divided."""
+
+    seed: int = 0
+    """Of the shuffle."""
+    policy_size: int | None = None
+    """Images for `policy` (None: a tenth of those that are no test images)."""
+    calibration_size: int | None = None
+    """Images for `calibration` (None: likewise)."""
+
+    def __post_init__(self) -> None:
+        for name in ("policy_size", "calibration_size"):
+            if (size := getattr(self, name)) is not None and size < 1:
+                raise InputError(f"Expected {name} of at least 1, got {size}.")
+
+    def of(self, whole: Whole) -> Splits:
+        """The splits of a dataset, every class in proportion; large files stay mapped.
+
+        Raises:
+            InputError: where there are too few images for four splits, or the dataset's own splits are not
+                those four.
+        """
+        rows = self._own(whole) if whole.split is not None else self._divided(whole)
+        sizes = {split: len(rows[split]) for split in SPLITS}
+        for split, size in sizes.items():
+            if size < 1:
+                raise InputError(
+                    f"Expected images enough for four splits in {whole.dataset}, got {len(whole.labels)}: "
+                    f"none for {split} ({', '.join(f'{name} {max(0, n)}' for name, n in sizes.items())})."
+                )
+        division = {"seed": self.seed, "sizes": sizes}
+        facts = {split: (whole.class_names, whole.dataset, split, division) for split in SPLITS}
+        return Splits(
+            **{
+                split: Samples(cast(np.ndarray, rows_of(whole.images, i)), whole.labels[i], i, *facts[split])
+                for split, i in rows.items()
+            }
+        )
+
+    def _own(self, whole: Whole) -> dict[str, np.ndarray]:
+        """The dataset's own splits."""
+        codes = np.asarray(whole.split)
+        there = {SPLITS[code] for code in np.unique(codes)}
+        if there == {"train", "test"}:
+            return self._divided(replace(whole, test=np.flatnonzero(codes == SPLITS.index("test"))))
+        if there != set(SPLITS):
+            raise InputError(
+                f"Expected all four splits in {whole.dataset}, or train and test, got {', '.join(sorted(there))}."
+            )
+        return {split: np.flatnonzero(codes == code) for code, split in enumerate(SPLITS)}
+
+    def _divided(self, whole: Whole) -> dict[str, np.ndarray]:
+        """Test images as they are given, or drawn; and the others dealt out."""
+        test, N = whole.test, len(whole.labels)
+        if isinstance(test, int):
+            taken = stratified_split(whole.labels, {"test": N // test, "rest": N - N // test}, self.seed)
+            test, rest = taken["test"], taken["rest"]
+        else:
+            rest = np.setdiff1d(np.arange(N), test)
+        policy = len(rest) // 10 if self.policy_size is None else self.policy_size
+        calibration = len(rest) // 10 if self.calibration_size is None else self.calibration_size
+        sizes = {"train": max(0, len(rest) - policy - calibration), "policy": policy, "calibration": calibration}
+        return {split: rest[i] for split, i in stratified_split(whole.labels[rest], sizes, self.seed).items()} | {
+            "test": test
+        }
+
+
+def stratified_split(labels: np.ndarray, sizes: dict[str, int], seed: int) -> dict[str, np.ndarray]:
+    """Disjoint, sorted rows for each name, every class in proportion; what is left over goes to nobody.
+
+    Args:
+        labels: `[N]`.
+        sizes: how many rows each name gets.
+        seed: of the shuffle.
+
+    Raises:
+        InputError: when there are fewer rows than asked for.
+    """
+    if sum(sizes.values()) > len(labels):
+        raise InputError(f"Expected at least {sum(sizes.values())} images for the splits, got {len(labels)}.")
+    rng = np.random.default_rng(seed)
+    # Shuffled classes dealt out evenly: any stretch of this order holds every class in proportion.
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == label))
+        place[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
+    order = np.argsort(place, kind="stable")
+    ends = np.cumsum(list(sizes.values()))
+    return {name: np.sort(order[end - size : end]) for (name, size), end in zip(sizes.items(), ends, strict=True)}
+
+
+def check_fit(samples: Samples, num_classes: int, timesteps: int) -> None:
+    """Refuse samples that a network is not made for.
+
+    Args:
+        samples: still images, or frames over time.
+        num_classes: K of the network.
+        timesteps: its T.
+
+    Raises:
+        InputError: for more or fewer classes than K, or frames for another T.
+    """
+    if samples.class_names and num_classes != len(samples.class_names):
+        raise InputError(
+            f"Expected samples of the network's {num_classes} classes, got {len(samples.class_names)} in "
+            f"{samples.dataset}: use the dataset that it was made for, or build it with that num_classes."
+        )
+    if samples.images.ndim == 5:
+        check_timesteps(samples.images.shape[1], timesteps, samples.dataset)
+
+
+def check_timesteps(given: int, wanted: int | None, where: str) -> None:
+    """Refuse frames of another T than the network's (None takes any).
+
+    Raises:
+        InputError: naming both.
+    """
+    if wanted is not None and given != wanted:
+        raise InputError(
+            f"Expected frames for the network's {wanted} timesteps, got {given} a sample in {where}: "
+            f"use a network with timesteps={given} (--timesteps), or bin the events into {wanted}."
+        )

@@ -1,0 +1,145 @@
+"""Stepping a frozen network: this project's forms beside SpikingJelly's step mode, same weights, same machine.
+
+    pip install --no-deps spikingjelly
+    python benchmarks/spikingjelly_step.py --backbone benchmarks/results/cifar10-jpeg-backbone.safetensors \
+        --data-dir DATA --output benchmarks/results/spikingjelly-step.json
+
+SpikingJelly's network has the same convolutions and norms, and `LIFNode`s in place of the neurons, in step
+mode "s", evaluation mode, no gradients; the stem runs at every timestep, as it does for
+a user who gives it the image at every timestep. Seconds are the process's own (one thread): other programs
+on the machine do not count.
+"""
+
+import copy
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from spikingjelly.activation_based import functional
+from spikingjelly.activation_based.neuron import LIFNode
+from torch import Tensor
+
+import backbones as bb
+from agents.commands.benchmark import machine
+from backbones.neurons import LIF
+
+OURS = "inference form"
+THEIRS = "SpikingJelly"
+
+
+@dataclass
+class Args:
+    """Where things are, and how long to measure."""
+
+    backbone: Path
+    data_dir: Path
+    output: Path
+    batch: int = 128
+    rounds: int = 7
+    images: int = 1024
+    """Images of the calibration split on which answers are compared."""
+
+
+class Theirs(torch.nn.Module):
+    """The network with SpikingJelly's neurons."""
+
+    def __init__(self, network: bb.SpikingNetwork, layout: torch.memory_format = torch.contiguous_format) -> None:
+        super().__init__()
+        self.network = copy.deepcopy(network).to(memory_format=layout)
+        self.layout = layout
+        self.nodes = torch.nn.ModuleDict()
+        for name, neuron in self.network.named_modules():
+            if isinstance(neuron, LIF):
+                assert neuron.v_rest == neuron.v_init == 0
+                self.nodes[name.replace(".", "/")] = LIFNode(
+                    1 / (1 - neuron.decay), False, neuron.v_threshold, neuron.v_reset, step_mode="s"
+                )
+        self.node_of = {
+            neuron: self.nodes[name.replace(".", "/")]
+            for name, neuron in self.network.named_modules()
+            if isinstance(neuron, LIF)
+        }
+        self.eval()
+
+    def begin(self, images: Tensor) -> None:
+        functional.reset_net(self.nodes)
+        self.x = ((images / 255 - self.network.mean) / self.network.std).contiguous(memory_format=self.layout)
+        self.sum, self.t = 0, 0
+
+    def step(self) -> Tensor:
+        current = self.network.stem(self.x)
+        spikes = self.network.body(current, lambda neuron, current: self.node_of[neuron](current))
+        self.sum, self.t = self.sum + self.network.head(spikes), self.t + 1
+        return self.sum / self.t
+
+
+class Ours:
+    """A backbone, advanced in place where it can be."""
+
+    def __init__(self, backbone: bb.SpikingNetwork) -> None:
+        self.backbone, self.advance = backbone, getattr(backbone, "advance", backbone.step)
+
+    def begin(self, images: Tensor) -> None:
+        self.state = self.backbone.start(images)
+
+    def step(self) -> Tensor:
+        logits, self.state = self.advance(self.state)
+        return logits
+
+
+def timed(work: Callable[[], None]) -> float:
+    begin = time.process_time()
+    work()
+    return time.process_time() - begin
+
+
+@torch.no_grad()
+def main(args: Args) -> None:
+    torch.set_num_threads(1)
+    network, samples = bb.load(args.backbone), bb.load_dataset("folder", args.data_dir).calibration
+    samples = samples.select(slice(args.images))
+    images, T = torch.from_numpy(np.array(samples.images)), network.timesteps
+    contenders = {
+        THEIRS: Theirs(network),
+        f"{THEIRS}, channels_last": Theirs(network, torch.channels_last),
+        "plain form": Ours(network),
+        OURS: Ours(network.optimize()),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for turn in range(args.rounds + 1):
+        for name, contender in contenders.items():
+            spent = timed(lambda c=contender: [c.begin(images[: args.batch]), *(c.step() for _ in range(T))])
+            if turn:
+                seconds[name].append(spent)
+    answers = {name: [] for name in contenders}
+    for begin in range(0, len(images), args.batch):
+        for name, contender in contenders.items():
+            contender.begin(images[begin : begin + args.batch])
+            answers[name].append(torch.stack([contender.step().argmax(-1) for _ in range(T)]).numpy())
+    found = {name: np.concatenate(each, 1) for name, each in answers.items()}
+    result = {"machine": {**machine(), "spikingjelly": version("spikingjelly")}, "batch": args.batch, "contenders": {}}
+    for name in contenders:
+        rate = args.batch * T / np.array(seconds[name])
+        ratio = np.quantile(np.array(seconds[THEIRS]) / np.array(seconds[name]), [0.25, 0.5, 0.75])
+        result["contenders"][name] = {
+            "row_steps_per_cpu_second": np.quantile(rate, [0.25, 0.5, 0.75]).tolist(),
+            "ratio_to_spikingjelly": ratio.tolist(),
+            "agreement_with_spikingjelly": (found[name] == found[THEIRS]).mean(1).tolist(),
+            "accuracy": (found[name] == samples.labels).mean(1).tolist(),
+        }
+        agreement = (found[name] == found[THEIRS]).mean(1).min()
+        print(
+            f"{name:<28} {np.median(rate):8.1f} row-steps/s  × {ratio[1]:.2f} [{ratio[0]:.2f}, {ratio[2]:.2f}]", end=""
+        )
+        print(f"  agreement ≥ {agreement:.4f}  accuracy at T {(found[name] == samples.labels).mean(1)[-1]:.4f}")
+    args.output.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))

@@ -1,0 +1,153 @@
+"""Any number of inputs through a slot pool under a policy: a row that exits is refilled at once.
+
+    pool = SlotPool(backbone, 128)
+    for exits in stream(pool, ArrayFeed(images), policy):
+        exits.places, exits.predictions, exits.timesteps          # in the order in which they finish
+
+Letters: B slots, S rows that exit in one step, M inputs, K classes, T timesteps.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from backbones import InputError, Probed, SlotPool
+from seenn_env.evaluation import HindsightPolicy, Policy, observation_of
+from seenn_env.observations import OF_LOGITS, AnyObservation, Observation, make_observation
+
+Inputs = np.ndarray | Tensor
+Feed = Callable[[int], tuple[Inputs, np.ndarray]]
+"""`feed(count)` gives the next inputs `[M, …]` and their keys `[M]`, M ≤ count; M = 0 is the end."""
+
+
+class ArrayFeed:
+    """The rows of an array, in their order.
+
+    Args:
+        inputs: `[M, …]`.
+        keys: `[N]` int64 names of the rows (default: 0…N-1).
+        shows: `[N]` which input each row shows (default: row i shows input i).
+    """
+
+    def __init__(self, inputs: Inputs, keys: np.ndarray | None = None, shows: np.ndarray | None = None) -> None:
+        count = len(inputs) if shows is None else len(shows)
+        self.inputs, self.shows = inputs, shows
+        self.keys = np.arange(count) if keys is None else keys
+        self.given = 0
+
+    def __call__(self, count: int) -> tuple[Inputs, np.ndarray]:
+        """See `Feed`."""
+        rows = slice(self.given, self.given + count)
+        self.given += count
+        return self.inputs[rows if self.shows is None else self.shows[rows]], self.keys[rows]
+
+
+@dataclass(frozen=True)
+class Exits:
+    """What left the pool in one step."""
+
+    places: np.ndarray
+    """`[S]` int64: the inputs' places in the stream, from 0."""
+    predictions: np.ndarray
+    """`[S]` int64."""
+    timesteps: np.ndarray
+    """`[S]` int64 in 1…T."""
+    logits: np.ndarray
+    """`[S, K]` the running logits at the exit."""
+
+
+def stream(
+    pool: SlotPool,
+    feed: Feed,
+    policy: Policy,
+    *,
+    observation: AnyObservation | None = None,
+    dtype: str = "float32",
+    deterministic: bool = True,
+    shrink: bool = False,
+) -> Iterator[Exits]:
+    """Run the pool until the feed has ended and every input has left.
+
+    Slots are filled in their order: of the rows that are refilled in one step, a lower slot shows the
+    earlier input. Nothing is read ahead: the feed is asked for as many inputs as there are free slots.
+
+    Args:
+        pool: rows of the backbone; what they hold is overwritten.
+        feed: where the inputs come from.
+        policy: decides for all rows at once; rows that show a new input have `episode_start`.
+        observation: what it reads, where it does not say so itself.
+        dtype: logits, spikes and potentials are rounded through it, as by traces of that dtype.
+        deterministic: passed on to `predict`.
+        shrink: at the end, when half of the slots are empty, go on with a smaller batch.
+
+    Yields:
+        those that left in a step, if there are any, in the order of their slots.
+
+    Raises:
+        InputError: for a policy that decides in hindsight, or gives other actions than 0 and 1, or logits
+            that are not finite.
+    """
+    if isinstance(policy, HindsightPolicy):
+        raise InputError(f"Expected a policy that decides as it goes, got {policy!r}: it only knows afterwards.")
+    B, T, K = pool.num_slots, pool.backbone.timesteps, pool.backbone.num_classes
+    reads = observation_of(policy, observation)
+    spec: Observation | None = None
+    slots = np.arange(B)  # of the pool's rows, which become fewer when it shrinks
+    places = np.full(B, -1)
+    fed, ended, state = 0, False, None
+    previous = np.zeros((B, K), dtype)
+    columns = np.zeros((B, 0), np.float32)
+    while True:
+        free = np.flatnonzero(places < 0)
+        if len(free) and not ended:
+            inputs, keys = feed(len(free))
+            filled, ended = free[: len(keys)], len(keys) == 0
+            places[filled] = fed + np.arange(len(filled))
+            fed += len(filled)
+            pool.refill(filled, inputs, keys)
+        busy = places >= 0
+        if ended and not busy.any():
+            return
+        if ended and shrink and 2 * np.count_nonzero(busy) <= len(slots):
+            pool.shrink(np.flatnonzero(busy))
+            slots, places, previous, busy = slots[busy], places[busy], previous[busy], busy[busy]
+        logits = rounded(pool.step(), dtype)
+        if spec is None:
+            spec = _made(reads, pool)
+            columns = np.zeros((B, len(spec.names)), np.float32)
+        needs = {name: rounded(values, dtype) for name, values in pool.probe(spec.needs).items()}
+        timestep = np.minimum(pool.timestep, T)  # empty slots run on
+        columns[slots] = spec(logits, previous, timestep, **needs)
+        starts = np.zeros(B, bool)
+        starts[slots] = pool.timestep == 1
+        actions, state = policy.predict(columns, state=state, episode_start=starts, deterministic=deterministic)
+        actions = np.asarray(actions)
+        if actions.shape != (B,) or not ((actions == 0) | (actions == 1)).all():
+            raise InputError(f"Expected actions [{B}] of 0 (continue) or 1 (exit) from {policy!r}.")
+        leaving = np.flatnonzero(busy & ((actions[slots] == 1) | (timestep == T)))
+        if len(leaving):
+            yield Exits(places[leaving], logits[leaving].argmax(-1), timestep[leaving], logits[leaving])
+            places[leaving] = -1
+        previous = logits
+
+
+def rounded(values: Tensor, dtype: str, name: str = "logits") -> np.ndarray:
+    """`[B, …]` rounded through a trace's dtype.
+
+    Raises:
+        InputError: for NaN or infinity.
+    """
+    result: np.ndarray = values.float().cpu().numpy().astype(dtype)
+    if not np.isfinite(result).all():
+        raise InputError(f"Expected finite {name}, got NaN or infinity: look at the backbone.")
+    return result
+
+
+def _made(reads: AnyObservation, pool: SlotPool) -> Observation:
+    """The observation that is read, sized for what the backbone gives."""
+    backbone, sizes = pool.backbone, {}
+    if reads not in OF_LOGITS and isinstance(backbone, Probed):
+        sizes = {name: values.shape[1] for name, values in backbone.probe(pool.state).items()}
+    return make_observation(reads, timesteps=backbone.timesteps, num_classes=backbone.num_classes, **sizes)

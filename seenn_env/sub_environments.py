@@ -1,0 +1,113 @@
+"""What lies inside a Gymnasium vector environment: its wrappers, and its sub-environments' attributes.
+
+Letters: N rows of the vector environment.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv, VectorWrapper
+
+from backbones import InputError
+
+
+def chain(vector_env: Any) -> Iterator[Any]:
+    """The vector environment, then what it wraps, down to the base."""
+    yield vector_env
+    while isinstance(vector_env, VectorWrapper):
+        vector_env = vector_env.env
+        yield vector_env
+
+
+class SubEnvironments:
+    """The rows' own attributes where they are environments of their own, else the vector environment's.
+
+    Args:
+        vector_env: with its wrappers.
+    """
+
+    def __init__(self, vector_env: VectorEnv) -> None:
+        self.vector_env = vector_env
+        self.base: Any = vector_env.unwrapped
+        self.num_envs = vector_env.num_envs
+
+    def get(self, name: str, rows: Sequence[int]) -> list[Any]:
+        """The attribute of each of the rows.
+
+        Raises:
+            AttributeError: where there is none.
+        """
+        if isinstance(self.base, SyncVectorEnv):
+            return [self.base.envs[row].get_wrapper_attr(name) for row in rows]
+        if isinstance(self.base, AsyncVectorEnv):
+            values = self._call_workers(name)
+            return [values[row] for row in rows]
+        return [getattr(self._owner(name), name) for _ in rows]
+
+    def set(self, name: str, value: Any, rows: Sequence[int]) -> None:
+        """Set the attribute where it is found.
+
+        Raises:
+            InputError: for some of the rows only, where they cannot be reached alone.
+        """
+        if isinstance(self.base, SyncVectorEnv):
+            for row in rows:
+                self.base.envs[row].set_wrapper_attr(name, value)
+            return
+        self._require_all(rows)
+        if isinstance(self.base, AsyncVectorEnv):
+            self.base.set_attr(name, [value] * self.num_envs)
+        else:
+            setattr(self._owner(name), name, value)
+
+    def call(self, name: str, rows: Sequence[int], *args: Any, **kwargs: Any) -> list[Any]:
+        """What the method gives for each of the rows; the vector environment's own is called once for all.
+
+        Raises:
+            AttributeError: where there is none.
+            InputError: for some of the rows only, where they cannot be reached alone.
+        """
+        if isinstance(self.base, SyncVectorEnv):
+            return [method(*args, **kwargs) for method in self.get(name, rows)]
+        self._require_all(rows)
+        if isinstance(self.base, AsyncVectorEnv):
+            return list(self._call_workers(name, *args, **kwargs))
+        result = getattr(self._owner(name), name)(*args, **kwargs)
+        per_row = isinstance(result, list | tuple | np.ndarray) and len(result) == self.num_envs
+        return list(result) if per_row else [result] * self.num_envs
+
+    def wrapped(self, wrapper_class: type) -> list[bool]:
+        """`[N]` whether each row, or all of them together, have the wrapper."""
+        if any(isinstance(env, wrapper_class) for env in chain(self.vector_env)):
+            return [True] * self.num_envs
+        if isinstance(self.base, SyncVectorEnv):
+            return [_has_wrapper(env, wrapper_class) for env in self.base.envs]
+        if isinstance(self.base, AsyncVectorEnv):  # the wrappers live in other processes: go by their names
+            return [f"<{wrapper_class.__name__}<" in text for text in self.base.call("__str__")]
+        return [False] * self.num_envs
+
+    def _require_all(self, rows: Sequence[int]) -> None:
+        if sorted(rows) != list(range(self.num_envs)):
+            raise InputError(
+                f"Expected indices=None, as {type(self.base).__name__} reaches all rows at once, got {list(rows)}; "
+                "use a SyncVectorEnv to reach single rows."
+            )
+
+    def _call_workers(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+        if not all(self.base.call("has_wrapper_attr", name)):  # an AttributeError there would end the worker
+            raise AttributeError(f"The sub-environments have no attribute {name!r}.")
+        values: tuple[Any, ...] = self.base.call(name, *args, **kwargs)
+        return values
+
+    def _owner(self, name: str) -> VectorEnv:
+        return next((env for env in chain(self.vector_env) if hasattr(env, name)), self.base)
+
+
+def _has_wrapper(env: Any, wrapper_class: type) -> bool:
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, wrapper_class):
+            return True
+        env = env.env
+    return False

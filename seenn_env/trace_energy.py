@@ -1,0 +1,45 @@
+"""The energy of traces, from the operations that were counted when they were recorded.
+
+Letters: N rows, T timesteps.
+"""
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from backbones import NEUROBENCH, EnergyModel, InputError
+
+if TYPE_CHECKING:
+    from seenn_env.traces import Traces
+
+
+def energy_pj(operations: np.ndarray, model: EnergyModel) -> np.ndarray:
+    """`[N, T]` float32 picojoules up to and with each timestep, of `Traces.operations` `[N, T, 3]` (or `[…, 3]`)."""
+    macs, acs = operations[..., 0].astype(np.float64), operations[..., 1].astype(np.float64)
+    return (model.pj_per_mac * macs + model.pj_per_ac * acs).astype(np.float32)
+
+
+def with_energy(traces: "Traces", model: EnergyModel) -> "Traces":
+    """The same traces under another energy model: nothing is recorded again.
+
+    Raises:
+        InputError: for traces without `operations`.
+    """
+    info = {**traces.info, "energy_model": asdict(model)}
+    return replace(traces, energy_pj=energy_pj(_operations(traces), model), info=info, trusted=True)
+
+
+def synaptic_operations(traces: "Traces") -> dict[str, np.ndarray]:
+    """NeuroBench's metrics, each `[T]`: the mean operations of an image up to and with each timestep.
+
+    Raises:
+        InputError: for traces without `operations`.
+    """
+    return dict(zip(NEUROBENCH, _operations(traces).mean(0).T, strict=True))
+
+
+def _operations(traces: "Traces") -> np.ndarray:
+    if traces.operations is None:
+        raise InputError("Expected traces with operations, got none: record with energy=True.")
+    return traces.operations

@@ -1,0 +1,233 @@
+"""The inference form of a network: the same answers, faster, in memory that is there already."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import backbones as bb
+from backbones.inplace import InPlaceFire
+from backbones.neurons import IF, LIF, PLIF
+from backbones.optimization import compare_forms
+
+
+def images(count=8, side=8, channels=1):
+    values = torch.rand(count, channels, side, side, generator=torch.Generator().manual_seed(0))
+    return values * (values > 0.4)
+
+
+def make(network="small", encoding="direct", **settings):
+    """With norms that have seen something, so that folding has something to do."""
+    settings = {"neuron": {"type": "lif", "v_threshold": 0.3}, "width": 4, **settings}
+    channels, side = (1, 8) if network == "small" else (3, 16)
+    built = bb.build(
+        network, num_classes=10, timesteps=4, encoding=encoding, input_shape=(channels, side, side), **settings
+    )
+    generator = torch.Generator().manual_seed(0)
+    for module in built.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, 0, 0.1, generator)
+            nn.init.uniform_(module.running_var, 0.1, 0.6, generator)
+            nn.init.uniform_(module.weight, 0.5, 1.5, generator)
+            nn.init.normal_(module.bias, 0.1, 0.1, generator)
+    return built
+
+
+def logits_of(network, inputs, keys=None):
+    state, found = network.start(inputs, keys), []
+    for _ in range(network.timesteps):
+        logits, state = network.step(state)
+        found.append(logits)
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("network", ["small", "resnet9", "resnet18", "vgg11"])
+@pytest.mark.parametrize("stem", ["small", "large"])
+def test_folded_norms_change_nothing_but_the_rounding(network, stem):
+    if network == "small" and stem == "large":
+        stem = None  # it has no other
+    settings = {} if network == "small" or stem is None else {"stem": stem}
+    plain = make(network, **settings)
+    fast = plain.optimize()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in fast.modules())
+    channels, side = plain.input_shape[0], plain.input_shape[1]
+    inputs = images(16, side, channels)
+    difference = (logits_of(plain, inputs) - logits_of(fast, inputs)).abs()
+    assert difference.median() < 1e-5  # where a rounding flips a spike it is more
+    agreement = (logits_of(plain, inputs).argmax(-1) == logits_of(fast, inputs).argmax(-1)).float().mean()
+    assert agreement > 0.95
+
+
+NEURONS = [
+    LIF(0.5, 0.8),
+    LIF(0.7, 1.0, None),
+    LIF(0.6, 0.9, -0.2),
+    LIF(0.5, 0.8, inclusive=True),
+    IF(0.4, v_init=0.2),
+    PLIF(0.3, 0.8),
+]
+
+
+@pytest.mark.parametrize("neuron", NEURONS, ids=repr)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_timestep_in_place_is_that_of_the_neuron(neuron, dtype, layout):
+    generator = torch.Generator().manual_seed(0)
+    currents = [torch.randn(6, 3, 4, 4, generator=generator).to(dtype).to(memory_format=layout) for _ in range(5)]
+    fresh = torch.tensor([True, True, False, False, True, False])
+    expected = neuron.initial(currents[0].float())
+    membranes, total = [], 0
+    with torch.no_grad():
+        for t, current in enumerate(currents):
+            mask = fresh if t == 3 else None
+            spikes, expected = neuron(current.float(), expected, mask)
+            keep = current if t % 2 else None
+            before = current.clone()
+            got = InPlaceFire(membranes, 6, slice(0, 6), mask, keep)(neuron, current)
+            assert torch.equal(got.float(), spikes)
+            assert got.dtype == dtype
+            assert (got is current) == (keep is None)
+            assert keep is None or torch.equal(current, before)
+            torch.testing.assert_close(membranes[0], expected)
+            total += spikes.sum()
+    assert 0 < total < 6 * 48 * 5
+
+
+def test_fresh_rows_start_from_the_initial_potential_whatever_was_there():
+    neuron = IF(1.0, v_init=0.5)
+    membranes = [torch.full((4, 2), float("nan"))]
+    membranes[0][2] = 0.25
+    fresh = torch.tensor([True, True, False, True])
+    InPlaceFire(membranes, 4, slice(0, 4), fresh, None)(neuron, torch.zeros(4, 2))
+    assert membranes[0].tolist() == [[0.5, 0.5], [0.5, 0.5], [0.25, 0.25], [0.5, 0.5]]
+
+
+def test_a_neuron_with_dynamics_of_its_own_keeps_them():
+    class Doubles(LIF):
+        def charge(self, current, v):
+            return v + 2 * current
+
+    membranes = [torch.zeros(1, 1)]
+    spikes = InPlaceFire(membranes, 1, slice(0, 1), None, None)(Doubles(), torch.full((1, 1), 0.75))
+    assert spikes.item() == 1
+    assert membranes[0].item() == 0
+
+
+@pytest.mark.parametrize("encoding", ["direct", "poisson", "latency"])
+@pytest.mark.parametrize("neuron", [{"type": "lif", "v_threshold": 0.3}, {"type": "if", "v_init": 0.2}])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_every_form_keeps_the_contract(encoding, neuron, dtype):
+    fast = make(encoding=encoding, neuron=neuron).optimize(dtype=dtype, min_agreement=None)
+    bb.check_backbone(fast, images(8))
+
+
+def test_advancing_gives_the_bits_of_stepping_in_the_memory_of_the_state():
+    fast, inputs = make("resnet9").optimize(), images(70, 16, 3)
+    stepped, advanced = fast.start(inputs), fast.start(inputs)
+    for _ in range(4):
+        one, stepped = fast.step(stepped)
+        before = [v.data_ptr() for v in advanced.membranes]
+        other, advanced = fast.advance(advanced)
+        assert torch.equal(one, other)
+        assert before in ([], [v.data_ptr() for v in advanced.membranes])
+
+
+def test_logits_do_not_depend_on_the_number_of_slots_where_it_is_a_multiple_of_the_rows_at_once():
+    fast, inputs = make("resnet9").optimize(), images(128, 16, 3)
+    whole = logits_of(fast, inputs)
+    assert torch.equal(logits_of(fast, inputs[:64]), whole[:, :64])
+    assert torch.equal(logits_of(fast, inputs.flip(0)), whole.flip(1))
+
+
+def test_a_pool_over_the_inference_form_gives_the_logits_of_whole_runs():
+    fast, inputs = make("resnet9").optimize(), images(60, 16, 3)
+    expected = torch.cat([x for _, x in bb.run(fast, inputs.numpy(), np.arange(60), batch_size=40)])
+    pool, shows, rng, fed = bb.SlotPool(fast, 40), np.arange(40), np.random.default_rng(0), 40
+    pool.refill(shows, inputs[:40])
+    for _ in range(12):
+        assert torch.equal(pool.step(), expected[shows, pool.timestep - 1])
+        leave = np.flatnonzero((pool.timestep == 4) | (rng.random(40) < 0.6))
+        shows[leave] = (fed + np.arange(len(leave))) % 60
+        fed += len(leave)
+        pool.refill(leave, inputs[shows[leave]])
+
+
+def test_a_tail_that_shrinks_goes_on_where_it_was():
+    fast, inputs = make("resnet9").optimize(), images(8, 16, 3)
+    pool, whole = bb.SlotPool(fast, 8), bb.SlotPool(fast, 8)
+    for one in (pool, whole):
+        one.refill(range(8), inputs)
+        one.step()
+    pool.shrink([6, 1, 3])
+    for _ in range(3):
+        torch.testing.assert_close(pool.step(), whole.step()[[6, 1, 3]])
+
+
+def test_forms_have_fingerprints_of_their_own_and_the_plain_network_stays_as_it_is():
+    plain = make()
+    before = plain.fingerprint
+    forms = [
+        plain.optimize(),
+        plain.optimize(channels_last=False),
+        plain.optimize(dtype="bfloat16", min_agreement=None),
+    ]
+    prints = {before, *(form.fingerprint for form in forms)}
+    assert len(prints) == 4
+    assert plain.fingerprint == before
+    assert plain.optimize().fingerprint == forms[0].fingerprint
+    assert [form.form for form in forms] == [
+        "folded+float32+channels_last",
+        "folded+float32",
+        "folded+bfloat16+channels_last",
+    ]
+
+
+def test_potentials_and_readout_stay_in_float32():
+    fast = make().optimize(dtype="bfloat16", min_agreement=None)
+    logits, state = fast.step(fast.start(images(4)))
+    assert logits.dtype == state.readout.dtype == state.membranes[0].dtype == torch.float32
+    assert state.source.dtype == torch.bfloat16
+
+
+def test_a_check_on_calibration_data_is_reported_and_refuses_a_form_that_disagrees(digits, monkeypatch):
+    plain, calibration = make(), digits.calibration.select(slice(40))
+    report = plain.optimize(calibration=calibration).report
+    assert report.samples == 40
+    assert report.agreement.shape == (4,)
+    assert report.agreement.min() > 0.999
+    keys = bb.make_keys(calibration.index)
+    assert np.allclose(report.accuracy_before, bb.accuracy(plain, calibration.images, calibration.labels, keys))
+    other = make(seed=1)
+    assert compare_forms(plain, other, calibration).agreement.min() < 0.9
+    monkeypatch.setattr("backbones.optimization.InferenceNetwork", lambda *_, **__: other)
+    other.form = "strange"
+    with pytest.raises(bb.InputError, match=r"form 'strange' to agree on 0.9990 of 40 answers, got 0\.\d+ \(accuracy"):
+        plain.optimize(calibration=calibration)
+    assert plain.optimize(calibration=calibration, min_agreement=None).report.agreement.min() < 0.9
+
+
+def test_bad_requests_are_one_sentence(digits, tmp_path):
+    plain = make()
+    fast = plain.optimize()
+    for use, message in (
+        (lambda: plain.optimize(dtype="int3"), "dtype, got 'int3'"),
+        (lambda: plain.optimize(dtype="bfloat16"), "calibration samples to check bfloat16 on"),
+        (lambda: plain.optimize(calibration=digits.test), "another split than 'test'"),
+        (lambda: fast.optimize(), "plain network to optimize"),
+        (lambda: bb.save(fast, tmp_path / "fast"), "plain network to save"),
+    ):
+        with pytest.raises(bb.InputError, match=message):
+            use()
+    fast.body.norm = nn.BatchNorm2d(8).eval()
+    plain.body.conv = nn.Sequential(plain.body.conv, nn.ReLU())
+    with pytest.raises(bb.InputError, match="convolution of its own before every norm"):
+        plain.optimize()
+
+
+@pytest.mark.slow  # compiles C++
+@pytest.mark.parametrize("encoding", ["direct", "poisson"])
+def test_a_compiled_step_keeps_the_contract(encoding):
+    plain = make(encoding=encoding)
+    fast = plain.optimize(compile=True)
+    bb.check_backbone(fast, images(8))
+    torch.testing.assert_close(logits_of(fast, images(8)), logits_of(plain, images(8)), atol=0.05, rtol=0)
