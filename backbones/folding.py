@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from backbones.errors import InputError
 from backbones.network import SpikingNetwork
-from backbones.norms import ThresholdBatchNorm2d
+from backbones.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d
 
 _BETWEEN = (nn.AvgPool2d, nn.Identity)
 """Modules that may stand between a convolution and its norm: they map a constant channel to itself."""
@@ -25,8 +25,10 @@ def fold_norms(network: SpikingNetwork) -> None:
     Which one that is, is seen by one run of an empty image.
 
     Raises:
-        InputError: for a norm that no convolution feeds.
+        InputError: for a norm that no convolution feeds, or one with statistics of each timestep.
     """
+    if any(isinstance(module, TimestepBatchNorm2d) for module in network.modules()):
+        raise InputError("Expected norms that fold into a convolution (tdbn, bn), got tdbn-per-timestep: run it plain.")
     for norm, conv in _pairs(network).items():
         assert norm.running_mean is not None
         assert norm.running_var is not None

@@ -82,6 +82,12 @@ def joined(device: torch.device | None = None) -> Iterator[Crew]:
         dist.destroy_process_group()
 
 
+def own_device(device: str) -> torch.device:
+    """Of several processes with GPUs, each takes its own: "cuda" is this process's."""
+    local = os.environ.get("LOCAL_RANK")
+    return torch.device(f"cuda:{local}" if device == "cuda" and local is not None else device)
+
+
 @contextmanager
 def shared_statistics(network: nn.Module, crew: Crew) -> Iterator[None]:
     """While training inside the block, norms take their statistics over all processes' images.

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 import backbones as bb
-from backbones.datasets import stratified_split
 from backbones.running import make_keys, run
+from backbones.splits import stratified_split
 from backbones.training import Epoch, TrainingConfig, train
 
 MORE_TO_DO = 75

@@ -92,3 +92,11 @@ def test_a_network_with_statistics_per_timestep_keeps_the_contract(encoding):
         torch.testing.assert_close(logits, outputs[: t + 1].mean(0))
     means = network.body.stages[0].norm.running_mean
     assert not torch.allclose(means[0], means[1])
+
+
+def test_norms_per_timestep_are_not_folded():
+    network = bb.build(
+        "resnet9", num_classes=5, timesteps=2, input_shape=(3, 16, 16), width=4, norm="tdbn-per-timestep"
+    )
+    with pytest.raises(bb.InputError, match="got tdbn-per-timestep: run it plain"):
+        network.optimize()

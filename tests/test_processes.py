@@ -21,8 +21,6 @@ CONFIG = TrainingConfig(
     crop=1,
     flip=True,
     ema=0.9,
-    reestimate=1,
-    keep="best",
 )
 
 

@@ -10,6 +10,7 @@ import tyro
 import backbones as bb
 from agents.commands.data import DataOptions
 from agents.commands.output import close_folder, on_terminal, open_folder
+from backbones.processes import joined, own_device
 from backbones.training import TrainingConfig, train
 
 
@@ -43,6 +44,8 @@ class TrainBackbone:
     """Threads of the CPU (default: torch's own choice); the same weights come out of the same number only."""
     training: tyro.conf.OmitArgPrefixes[TrainingConfig] = field(default_factory=TrainingConfig)
     """How to train; its seed is that of the initial weights too."""
+    teacher: Path | None = None
+    """A saved network whose soft answers are learned too (with --distill-weight)."""
     device: str = "cpu"
     """Where the network runs."""
     overwrite: bool = False
@@ -65,19 +68,25 @@ class TrainBackbone:
             std=std,
             seed=self.training.seed,
             **{name: value for name in ("width", "stem") if (value := getattr(self, name)) is not None},
-        ).to(self.device)
+        ).to(own_device(self.device))
         if self.initial is not None:
             copy_weights(bb.load(self.initial), network, self.initial)
-        folder = open_folder(self.output, self, self.overwrite)
-        result = train(
-            network,
-            splits,
-            self.training,
-            log_dir=folder / "tensorboard",
-            resume=folder / "training.pt",
-            progress=on_terminal(),
-            on_epoch=None if on_terminal() else lambda epoch: print(epoch, flush=True),
-        )
+        teacher = None if self.teacher is None else bb.load(self.teacher, device=str(network.device))
+        with joined(network.device) as crew:
+            folder = open_folder(self.output, self, self.overwrite) if crew.leads else self.output
+            crew.wait()
+            result = train(
+                network,
+                splits,
+                self.training,
+                teacher=teacher,
+                log_dir=folder / "tensorboard",
+                resume=folder / "training.pt",
+                progress=on_terminal(),
+                on_epoch=None if on_terminal() else lambda epoch: print(epoch, flush=True),
+            )
+            if not crew.leads:
+                return
         bb.save(network, folder / "backbone.safetensors")
         close_folder(folder)
         print("accuracy % on calibration:", accuracy_line(result.accuracy))
