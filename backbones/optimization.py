@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backbones.splits import Samples
 from backbones.errors import InputError, unknown_name
 from backbones.inference import DTYPES, InferenceNetwork
 from backbones.network import SpikingNetwork
 from backbones.protocol import Backbone
 from backbones.running import make_keys, run
+from backbones.splits import Samples
 
 
 @dataclass(frozen=True)
