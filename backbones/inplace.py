@@ -18,6 +18,9 @@ from torch import Tensor
 
 from backbones.neurons import LIF
 
+_MANY = 4096
+"""Neurons of a row from which on it pays to leave potentials alone that are about to be forgotten."""
+
 
 class InPlaceFire:
     """What a body's `fire` does with some rows of the membranes, which it changes.
@@ -50,13 +53,10 @@ class InPlaceFire:
             spikes, after = neuron(current, v, self.mask)
             v.copy_(after)
             return spikes
-        if self.runs is not None:
-            for begin, end in self.runs:
-                v[begin:end].fill_(neuron.v_init)
-        elif self.mask is not None:
+        if self.runs is None and self.mask is not None:
             v.masked_fill_(self.mask.view(-1, *[1] * (v.dim() - 1)), neuron.v_init)
         spikes = torch.empty_like(current) if current is self.keep else current
-        return step_in_place(neuron, current, v, spikes)
+        return step_in_place(neuron, current, v, spikes, self.runs or ())
 
 
 def is_plain(neuron: LIF) -> bool:
@@ -65,12 +65,25 @@ def is_plain(neuron: LIF) -> bool:
     return all(getattr(own, name) is getattr(LIF, name) for name in ("forward", "charge", "fire", "reset"))
 
 
-def step_in_place(neuron: LIF, current: Tensor, v: Tensor, spikes: Tensor) -> Tensor:
-    """One timestep; `v` becomes the potential after the reset, `spikes` (it may be the current itself) the spikes."""
+def step_in_place(
+    neuron: LIF, current: Tensor, v: Tensor, spikes: Tensor, fresh: Sequence[tuple[int, int]] = ()
+) -> Tensor:
+    """One timestep; `v` becomes the potential after the reset, `spikes` (it may be the current itself) the spikes.
+
+    `fresh` are stretches of rows that start from the initial potential.
+    """
     leak, rest, threshold = float(neuron.leak()), neuron.v_rest, neuron.v_threshold
-    torch.add(current, v, alpha=leak, out=v)
-    if rest and leak != 1:
-        v.add_((1 - leak) * rest)
+    if fresh and rest == neuron.v_init == 0 and v[0].numel() >= _MANY:
+        for begin, end in fresh:  # decay·0 + current
+            v[begin:end].copy_(current[begin:end])
+        for begin, end in _between(fresh, len(v)):
+            torch.add(current[begin:end], v[begin:end], alpha=leak, out=v[begin:end])
+    else:
+        for begin, end in fresh:
+            v[begin:end].fill_(neuron.v_init)
+        torch.add(current, v, alpha=leak, out=v)
+        if rest and leak != 1:
+            v.add_((1 - leak) * rest)
     (torch.ge if neuron.inclusive else torch.gt)(v, threshold, out=spikes)
     if neuron.v_reset is None:
         torch.sub(v, spikes, alpha=threshold, out=v)
@@ -96,3 +109,9 @@ def _runs(mask: Tensor) -> Sequence[tuple[int, int]]:
         torch.diff(mask.to(torch.int8), prepend=mask.new_zeros(1).to(torch.int8)).nonzero()[:, 0].tolist()
     )
     return list(zip(edges[::2], [*edges[1::2], *([len(mask)] if len(edges) % 2 else [])], strict=True))
+
+
+def _between(runs: Sequence[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    """The stretches of 0…count-1 that are in none of the runs."""
+    starts, ends = [0, *(end for _, end in runs)], [*(begin for begin, _ in runs), count]
+    return [(begin, end) for begin, end in zip(starts, ends, strict=True) if begin < end]
