@@ -45,6 +45,7 @@ def contenders(learned: Traces) -> dict[str, Callable[[float], Any]]:
         "exact, rich": exact("rich"),
         "exact, rich, 5 members": exact("rich", members=5),
         "exact, rich, cost as input": rule(served),
+        "exact, classes": exact("rich_classes"),
         "exact, classes, bottleneck 2": exact("rich_classes", bottleneck=2, dropout=0.3),
         "optimal stopping, features": stopping("features", trees=40),
         "optimal stopping, rich": stopping("rich", trees=40),
