@@ -80,9 +80,9 @@ ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
 def is_batch_size(node: fx.Node) -> bool:
     """`x.size(0)`, `x.size()`, `x.shape` and its first entry."""
     if node.op == "call_method" and node.target == "size":
-        return node.args[1:] in ((), (0,))
+        return bool(node.args[1:] in ((), (0,)))
     if node.op == "call_function" and node.target is getattr:
-        return node.args[1] == "shape"
+        return bool(node.args[1] == "shape")
     if node.op == "call_function" and node.target is operator.getitem:
         source, place = node.args
         return isinstance(source, fx.Node) and is_batch_size(source) and isinstance(place, int) and bool(place == 0)

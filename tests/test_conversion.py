@@ -1,5 +1,9 @@
 """A network without time and the spiking network that it becomes say the same in the end."""
 
+import json
+import runpy
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -235,3 +239,10 @@ def test_bad_settings_of_networks_without_time_are_one_sentence(settings, messag
     settings = {"num_classes": 5, "timesteps": 1, "neuron": "qcfs", **settings}
     with pytest.raises(bb.InputError, match=message):
         bb.build("small", **settings)
+
+
+def test_the_page_on_conversion_shows_the_figures_that_the_benchmark_wrote():
+    root = Path(__file__).parent.parent
+    tables = runpy.run_path(str(root / "benchmarks" / "conversion.py"))["tables"]
+    found = json.loads((root / "benchmarks" / "results" / "conversion.json").read_text())
+    assert tables(found) in (root / "docs" / "conversion.md").read_text()
