@@ -9,12 +9,20 @@ ROOT = Path(__file__).parent.parent
 PROGRAM = """
 import sys
 
-class Refuse:
+class Lean:
+    # A finder that does not find some packages.
+    def __init__(self, finder):
+        self.finder = finder
+
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {"gymnasium", "matplotlib", "sklearn", "stable_baselines3", "tensorboard", "tyro"}:
-            raise ImportError(f"{name} is not here")
+            return None
+        return self.finder.find_spec(name, path, target)
 
-sys.meta_path.insert(0, Refuse())
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+sys.meta_path = [Lean(finder) for finder in sys.meta_path]
 import numpy as np
 import backbones as bb
 from backbones.training import TrainingConfig, train
