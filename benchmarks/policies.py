@@ -260,12 +260,13 @@ def page(found: dict[str, Any], protocol: dict[str, Any]) -> str:
     lines = [
         "# Results",
         "",
-        f"Rendered by `python benchmarks/policies.py table` (protocol {protocol['version']}, `benchmarks/protocol.json`) from",
-        "the policies in `benchmarks/results/policies/`; all figures: `benchmarks/results/policies.json`.",
+        f"Rendered by `python benchmarks/policies.py table` (protocol {protocol['version']} in",
+        "`benchmarks/protocol.json`) from the policies in `benchmarks/results/policies/`; all figures are in",
+        "`benchmarks/results/policies.json`.",
         "",
-        "Accuracy at exactly the stated mean timesteps on test, levels set in hindsight for all alike, and the policy's",
-        "own multiplications charged. Areas between curves are mean differences in accuracy over the range of targets, in",
-        "points, with 95 % intervals over images and seeds. The rival is the best rule on calibration.",
+        "Accuracy at exactly the stated mean timesteps on test, levels set in hindsight for all alike, the policy's",
+        "own multiplications charged. Areas between curves are mean differences in accuracy over the range of",
+        "targets, in points, with 95 % intervals over images and seeds. The rival is the best rule on calibration.",
     ]
     for name, about in found.items():
         lines += ["", f"## {name}", "", *_of_backbone(about)]
