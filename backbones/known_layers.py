@@ -85,7 +85,7 @@ def is_batch_size(node: fx.Node) -> bool:
         return bool(node.args[1] == "shape")
     if node.op == "call_function" and node.target is operator.getitem:
         source, place = node.args
-        return isinstance(source, fx.Node) and is_batch_size(source) and isinstance(place, int) and place == 0
+        return isinstance(source, fx.Node) and is_batch_size(source) and bool(place == 0)
     return False
 
 
