@@ -1,9 +1,11 @@
 """`seenn record`: a frozen backbone over one split or several, once."""
 
+import hashlib
+import json
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
@@ -77,13 +79,18 @@ class Record:
         return samples if self.corruption is None else corrupt(samples, self.corruption, self.severity)
 
     def _part(self, backbone: bb.Backbone, samples: bb.Samples, folder: Path) -> Traces:
-        """One split's traces, from the file of a run that was killed if it is there."""
-        file = folder / f"{samples.split}-{self.dtype}{'-energy' if self.energy else ''}.safetensors"
-        if not file.exists() or self.overwrite:
-            return self._record(backbone, samples, file)
-        part = Traces.load(file)
-        part.check_backbone(backbone.fingerprint)
-        return part
+        """One split's traces, from the file of a run of the same settings that was killed if it is there."""
+        file = folder / f"{self._part_name(backbone, samples)}.safetensors"
+        return Traces.load(file) if file.exists() and not self.overwrite else self._record(backbone, samples, file)
+
+    def _part_name(self, backbone: bb.Backbone, samples: bb.Samples) -> str:
+        """Of one split: what is recorded of it, and a digest of all settings, so that none meets another's part."""
+        fields = [name for name in ("energy", "hidden", "membrane", "images") if getattr(self, name)]
+        other = {"output", "overwrite", "split", "backbone", "device"}
+        settings: dict[str, Any] = {name: value for name, value in asdict(self).items() if name not in other}
+        settings |= {"fingerprint": backbone.fingerprint, "division": samples.division}
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:8]
+        return "-".join([samples.split, self.dtype, *fields, digest])
 
     def _record(self, backbone: bb.Backbone, samples: bb.Samples, file: Path) -> Traces:
         return seenn_env.record(
