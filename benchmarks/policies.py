@@ -90,16 +90,18 @@ class Table:
 
     output: Path = Path("docs/results.md")
     figures: Path = Path("benchmarks/results/policies.json")
+    backbone: tuple[str, ...] = ()
+    """Which backbones' figures to make anew (default: all whose policies are there)."""
     data_dir: Path | None = None
     """Class-per-folder images, for one-shot policies on traces that have none."""
     cache_dir: Path | None = None
 
     def run(self) -> None:
         protocol = json.loads(PROTOCOL.read_text())
-        found = {}
+        found = json.loads(self.figures.read_text())["backbones"] if self.figures.exists() else {}
         for name, about in protocol["backbones"].items():
             folder = RESULTS / name
-            if folder.is_dir() and any(folder.iterdir()):
+            if folder.is_dir() and any(folder.iterdir()) and name in (self.backbone or protocol["backbones"]):
                 with torch_threads(1):
                     found[name] = compare_all(name, about, protocol, self)
         self.figures.write_text(json.dumps({"protocol": protocol["version"], "backbones": found}, indent=1) + "\n")
