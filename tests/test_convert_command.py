@@ -74,7 +74,7 @@ def test_bad_input_of_convert_is_one_sentence_and_leaves_nothing(trained, tmp_pa
         ((trained["relu"], "--percentile", 0), "percentile in (0, 100]"),
         ((trained["relu"], "--images", 0), "at least 1 image"),
         ((trained["relu"], "--dataset", "None"), "got none"),
-        ((trained["relu"], "--dataset", "mnist"), "dataset, got 'mnist'"),
+        ((trained["relu"], "--dataset", "moons"), "dataset, got 'moons'"),
     ]
     for (file, *options), message in cases:
         assert message in refused(capsys, "convert", "--backbone", file, *options, "--output", out), options
