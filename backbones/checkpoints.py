@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -14,8 +15,14 @@ from backbones.tensor_files import load_tensor_file, save_tensor_file
 FORMAT = "seenn_env.backbone/1"
 
 
-def save(backbone: SpikingNetwork, path: str | Path) -> None:
+def save(backbone: SpikingNetwork, path: str | Path, *, division: Mapping[str, Any] | None = None) -> None:
     """Write a network to one file, atomically.
+
+    Args:
+        backbone: the network.
+        path: the file.
+        division: `Splits.division` of the data that it was trained on (default: what it was loaded with). The
+            fingerprint does not depend on it.
 
     Raises:
         InputError: for a form that cannot be read back.
@@ -25,11 +32,14 @@ def save(backbone: SpikingNetwork, path: str | Path) -> None:
             f"Expected a plain network to save, got one of form {backbone.form!r}: save it before optimize."
         )
     metadata = {"format": FORMAT, "config": json.dumps(backbone.config), "fingerprint": backbone.fingerprint}
+    division = backbone.division if division is None else division
+    if division:
+        metadata["division"] = json.dumps(division)
     save_tensor_file(path, backbone.state_dict(), metadata)
 
 
 def load(path: str | Path, *, device: str = "cpu") -> SpikingNetwork:
-    """Read a network that `save` wrote, in evaluation mode.
+    """Read a network that `save` wrote, in evaluation mode; its `division` is that of its data, or None.
 
     Raises:
         InputError: for a file that is missing, is no backbone, or has been altered.
@@ -50,6 +60,7 @@ def load(path: str | Path, *, device: str = "cpu") -> SpikingNetwork:
     backbone.load_state_dict(tensors)
     if backbone.fingerprint != metadata["fingerprint"]:
         raise InputError(f"The weights in {path} do not match their fingerprint: the file was altered.")
+    backbone.division = json.loads(metadata["division"]) if "division" in metadata else None
     return backbone.to(device)
 
 

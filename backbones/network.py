@@ -102,6 +102,8 @@ class SpikingNetwork(nn.Module):
 
     mean: Tensor
     std: Tensor
+    division: dict[str, Any] | None = None
+    """`Splits.division` of the data that a network from a file was trained on, where it is known."""
 
     def __init__(self, config: dict[str, Any], stem: nn.Module, body: nn.Module, head: nn.Module) -> None:
         super().__init__()

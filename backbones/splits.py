@@ -6,6 +6,7 @@ model selection, `test` for the final table.
 Letters: N samples, C channels, H × W pixels, T frames.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -49,6 +50,12 @@ class Splits:
     policy: Samples
     calibration: Samples
     test: Samples
+
+    @property
+    def division(self) -> dict[str, Any]:
+        """Which dataset was divided, and how: "dataset", "seed" and "sizes" by split; empty where it is not known."""
+        known = self.train.division
+        return {"dataset": self.train.dataset, **known} if known else {}
 
     def __getitem__(self, name: str) -> Samples:
         if name not in SPLITS:
@@ -183,6 +190,29 @@ def check_fit(samples: Samples, num_classes: int, timesteps: int) -> None:
         )
     if samples.images.ndim == 5:
         check_timesteps(samples.images.shape[1], timesteps, samples.dataset)
+
+
+def check_division(given: Mapping[str, Any], trained: Mapping[str, Any] | None) -> None:
+    """Refuse a dataset that is divided in another way than it was when a network was trained on it.
+
+    Args:
+        given: `Splits.division`.
+        trained: the division that the network was saved with; None or empty, like another dataset, is not compared.
+
+    Raises:
+        InputError: for another seed or other sizes of the same dataset.
+    """
+    if given and trained and given["dataset"] == trained["dataset"] and dict(given) != dict(trained):
+        raise InputError(
+            f"Expected {given['dataset']} divided as the backbone was trained on it ({_in_words(trained)}), got "
+            f"{_in_words(given)}: its training images could be among the others; use the same seed (--seed), "
+            "policy_size (--policy-size) and calibration_size (--calibration-size)."
+        )
+
+
+def _in_words(division: Mapping[str, Any]) -> str:
+    sizes = ", ".join(f"{split} {size}" for split, size in division["sizes"].items())
+    return f"seed {division['seed']}, {sizes}"
 
 
 def check_timesteps(given: int, wanted: int | None, where: str) -> None:

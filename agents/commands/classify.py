@@ -79,7 +79,7 @@ class Classify:
         given: Any = list(self.inputs)
         labels, names = None, self.class_names
         if self.dataset is not None:
-            given = self.data.load(self.dataset, network.timesteps, self.seed)[self.split]
+            given = self.data.load_for(network, self.dataset, self.seed)[self.split]
             labels, names = given.labels, names or given.class_names
         if names and len(names) != network.num_classes:
             raise InputError(f"Expected {network.num_classes} class names, got {len(names)}.")

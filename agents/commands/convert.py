@@ -1,13 +1,15 @@
 """`seenn convert`: a trained network without time becomes a spiking one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+import tyro
 
 import backbones as bb
+from agents.commands.data import DataOptions
 from agents.commands.output import check_file
 from agents.commands.train_backbone import accuracy_line
 from backbones.activations import QCFS
@@ -32,12 +34,8 @@ class Convert:
     """How many training images thresholds of ReLUs are set on."""
     dataset: str | None = "digits"
     """Name of the dataset that thresholds of ReLUs are set and accuracies compared on; None does neither."""
-    data_dir: Path | None = None
-    """Folder of the data, where the dataset is not part of a package."""
-    cache_dir: Path | None = None
-    """Folder for decoded images (default: in the data's folder)."""
-    image_size: int | None = None
-    """Resize images of a folder to this many pixels a side."""
+    data: tyro.conf.OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
+    """Where the dataset is, and how it is divided."""
     split: Literal["policy", "calibration", "test"] = "calibration"
     """Which split accuracies are compared on."""
     seed: int = 0
@@ -54,9 +52,7 @@ class Convert:
         learned = any(isinstance(activation, QCFS) for activation in activations_of(ann).values())
         splits = None
         if self.dataset is not None:
-            splits = bb.load_dataset(
-                self.dataset, self.data_dir, seed=self.seed, cache_dir=self.cache_dir, image_size=self.image_size
-            )
+            splits = self.data.load_for(ann, self.dataset, self.seed)
         images = None
         if splits is not None and not learned:
             if self.images < 1:
@@ -68,7 +64,7 @@ class Convert:
             print(f"accuracy % on {self.split}, without time: {100 * before[0]:.2f}")
             print(f"accuracy % on {self.split}, converted:", accuracy_line(after))
             print(f"converted at t={self.timesteps} - without time: {100 * (after[-1] - before[0]):+.2f} points")
-        bb.save(network, self.output)
+        bb.save(network, self.output, division=ann.division)
         print("backbone:", self.output)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import backbones as bb
+from backbones.splits import check_division
 
 
 @dataclass(frozen=True)
@@ -36,3 +37,13 @@ class DataOptions:
             calibration_size=self.calibration_size,
             download=self.download,
         )
+
+    def load_for(self, backbone: bb.SpikingNetwork, dataset: str, seed: int = 0) -> bb.Splits:
+        """The splits of a dataset for a network that has been trained.
+
+        Raises:
+            InputError: for another division of the dataset than the network was trained on.
+        """
+        splits = self.load(dataset, backbone.timesteps, seed)
+        check_division(splits.division, backbone.division)
+        return splits

@@ -86,7 +86,7 @@ class Quickstart:
             resume=folder / "training.pt",
             progress=on_terminal(),
         )
-        bb.save(network, file)
+        bb.save(network, file, division=splits.division)
         print("accuracy % on calibration:", accuracy_line(result.accuracy), flush=True)
         return network
 

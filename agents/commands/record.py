@@ -64,7 +64,7 @@ class Record:
             raise bb.InputError(f"Expected one split or several different ones, got {' '.join(self.split) or 'none'}.")
         check_file(self.output, self.overwrite)
         backbone = bb.load(self.backbone, device=self.device)
-        splits = self.data.load(self.dataset, backbone.timesteps, self.seed)
+        splits = self.data.load_for(backbone, self.dataset, self.seed)
         if len(self.split) == 1:
             traces = self._record(backbone, self._shown(splits[self.split[0]]), self.output)
         else:

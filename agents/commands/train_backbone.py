@@ -11,6 +11,7 @@ import backbones as bb
 from agents.commands.data import DataOptions
 from agents.commands.output import close_folder, on_terminal, open_folder
 from backbones.processes import joined, own_device
+from backbones.splits import check_division
 from backbones.training import TrainingConfig, train
 
 
@@ -70,7 +71,9 @@ class TrainBackbone:
             **{name: value for name in ("width", "stem") if (value := getattr(self, name)) is not None},
         ).to(own_device(self.device))
         if self.initial is not None:
-            copy_weights(bb.load(self.initial), network, self.initial)
+            initial = bb.load(self.initial)
+            check_division(splits.division, initial.division)
+            copy_weights(initial, network, self.initial)
         teacher = None if self.teacher is None else bb.load(self.teacher, device=str(network.device))
         with joined(network.device) as crew:
             folder = open_folder(self.output, self, self.overwrite) if crew.leads else self.output
@@ -87,7 +90,7 @@ class TrainBackbone:
             )
             if not crew.leads:
                 return
-        bb.save(network, folder / "backbone.safetensors")
+        bb.save(network, folder / "backbone.safetensors", division=splits.division)
         close_folder(folder)
         print("accuracy % on calibration:", accuracy_line(result.accuracy))
         print("backbone:", folder / "backbone.safetensors")

@@ -82,11 +82,11 @@ class Watch:
             if self.dataset is None:
                 raise InputError("Expected the dataset that the backbone looks at, got none: pass --dataset.")
             backbone = bb.load(backbone, device=self.device)
-        samples = (
-            None
-            if self.dataset is None
-            else self.data.load(self.dataset, getattr(backbone, "timesteps", None))[self.split]
-        )
+        samples = None
+        if self.dataset is not None:
+            loaded = isinstance(backbone, bb.SpikingNetwork)
+            splits = self.data.load_for(backbone, self.dataset) if loaded else self.data.load(self.dataset, None)
+            samples = splits[self.split]
         env = EarlyExitEnv(
             self.traces,
             backbone=backbone,
