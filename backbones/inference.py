@@ -13,6 +13,7 @@ from backbones.errors import InputError
 from backbones.folding import fold_norms
 from backbones.inplace import InPlaceFire
 from backbones.network import SpikingNetwork, State
+from backbones.winograd import use_winograd
 
 if TYPE_CHECKING:
     from backbones.optimization import Report
@@ -40,16 +41,20 @@ class InferenceNetwork(SpikingNetwork):
 
     Potentials, readout and head stay in float32, whatever the dtype of the convolutions. Rows go through the
     layers `ROWS_AT_ONCE` at a time, so that logits do not depend on the number of slots where that is a
-    multiple of it; on a GPU all at once.
+    multiple of it (other numbers are cut into about equal parts); on a GPU all at once.
 
     Args:
         network: what to take over; it stays as it is.
         dtype: of the convolutions, "float32" or "bfloat16".
         channels_last: layout of images and spikes.
         compile: run a step through `torch.compile` (with CUDA graphs on a GPU).
+        winograd: convolutions with fewer multiplications where that is faster (see `backbones.winograd`): on a
+            CPU, in float32 and channels_last, not compiled.
     """
 
-    def __init__(self, network: SpikingNetwork, *, dtype: str, channels_last: bool, compile: bool) -> None:
+    def __init__(
+        self, network: SpikingNetwork, *, dtype: str, channels_last: bool, compile: bool, winograd: bool = True
+    ) -> None:
         network = copy.deepcopy(network).eval().requires_grad_(False)
         fold_norms(network)
         layout = torch.channels_last if channels_last else torch.preserve_format
@@ -61,6 +66,9 @@ class InferenceNetwork(SpikingNetwork):
         super().__init__(network.config, nn.Sequential(into, stem), body, nn.Sequential(out_of, network.head))
         self.to(network.device)
         parts = ["folded", dtype, *["channels_last"] * channels_last, *["compiled"] * compile]
+        on_cpu = self.device.type == "cpu"
+        if winograd and dtype == "float32" and channels_last and on_cpu and not compile and self._use_winograd():
+            parts.append("winograd")
         self.form = "+".join(parts)
         self.report: Report | None = None
         """What a check on calibration data found; see `backbones.optimization.Report`."""
@@ -85,9 +93,7 @@ class InferenceNetwork(SpikingNetwork):
         membranes, hidden, fresh = list(state.membranes), state.hidden, state.fresh
         if self._compiled is not None and not membranes:
             membranes, fresh = self._blank(state), torch.ones_like(state.keys, dtype=torch.bool)
-        at_once = B if self.device.type == "cuda" else ROWS_AT_ONCE
-        for begin in range(0, B, at_once):
-            rows = slice(begin, min(begin + at_once, B))
+        for rows in [slice(0, B)] if self.device.type == "cuda" else parts_of(B):
             current = self._current(state, rows, timestep)
             if self._compiled is None:
                 fire = InPlaceFire(membranes, B, rows, fresh, current if self.encoding.static else None)
@@ -125,6 +131,23 @@ class InferenceNetwork(SpikingNetwork):
         mode = "reduce-overhead" if self.device.type == "cuda" else "default"
         return torch.compile(step, mode=mode, dynamic=False)
 
+    def _use_winograd(self) -> int:
+        """Put it where it is faster, which the sizes of a run of an empty image decide."""
+        sizes: dict[nn.Conv2d, tuple[int, int]] = {}
+
+        def look(module: nn.Conv2d, inputs: Any) -> None:
+            sizes[module] = tuple(inputs[0].shape[2:])
+
+        convolutions = [module for module in self.body.modules() if isinstance(module, nn.Conv2d)]
+        hooks = [module.register_forward_pre_hook(look) for module in convolutions]
+        with torch.no_grad():
+            state = self.eval().start(torch.zeros(1, *self.sample_shape, device=self.device))
+            current = self._current(state, slice(0, 1), state.timestep + 1)
+            self.body(current, InPlaceFire([], 1, slice(0, 1), None, current))
+        for hook in hooks:
+            hook.remove()
+        return use_winograd(self.body, sizes)
+
     def _current(self, state: State, rows: slice, timestep: Tensor) -> Tensor:
         current = state.source[rows]
         if self.encoding.static:
@@ -148,3 +171,10 @@ class InferenceNetwork(SpikingNetwork):
         for v, new in zip(membranes, after, strict=True):
             v[rows] = new
         return output, pooled
+
+
+def parts_of(batch: int) -> list[slice]:
+    """Rows that go through the layers together: 64 where that divides the batch, else about equal parts below 64."""
+    most = ROWS_AT_ONCE if batch % ROWS_AT_ONCE == 0 else ROWS_AT_ONCE - 1
+    count = -(-batch // most)
+    return [slice(i * batch // count, (i + 1) * batch // count) for i in range(count)]

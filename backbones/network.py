@@ -202,7 +202,7 @@ class SpikingNetwork(nn.Module):
         new = self.start(inputs, keys)
         fresh = torch.zeros_like(state.keys, dtype=torch.bool) if state.fresh is None else state.fresh
         return state._replace(
-            source=state.source.index_copy_(0, rows, new.source),
+            source=_put(state.source, rows, new.source),
             keys=state.keys.index_copy(0, rows, new.keys),
             timestep=state.timestep.index_fill(0, rows, 0),
             readout=state.readout.index_fill(0, rows, 0),
@@ -263,6 +263,15 @@ class SpikingNetwork(nn.Module):
         elif len(given) == len(shape) + 1:
             advice = ": frames over time are for the encoding 'event'; build the network with it."
         raise InputError(f"Expected inputs [B, {', '.join(map(str, shape))}], got {list(inputs.shape)}{advice}")
+
+
+def _put(values: Tensor, rows: Tensor, new: Tensor) -> Tensor:
+    """`index_copy_` along the first dimension; on a CPU row by row, which is several times as fast."""
+    if values.device.type != "cpu":
+        return values.index_copy_(0, rows, new)
+    for row, one in zip(rows.tolist(), new.unbind(), strict=True):
+        values[row].copy_(one)
+    return values
 
 
 def _pooled(values: Tensor) -> Tensor:

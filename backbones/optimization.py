@@ -38,6 +38,7 @@ def optimize(
     dtype: str = "float32",
     channels_last: bool = True,
     compile: bool = False,
+    winograd: bool = True,
     calibration: Samples | None = None,
     min_agreement: float | None = 0.999,
 ) -> InferenceNetwork:
@@ -51,6 +52,9 @@ def optimize(
             compute in it). Potentials, readout and head stay in float32.
         channels_last: the layout that convolutions on CPUs and tensor cores like best.
         compile: `torch.compile` a step; needs a C++ compiler, and a while at the first one.
+        winograd: convolutions with fewer multiplications where that is faster (on a CPU, in float32,
+            channels_last and not compiled): those of many channels on images of up to 8×8. They take 4 times the
+            memory for weights, and round about ten times as much as direct ones.
         calibration: samples on which both forms are run; the result's `report` says what was found.
         min_agreement: the least fraction of equal answers at any timestep; None accepts any.
 
@@ -66,7 +70,7 @@ def optimize(
         )
     if calibration is not None and calibration.split == "test":
         raise InputError("Expected samples of another split than 'test' for calibration: use splits.calibration.")
-    fast = InferenceNetwork(network, dtype=dtype, channels_last=channels_last, compile=compile)
+    fast = InferenceNetwork(network, dtype=dtype, channels_last=channels_last, compile=compile, winograd=winograd)
     if calibration is None:
         return fast
     fast.report = report = compare_forms(network, fast, calibration)
