@@ -132,22 +132,20 @@ def compare_all(backbone: str, about: dict[str, Any], protocol: dict[str, Any], 
     def on_calibration(policies: dict[float, Any]) -> float:
         return float(np.mean([_accuracy_at(p, calibration, t) for t, group in policies.items() for p in group]))
 
-    def fitted(rule: Any, rows: Traces) -> dict[float, Any]:
-        return {t: agents.calibrate(rule, rows, target_timesteps=t) for t in targets}
-
     chances = {
-        name: on_calibration({t: [p] for t, p in fitted(RULES[name], policy).items()}) for name in protocol["rules"]
+        name: on_calibration({t: [p] for t, p in fitted(RULES[name], policy, targets).items()})
+        for name in protocol["rules"]
     }
+    rules = {name: fitted(RULES[name], choosing, targets) for name in ("confidence", *protocol["rules"])}
     best_rule = max(chances, key=lambda name: chances[name])
     forms = {name: on_calibration(group) for name, group in learned.items() if "sequential" in name}
     chosen = max(forms, key=lambda name: forms[name])
-    rival = fitted(RULES[best_rule], choosing)
-    confidence = fitted(RULES["confidence"], choosing)
+    rival, confidence = rules[best_rule], rules["confidence"]
 
     clusters = Clusters(test.sample)
     rows = {}
-    for name in ("confidence", *protocol["rules"]):
-        group = {t: [p] for t, p in fitted(RULES[name], choosing).items()}
+    for name, policies in rules.items():
+        group = {t: [p] for t, p in policies.items()}
         rows[name] = _row(group, rival, confidence, test, clusters, 0.0, calibration)
     for name, group in learned.items():
         rows[name] = _row(group, rival, confidence, test, clusters, charge_of(group, about), calibration)
@@ -171,6 +169,20 @@ def compare_all(backbone: str, about: dict[str, Any], protocol: dict[str, Any], 
         "share_of_stopping_gain": gain[chosen] / stopping if stopping and stopping > 0 else None,
         "rows": rows,
     }
+
+
+def fitted(rule: Any, rows: Traces, targets: list[float]) -> dict[float, Any]:
+    """`calibrate` for several targets, with what has to be fitted fitted once."""
+    if not getattr(rule, "fitted", True):
+        rule = rule.fit(rows)
+    variants = list(rule.variants(rows)) if hasattr(rule, "variants") else [rule]
+    curves = [agents.exit_curve(variant, rows) for variant in variants]
+    found = {}
+    for target in targets:
+        entries = [curve.nearest(target) for curve in curves]
+        best = max(range(len(variants)), key=lambda i: curves[i].accuracy[entries[i]])
+        found[target] = variants[best].at_level(float(curves[best].levels[entries[best]]))
+    return found
 
 
 def _files(backbone: str, name: str, seed: int, entry: dict[str, Any], targets: list[float]) -> bool:
@@ -207,6 +219,12 @@ def charge_of(group: dict[float, list[Any]], about: dict[str, Any]) -> float:
     return float(getattr(policy, "macs", 0)) * decisions / float(about["macs_per_timestep"])
 
 
+def _set_on(policy: Any, calibration: Traces, target: float) -> Any:
+    """The policy at the level that meets the target on calibration; nothing else of it moves."""
+    curve = agents.exit_curve(policy, calibration)
+    return policy.at_level(float(curve.levels[curve.nearest(target)]))
+
+
 def _accuracy_at(policy: Any, traces: Traces, target: float) -> float:
     once = Clusters(traces.sample, resamples=1)
     return float(matched_accuracy(scores_of(policy, traces), traces.correct, np.array([target]), once)[0][0])
@@ -230,7 +248,7 @@ def _row(
     landed = []
     for t, policies in usable.items():
         if all(getattr(p, "observation", "") != "image" for p in policies):
-            set_ = [agents.calibrate(p, calibration, target_timesteps=t) for p in policies]
+            set_ = [_set_on(p, calibration, t) for p in policies]
             landed.append(float(np.mean([evaluate(p, test).mean_timesteps for p in set_])))
     seconds = [p.settings.get("processor_seconds", 0) for ps in group.values() for p in ps if hasattr(p, "settings")]
     return {
