@@ -18,7 +18,7 @@ from torch import Tensor
 
 from backbones.neurons import LIF
 
-_MANY = 4096
+_MANY = 1 << 15
 """Neurons of a row from which on it pays to leave potentials alone that are about to be forgotten."""
 
 

@@ -87,8 +87,10 @@ class SlotPool:
             self._begin(rows, inputs, keys)
         else:
             for begin in range(0, R, self.chunk):
-                # Copies of the last row fill up the last chunk: written twice, the same both times.
-                at = np.minimum(np.arange(begin, begin + self.chunk), R - 1)
+                at: slice | np.ndarray = slice(begin, begin + self.chunk)
+                if begin + self.chunk > R:
+                    # Copies of the last row fill up the last chunk: written twice, the same both times.
+                    at = np.minimum(np.arange(begin, begin + self.chunk), R - 1)
                 where = torch.from_numpy(rows[at]).to(self.backbone.device)
                 self._state = self.backbone.refill(self._state, where, inputs[at], keys[at])
         self.timestep[rows] = 0
