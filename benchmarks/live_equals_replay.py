@@ -1,0 +1,65 @@
+"""Live early exit against replay on all test images of CIFAR-10 (JPEG copy): the same exits, the same answers.
+
+    python benchmarks/live_equals_replay.py --data-dir FOLDER        # one thread: a minute or two a policy
+
+FOLDER has train/CLASS/*.jpg and test/CLASS/*.jpg. The images arrive in a shuffled order, at the recording's batch size
+(256 slots), where everything has to be equal, and at 100 slots, where roundings may differ. Prints a line a policy.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+import agents
+import backbones as bb
+from agents.rule_table import RULES
+from seenn_env import Traces, evaluate
+
+
+@dataclass(frozen=True)
+class Args:
+    data_dir: Path
+    cache_dir: Path | None = None
+    backbone: Path = Path("benchmarks/results/cifar10-jpeg-backbone.safetensors")
+    traces: str = "cifar10-jpeg"
+    rules: tuple[str, ...] = ("confidence", "margin", "entropy", "gap", "patience", "per-timestep-margin")
+    policies: tuple[Path, ...] = ()
+    slots: tuple[int, ...] = (256, 100)
+    target: float = 1.2
+    output: Path | None = None
+
+
+def main(args: Args) -> None:
+    traces = Traces.load(args.traces)
+    calibration, test = traces.select("calibration"), traces.select("test")
+    samples = bb.load_dataset("folder", args.data_dir, cache_dir=args.cache_dir).test
+    order = np.random.default_rng(0).permutation(len(samples))
+    backbone = bb.load(args.backbone)
+    test.check_backbone(backbone.fingerprint)
+    given = {name: RULES[name] for name in args.rules} | {path.stem: agents.load(path) for path in args.policies}
+    found = []
+    with bb.torch_threads(1):
+        for name, policy in given.items():
+            policy = agents.calibrate(policy, calibration, target_timesteps=args.target)
+            replay = evaluate(policy, test)
+            for slots in args.slots:
+                live = agents.classify(samples.select(order), backbone, policy, num_slots=slots, dtype="float16")
+                row = {
+                    "policy": name,
+                    "slots": slots,
+                    "images": len(order),
+                    "equal_exits": float((live.timesteps == replay.exit_timesteps[order]).mean()),
+                    "equal_answers": float((live.predictions == replay.predictions[order]).mean()),
+                    "mean_timesteps": live.mean_timesteps,
+                }
+                found.append(row)
+                print(json.dumps(row), flush=True)
+    if args.output is not None:
+        args.output.write_text(json.dumps({"fingerprint": backbone.fingerprint, "rows": found}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))
