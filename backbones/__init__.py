@@ -9,6 +9,7 @@ from backbones.errors import InputError, unknown_name
 from backbones.inference import InferenceNetwork
 from backbones.network import SpikingNetwork
 from backbones.neurons import IF, LIF
+from backbones.processes import Crew, joined
 from backbones.protocol import Backbone, Probed, State
 from backbones.running import accuracy, make_keys, probe, probe_sizes, run, run_probed
 from backbones.slot_pool import SlotPool
@@ -24,6 +25,7 @@ __all__ = [
     "SPLITS",
     "Backbone",
     "BackboneError",
+    "Crew",
     "EnergyModel",
     "InferenceNetwork",
     "InputError",
@@ -41,6 +43,7 @@ __all__ = [
     "check_backbone",
     "check_fit",
     "count_operations",
+    "joined",
     "load",
     "load_dataset",
     "load_tensor_file",

@@ -1,4 +1,4 @@
-"""Training in several processes, started by `torchrun`: each takes its part of every step's images.
+"""Several processes, started by `torchrun`: in training, each takes its part of every step's images.
 
 with joined() as crew:                # reads torchrun's environment variables; alone without them
     with shared_statistics(network, crew): …
@@ -11,10 +11,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from itertools import count
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from backbones.errors import InputError
 from backbones.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d
@@ -22,7 +26,7 @@ from backbones.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d
 
 @dataclass(frozen=True)
 class Crew:
-    """The processes that train one network."""
+    """The processes that train or record one network."""
 
     rank: int = 0
     """This process's number, from 0."""
@@ -66,8 +70,13 @@ class Crew:
 
 
 @contextmanager
-def joined(device: torch.device | None = None) -> Iterator[Crew]:
-    """The processes that `torchrun` started, or this one alone."""
+def joined(device: torch.device | None = None, *, patient: bool = False) -> Iterator[Crew]:
+    """The processes that `torchrun` started, or this one alone.
+
+    Args:
+        device: of what they exchange (default: the CPU).
+        patient: wait for one another for a week, where PyTorch gives up after minutes.
+    """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield Crew()
@@ -75,11 +84,26 @@ def joined(device: torch.device | None = None) -> Iterator[Crew]:
     if dist.is_initialized():
         yield Crew(dist.get_rank(), dist.get_world_size())
         return
-    dist.init_process_group("nccl" if device is not None and device.type == "cuda" else "gloo")
+    backend = "nccl" if device is not None and device.type == "cuda" else "gloo"
+    # Under a prefix of its own: a second group would meet the addresses that the first left in torchrun's store.
+    store, rank, size = _meeting_place()
+    store = dist.PrefixStore(f"crew/{next(_crews)}", store)
+    timeout = timedelta(days=7) if patient else None
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
     try:
         yield Crew(dist.get_rank(), dist.get_world_size())
     finally:
         dist.destroy_process_group()
+
+
+_crews = count()
+
+
+@cache
+def _meeting_place() -> tuple[dist.Store, int, int]:
+    """What `torchrun`'s environment variables say: where processes find each other, this one's number, how many."""
+    store, rank, size = next(rendezvous("env://"))
+    return store, rank, size
 
 
 def own_device(device: str) -> torch.device:

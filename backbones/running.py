@@ -4,7 +4,7 @@ for rows, logits in run(backbone, images, keys, batch_size=256):
 …                                                       # logits [b, T, K]
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ def run(
     *,
     shows: np.ndarray | None = None,
     batch_size: int = 256,
-    first: int = 0,
+    begins: Iterable[int] | None = None,
     timesteps: int | None = None,
 ) -> Iterator[tuple[slice, Tensor]]:
     """The running logits of all timesteps, a batch at a time; `run_probed` without the probes.
@@ -37,7 +37,7 @@ def run(
         rows: which rows these are.
         logits: `[b, T, K]` on the backbone's device.
     """
-    settings = {"shows": shows, "batch_size": batch_size, "first": first, "timesteps": timesteps}
+    settings = {"shows": shows, "batch_size": batch_size, "begins": begins, "timesteps": timesteps}
     for rows, fields in run_probed(backbone, images, keys, **settings):  # type: ignore[arg-type]
         yield rows, fields["logits"]
 
@@ -50,7 +50,7 @@ def run_probed(
     probes: Sequence[str] = (),
     shows: np.ndarray | None = None,
     batch_size: int = 256,
-    first: int = 0,
+    begins: Iterable[int] | None = None,
     timesteps: int | None = None,
 ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
     """The running logits of all timesteps, and the probes of them, a batch at a time.
@@ -64,7 +64,7 @@ def run_probed(
         probes: which of `Probed.probe`'s to give.
         shows: `[N]` which image each row shows (default: row i shows image i).
         batch_size: rows of a batch.
-        first: the row to begin with.
+        begins: the first row of each batch to run (default: all batches).
         timesteps: how many to run (default: the backbone's T).
 
     Yields:
@@ -72,7 +72,7 @@ def run_probed(
         fields: "logits" `[b, T, K]`, and each probe `[b, T, F]`, on the backbone's device.
     """
     N = len(keys)
-    for begin in range(first, N, batch_size):
+    for begin in range(0, N, batch_size) if begins is None else begins:
         rows = slice(begin, min(begin + batch_size, N))
         padded = np.minimum(np.arange(begin, begin + batch_size), N - 1)
         shown = padded if shows is None else shows[padded]

@@ -5,9 +5,8 @@ traces = record(backbone, splits.policy, "policy.safetensors", repeats=20)
 Letters: N rows, T timesteps, F features of the last hidden layer.
 """
 
-import json
-import shutil
 import time
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +14,20 @@ from typing import Any, Literal
 import numpy as np
 from tqdm import tqdm
 
-from backbones import Backbone, EnergyModel, InputError, Metered, Samples, check_fit, make_keys, probe_sizes, run_probed
+from backbones import (
+    Backbone,
+    Crew,
+    EnergyModel,
+    InputError,
+    Metered,
+    Samples,
+    check_fit,
+    joined,
+    make_keys,
+    probe_sizes,
+    run_probed,
+)
+from seenn_env.partial_recording import PartialRecording
 from seenn_env.pictures import has_frames, still
 from seenn_env.trace_energy import energy_pj
 from seenn_env.traces import Traces
@@ -42,12 +54,14 @@ def record(
     """The backbone's running logits over all timesteps of every sample.
 
     A recording into a file may be killed at any moment: the next one with the same arguments continues it
-    (from `<path>.partial`), and the file comes out the same, byte for byte.
+    (from `<path>.partial`), and the file comes out the same, byte for byte. Started by `torchrun`, the processes
+    of one machine share the batches, and every one of them has to call this; it is the file of one process of
+    as many threads each.
 
     Args:
         backbone: the frozen network.
         samples: images of one split.
-        path: file to write; None keeps the traces in memory.
+        path: file to write; None keeps the traces in memory (of several processes, each records all of them).
         repeats: how many rows each sample gets, each with input spikes of its own. A deterministic
             encoding gives the same row every time.
         batch_size: rows that the network runs at once; every batch is padded to it.
@@ -59,7 +73,7 @@ def record(
         energy_model: what an operation costs (default: `EnergyModel()`).
         images: also keep the samples' images (of frames over time: their mean, as a picture).
         overwrite: replace a file, or a partial recording with other settings.
-        progress: show a progress bar.
+        progress: show a progress bar (of several processes: of the first one's share).
 
     Raises:
         InputError: for repeats or batch_size below 1, a file that is there already, a partial recording
@@ -102,75 +116,59 @@ def record(
     settings = {**info, "split": samples.split, "repeats": repeats, "dtype": dtype, "shapes": shapes, "images": images}
     settings["samples"] = samples.index.tolist()
 
-    if path is None:
-        partial, done = None, 0
-        fields: dict[str, Any] = {name: np.empty(shape, dtypes[name]) for name, shape in shapes.items()}
-    else:
-        path = Path(path)
-        if path.exists() and not overwrite:
-            raise InputError(f"{path} holds a recording already: choose another path, or set overwrite.")
-        partial = path.with_name(path.name + ".partial")
-        fields, done = _open_partial(partial, settings, shapes, dtypes, overwrite)
-
-    bar = tqdm(total=len(shows), initial=done, desc="record", unit="row", disable=not progress)
-    saved = time.monotonic()
-    keys = make_keys(sample, repeat)
-    batches = run_probed(runner, samples.images, keys, probes=probes, shows=shows, batch_size=batch_size, first=done)
-    for rows, batch in batches:
-        for name, given in batch.items():
-            values = (given.float() if given.is_floating_point() else given).cpu().numpy().astype(dtypes[name])
-            if not np.isfinite(values).all():
-                bad = sample[rows][~np.isfinite(values).all((1, 2))][0]
-                raise InputError(f"Expected finite {name}, got NaN or infinity for sample {bad}: look at the backbone.")
-            fields[name][rows] = values.reshape(fields[name][rows].shape)
-        if partial is not None and time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
-            _save_progress(partial, fields, rows.stop)
-            saved = time.monotonic()
-        bar.update(rows.stop - rows.start)
-    bar.close()
-
-    if energy_model is not None and energy:
-        fields["energy_pj"] = energy_pj(fields["operations"], energy_model)
-    traces = Traces(
-        **fields,
-        labels=samples.labels[shows],
-        split=samples.split,
-        sample=sample,
-        repeat=repeat,
-        images=still(samples.images) if images else None,
-        image_index=samples.index if images else None,
-        info=info,
-    )
-    if path is None or partial is None:
-        return traces
-    traces.save(path)
-    shutil.rmtree(partial)
+    with nullcontext(Crew()) if path is None else joined(patient=True) as crew:
+        batches = -(-len(shows) // batch_size)
+        if path is None:
+            partial = PartialRecording.in_memory(shapes, dtypes, batches)
+        else:
+            path = Path(path)
+            if path.exists() and not overwrite:
+                raise InputError(f"{path} holds a recording already: choose another path, or set overwrite.")
+            folder = path.with_name(path.name + ".partial")
+            options: dict[str, Any] = {"batches": batches, "crew": crew, "overwrite": overwrite}
+            partial = PartialRecording.open(folder, settings, shapes, dtypes, **options)
+        begins = [batch * batch_size for batch in partial.missing(crew)]
+        rows_left = sum(min(batch_size, len(shows) - begin) for begin in begins)
+        total = len(shows) if crew.alone else rows_left
+        hide = not (progress and crew.leads)
+        bar = tqdm(total=total, initial=total - rows_left, desc="record", unit="row", disable=hide)
+        saved = time.monotonic()
+        run: dict[str, Any] = {"probes": probes, "shows": shows, "batch_size": batch_size, "begins": begins}
+        for rows, batch in run_probed(runner, samples.images, make_keys(sample, repeat), **run):
+            for name, given in batch.items():
+                values = (given.float() if given.is_floating_point() else given).cpu().numpy().astype(dtypes[name])
+                if not np.isfinite(values).all():
+                    bad = sample[rows][~np.isfinite(values).all((1, 2))][0]
+                    raise InputError(
+                        f"Expected finite {name}, got NaN or infinity for sample {bad}: look at the backbone."
+                    )
+                partial.fields[name][rows] = values.reshape(partial.fields[name][rows].shape)
+            partial.note(rows.start // batch_size)
+            if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
+                partial.keep()
+                saved = time.monotonic()
+            bar.update(rows.stop - rows.start)
+        bar.close()
+        partial.keep()
+        crew.wait()  # all rows are there
+        if crew.leads:
+            fields: dict[str, Any] = dict(partial.fields)
+            if energy_model is not None and energy:
+                fields["energy_pj"] = energy_pj(fields["operations"], energy_model)
+            traces = Traces(
+                **fields,
+                labels=samples.labels[shows],
+                split=samples.split,
+                sample=sample,
+                repeat=repeat,
+                images=still(samples.images) if images else None,
+                image_index=samples.index if images else None,
+                info=info,
+            )
+            if path is None:
+                return traces
+            traces.save(path)
+            partial.remove()
+        crew.wait()  # the file is there
+    assert path is not None
     return Traces.load(path)
-
-
-def _open_partial(
-    partial: Path, settings: dict[str, Any], shapes: dict[str, tuple[int, ...]], dtypes: dict[str, str], overwrite: bool
-) -> tuple[dict[str, Any], int]:
-    file, wanted = partial / "settings.json", json.dumps(settings, sort_keys=True)
-    if file.exists() and file.read_text() == wanted:
-        done = json.loads((partial / "progress.json").read_text())["rows"]
-        return {name: np.lib.format.open_memmap(partial / f"{name}.npy", "r+") for name in shapes}, done
-    if file.exists() and not overwrite:
-        raise InputError(f"{partial} holds part of a recording with other settings: delete it, or set overwrite.")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    fields = {
-        name: np.lib.format.open_memmap(partial / f"{name}.npy", "w+", np.dtype(dtypes[name]), shape)
-        for name, shape in shapes.items()
-    }
-    _save_progress(partial, fields, 0)
-    file.write_text(wanted)  # last: a folder with settings is a whole one
-    return fields, 0
-
-
-def _save_progress(partial: Path, fields: dict[str, Any], rows: int) -> None:
-    for field in fields.values():
-        field.flush()
-    temporary = partial / "progress.json.tmp"
-    temporary.write_text(json.dumps({"rows": rows}))
-    temporary.replace(partial / "progress.json")

@@ -1,4 +1,4 @@
-"""`seenn record`: a frozen backbone over one split or several, once."""
+"""`seenn record`: a frozen backbone over one split or several, once; by `torchrun`, in several processes."""
 
 import hashlib
 import json
@@ -14,6 +14,7 @@ import seenn_env
 from agents.commands.data import DataOptions
 from agents.commands.output import check_file, on_terminal
 from backbones.corruptions import corrupt
+from backbones.processes import joined, own_device
 from seenn_env import Traces
 
 
@@ -62,18 +63,23 @@ class Record:
         """Record and print a summary."""
         if not self.split or len(set(self.split)) < len(self.split):
             raise bb.InputError(f"Expected one split or several different ones, got {' '.join(self.split) or 'none'}.")
-        check_file(self.output, self.overwrite)
-        backbone = bb.load(self.backbone, device=self.device)
-        splits = self.data.load_for(backbone, self.dataset, self.seed)
-        if len(self.split) == 1:
-            traces = self._record(backbone, self._shown(splits[self.split[0]]), self.output)
-        else:
-            folder = self.output.with_name(self.output.name + ".parts")
-            traces = Traces.merge(*(self._part(backbone, self._shown(splits[name]), folder) for name in self.split))
-            traces.save(self.output)
-            shutil.rmtree(folder)
-        print(traces.summary())
-        print("traces:", self.output)
+        with joined(patient=True) as crew:
+            check_file(self.output, self.overwrite)
+            backbone = bb.load(self.backbone, device=str(own_device(self.device)))
+            splits = self.data.load_for(backbone, self.dataset, self.seed)
+            if len(self.split) == 1:
+                traces = self._record(backbone, self._shown(splits[self.split[0]]), self.output)
+            else:
+                folder = self.output.with_name(self.output.name + ".parts")
+                parts = [self._part(backbone, self._shown(splits[name]), folder) for name in self.split]
+                crew.wait()  # nobody looks for a part any more
+                if crew.leads:
+                    traces = Traces.merge(*parts)
+                    traces.save(self.output)
+                    shutil.rmtree(folder)
+            if crew.leads:
+                print(traces.summary())
+                print("traces:", self.output)
 
     def _shown(self, samples: bb.Samples) -> bb.Samples:
         return samples if self.corruption is None else corrupt(samples, self.corruption, self.severity)

@@ -1,0 +1,106 @@
+"""A recording on its way, in a folder of mapped files that several processes of one machine fill.
+
+partial = PartialRecording.open(folder, settings, shapes, dtypes, batches=40, crew=crew)
+partial.fields["logits"][rows] = …; partial.note(3); partial.keep()    # batch 3 is done, and will not be done again
+
+Letters: N rows.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backbones import Crew, InputError
+
+_LAYOUT = 2
+"""Of the folder; one of another layout has other settings."""
+
+
+class PartialRecording:
+    """Fields `[N, …]` by name, and which batches of their rows are done.
+
+    Each process writes rows and flags of its own; what it marks as done is on its way to the disk before.
+    """
+
+    def __init__(self, folder: Path | None, fields: dict[str, np.ndarray], done: np.ndarray) -> None:
+        self.folder, self.fields, self._done = folder, fields, done
+        self._noted: list[int] = []
+
+    @classmethod
+    def in_memory(
+        cls, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, Any], batches: int
+    ) -> "PartialRecording":
+        """Fresh fields without a folder."""
+        fields = {name: np.empty(shape, dtypes[name]) for name, shape in shapes.items()}
+        return cls(None, fields, np.zeros(batches, np.uint8))
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        settings: dict[str, Any],
+        shapes: Mapping[str, tuple[int, ...]],
+        dtypes: Mapping[str, Any],
+        *,
+        batches: int,
+        crew: Crew,
+        overwrite: bool,
+    ) -> "PartialRecording":
+        """The folder's recording where it has the same settings, by however many processes; else a fresh one.
+
+        Every process of `crew` has to call it; the leader makes the folder.
+
+        Raises:
+            InputError: for part of a recording with other settings, without `overwrite`; or processes on
+                several machines, whose views of one file differ.
+        """
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", crew.size))
+        if here != crew.size:
+            raise InputError(
+                f"Expected all {crew.size} processes that record on one machine, got {here} on this one: "
+                "start torchrun with one node."
+            )
+        file, wanted = folder / "settings.json", json.dumps({**settings, "layout": _LAYOUT}, sort_keys=True)
+        same = file.exists() and file.read_text() == wanted
+        if file.exists() and not same and not overwrite:
+            raise InputError(f"{folder} holds part of a recording with other settings: delete it, or set overwrite.")
+        crew.wait()  # all have looked
+        if crew.leads and not same:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            for name, shape in {**shapes, "done": (batches,)}.items():
+                dtype = np.dtype(np.uint8 if name == "done" else dtypes[name])
+                np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape).flush()
+            file.write_text(wanted)  # last: a folder with settings is a whole one
+        crew.wait()
+        mapped: dict[str, np.ndarray] = {
+            name: np.lib.format.open_memmap(folder / f"{name}.npy", "r+") for name in (*shapes, "done")
+        }
+        done = mapped.pop("done")
+        return cls(folder, mapped, done)
+
+    def missing(self, crew: Crew) -> list[int]:
+        """The batches of this process that are not done: whole ones, dealt out in turn."""
+        return [batch for batch in range(crew.rank, len(self._done), crew.size) if not self._done[batch]]
+
+    def note(self, batch: int) -> None:
+        """That a batch's rows are written; it counts from the next `keep` on."""
+        self._noted.append(batch)
+
+    def keep(self) -> None:
+        """Mark what was noted as done, after it has been flushed."""
+        if self.folder is not None:
+            for field in self.fields.values():
+                field.flush()  # type: ignore[attr-defined]
+        self._done[self._noted] = 1
+        self._noted.clear()
+
+    def remove(self) -> None:
+        """Delete the folder."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder)
