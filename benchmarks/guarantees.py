@@ -11,12 +11,13 @@ breaking the promise, so both the share of splits and the mean risk are given.
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import tyro
 
-from agents import Confidence, Margin
 from agents.guarantees import control_risk
+from agents.rule_table import RULES
 from seenn_env import Traces, evaluate
 
 
@@ -25,6 +26,8 @@ class Args:
     output: Path = Path("benchmarks/results/guarantees.json")
     traces: str = "cifar10-jpeg"
     splits: int = 200
+    rules: tuple[Literal["confidence", "margin"], ...] = ("confidence", "margin")
+    risks: tuple[Literal["accuracy", "consistency"], ...] = ("accuracy", "consistency")
     max_risk: tuple[float, ...] = (0.005, 0.01, 0.02)
     confidence: float = 0.95
     seed: int = 0
@@ -37,8 +40,8 @@ def main(args: Args) -> None:
     rng = np.random.default_rng(args.seed)
     rows: list[dict[str, object]] = []
     halves = [rng.permutation(len(pool)) for _ in range(args.splits)]
-    for policy in (Confidence(), Margin()):
-        for risk in ("accuracy", "consistency"):
+    for policy in (RULES[name] for name in args.rules):
+        for risk in args.risks:
             for max_risk in args.max_risk:
                 seen, spent, full = [], [], 0
                 for order in halves:
