@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import tyro
+from policy_page import page
 
 import agents
 from agents.endpoints import Endpoint, area_between, matched_accuracy
@@ -273,71 +274,6 @@ def _differences(endpoint: Endpoint, adjusted: np.ndarray) -> list[dict[str, flo
 
 def _interval(interval: Interval) -> dict[str, float]:
     return {"estimate": interval.estimate, "low": interval.low, "high": interval.high, "p_value": interval.p_value}
-
-
-def page(found: dict[str, Any], protocol: dict[str, Any]) -> str:
-    """The results as a page of Markdown."""
-    lines = [
-        "# Results",
-        "",
-        f"Rendered by `python benchmarks/policies.py table` (protocol {protocol['version']} in",
-        "`benchmarks/protocol.json`) from the policies in `benchmarks/results/policies/`; all figures are in",
-        "`benchmarks/results/policies.json`.",
-        "",
-        "Accuracy at exactly the stated mean timesteps on test, levels set in hindsight for all alike, the policy's",
-        "own multiplications charged. Areas between curves are mean differences in accuracy over the range of",
-        "targets, in points, with 95 % intervals over images and seeds. The rival is the best rule on calibration.",
-    ]
-    for name, about in found.items():
-        lines += ["", f"## {name}", "", *_of_backbone(about)]
-    return "\n".join(lines) + "\n"
-
-
-def _of_backbone(about: dict[str, Any]) -> list[str]:
-    accuracy = ", ".join(f"{100 * a:.2f}" for a in about["accuracy"][:: max(1, len(about["accuracy"]) // 8)])
-    chosen = about["rows"][about["chosen"]]
-    lines = [
-        f"{about['samples']:,} test images × {about['rows_per_sample']:.0f}; accuracy over time (%): {accuracy}; AET "
-        f"{about['aet']:.3f}, empirical AET {about['empirical_aet']:.3f}, OCT {about['oct']:.3f}; oracle "
-        f"{100 * about['oracle'][0]:.2f} % at {about['oracle'][1]:.3f}.",
-        "",
-        f"Best rule on calibration: {about['best_rule']}. Form of SEENN-II chosen on calibration: {about['chosen']}.",
-    ]
-    if about["endpoint"] != "none":
-        lines.append(
-            f"**{about['endpoint'].capitalize()} endpoint**: its area over the best rule is "
-            f"{_points(chosen['over_rule'])} points: **{chosen['over_rule_verdict']}** (margin 0.2)."
-        )
-    share = about["share_of_stopping_gain"]
-    if share is not None:
-        lines.append(f"Its gain over confidence is {share:.2f} of optimal stopping's.")
-    heads = [f"{t:g}" for t in about["targets"]]
-    lines += [
-        "",
-        f"| policy | seeds | area over best rule | area over confidence | {' | '.join(heads)} |",
-        f"| --- | --- | --- | --- |{' --- |' * len(heads)}",
-    ]
-    for name, row in about["rows"].items():
-        if row.get("too_dear"):
-            lines.append(f"| {name} | | costs {row['charge']:.2f} timesteps itself | |{' |' * len(heads)}")
-            continue
-        shown = dict(zip(row["targets"], row["accuracy"], strict=True))
-        cells = [f"{100 * shown[t]:.2f}" if t in shown else "" for t in about["targets"]]
-        lines.append(
-            f"| {name} | {row['seeds']} | {_points(row['over_rule'])} {row['over_rule_verdict']} | "
-            f"{_points(row['over_confidence'])} | {' | '.join(cells)} |"
-        )
-    lines += ["", f"{about['chosen']} over confidence, at each target (p after Holm):", ""]
-    for t, d in zip(chosen["targets"], chosen["at_targets"], strict=True):
-        lines.append(f"- {t:g}: {_points(d)}, p = {d['adjusted_p']:.3f}")
-    if chosen["landed"]:
-        landed = ", ".join(f"{t:g} → {s:.3f}" for t, s in zip(chosen["targets"], chosen["landed"], strict=True))
-        lines += ["", f"Calibrated on calibration, it lands on test at: {landed}."]
-    return lines
-
-
-def _points(interval: dict[str, float]) -> str:
-    return f"{100 * interval['estimate']:+.2f} [{100 * interval['low']:+.2f}, {100 * interval['high']:+.2f}]"
 
 
 if __name__ == "__main__":
