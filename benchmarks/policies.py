@@ -4,6 +4,7 @@
     python benchmarks/policies.py train --backbone cifar10-jpeg --policy "SEENN-II (sequential, PPO)"
     python benchmarks/policies.py table              # docs/results.md and benchmarks/results/policies.json
 
+The traces of the converted network are made by `benchmarks/conversion.py --output runs/conversion --data-dir …`.
 A new policy is a line in the protocol and the first command. Policies learn on the split policy. The best rule and
 the form of SEENN-II that the endpoint speaks of are chosen on calibration, by the mean accuracy over the targets at
 equal mean timesteps; rules are fitted on policy for that choice, and anew on policy and calibration together for the
@@ -46,6 +47,11 @@ def file_of(backbone: str, policy: str, seed: int, target: float | None) -> Path
     return RESULTS / backbone / f"{slug(policy)}{at}-seed{seed}.safetensors"
 
 
+def load(files: str | list[str]) -> Traces:
+    """Traces of one file (or packaged name) or several."""
+    return Traces.merge(*(Traces.load(file) for file in ([files] if isinstance(files, str) else files)))
+
+
 @dataclass(frozen=True)
 class Train:
     """Train what is missing."""
@@ -60,7 +66,7 @@ class Train:
     def run(self) -> None:
         protocol = json.loads(PROTOCOL.read_text())
         about = protocol["backbones"][self.backbone]
-        traces = Traces.load(about["traces"]).without("test")
+        traces = load(about["traces"]).without("test")
         for name in self.policy or protocol["policies"]:
             entry = protocol["policies"][name]
             arguments = dict(entry["arguments"])
@@ -112,7 +118,7 @@ class Table:
 
 def compare_all(backbone: str, about: dict[str, Any], protocol: dict[str, Any], options: Table) -> dict[str, Any]:
     """Everything about one backbone, JSON-able."""
-    traces = Traces.load(about["traces"])
+    traces = load(about["traces"])
     targets = about["targets"]
     choosing, test = traces.without("test"), traces.select("test")
     policy, calibration = traces.select("policy"), traces.select("calibration")

@@ -58,7 +58,7 @@ def measure_live(settings: LiveSettings) -> tuple[dict[str, Any], str]:
     assert report is not None
     result: dict[str, Any] = {
         "settings": {
-            name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()
+            name: value.name if isinstance(value, Path) else value for name, value in asdict(settings).items()
         },
         "fingerprint": plain.fingerprint,
         "form": backbone.form,
