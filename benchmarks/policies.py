@@ -111,8 +111,8 @@ class Table:
             if folder.is_dir() and any(folder.iterdir()) and name in (self.backbone or protocol["backbones"]):
                 with torch_threads(1):
                     found[name] = compare_all(name, about, protocol, self)
-        self.figures.write_text(json.dumps({"protocol": protocol["version"], "backbones": found}, indent=1) + "\n")
-        self.output.write_text(page(found, protocol))
+        self.figures.write_text(json.dumps({"backbones": found}, indent=1) + "\n")
+        self.output.write_text(page(found))
         print(self.output.read_text())
 
 
@@ -159,6 +159,7 @@ def compare_all(backbone: str, about: dict[str, Any], protocol: dict[str, Any], 
     gain = {name: rows[name]["over_confidence"]["estimate"] for name in (chosen, best_rule)}
     stopping = rows.get("optimal stopping", {}).get("over_confidence", {}).get("estimate")
     return {
+        "protocol": protocol["version"],
         "fingerprint": traces.info.get("fingerprint"),
         "samples": clusters.count,
         "rows_per_sample": len(test) / clusters.count,
