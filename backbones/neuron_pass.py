@@ -85,9 +85,10 @@ class _Pass(torch.autograd.Function):
         ctx.save_for_backward(current)
         ctx.settings = timesteps, static, dynamics, compiled
         rows = len(current) * (timesteps if static else 1)
-        spikes = current.new_empty((rows, *current.shape[1:]))
-        if _channels_last(current):
-            spikes = spikes.contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if _channels_last(current) else torch.contiguous_format
+        spikes = torch.empty(
+            (rows, *current.shape[1:]), dtype=current.dtype, device=current.device, memory_format=layout
+        )
         x, s = _lines(current, 1 if static else timesteps), _lines(spikes, timesteps)
         run = _compiled(_charge_and_fire) if compiled else _charge_and_fire
         for place in _stretches(x, compiled):
@@ -113,8 +114,11 @@ class _Pass(torch.autograd.Function):
 
 def _charge_and_fire(x: Tensor, spikes: Tensor, d: _Dynamics) -> None:
     """`[T or 1, n]` currents to `[T, n]` spikes, in place."""
-    v = _initial(x, d)
     last = len(spikes) - 1
+    if last == 0 and d.v_init == 0:  # nothing leaks, nothing is reset
+        (torch.ge if d.inclusive else torch.gt)(x[0], d.v_threshold, out=spikes[0])
+        return
+    v = _initial(x, d)
     for t in range(last + 1):
         v = _charge(x[t if len(x) > 1 else 0], v, d)
         (torch.ge if d.inclusive else torch.gt)(v, d.v_threshold, out=spikes[t])
@@ -133,6 +137,9 @@ def _gradient(x: Tensor, grad: Tensor, out: Tensor, d: _Dynamics) -> None:
         x̄ = ū,  v̄ of the timestep before = decay·ū
     """
     T = len(grad)
+    if T == 1 and d.v_init == 0:
+        torch.mul(d.derivative(x[0].to(_inner(x.dtype)) - d.v_threshold), grad[0], out=out[0])
+        return
     potentials, fired = [], []
     v = _initial(x, d)
     for t in range(T):

@@ -27,6 +27,7 @@ from backbones.running import accuracy, make_keys
 from backbones.schedules import Stage, TrainingConfig, make_optimizer, stages_of
 from backbones.splits import Splits, check_fit
 from backbones.training_steps import run_epoch, statistics_batches, steps_of
+from backbones.winograd_training import faster_convolutions
 
 __all__ = ["Epoch", "TrainingConfig", "TrainingResult", "calibration_accuracy", "train"]
 
@@ -110,7 +111,7 @@ def train(
         network.to(memory_format=torch.channels_last)
     network.compiled = config.compile
     run = RunState(network, config, network.fingerprint + digest(teacher))
-    with joined(network.device) as crew, shared_statistics(network, crew):
+    with joined(network.device) as crew, shared_statistics(network, crew), faster_convolutions(network):
         resume = None if resume is None else Path(resume)
         saved = run.restore(resume) if resume is not None and resume.exists() else None
         crew.wait()  # nobody writes before everybody has read

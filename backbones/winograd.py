@@ -51,21 +51,10 @@ class WinogradConv2d(nn.Conv2d):
         K, C = conv.weight.shape[:2]
         super().__init__(C, K, 3, padding=1, bias=conv.bias is not None, device="meta")
         self.weight, self.bias, self.size = conv.weight, conv.bias, (height, width)
-        G = torch.tensor(_G, dtype=torch.float64) / 24
-        taps = torch.einsum("ia,kcab,jb->ijck", G, conv.weight.detach().cpu().double(), G)
-        constants = {"taps": taps.reshape(36, C, K)}  # [36, C, K]
-        for name, (count, side) in {"rows": (height // 4, height), "columns": (width // 4, width)}.items():
-            into = torch.zeros(count, 6, side + 2, dtype=torch.float64)
-            out_of = torch.zeros(side, count, 6, dtype=torch.float64)
-            for tile in range(count):
-                into[tile, :, 4 * tile : 4 * tile + 6] = torch.tensor(_B)
-                out_of[4 * tile : 4 * tile + 4, tile] = torch.tensor(_A)
-            into = into[:, :, 1:-1]  # the rim is zero
-            if name == "columns":  # tiles of a row of tiles lie beside each other, to be multiplied at once
-                into, out_of = into.transpose(0, 1), out_of.transpose(1, 2)
-            constants[f"{name}_into"] = into.reshape(6 * count, side)  # [6·H/4, H]
-            constants[f"{name}_out_of"] = out_of.reshape(side, 6 * count)  # [H, 6·H/4]
-        for name, constant in constants.items():
+        taps = torch.einsum(
+            "qp,pck->qck", taps_matrix(), conv.weight.detach().cpu().double().permute(2, 3, 1, 0).flatten(0, 1)
+        )
+        for name, constant in {"taps": taps, **transforms(height, width)}.items():
             self.register_buffer(name, constant.to(conv.weight).contiguous(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -115,19 +104,49 @@ def use_winograd(body: nn.Module, sizes: dict[nn.Conv2d, tuple[int, int]]) -> in
     count = 0
     for parent in list(body.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Conv2d) and child in sizes and _is_faster(child, *sizes[child]):
+            if isinstance(child, nn.Conv2d) and child in sizes and is_faster(child, *sizes[child]):
                 setattr(parent, name, WinogradConv2d(child, *sizes[child]))
                 count += 1
     return count
 
 
-def _is_faster(conv: nn.Conv2d, height: int, width: int) -> bool:
+def is_faster(conv: nn.Conv2d, height: int, width: int) -> bool:
+    """Whether it is worth it for a convolution of H × W images."""
     plain = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups, conv.padding_mode)
     sides_fit = height % 4 == width % 4 == 0 and max(height, width) <= LARGEST_SIDE
     channels_fit = min(conv.in_channels, conv.out_channels) >= FEWEST_CHANNELS
     return (
         type(conv) is nn.Conv2d and plain == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros") and sides_fit and channels_fit
     )
+
+
+def transforms(height: int, width: int) -> dict[str, Tensor]:
+    """B and A of all tiles of an image, float64.
+
+    Returns:
+        rows_into: `[6·H/4, H]`; columns_into: `[6·W/4, W]`, tiles of a row of tiles beside each other.
+        rows_out_of: `[H, 6·H/4]`; columns_out_of: `[W, 6·W/4]`.
+    """
+    found = {}
+    for name, side in (("rows", height), ("columns", width)):
+        count = side // 4
+        into = torch.zeros(count, 6, side + 2, dtype=torch.float64)
+        out_of = torch.zeros(side, count, 6, dtype=torch.float64)
+        for tile in range(count):
+            into[tile, :, 4 * tile : 4 * tile + 6] = torch.tensor(_B)
+            out_of[4 * tile : 4 * tile + 4, tile] = torch.tensor(_A)
+        into = into[:, :, 1:-1]  # the rim is zero
+        if name == "columns":  # to be multiplied at once
+            into, out_of = into.transpose(0, 1), out_of.transpose(1, 2)
+        found[f"{name}_into"] = into.reshape(6 * count, side)
+        found[f"{name}_out_of"] = out_of.reshape(side, 6 * count)
+    return found
+
+
+def taps_matrix() -> Tensor:
+    """`[36, 9]` float64: G·w·Gᵀ of the nine weights, row by row."""
+    G = torch.tensor(_G, dtype=torch.float64) / 24
+    return torch.einsum("ia,jb->ijab", G, G).reshape(36, 9)
 
 
 def _memory(count: int) -> tuple[Tensor, Tensor]:
