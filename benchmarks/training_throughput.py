@@ -26,6 +26,7 @@ from torch import Tensor, nn
 import backbones as bb
 from backbones.losses import tet_loss
 from backbones.norms import ThresholdBatchNorm2d
+from backbones.winograd_training import faster_convolutions
 
 Step = Callable[[], float]
 
@@ -117,7 +118,13 @@ def step_of(network: nn.Module, forward: Callable[[], Tensor], labels: Tensor) -
 
 
 def our_step(network: bb.SpikingNetwork, images: Tensor, labels: Tensor, T: int) -> Step:
-    return step_of(network, lambda: network(images, timesteps=T), labels)
+    step = step_of(network, lambda: network(images, timesteps=T), labels)
+
+    def faster() -> float:
+        with faster_convolutions(network):  # as `backbones.train` does
+            return step()
+
+    return faster
 
 
 def jelly_step(network: JellyNet, images: Tensor, labels: Tensor, T: int) -> Step:
@@ -134,7 +141,7 @@ def batch(size: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return images, torch.randint(10, (size,), generator=generator)
 
 
-def same_losses(steps: int, dtype: torch.dtype, width: int = 8, size: int = 16, T: int = 2) -> dict[str, float]:
+def same_losses(steps: int, dtype: torch.dtype, width: int = 43, size: int = 4, T: int = 2) -> dict[str, float]:
     """How far the losses of the first steps are apart."""
     ours, theirs = (network.to(dtype) for network in pair(width, T))
     images, labels = batch(size)
@@ -154,23 +161,26 @@ def same_losses(steps: int, dtype: torch.dtype, width: int = 8, size: int = 16, 
 
 
 def race(T: int, width: int, size: int, rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of each contender's steps, one list a contender; the first round is not counted."""
+    """CPU seconds of each contender's steps, one list a contender; the first two rounds are not counted."""
     images, labels = batch(size)
     ours, theirs = pair(width, T)
-    _, tuned = pair(width, T, stem_once=True)
+    compiled, tuned = pair(width, T, stem_once=True)
     ours.to(memory_format=torch.channels_last)
+    compiled.to(memory_format=torch.channels_last)
+    compiled.compiled = True
     last = images.contiguous(memory_format=torch.channels_last)
     contenders = {
         "ours": our_step(ours, last, labels, T),
+        "ours, compiled neurons": our_step(compiled, last, labels, T),
         "spikingjelly": jelly_step(theirs, images, labels, T),
         "spikingjelly, stem once": jelly_step(tuned, images, labels, T),
     }
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(rounds + 1):
+    for number in range(rounds + 2):
         for name, step in contenders.items():
             began = time.process_time()
             step()
-            if number:
+            if number > 1:
                 seconds[name].append(round(time.process_time() - began, 4))
     return seconds
 
