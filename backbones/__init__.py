@@ -1,5 +1,6 @@
 """Spiking networks with explicit state: build, train, freeze, step."""
 
+from backbones.augmentation import Augmentation
 from backbones.building import build
 from backbones.checkpoints import load, save
 from backbones.contract import BackboneError, check_backbone
@@ -23,6 +24,7 @@ __all__ = [
     "LIF",
     "NEUROBENCH",
     "SPLITS",
+    "Augmentation",
     "Backbone",
     "BackboneError",
     "Crew",

@@ -4,13 +4,51 @@ What happens to an image is a pure function of (seed, epoch, key), so a resumed 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from backbones.auto_augment import UNIFORMS, auto_augment, check_images
 from backbones.encodings import hash_uniform
+from backbones.errors import InputError
+from backbones.splits import Samples
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How the repeats of an image differ from it: more episodes from the same images."""
+
+    crop: int = 0
+    """Pixels of padding for random crops."""
+    flip: bool = False
+    """Mirror half of the repeats."""
+    cutout: int = 0
+    """Side of Cutout's square."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.crop, self.cutout) < 0:
+            raise InputError(f"Expected crop and cutout of at least 0, got {self.crop} and {self.cutout}.")
+
+    def repeats(self, samples: Samples, count: int) -> np.ndarray:
+        """`[N·count, …]` images, each followed by its repeats; the first of each is the image itself.
+
+        Padding and square hold the mean of each channel of pictures, and 0 in frames.
+        """
+        images = torch.from_numpy(np.ascontiguousarray(samples.images))
+        keys = torch.from_numpy(samples.index.astype(np.int64))
+        fill = None
+        if images.dim() == 4 and images.dtype == torch.uint8:
+            fill = images.float().mean((0, 2, 3)).round().int().tolist()
+        shown = [images]
+        for k in range(1, count):
+            changes: dict[str, Any] = {"crop": self.crop, "flip": self.flip, "cutout": self.cutout, "fill": fill}
+            shown.append(augment(images, keys, seed=self.seed, epoch=k, **changes))
+        return torch.stack(shown, 1).flatten(0, 1).numpy()
 
 
 def augment(

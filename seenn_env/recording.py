@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from backbones import (
+    Augmentation,
     Backbone,
     Crew,
     EnergyModel,
@@ -41,6 +42,7 @@ def record(
     path: str | Path | None = None,
     *,
     repeats: int = 1,
+    augmentation: Augmentation | None = None,
     batch_size: int = 256,
     dtype: Literal["float32", "float16"] = "float32",
     hidden: bool = False,
@@ -63,7 +65,8 @@ def record(
         samples: images of one split.
         path: file to write; None keeps the traces in memory (of several processes, each records all of them).
         repeats: how many rows each sample gets, each with input spikes of its own. A deterministic
-            encoding gives the same row every time.
+            encoding gives the same row every time, unless they are augmented.
+        augmentation: what happens to the images of all repeats but the first.
         batch_size: rows that the network runs at once; every batch is padded to it.
         dtype: of the stored logits, spikes and potentials.
         hidden: also record the pooled spikes of the last hidden layer, `[N, T, F]`.
@@ -109,6 +112,10 @@ def record(
         if runner.sees_spikes:
             counted["spikes"] = shapes["logits"][:2]
         shapes, dtypes, probes = shapes | counted, dtypes | dict.fromkeys(counted, "int64"), [*probes, *counted]
+    shown, images_shown = shows, samples.images
+    if augmentation is not None:
+        info["augmentation"] = asdict(augmentation)
+        images_shown, shown = augmentation.repeats(samples, repeats), np.arange(len(shows))
     if samples.division:
         info["division"] = samples.division
     if has_frames(samples.images):
@@ -133,8 +140,8 @@ def record(
         hide = not (progress and crew.leads)
         bar = tqdm(total=total, initial=total - rows_left, desc="record", unit="row", disable=hide)
         saved = time.monotonic()
-        run: dict[str, Any] = {"probes": probes, "shows": shows, "batch_size": batch_size, "begins": begins}
-        for rows, batch in run_probed(runner, samples.images, make_keys(sample, repeat), **run):
+        run: dict[str, Any] = {"probes": probes, "shows": shown, "batch_size": batch_size, "begins": begins}
+        for rows, batch in run_probed(runner, images_shown, make_keys(sample, repeat), **run):
             for name, given in batch.items():
                 values = (given.float() if given.is_floating_point() else given).cpu().numpy().astype(dtypes[name])
                 if not np.isfinite(values).all():

@@ -98,3 +98,31 @@ def test_logits_that_are_not_finite_leave_no_file(digits, tmp_path):
 def test_bad_arguments_are_one_sentence(digits, network, arguments):
     with pytest.raises(bb.InputError, match=r"Expected .* got"):
         record(network, digits.test, **arguments)
+
+
+def test_augmented_repeats_are_other_views_of_the_image_and_the_first_is_itself(digits):
+    network = bb.build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), encoding="direct", std=0.05).eval()
+    samples = digits.policy.select(slice(0, 30))
+    views = bb.Augmentation(crop=2, flip=True)
+    plain = record(network, samples, batch_size=16)
+    traces = record(network, samples, repeats=3, augmentation=views, batch_size=16)
+    assert traces.repeat[:4].tolist() == [0, 1, 2, 0]
+    assert np.array_equal(traces.sample[::3], samples.index)
+    np.testing.assert_allclose(traces.logits[::3], plain.logits, atol=1e-5)
+    assert (traces.logits[1::3] != traces.logits[::3]).any((1, 2)).sum() > 20
+    assert (traces.logits[1::3] != traces.logits[2::3]).any((1, 2)).sum() > 20
+    again = record(network, samples.select(slice(7, 9)), repeats=3, augmentation=views, batch_size=16)
+    np.testing.assert_allclose(again.logits, traces.logits[21:27], atol=0.5)  # filled with another mean
+    assert traces.info["augmentation"]["crop"] == 2
+    other = record(network, samples, repeats=3, augmentation=bb.Augmentation(crop=2, seed=1), batch_size=16)
+    assert not np.array_equal(other.logits, traces.logits)
+
+
+def test_repeats_of_pictures_are_shifted_and_mirrored_pixels(digits):
+    samples = digits.policy.select(slice(0, 200))
+    shown = bb.Augmentation(flip=True).repeats(samples, 2).reshape(200, 2, 1, 8, 8)
+    assert np.array_equal(shown[:, 0], samples.images)
+    mirrored = (shown[:, 1] == samples.images[..., ::-1]).all((1, 2, 3))
+    kept = (shown[:, 1] == samples.images).all((1, 2, 3))
+    assert (mirrored | kept).all()
+    assert 60 < mirrored.sum() < 140

@@ -34,6 +34,10 @@ class Record:
     """Which of its splits; several go into one file, one after another."""
     repeats: int = 1
     """Rows of each image, each with input spikes of its own (random encodings)."""
+    crop: int = 0
+    """Pixels of padding for random crops of all repeats but the first."""
+    flip: bool = False
+    """Mirror half of the repeats but the first."""
     batch_size: int = 256
     """Rows that the network runs at once."""
     dtype: Literal["float32", "float16"] = "float16"
@@ -61,6 +65,8 @@ class Record:
 
     def run(self) -> None:
         """Record and print a summary."""
+        if (self.crop or self.flip) and self.repeats < 2:
+            raise bb.InputError("Expected --repeats of at least 2 to crop or flip: the first is the image itself.")
         if not self.split or len(set(self.split)) < len(self.split):
             raise bb.InputError(f"Expected one split or several different ones, got {' '.join(self.split) or 'none'}.")
         with joined(patient=True) as crew:
@@ -104,6 +110,7 @@ class Record:
             samples,
             file,
             repeats=self.repeats,
+            augmentation=bb.Augmentation(self.crop, self.flip) if self.crop or self.flip else None,
             batch_size=self.batch_size,
             dtype=self.dtype,
             hidden=self.hidden,
