@@ -1,12 +1,18 @@
 """Accuracy at equal mean timesteps of policies fitted on the policy split, read off the calibration split.
 
     python benchmarks/what_helps.py            # "cifar10-jpeg"; about two minutes of one thread
+    python benchmarks/what_helps.py --learned policy.safetensors --held calibration.safetensors --output FILE.json
+
+The second learns from other rows of the policy split, such as `seenn record --split policy --hidden --repeats 4
+--crop 4 --flip` gives; rules are fitted to each image's first row.
 
 Nothing here sees the test split. docs/policies.md has what came out.
 """
 
 import argparse
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,13 +39,18 @@ def contenders(learned: Traces) -> dict[str, Callable[[float], Any]]:
         made = StoppingSettings(**settings)
         return lambda t: fit_optimal_stopping(learned, made, observation=observation, target_timesteps=t)
 
+    first = learned[np.flatnonzero(learned.repeat == 0)]
+
     def rule(given: Any) -> Callable[[float], Any]:
-        return lambda t: calibrate(given, learned, target_timesteps=t)
+        return lambda t: calibrate(given, first, target_timesteps=t)
 
     served = train_exit_network(learned, ExitSettings(cost_input=True, steps=300), observation="rich")
     rules = {"confidence": Confidence(), "entropy": Entropy(), "margin": Margin(), "gap": Gap()}
     found = {name: rule(given) for name, given in rules.items()}
     found |= {f"per-timestep {name}": rule(PerTimestep(given)) for name, given in rules.items()}
+    if learned.hidden is not None:
+        for width in (2, 8):
+            found[f"exact, hidden, bottleneck {width}"] = exact("rich_hidden", bottleneck=width, dropout=0.5)
     return found | {
         "exact, features": exact("features"),
         "exact, rich": exact("rich"),
@@ -56,17 +67,27 @@ def contenders(learned: Traces) -> dict[str, Callable[[float], Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--traces", default="cifar10-jpeg")
+    parser.add_argument("--learned", help="traces of the policy split to learn from (default: those of --traces)")
+    parser.add_argument("--held", help="traces of the calibration split (default: those of --traces)")
+    parser.add_argument("--output", type=Path, help="JSON file")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    traces = Traces.load(arguments.traces)
-    learned, held = traces.select("policy"), traces.select("calibration")
+    learned = Traces.load(arguments.learned or arguments.traces).select("policy")
+    held = Traces.load(arguments.held or arguments.traces).select("calibration")
+    if learned.info["fingerprint"] != held.info["fingerprint"]:
+        raise SystemExit("Expected traces of one backbone to learn from and to look at, got two: record both anew.")
+    print(f"{len(learned)} rows of the policy split, {len(held)} of calibration")
     print(" " * 32, *(f"{target:>6g}" for target in TARGETS), "  mean")
+    found: dict[str, list[float]] = {}
     for name, make in contenders(learned).items():
-        points = []
+        points = found[name] = []
         for target in TARGETS:
             curve = exit_curve(make(target), held)
             points.append(100 * float(np.interp(target, curve.mean_timesteps, curve.accuracy)))
         print(f"{name:<32}", *(f"{point:6.2f}" for point in points), f"{np.mean(points):6.2f}", flush=True)
+    if arguments.output is not None:
+        result = {"fingerprint": held.info["fingerprint"], "rows": len(learned), "targets": TARGETS, "accuracy": found}
+        arguments.output.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
