@@ -192,19 +192,20 @@ def check_fit(samples: Samples, num_classes: int, timesteps: int) -> None:
         check_timesteps(samples.images.shape[1], timesteps, samples.dataset)
 
 
-def check_division(given: Mapping[str, Any], trained: Mapping[str, Any] | None) -> None:
+def check_division(given: Mapping[str, Any], trained: Mapping[str, Any] | None, network: str = "the backbone") -> None:
     """Refuse a dataset that is divided in another way than it was when a network was trained on it.
 
     Args:
         given: `Splits.division`.
         trained: the division that the network was saved with; None or empty, like another dataset, is not compared.
+        network: what to call it.
 
     Raises:
         InputError: for another seed or other sizes of the same dataset.
     """
     if given and trained and given["dataset"] == trained["dataset"] and dict(given) != dict(trained):
         raise InputError(
-            f"Expected {given['dataset']} divided as the backbone was trained on it ({_in_words(trained)}), got "
+            f"Expected {given['dataset']} divided as {network} was trained on it ({_in_words(trained)}), got "
             f"{_in_words(given)}: its training images could be among the others; use the same seed (--seed), "
             "policy_size (--policy-size) and calibration_size (--calibration-size)."
         )

@@ -74,7 +74,10 @@ class TrainBackbone:
             initial = bb.load(self.initial)
             check_division(splits.division, initial.division)
             copy_weights(initial, network, self.initial)
-        teacher = None if self.teacher is None else bb.load(self.teacher, device=str(network.device))
+        teacher = None
+        if self.teacher is not None:
+            teacher = bb.load(self.teacher, device=str(network.device))
+            check_division(splits.division, teacher.division, "the teacher")
         with joined(network.device) as crew:
             folder = open_folder(self.output, self, self.overwrite) if crew.leads else self.output
             crew.wait()
