@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from agents.policy import check_timesteps
 from agents.reading import Item, ReadAhead, read_items
 from backbones import Backbone, InputError, SlotPool
 from seenn_env import Exits, Policy, stream
@@ -75,7 +76,7 @@ def classify(inputs: Any, backbone: Backbone, policy: Policy, **settings: Any) -
         settings: those of `answers`.
 
     Raises:
-        InputError: for inputs that are none, or a policy that decides in hindsight.
+        InputError: for inputs that are none, a policy that decides in hindsight, or one made for another T.
     """
     found: list[tuple[int, int, float]] = []
     broken: list[Answer] = []
@@ -131,6 +132,7 @@ def answers(
     Raises:
         InputError: as `classify`.
     """
+    check_timesteps(policy, backbone.timesteps)
     shape = input_shape or getattr(backbone, "sample_shape", None)
     if shape is None:
         raise InputError(f"Expected input_shape, since a {type(backbone).__name__} does not say it: pass it.")

@@ -13,7 +13,7 @@ import numpy as np
 
 from agents.mixed import Mixed
 from agents.per_timestep import PerTimestep
-from agents.policy import ScoredPolicy
+from agents.policy import ScoredPolicy, check_timesteps
 from agents.report import write_report
 from agents.rule_table import RULE_KINDS
 from agents.statistics import Clusters, holm, mean_interval, paired_difference
@@ -41,12 +41,14 @@ def compare(
         seed: of the bootstrap.
 
     Raises:
-        InputError: for no policies, rivals that are not among them or have no score.
+        InputError: for no policies, one made for another T, rivals that are not among them or have no score.
     """
     if not policies:
         raise InputError("Expected at least one policy to compare, got none.")
     clusters = Clusters(traces.sample, seed=seed)
     members = {name: list(given) if isinstance(given, Sequence) else [given] for name, given in policies.items()}
+    for policy in (policy for group in members.values() for policy in group):
+        check_timesteps(policy, traces.timesteps)
     results = {name: [evaluate(p, traces) for p in group] for name, group in members.items()}
     rows = tuple(_row(name, found, clusters) for name, found in results.items())
     spent = {row.name: row.mean_timesteps for row in rows}

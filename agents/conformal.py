@@ -13,7 +13,7 @@ import numpy as np
 from agents.policy import timestep_of
 from backbones import InputError
 from seenn_env import Traces
-from seenn_env.observations import softmax
+from seenn_env.columns import softmax
 
 
 @dataclass(frozen=True)

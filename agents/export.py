@@ -20,7 +20,7 @@ from agents.per_timestep import PerTimestep
 from agents.rules import Confidence, Entropy, Margin
 from backbones import InputError, SpikingNetwork
 from backbones.export import export_module, export_network
-from seenn_env.observations import FEATURES, LOGITS_RANGE
+from seenn_env.columns import FEATURES, LOGITS_RANGE
 
 
 def export(network: SpikingNetwork, policy: Any, folder: str | Path, *, num_slots: int) -> Path:
@@ -98,7 +98,7 @@ class DecisionModule(nn.Module):
 
 
 def features(logits: Tensor, previous: Tensor, timestep: Tensor, T: int) -> Tensor:
-    """`[B, F]`: `seenn_env.observations.features`, in torch; a test holds the two together."""
+    """`[B, F]`: `seenn_env.columns.features`, in torch; a test holds the two together."""
     p, q = logits.softmax(-1), previous.softmax(-1)
     top = p.topk(2, -1).values
     entropy = -torch.where(p > 0, p * p.log(), 0.0).sum(-1) / np.log(p.shape[-1])

@@ -114,6 +114,7 @@ def train(
             "reward": reward,
             "reward_options": reward_options or {},
             "fingerprint": traces.info.get("fingerprint"),
+            "timesteps": traces.timesteps,
         }
     )
     if algorithm in PRESETS:

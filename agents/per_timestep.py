@@ -46,6 +46,11 @@ class PerTimestep:
         return self.shift
 
     @property
+    def timesteps(self) -> int | None:
+        """T that the thresholds are for; None before there are any."""
+        return len(self.thresholds) + 1 if self.thresholds else None
+
+    @property
     def fitted(self) -> bool:
         """Whether the rule has what it needs of data; thresholds are found in `variants`."""
         return getattr(self.rule, "fitted", True)

@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
+from backbones import InputError
 from seenn_env import Traces, make_observation, observation_of
 
 ELAPSED = make_observation("features", timesteps=1, num_classes=2).names.index("elapsed")
@@ -39,6 +40,21 @@ class ScoredPolicy(Protocol):
 
     def at_level(self, level: float) -> Self:
         """The same policy with another level."""
+
+
+def check_timesteps(policy: Any, timesteps: int) -> None:
+    """Refuse a policy that was made for another T, where it says which.
+
+    Raises:
+        InputError: naming both.
+    """
+    plain = getattr(policy, "policy", policy)  # of a mixed one
+    made_for = getattr(plain, "timesteps", None) or getattr(plain, "settings", {}).get("timesteps")
+    if made_for and made_for != timesteps:
+        raise InputError(
+            f"Expected a policy for the network's {timesteps} timesteps, got one that was made for {made_for}: "
+            "train or calibrate it on traces of this network."
+        )
 
 
 def step_scores(

@@ -117,7 +117,16 @@ def paired_difference(
         return got - np.array(matched)
 
     estimate = differences(np.ones((1, clusters.count))).mean()
-    drawn = differences(clusters.weights)
-    S = len(evaluations)
-    seeds = clusters.rng.integers(S, size=(len(drawn), S))
-    return Interval.of(float(estimate), np.take_along_axis(drawn, seeds, axis=1).mean(1))
+    return _seeds_resampled(float(estimate), differences(clusters.weights), clusters)
+
+
+def across_seeds(values: Sequence[np.ndarray], clusters: Clusters) -> Interval:
+    """The mean of `[N]` values over rows and policy seeds (one array each); samples and seeds are resampled."""
+    drawn = np.stack([clusters.means(np.asarray(each, float)) for each in values], 1)
+    return _seeds_resampled(float(np.mean(values)), drawn, clusters)
+
+
+def _seeds_resampled(estimate: float, drawn: np.ndarray, clusters: Clusters) -> Interval:
+    """Of draws `[R, S]` over samples, one column a seed."""
+    seeds = clusters.rng.integers(drawn.shape[1], size=drawn.shape)
+    return Interval.of(estimate, np.take_along_axis(drawn, seeds, axis=1).mean(1))

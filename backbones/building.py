@@ -58,6 +58,8 @@ def build(
     for name in options:
         if name not in known_options:
             raise unknown_name(f"option of network {network!r}", name, known_options)
+    if options.get("width", 1) < 1:
+        raise InputError(f"Expected a width of at least 1, got {options['width']}.")
     if timesteps < 1:
         raise InputError(f"Expected at least 1 timestep, got timesteps={timesteps}.")
     if num_classes < 2:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from backbones.building import build
+from backbones.devices import named_device
 from backbones.errors import InputError
 from backbones.network import SpikingNetwork
 from backbones.tensor_files import load_tensor_file, save_tensor_file
@@ -42,8 +43,9 @@ def load(path: str | Path, *, device: str = "cpu") -> SpikingNetwork:
     """Read a network that `save` wrote, in evaluation mode; its `division` is that of its data, or None.
 
     Raises:
-        InputError: for a file that is missing, is no backbone, or has been altered.
+        InputError: for a file that is missing, is no backbone, or has been altered, or a device that is not there.
     """
+    place = named_device(device)
     tensors, metadata = load_tensor_file(path, kind="a backbone", format=FORMAT)
     config = json.loads(metadata["config"])
     options = config.pop("options")
@@ -61,7 +63,7 @@ def load(path: str | Path, *, device: str = "cpu") -> SpikingNetwork:
     if backbone.fingerprint != metadata["fingerprint"]:
         raise InputError(f"The weights in {path} do not match their fingerprint: the file was altered.")
     backbone.division = json.loads(metadata["division"]) if "division" in metadata else None
-    return backbone.to(device)
+    return backbone.to(place)
 
 
 def _shape(tensors: Mapping[str, Tensor], name: str) -> str:

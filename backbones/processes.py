@@ -20,6 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
+from backbones.devices import named_device
 from backbones.errors import InputError
 from backbones.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d
 
@@ -109,7 +110,7 @@ def _meeting_place() -> tuple[dist.Store, int, int]:
 def own_device(device: str) -> torch.device:
     """Of several processes with GPUs, each takes its own: "cuda" is this process's."""
     local = os.environ.get("LOCAL_RANK")
-    return torch.device(f"cuda:{local}" if device == "cuda" and local is not None else device)
+    return named_device(f"cuda:{local}" if device == "cuda" and local is not None else device)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ model selection, `test` for the final table.
 Letters: N samples, C channels, H × W pixels, T frames.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -172,39 +172,54 @@ def stratified_split(labels: np.ndarray, sizes: dict[str, int], seed: int) -> di
     return {name: np.sort(order[end - size : end]) for (name, size), end in zip(sizes.items(), ends, strict=True)}
 
 
-def check_fit(samples: Samples, num_classes: int, timesteps: int) -> None:
+def check_fit(
+    samples: Samples,
+    num_classes: int,
+    timesteps: int,
+    sample_shape: Sequence[int] | None = None,
+    network: str = "the network",
+) -> None:
     """Refuse samples that a network is not made for.
 
     Args:
         samples: still images, or frames over time.
         num_classes: K of the network.
         timesteps: its T.
+        sample_shape: of one input, where it is known: (C, H, W), or (T, C, H, W) of frames.
+        network: what to call it.
 
     Raises:
-        InputError: for more or fewer classes than K, or frames for another T.
+        InputError: for more or fewer classes than K, frames for another T, or images of another shape.
     """
     if samples.class_names and num_classes != len(samples.class_names):
         raise InputError(
-            f"Expected samples of the network's {num_classes} classes, got {len(samples.class_names)} in "
+            f"Expected samples of {network}'s {num_classes} classes, got {len(samples.class_names)} in "
             f"{samples.dataset}: use the dataset that it was made for, or build it with that num_classes."
         )
     if samples.images.ndim == 5:
         check_timesteps(samples.images.shape[1], timesteps, samples.dataset)
+    given = samples.images.shape[1:]
+    if sample_shape is not None and len(given) == len(sample_shape) and tuple(given) != tuple(sample_shape):
+        raise InputError(
+            f"Expected samples of {network}'s shape {list(sample_shape)}, got {list(given)} in {samples.dataset}: "
+            "use the dataset that it was made for, or resize images of a folder to its size (--image-size)."
+        )
 
 
-def check_division(given: Mapping[str, Any], trained: Mapping[str, Any] | None) -> None:
+def check_division(given: Mapping[str, Any], trained: Mapping[str, Any] | None, network: str = "the backbone") -> None:
     """Refuse a dataset that is divided in another way than it was when a network was trained on it.
 
     Args:
         given: `Splits.division`.
         trained: the division that the network was saved with; None or empty, like another dataset, is not compared.
+        network: what to call it.
 
     Raises:
         InputError: for another seed or other sizes of the same dataset.
     """
     if given and trained and given["dataset"] == trained["dataset"] and dict(given) != dict(trained):
         raise InputError(
-            f"Expected {given['dataset']} divided as the backbone was trained on it ({_in_words(trained)}), got "
+            f"Expected {given['dataset']} divided as {network} was trained on it ({_in_words(trained)}), got "
             f"{_in_words(given)}: its training images could be among the others; use the same seed (--seed), "
             "policy_size (--policy-size) and calibration_size (--calibration-size)."
         )

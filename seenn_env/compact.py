@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from backbones import InputError
-from seenn_env.observations import FEATURES, AnyObservation, Observation
+from seenn_env.columns import FEATURES
+from seenn_env.observations import AnyObservation, Observation
 from seenn_env.storage import COMPACT_FORMAT, row_chunks
 from seenn_env.traces import Traces
 

@@ -37,7 +37,7 @@ class EarlyExitEnv(EpisodeEnv):
 
     | name | columns | bounds |
     | --- | --- | --- |
-    | `"features"` | confidence, margin, entropy, agreement, change, elapsed (see `observations.features`) | 0 to 1 |
+    | `"features"` | confidence, margin, entropy, agreement, change, elapsed (see `columns.features`) | 0 to 1 |
     | `"logits"` | the K running logits, clipped; elapsed = timestep / T | ±20; 0 to 1 |
     | `"hidden"` | the features; the last hidden layer's F spikes, averaged over space | 0 to 1 |
     | `"membrane"` | the features; that layer's F membrane potentials, averaged and clipped | 0 to 1; ±5 |

@@ -80,14 +80,14 @@ def record(
 
     Raises:
         InputError: for repeats or batch_size below 1, a file that is there already, a partial recording
-            with other settings, samples of other classes or T than the backbone's, NaN or infinity, or a
+            with other settings, samples of other classes, shape or T than the backbone's, NaN or infinity, or a
             backbone that does not give what is to be recorded.
     """
     if repeats < 1 or batch_size < 1:
         raise InputError(f"Expected repeats ≥ 1 and batch_size ≥ 1, got {repeats} and {batch_size}.")
     if dtype not in ("float32", "float16"):
         raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
-    check_fit(samples, backbone.num_classes, backbone.timesteps)
+    check_fit(samples, backbone.num_classes, backbone.timesteps, getattr(backbone, "sample_shape", None))
     shows = np.repeat(np.arange(len(samples)), repeats)
     repeat = np.tile(np.arange(repeats, dtype=np.int32), len(samples))
     sample = samples.index[shows]

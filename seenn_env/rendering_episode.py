@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from seenn_env.observations import softmax
+from seenn_env.columns import softmax
 
 MOST_CLASSES = 10
 """Rows of bars; of more classes, those with the highest probability so far are shown."""

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from seenn_env.observations import FEATURES, LOGITS_RANGE, Answers, Observation, TraceShape, answers, features
+from seenn_env.columns import FEATURES, LOGITS_RANGE, Answers, answers, features
+from seenn_env.observations import Observation, TraceShape
 
 RICH = ("gap", "top_logit", "log_sum_exp", "summed_confidence", "answer_before", "margin_before")
 """Columns after the features; then `probability_1` … `probability_k`, sorted."""

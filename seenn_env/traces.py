@@ -18,7 +18,7 @@ from backbones import SPLITS, InputError, unknown_name
 from seenn_env.observations import AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.packaged import packaged_file
 from seenn_env.rewards import Energy
-from seenn_env.storage import COMPACT_FORMAT, FORMAT, Seal, join_rows, map_tensors, take_rows, write_tensors
+from seenn_env.storage import COMPACT_FORMAT, FORMAT, Seal, map_tensors, take_rows, write_tensors
 from seenn_env.trace_fields import (
     ROW_FIELDS,
     SPLIT_CODES,
@@ -27,10 +27,10 @@ from seenn_env.trace_fields import (
     check_logits,
     image_places,
     int_column,
-    join_images,
     split_codes,
     used_images,
 )
+from seenn_env.trace_merging import merged
 from seenn_env.trace_statistics import TraceStatistics
 
 if TYPE_CHECKING:
@@ -217,34 +217,9 @@ class Traces(TraceStatistics):
         Raises:
             InputError: where shapes, fingerprints or the optional fields differ.
         """
-        first = parts[0]
         for part in parts:
             part._check_seal()
-        for other in parts[1:]:
-            if type(other) is not type(first):
-                raise InputError("Expected traces that are all compact or all full, got both: call compact() on each.")
-            sizes = [(part.timesteps, part.num_classes) for part in (first, other)]
-            if sizes[0] != sizes[1]:
-                raise InputError(f"Expected traces of equal T and K, got {sizes[0]} and {sizes[1]}.")
-            other.check_backbone(first.info.get("fingerprint"))
-            for name in first.ROW_FIELDS:
-                shapes = [
-                    None if (field := getattr(part, name)) is None else field.shape[1:] for part in (first, other)
-                ]
-                if shapes[0] != shapes[1]:
-                    raise InputError(
-                        f"Expected {name} in all of the traces, of one size, or in none, got {shapes[0]} and "
-                        f"{shapes[1]} a row: record the same of each."
-                    )
-        joined: dict[str, Any] = {
-            name: join_rows([getattr(part, name) for part in parts])
-            for name in first.ROW_FIELDS
-            if getattr(first, name) is not None
-        }
-        images, image_index = join_images([(part.images, part.image_index) for part in parts])
-        codes = np.concatenate([part.split_codes for part in parts])
-        facts: dict[str, Any] = {**joined, "split": codes, "images": images, "image_index": image_index}
-        return replace(first, **facts, path=None, seal=None, trusted=True)
+        return merged(parts)
 
     def check_backbone(self, fingerprint: str | None) -> None:
         """Refuse traces that were recorded from another backbone.

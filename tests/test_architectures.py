@@ -55,7 +55,7 @@ def parameters(network: torch.nn.Module) -> int:
     ("name", "count", "layers"),
     [
         ("resnet9", 4_378_122, 10),
-        # 12.6 million: convolutions 12,553,600, norms 10,496, readout 5,130
+        # SEENN's released network at 128 channels; see below for the 12.63 million of others
         ("resnet19", 12_569_226, 17),
         # torchvision's 11,689,512, with a 3×3 stem (-7,680) and 10 classes (-507,870)
         ("resnet18", 11_173_962, 17),
@@ -72,6 +72,28 @@ def test_sizes_are_the_known_ones(name, count, layers):
     network = bb.build(name, num_classes=10, timesteps=4)
     assert parameters(network) == count
     assert sum(isinstance(module, LIF) for module in network.modules()) == layers
+
+
+def resnet19_by_hand(stem: int, head: tuple[int, ...]) -> int:
+    """Weights of convolutions without biases, norms of two each a channel, and linear layers with biases."""
+    count, before = 9 * 3 * stem + 2 * stem, stem
+    for channels, blocks in ((128, 3), (256, 3), (512, 2)):
+        for _ in range(blocks):
+            count += 9 * before * channels + 9 * channels**2 + 4 * channels
+            if before != channels:
+                count += before * channels + 2 * channels  # the 1×1 shortcut
+            before = channels
+    for features in head:
+        count += before * features + features
+        before = features
+    return count
+
+
+def test_the_two_published_sizes_of_resnet19_differ_by_stem_and_head():
+    assert resnet19_by_hand(stem=128, head=(10,)) == 12_569_226
+    other = resnet19_by_hand(stem=64, head=(256, 10))
+    assert other == 12_630_858  # the 12.63 million of later papers' tables
+    assert other - 12_569_226 == 128_768 - 67_136  # a hidden layer of 256, less 64 channels of stem and first block
 
 
 def test_vggsnn_takes_event_frames():

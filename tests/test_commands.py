@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import make_traces
 
+import agents
 from agents.main import main
 from backbones import build, load, save
 from seenn_env import Traces
@@ -156,6 +157,11 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, capsys):
         (("train-backbone", "--dataset", "moons"), "dataset, got 'moons'. Known:"),
         (("train-backbone", "--dataset", "mnist"), "where the data of 'mnist' are: set root (--data-dir)"),
         (("train-backbone", "--epochs", 0), "epochs ≥ 1"),
+        (("train-backbone", "--width", 0), "a width of at least 1, got 0"),
+        (("train-backbone", "--device", "gpu"), "the name of a device, such as cpu or cuda, got 'gpu'"),
+        (("train-backbone", "--device", "cuda:99"), "a device that PyTorch finds here, got 'cuda:99'"),
+        (("train-backbone", "--timesteps", 2, "--stages", 4, 1, 0.1), "stages of at most the network's 2 timesteps"),
+        (("train-backbone", "--distill-weight", 0.5), "and no teacher"),
         (("record", "--backbone", tmp_path / "none.safetensors"), "found nothing at"),
         (("record", "--backbone", traces), "Expected a backbone file"),
         (("train", "--traces", tmp_path / "none.safetensors"), "found nothing at"),
@@ -172,6 +178,34 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, capsys):
     for arguments, message in cases:
         assert message in refused(capsys, *arguments, "--output", out), arguments
         assert not out.exists(), arguments
+
+
+def test_networks_and_policies_of_other_data_are_one_sentence_and_leave_nothing(tmp_path, capsys):
+    def network(**other):
+        settings = {"num_classes": 10, "timesteps": 2, "input_shape": (1, 8, 8), "width": 4} | other
+        file = tmp_path / "networks" / ("-".join(other) + ".safetensors")
+        save(build("small", **settings), file)
+        return file
+
+    classes, shape, T = network(num_classes=3), network(input_shape=(3, 8, 8)), network(timesteps=2)
+    policy = agents.train("exact", make_traces(50, T=4), steps=2)
+    policy = agents.save(policy, tmp_path / "networks" / "policy.safetensors")
+    out, teach = tmp_path / "out", ("train-backbone", "--distill-weight", 0.5, "--teacher")
+    cases = [
+        (("record", "--backbone", classes), "samples of the network's 3 classes, got 10 in digits"),
+        (("record", "--backbone", shape), "samples of the network's shape [3, 8, 8], got [1, 8, 8] in digits"),
+        ((*teach, classes), "samples of the teacher's 3 classes, got 10 in digits"),
+        ((*teach, shape), "samples of the teacher's shape [3, 8, 8], got [1, 8, 8] in digits"),
+        (("classify", "--dataset", "digits", "--backbone", classes), "samples of the network's 3 classes"),
+        (("classify", "--dataset", "digits", "--backbone", shape), "samples of the network's shape [3, 8, 8]"),
+        (
+            ("classify", "--dataset", "digits", "--backbone", T, "--policy", policy),
+            "a policy for the network's 2 timesteps, got one that was made for 4",
+        ),
+    ]
+    for arguments, message in cases:
+        assert message in refused(capsys, *arguments, "--output", out), arguments
+        assert [each.name for each in tmp_path.iterdir()] == ["networks"], arguments
 
 
 def test_a_run_that_fails_exits_with_1_and_shows_where(tmp_path, capsys, monkeypatch):

@@ -74,6 +74,15 @@ def test_training_goes_on_from_weights_of_the_same_division_only(trained, tmp_pa
     assert not list(tmp_path.iterdir())
 
 
+def test_a_teacher_has_seen_no_image_that_is_held_out(trained, tmp_path, capsys):
+    line = ("train-backbone", "--output", tmp_path / "net", "--epochs", 1, "--width", 4, "--timesteps", 1)
+    line = (*line, "--teacher", trained, "--distill-weight", 0.5)
+    assert SAID.replace("the backbone", "the teacher").format("0, train 700") in refused(capsys, *line)
+    assert not list(tmp_path.iterdir())
+    seenn(*line, *TRAINED)
+    assert (tmp_path / "net" / "backbone.safetensors").exists()
+
+
 def test_a_converted_network_keeps_the_division(trained, tmp_path):
     seenn("convert", "--backbone", trained, "--output", tmp_path / "snn.safetensors", *TRAINED)
     assert bb.load(tmp_path / "snn.safetensors").division == bb.load(trained).division

@@ -15,7 +15,7 @@ from seenn_env import (
     make_observation,
     record,
 )
-from seenn_env.observations import MEMBRANE_RANGE, features
+from seenn_env.columns import MEMBRANE_RANGE, features
 
 
 def two_largest(shape: TraceShape) -> Observation:

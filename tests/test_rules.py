@@ -24,7 +24,7 @@ from agents.policy import scores_of
 from agents.rule_table import RULES
 from backbones import InputError
 from seenn_env import Traces, evaluate
-from seenn_env.observations import softmax
+from seenn_env.columns import softmax
 
 
 def answering(*answers: int, K: int = 3) -> Traces:

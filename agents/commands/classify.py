@@ -80,9 +80,10 @@ class Classify:
         labels, names = None, self.class_names
         if self.dataset is not None:
             given = self.data.load_for(network, self.dataset, self.seed)[self.split]
+            bb.check_fit(given, network.num_classes, network.timesteps, network.sample_shape)
             labels, names = given.labels, names or given.class_names
         if names and len(names) != network.num_classes:
-            raise InputError(f"Expected {network.num_classes} class names, got {len(names)}.")
+            raise InputError(f"Expected {network.num_classes} class names, got {len(names)} (--class-names).")
         settings: dict[str, Any] = {"num_slots": self.slots, "in_order": not self.as_completed, "resize": self.resize}
         found = answers(given, backbone, policy, **settings)
         total = None if labels is None else len(labels)

@@ -43,6 +43,17 @@ def open_folder(folder: Path, command: Any, overwrite: bool) -> Path:
     return folder
 
 
+def give_up_folder(folder: Path, kept: Path) -> None:
+    """Remove a folder that was opened for nothing: settings that are refused should not stand in the way of others.
+
+    Args:
+        folder: what `open_folder` gave.
+        kept: a file that shows that there is part of a result, and the folder stays.
+    """
+    if not kept.exists():
+        shutil.rmtree(folder)
+
+
 def close_folder(folder: Path) -> None:
     """Mark the folder's result as complete."""
     (folder / _COMPLETE).touch()

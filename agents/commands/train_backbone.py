@@ -9,7 +9,7 @@ import tyro
 
 import backbones as bb
 from agents.commands.data import DataOptions
-from agents.commands.output import close_folder, on_terminal, open_folder
+from agents.commands.output import close_folder, give_up_folder, on_terminal, open_folder
 from backbones.processes import joined, own_device
 from backbones.splits import check_division
 from backbones.training import TrainingConfig, train
@@ -74,20 +74,29 @@ class TrainBackbone:
             initial = bb.load(self.initial)
             check_division(splits.division, initial.division)
             copy_weights(initial, network, self.initial)
-        teacher = None if self.teacher is None else bb.load(self.teacher, device=str(network.device))
+        teacher = None
+        if self.teacher is not None:
+            teacher = bb.load(self.teacher, device=str(network.device))
+            check_division(splits.division, teacher.division, "the teacher")
+            bb.check_fit(splits.train, teacher.num_classes, teacher.timesteps, teacher.sample_shape, "the teacher")
         with joined(network.device) as crew:
             folder = open_folder(self.output, self, self.overwrite) if crew.leads else self.output
             crew.wait()
-            result = train(
-                network,
-                splits,
-                self.training,
-                teacher=teacher,
-                log_dir=folder / "tensorboard",
-                resume=folder / "training.pt",
-                progress=on_terminal(),
-                on_epoch=None if on_terminal() else lambda epoch: print(epoch, flush=True),
-            )
+            try:
+                result = train(
+                    network,
+                    splits,
+                    self.training,
+                    teacher=teacher,
+                    log_dir=folder / "tensorboard",
+                    resume=folder / "training.pt",
+                    progress=on_terminal(),
+                    on_epoch=None if on_terminal() else lambda epoch: print(epoch, flush=True),
+                )
+            except bb.InputError:
+                if crew.leads:
+                    give_up_folder(folder, folder / "training.pt")
+                raise
             if not crew.leads:
                 return
         bb.save(network, folder / "backbone.safetensors", division=splits.division)
@@ -103,8 +112,8 @@ def copy_weights(source: bb.SpikingNetwork, network: bb.SpikingNetwork, name: Pa
         InputError: for a source of another architecture.
     """
     own = {"timesteps", "mean", "std", "encoding_seed"}
-    for key in source.config.keys() - own:
-        if source.config[key] != network.config[key]:
+    for key in source.config:
+        if key not in own and source.config[key] != network.config[key]:
             raise bb.InputError(
                 f"Expected {name} to hold a network with {key} = {network.config[key]!r}, got {source.config[key]!r}."
             )
