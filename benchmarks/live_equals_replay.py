@@ -22,6 +22,8 @@ from seenn_env import Traces, evaluate
 
 SETTINGS: dict[str, Any] = {"dtype": "float16", "energy_images": 0}
 """The traces' dtype, and no count of energy."""
+LEAST = {"patience": 2.4}
+"""Mean timesteps of a rule that leaves either all at t = 1 or none."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def main(args: Args) -> None:
         for name in args.learned:
             given[name] = agents.train(name, traces, target_timesteps=args.target)
         for name, policy in given.items():
-            policy = agents.calibrate(policy, calibration, target_timesteps=args.target)
+            target = max(args.target, LEAST.get(name, 1))
+            policy = agents.calibrate(policy, calibration, target_timesteps=target)
             replay = evaluate(policy, test)
             for slots in args.slots:
                 live = agents.classify(samples.select(order), backbone, policy, num_slots=slots, **SETTINGS)
