@@ -109,7 +109,7 @@ def _measure_slots(
     images_, row_steps, seconds = (
         {name: np.array([turn[i] for turn in each], float) for name, each in rounds.items()} for i in range(3)
     )
-    best = min((FULL, REUSED), key=lambda name: np.median(seconds[name]))  # everything is held against it
+    best = max((FULL, REUSED), key=lambda name: np.median(images_[name] / seconds[name]))  # all is held against it
     full = seconds[best] / images_[best]
     c = seconds[STEM] / images_[STEM]
     s = (full - c) / backbone.timesteps
