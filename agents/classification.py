@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from agents.exit_energy import EnergySample, ExitEnergy, counted, sample_of, stacked
 from agents.policy import check_timesteps
 from agents.reading import Item, ReadAhead, read_items
 from backbones import Backbone, InputError, SlotPool
@@ -53,6 +54,8 @@ class Classification:
     """The images that could not be used."""
     seconds: float
     """From the first image asked for to the last answer, reading included."""
+    energy: ExitEnergy | None = None
+    """Of a sample of the images; None where it was not asked for, or the backbone cannot be counted."""
 
     @property
     def images_per_second(self) -> float:
@@ -66,13 +69,18 @@ class Classification:
         return float(ran.mean()) if len(ran) else float("nan")
 
 
-def classify(inputs: Any, backbone: Backbone, policy: Policy, **settings: Any) -> Classification:
+def classify(
+    inputs: Any, backbone: Backbone, policy: Policy, *, energy_images: int = 256, **settings: Any
+) -> Classification:
     """Answers for all inputs, in their order.
+
+    Then the energy of some images is counted, outside `seconds`; see `agents.exit_energy`.
 
     Args:
         inputs: see `agents.reading.read_items`.
         backbone: the frozen network.
         policy: anything with `predict`.
+        energy_images: of how many images at most the energy is counted; 0 for none.
         settings: those of `answers`.
 
     Raises:
@@ -80,8 +88,9 @@ def classify(inputs: Any, backbone: Backbone, policy: Policy, **settings: Any) -
     """
     found: list[tuple[int, int, float]] = []
     broken: list[Answer] = []
+    sample = sample_of(backbone, energy_images)
     begin = time.perf_counter()
-    for answer in answers(inputs, backbone, policy, **settings):
+    for answer in answers(inputs, backbone, policy, sample=sample, **settings):
         found.append((answer.prediction, answer.timesteps, answer.confidence))
         if answer.problem is not None:
             broken.append(answer)
@@ -93,6 +102,7 @@ def classify(inputs: Any, backbone: Backbone, policy: Policy, **settings: Any) -
         np.array(confidence, np.float32),
         tuple(broken),
         seconds,
+        counted(sample),
     )
 
 
@@ -109,6 +119,7 @@ def answers(
     dtype: str = "float32",
     shrink: bool = False,
     device: str | None = None,
+    sample: EnergySample | None = None,
 ) -> Iterator[Answer]:
     """The answers one by one, in constant memory however many inputs there are.
 
@@ -128,6 +139,7 @@ def answers(
         dtype: logits are rounded through it, as by traces of that dtype.
         shrink: make the batch smaller when the inputs run out.
         device: where the network runs (default: where it is).
+        sample: is shown the images and when they leave.
 
     Raises:
         InputError: as `classify`.
@@ -138,7 +150,7 @@ def answers(
         raise InputError(f"Expected input_shape, since a {type(backbone).__name__} does not say it: pass it.")
     if device is not None and isinstance(backbone, nn.Module):
         backbone = backbone.to(device)
-    feed = _Feed(ReadAhead(read_items(inputs, shape, resize=resize), 2 * num_slots))
+    feed = _Feed(ReadAhead(read_items(inputs, shape, resize=resize), 2 * num_slots), sample)
     pool = SlotPool(backbone, num_slots)
     settings: dict[str, Any] = {"observation": observation, "dtype": dtype, "shrink": shrink}
 
@@ -157,8 +169,8 @@ def answers(
 class _Feed:
     """Images for the pool; remembers what each one is called until it leaves."""
 
-    def __init__(self, reader: ReadAhead) -> None:
-        self.reader = reader
+    def __init__(self, reader: ReadAhead, sample: EnergySample | None = None) -> None:
+        self.reader, self.sample = reader, sample
         self.read = 0
         self.fed = 0
         self._inside: dict[int, tuple[int, str]] = {}
@@ -172,11 +184,13 @@ class _Feed:
                     self._unusable.append(Answer(self.read, item.name, -1, 0, 0.0, item.problem))
                 else:
                     self._inside[self.fed] = self.read, item.name
+                    if self.sample is not None:
+                        self.sample.offer(self.read, item.image, item.key)
                     self.fed += 1
                     good.append(item)
                 self.read += 1
             if good:
-                return _stacked([item.image for item in good]), np.array([item.key for item in good], np.int64)
+                return stacked([item.image for item in good]), np.array([item.key for item in good], np.int64)
         return np.empty((0,)), np.empty((0,), np.int64)
 
     def unusable(self) -> list[Answer]:
@@ -190,14 +204,10 @@ class _Feed:
         confidence = 1 / np.exp(shifted.astype(np.float64)).sum(-1)
         columns = (exits.places, exits.predictions, exits.timesteps, confidence)
         for fed, prediction, timesteps, sure in zip(*(column.tolist() for column in columns), strict=True):
-            yield Answer(*self._inside.pop(fed), prediction, timesteps, sure)
-
-
-def _stacked(images: list[Any]) -> np.ndarray:
-    """`[M, C, H, W]`; bytes become floats where some images are floats."""
-    if any(image.dtype != np.uint8 for image in images):
-        images = [image if image.dtype != np.uint8 else image.astype(np.float32) / 255 for image in images]
-    return np.stack(images)
+            place, name = self._inside.pop(fed)
+            if self.sample is not None:
+                self.sample.left(place, timesteps)
+            yield Answer(place, name, prediction, timesteps, sure)
 
 
 def _in_order(found: Iterator[Answer]) -> Iterator[Answer]:

@@ -55,7 +55,7 @@ class InferenceNetwork(SpikingNetwork):
     def __init__(
         self, network: SpikingNetwork, *, dtype: str, channels_last: bool, compile: bool, winograd: bool = True
     ) -> None:
-        network = copy.deepcopy(network).eval().requires_grad_(False)
+        plain, network = network, copy.deepcopy(network).eval().requires_grad_(False)
         fold_norms(network)
         layout = torch.channels_last if channels_last else torch.preserve_format
         stem, body = (part.to(DTYPES[dtype]).to(memory_format=layout) for part in (network.stem, network.body))
@@ -65,6 +65,7 @@ class InferenceNetwork(SpikingNetwork):
         into, out_of = Cast(DTYPES[dtype], layout), Cast(torch.float32, torch.contiguous_format)
         super().__init__(network.config, nn.Sequential(into, stem), body, nn.Sequential(out_of, network.head))
         self.to(network.device)
+        self._plain = (plain,)  # in a tuple, so that it is no part of this network
         parts = ["folded", dtype, *["channels_last"] * channels_last, *["compiled"] * compile]
         on_cpu = self.device.type == "cpu"
         if winograd and dtype == "float32" and channels_last and on_cpu and not compile and self._use_winograd():
@@ -75,6 +76,11 @@ class InferenceNetwork(SpikingNetwork):
         self._compiled: Any = self._compile() if compile else None
         self._shapes: list[Tensor] = []
         self.eval()
+
+    @property
+    def plain(self) -> SpikingNetwork:
+        """The network that this is a form of."""
+        return self._plain[0]
 
     @torch.no_grad()
     def step(self, state: State) -> tuple[Tensor, State]:

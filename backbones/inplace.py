@@ -10,16 +10,22 @@ New memory is what costs on a CPU: a big tensor's pages come one by one from the
 Letters: B rows.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from backbones.neurons import LIF
 
 _MANY = 1 << 15
-"""Neurons of a row from which on it pays to leave potentials alone that are about to be forgotten."""
+"""Neurons of a row from which on a layer is worked on some rows at a time, and potentials that are about to be
+forgotten are left alone."""
+_TOGETHER = 1 << 19
+"""Neurons that are then worked on together: few enough for the processor's cache."""
+
+Run = tuple[int, int]
+"""Rows from the first up to, and without, the second."""
 
 
 class InPlaceFire:
@@ -65,33 +71,50 @@ def is_plain(neuron: LIF) -> bool:
     return all(getattr(own, name) is getattr(LIF, name) for name in ("forward", "charge", "fire", "reset"))
 
 
-def step_in_place(
-    neuron: LIF, current: Tensor, v: Tensor, spikes: Tensor, fresh: Sequence[tuple[int, int]] = ()
-) -> Tensor:
+def step_in_place(neuron: LIF, current: Tensor, v: Tensor, spikes: Tensor, fresh: tuple[Run, ...] = ()) -> Tensor:
     """One timestep; `v` becomes the potential after the reset, `spikes` (it may be the current itself) the spikes.
 
     `fresh` are stretches of rows that start from the initial potential.
     """
-    leak, rest, threshold = float(neuron.leak()), neuron.v_rest, neuron.v_threshold
-    if fresh and rest == neuron.v_init == 0 and v[0].numel() >= _MANY:
-        for begin, end in fresh:  # decay·0 + current
-            v[begin:end].copy_(current[begin:end])
-        for begin, end in _between(fresh, len(v)):
-            torch.add(current[begin:end], v[begin:end], alpha=leak, out=v[begin:end])
-    else:
-        for begin, end in fresh:
-            v[begin:end].fill_(neuron.v_init)
-        torch.add(current, v, alpha=leak, out=v)
-        if rest and leak != 1:
-            v.add_((1 - leak) * rest)
-    (torch.ge if neuron.inclusive else torch.gt)(v, threshold, out=spikes)
+    size = v[0].numel()
+    if size < _MANY or v.is_cuda:
+        if fresh:
+            counts, are_fresh = _pieces(fresh, len(v), len(v))
+            for is_fresh, v_ in zip(are_fresh, v.split(counts), strict=True):
+                if is_fresh:
+                    v_.fill_(neuron.v_init)
+        _integrate(neuron, current, v)
+        _fire(neuron, v, spikes)
+        return spikes
+    forgets = neuron.v_rest == neuron.v_init == 0  # then decay·0 + current is the current
+    counts, are_fresh = _pieces(fresh, len(v), max(1, _TOGETHER // size))
+    parts = (tensor.split(counts) for tensor in (current, v, spikes))
+    for is_fresh, current_, v_, spikes_ in zip(are_fresh, *parts, strict=True):
+        if is_fresh and forgets:
+            v_.copy_(current_)
+        else:
+            if is_fresh:
+                v_.fill_(neuron.v_init)
+            _integrate(neuron, current_, v_)
+        _fire(neuron, v_, spikes_)
+    return spikes
+
+
+def _integrate(neuron: LIF, current: Tensor, v: Tensor) -> None:
+    leak, rest = float(neuron.leak()), neuron.v_rest
+    torch.add(current, v, alpha=leak, out=v)
+    if rest and leak != 1:
+        v.add_((1 - leak) * rest)
+
+
+def _fire(neuron: LIF, v: Tensor, spikes: Tensor) -> None:
+    (torch.ge if neuron.inclusive else torch.gt)(v, neuron.v_threshold, out=spikes)
     if neuron.v_reset is None:
-        torch.sub(v, spikes, alpha=threshold, out=v)
+        torch.sub(v, spikes, alpha=neuron.v_threshold, out=v)
     else:
         torch.addcmul(v, v, spikes, value=-1, out=v)
         if neuron.v_reset:
             v.add_(spikes, alpha=neuron.v_reset)
-    return spikes
 
 
 def _like(current: Tensor, batch: int, value: float) -> Tensor:
@@ -103,15 +126,22 @@ def _like(current: Tensor, batch: int, value: float) -> Tensor:
     return empty.fill_(value)
 
 
-def _runs(mask: Tensor) -> Sequence[tuple[int, int]]:
+def _runs(mask: Tensor) -> tuple[Run, ...]:
     """Stretches of True."""
-    edges: list[Any] = (
-        torch.diff(mask.to(torch.int8), prepend=mask.new_zeros(1).to(torch.int8)).nonzero()[:, 0].tolist()
-    )
-    return list(zip(edges[::2], [*edges[1::2], *([len(mask)] if len(edges) % 2 else [])], strict=True))
+    edges = np.flatnonzero(np.diff(mask.numpy().astype(np.int8), prepend=0, append=0)).tolist()
+    return tuple(zip(edges[::2], edges[1::2], strict=True))
 
 
-def _between(runs: Sequence[tuple[int, int]], count: int) -> list[tuple[int, int]]:
-    """The stretches of 0…count-1 that are in none of the runs."""
-    starts, ends = [0, *(end for _, end in runs)], [*(begin for begin, _ in runs), count]
-    return [(begin, end) for begin, end in zip(starts, ends, strict=True) if begin < end]
+@lru_cache(maxsize=16)  # every layer of a timestep asks for the same
+def _pieces(fresh: tuple[Run, ...], count: int, most: int) -> tuple[list[int], list[bool]]:
+    """All rows in stretches of at most `most`: how many each has, and whether it is fresh."""
+    counts: list[int] = []
+    are_fresh: list[bool] = []
+    at = 0
+    for begin, end in (*fresh, (count, count)):
+        for until, is_fresh in ((begin, False), (end, True)):
+            while at < until:
+                counts.append(min(most, until - at))
+                are_fresh.append(is_fresh)
+                at += counts[-1]
+    return counts, are_fresh

@@ -21,16 +21,16 @@ from backbones.running import probe
 
 Rows = np.ndarray | Tensor | Sequence[int]
 
-CHUNKS = (8, 16, 32, 64, 128, 256)
-"""Sizes in which fresh rows may be computed: the least from B/8 on that gives the bits of a whole batch."""
+_SIZES = 8
+"""In how many sizes fresh rows are computed, at most."""
 
 
 class SlotPool:
     """Live stepping of a backbone with refill by row.
 
-    All shapes are constant: a step has B rows, and fresh rows are computed in chunks of one size, the last
-    one padded with copies. Rows never influence each other. Rows that were never filled show copies of the
-    first input until they are.
+    Shapes are constant: a step has B rows, and fresh rows are computed together, filled up with copies to one
+    of a few sizes, of which each gives the bits of a whole batch. Rows never influence each other. Rows that
+    were never filled show copies of the first input until they are.
 
     Args:
         backbone: the frozen network.
@@ -46,9 +46,10 @@ class SlotPool:
         self.backbone = backbone
         self.timestep = np.zeros(num_slots, np.int64)
         """`[B]` timesteps that each row has done since it was filled."""
-        self.chunk = num_slots
-        """How many fresh rows are computed at once."""
+        self.sizes: tuple[int, ...] = (num_slots,)
+        """How many fresh rows may be computed at once: the least that is enough is taken."""
         self._state: State = None
+        self._advance = backbone.advance if isinstance(backbone, Advancing) else backbone.step
 
     @property
     def num_slots(self) -> int:
@@ -75,7 +76,7 @@ class SlotPool:
         R = len(rows)
         if R == 0:
             return
-        if rows.min() < 0 or rows.max() >= self.num_slots or len(np.unique(rows)) < R:
+        if rows.min() < 0 or rows.max() >= self.num_slots or np.bincount(rows).max() > 1:
             raise InputError(f"Expected different rows in 0…{self.num_slots - 1}, got {rows.tolist()}.")
         if isinstance(inputs, np.ndarray) and not inputs.flags.writeable:
             inputs = inputs.copy()  # of a mapped file, which torch does not take
@@ -86,13 +87,12 @@ class SlotPool:
         if self._state is None:
             self._begin(rows, inputs, keys)
         else:
-            for begin in range(0, R, self.chunk):
-                at: slice | np.ndarray = slice(begin, begin + self.chunk)
-                if begin + self.chunk > R:
-                    # Copies of the last row fill up the last chunk: written twice, the same both times.
-                    at = np.minimum(np.arange(begin, begin + self.chunk), R - 1)
-                where = torch.from_numpy(rows[at]).to(self.backbone.device)
-                self._state = self.backbone.refill(self._state, where, inputs[at], keys[at])
+            where = torch.from_numpy(rows)
+            size = next(size for size in self.sizes if size >= R)
+            if size > R:
+                filled = torch.arange(size).clamp_(max=R - 1)
+                where, inputs, keys = (given.index_select(0, filled) for given in (where, inputs, keys))
+            self._state = self.backbone.refill(self._state, where.to(self.backbone.device), inputs, keys)
         self.timestep[rows] = 0
 
     def step(self) -> Tensor:
@@ -103,8 +103,7 @@ class SlotPool:
         """
         if self._state is None:
             raise InputError("Expected filled rows to step, got none: call refill first.")
-        step = self.backbone.advance if isinstance(self.backbone, Advancing) else self.backbone.step
-        logits, self._state = step(self._state)
+        logits, self._state = self._advance(self._state)
         self.timestep += 1
         return logits
 
@@ -123,21 +122,21 @@ class SlotPool:
         where = torch.from_numpy(rows).to(self.backbone.device)
         self._state = pytree.tree_map(lambda leaf: None if leaf is None else leaf[where], self._state)
         self.timestep = self.timestep[rows]
-        self.chunk = min(self.chunk, len(rows))
+        self.sizes = (*(size for size in self.sizes if size < len(rows)), len(rows))
 
     def _begin(self, rows: np.ndarray, inputs: Tensor, keys: Tensor) -> None:
-        """Start all rows, and find out how few fresh rows can be computed at once with the same bits."""
-        shown = np.zeros(self.num_slots, np.int64)
+        """Start all rows, and find out in which sizes fresh rows can be computed with the same bits."""
+        B = self.num_slots
+        shown = np.zeros(B, np.int64)
         shown[rows] = np.arange(len(rows))
         inputs, keys = inputs[shown], keys[shown]
         self._state = self.backbone.start(inputs, keys)
-        for chunk in (size for size in CHUNKS if self.num_slots <= 8 * size < 8 * self.num_slots):
-            if _equal(self.backbone.start(inputs[:chunk], keys[:chunk]), self._state):
-                self.chunk = chunk
-                break
+        step = 4 * -(-B // (4 * _SIZES))
+        less = (size for size in range(step, B, step) if self._same_bits(inputs[:size], keys[:size]))
+        self.sizes = (*less, B)
 
-
-def _equal(part: State, whole: State) -> bool:
-    """Whether the rows of `part` are the first of `whole`, bit for bit."""
-    leaves, others = pytree.tree_leaves(part), pytree.tree_leaves(whole)
-    return all(one is None or torch.equal(one, other[: len(one)]) for one, other in zip(leaves, others, strict=True))
+    def _same_bits(self, inputs: Tensor, keys: Tensor) -> bool:
+        """Whether fewer rows, started alone, are those of the whole batch, bit for bit."""
+        part = pytree.tree_leaves(self.backbone.start(inputs, keys))
+        whole = pytree.tree_leaves(self._state)
+        return all(one is None or torch.equal(one, other[: len(one)]) for one, other in zip(part, whole, strict=True))

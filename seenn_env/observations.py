@@ -104,8 +104,7 @@ class Observation:
         Raises:
             InputError: for columns of another shape, or out of bounds.
         """
-        timestep = np.asarray(timestep)
-        return self._made(self._prepared(logits), self._prepared(previous), timestep, len(logits), needs)
+        return self.of_prepared(self.prepared(logits), self.prepared(previous), timestep, len(logits), needs)
 
     def of_trace(self, logits: np.ndarray, **needs: np.ndarray) -> np.ndarray:
         """`[N, T, F]` float32 columns of whole traces `[N, T, K]`, with `[N, T, …]` each of `self.needs`."""
@@ -118,19 +117,24 @@ class Observation:
             part = logits[rows]
             before: Any = None
             for t in range(T):
-                now = self._prepared(part[:, t])
+                now = self.prepared(part[:, t])
                 given = {name: needs[name][rows, t] for name in self.needs}
-                result[rows, t] = self._made(now, before if t else now, np.full(len(part), t + 1), len(part), given)
+                result[rows, t] = self.of_prepared(
+                    now, before if t else now, np.full(len(part), t + 1), len(part), given
+                )
                 before = now
         return result
 
-    def _prepared(self, logits: np.ndarray) -> Any:
+    def prepared(self, logits: np.ndarray) -> Any:
+        """What is computed once of logits `[B, K]`: for this timestep, and for the next one, as those before."""
         logits = logits.astype(np.float32)
         return logits if self.prepare is None else self.prepare(logits)
 
-    def _made(
+    def of_prepared(
         self, now: Any, before: Any, timestep: np.ndarray, count: int, needs: Mapping[str, np.ndarray]
     ) -> np.ndarray:
+        """`__call__` of `count` rows, from what `prepared` made of both timesteps."""
+        timestep = np.asarray(timestep)
         given = {name: needs[name].astype(np.float32) for name in self.needs}
         columns: np.ndarray = np.asarray(self.columns(now, before, timestep, self.timesteps, **given), np.float32)
         if columns.shape != (count, len(self.names)):

@@ -91,13 +91,13 @@ def stream(
     """
     if isinstance(policy, HindsightPolicy):
         raise InputError(f"Expected a policy that decides as it goes, got {policy!r}: it only knows afterwards.")
-    B, T, K = pool.num_slots, pool.backbone.timesteps, pool.backbone.num_classes
+    B, T = pool.num_slots, pool.backbone.timesteps
     reads = observation_of(policy, observation)
     spec: Observation | None = None
     slots = np.arange(B)  # of the pool's rows, which become fewer when it shrinks
     places = np.full(B, -1)
     fed, ended, state = 0, False, None
-    previous = np.zeros((B, K), dtype)
+    logits, before = np.zeros((B, 0), dtype), None  # what the observation takes of the timestep before
     columns = np.zeros((B, 0), np.float32)
     while True:
         free = np.flatnonzero(places < 0)
@@ -112,14 +112,17 @@ def stream(
             return
         if ended and shrink and 2 * np.count_nonzero(busy) <= len(slots):
             pool.shrink(np.flatnonzero(busy))
-            slots, places, previous, busy = slots[busy], places[busy], previous[busy], busy[busy]
+            before = None if spec is None else spec.prepared(logits[busy])
+            slots, places, busy = slots[busy], places[busy], busy[busy]
         logits = rounded(pool.step(), dtype)
         if spec is None:
             spec = _made(reads, pool)
             columns = np.zeros((B, len(spec.names)), np.float32)
+        now = spec.prepared(logits)
         needs = {name: rounded(values, dtype) for name, values in pool.probe(spec.needs).items()}
         timestep = np.minimum(pool.timestep, T)  # empty slots run on
-        columns[slots] = spec(logits, previous, timestep, **needs)
+        columns[slots] = spec.of_prepared(now, now if before is None else before, timestep, len(slots), needs)
+        before = now
         starts = np.zeros(B, bool)
         starts[slots] = pool.timestep == 1
         actions, state = policy.predict(columns, state=state, episode_start=starts, deterministic=deterministic)
@@ -130,7 +133,6 @@ def stream(
         if len(leaving):
             yield Exits(places[leaving], logits[leaving].argmax(-1), timestep[leaving], logits[leaving])
             places[leaving] = -1
-        previous = logits
 
 
 def rounded(values: Tensor, dtype: str, name: str = "logits") -> np.ndarray:

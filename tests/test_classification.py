@@ -182,6 +182,7 @@ def test_the_command_writes_a_line_for_each_image(network, digits, tmp_path, cap
     said = capsys.readouterr().out
     assert f"mean timesteps {expected.mean_timesteps:.3f} of 8" in said
     assert f"accuracy {100 * expected.accuracy:.2f} %" in said
+    assert "µJ an image: the network's operations up to the exit, counted on 256 random images" in said
     folder = tmp_path / "pictures"
     folder.mkdir()
     Image.fromarray(digits.test.images[0, 0]).save(folder / "a.png")

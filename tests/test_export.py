@@ -1,6 +1,7 @@
 """Export: what runs under onnxruntime decides as the live network and policy do."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import gymnasium as gym
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.dqn.policies import DQNPolicy
 
 import backbones as bb
-from agents import Confidence, Entropy, FixedTimestep, LearnedPolicy, Margin, PerTimestep, classify
-from agents.export import DecisionModule, export, features
+from agents import Confidence, Entropy, ExitNetwork, FixedTimestep, LearnedPolicy, Margin, PerTimestep, classify, train
+from agents.export import DecisionModule, export, export_policy, features
+from agents.perceptrons import make_perceptrons
 from seenn_env import evaluate
 from seenn_env.packaged import packaged_file
 
@@ -23,6 +26,20 @@ def learned(observation: str, columns: int) -> LearnedPolicy:
     box = gym.spaces.Box(-20, 20, (columns,), np.float32)
     network = ActorCriticPolicy(box, gym.spaces.Discrete(2), lambda _: 0.0, net_arch=[16])
     return LearnedPolicy(network.eval(), observation, 0.5)
+
+
+def valued() -> LearnedPolicy:
+    torch.manual_seed(0)
+    box = gym.spaces.Box(-20, 20, (6,), np.float32)
+    return LearnedPolicy(DQNPolicy(box, gym.spaces.Discrete(2), lambda _: 0.0, net_arch=[16]).eval(), "features", 0.0)
+
+
+def exit_network(observation: str = "features", columns: int = 6, cost: float | None = None) -> ExitNetwork:
+    inputs = 4 + columns + (cost is not None)
+    tensors = make_perceptrons(inputs, members=2, hidden=(16,), seed=1)
+    tensors["weight_1"] = torch.randn(tensors["weight_1"].shape, generator=torch.Generator().manual_seed(0))
+    tensors |= {"mean": torch.full((columns,), 0.2), "scale": torch.full((columns,), 0.5)}
+    return ExitNetwork(tensors, observation, 4, cost=cost)
 
 
 def exits_of(policy, traces) -> np.ndarray:
@@ -54,6 +71,11 @@ def test_features_in_torch_are_those_of_the_environments(traces):
         PerTimestep(Entropy(), (0.3, 0.4, 0.5)),
         learned("features", 6),
         learned("logits", 6),
+        valued(),
+        exit_network(),
+        exit_network("logits"),
+        exit_network(cost=0.1),
+        PerTimestep(exit_network(), (0.9, 0.5, 0.3)),
     ],
     ids=lambda policy: f"{type(policy).__name__}-{getattr(policy, 'observation', '')}",
 )
@@ -62,24 +84,28 @@ def test_decisions_are_those_of_the_policy(policy, traces):
     assert (exits_of(policy, traces) == expected).mean() >= 0.999
 
 
-def test_under_onnxruntime_exits_are_those_of_the_live_network(tmp_path, digits):
+def test_under_onnxruntime_exits_are_those_of_the_live_network(tmp_path, digits, packaged):
     network = bb.load(packaged_file("backbone", "digits"))
-    policy = Margin(0.7)
-    folder = export(network, policy, tmp_path / "deployed", num_slots=16)
+    learned_exits = train("exact", packaged, target_timesteps=2.0, steps=100)
+    folder = export(network, Margin(0.7), tmp_path / "deployed", num_slots=16)
     spec = importlib.util.spec_from_file_location("deploy_onnx", EXAMPLE)
     deploy = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(deploy)
     test = digits.test
-    predictions, exits = deploy.classify(folder, test.images / np.float32(255), bb.make_keys(test.index))
-    live = classify(test, network, policy, num_slots=16)
-    assert (exits == live.timesteps).mean() >= 0.999
-    assert (predictions == live.predictions).mean() >= 0.999
-    assert 1 < exits.mean() < 8
+    for policy in (Margin(0.7), learned_exits):
+        export_policy(network, policy, folder, num_slots=16)
+        predictions, exits = deploy.classify(folder, test.images / np.float32(255), bb.make_keys(test.index))
+        live = classify(test, network, policy, num_slots=16)
+        assert (exits == live.timesteps).mean() >= 0.999
+        assert (predictions == live.predictions).mean() >= 0.999
+        assert 1 < exits.mean() < 8
+        assert len(set(exits)) > 3
 
 
 def test_what_cannot_be_exported_is_refused_and_leaves_nothing(network, tmp_path):
     for policy, words in (
-        (FixedTimestep(2), "actor-critic LearnedPolicy to export, got FixedTimestep"),
+        (FixedTimestep(2), "or PerTimestep of them to export, got FixedTimestep"),
+        (replace(exit_network(), timesteps=3), "Expected a policy for T = 4, the network's, got one for 3"),
         (learned("rich", 17), "'features' or 'logits' to export, got 'rich'"),
     ):
         with pytest.raises(bb.InputError, match=words):

@@ -234,3 +234,24 @@ def test_a_compiled_step_keeps_the_contract(encoding):
     fast = plain.optimize(compile=True)
     bb.check_backbone(fast, images(8))
     torch.testing.assert_close(logits_of(fast, images(8)), logits_of(plain, images(8)), atol=0.05, rtol=0)
+
+
+@pytest.mark.slow  # compiles C++
+def test_a_compiled_residual_network_answers_as_the_plain_one_and_can_be_refilled_by_rows():
+    plain = make("resnet9", width=8)
+    fast, inputs = plain.optimize(compile=True), images(24, 16, 3)
+    expected = logits_of(plain, inputs[:8])
+    found = logits_of(fast, inputs[:8])
+    difference = (found - expected).abs()
+    assert difference.median() < 1e-5  # where a rounding flips a spike it is more
+    assert (found.argmax(-1) == expected.argmax(-1)).float().mean() > 0.95
+    whole = torch.cat([x for _, x in bb.run(fast, inputs.numpy(), np.arange(24), batch_size=8)])
+    pool, shows, rng, fed = bb.SlotPool(fast, 8), np.arange(8), np.random.default_rng(0), 8
+    pool.refill(shows, inputs[:8])
+    for _ in range(10):
+        assert torch.equal(pool.step(), whole[shows, pool.timestep - 1])
+        leave = np.flatnonzero((pool.timestep == 4) | (rng.random(8) < 0.5))
+        shows[leave] = (fed + np.arange(len(leave))) % 24
+        fed += len(leave)
+        pool.refill(leave, inputs[shows[leave]])
+    assert fed > 24

@@ -66,14 +66,35 @@ def test_a_neighbour_that_is_not_finite_does_not_poison_a_row_or_its_own_slot_af
         assert torch.equal(clean.step(), dirty.step())
 
 
-def test_fresh_rows_are_computed_in_chunks_of_one_size():
+def test_fresh_rows_are_computed_together_in_one_of_a_few_sizes():
     network, sizes = make("direct"), []
     pool = bb.SlotPool(network, 24)
     pool.refill(range(24), images(24))
     network.stem.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
-    pool.refill(range(3, 20), images(17))
-    assert sizes == [pool.chunk] * -(-17 // pool.chunk)
-    assert pool.chunk in (8, 16, 24)
+    for count in (17, 1, 24, 3):
+        pool.refill(range(count), images(count))
+        assert sizes.pop() == min(size for size in pool.sizes if size >= count)
+    assert sizes == []
+    assert pool.sizes[-1] == 24
+    assert set(pool.sizes) <= {4, 8, 12, 16, 20, 24}
+
+
+def test_a_size_that_rounds_otherwise_is_not_used():
+    class Rounds(torch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x):
+            return self.inner(x) * (1 if len(x) in (8, 24) else 1 + 2**-20)
+
+    network = make("direct")
+    network.stem = Rounds(network.stem).eval()
+    pool = bb.SlotPool(network, 24)
+    pool.refill(range(24), images(24))
+    assert pool.sizes == (8, 24)
+    pool.shrink(range(10))
+    assert pool.sizes == (8, 10)
 
 
 def test_slots_that_were_never_filled_do_not_matter(network):

@@ -21,7 +21,8 @@ from agents.rules import Margin
 from seenn_env import Policy, record
 from seenn_env.packaged import is_packaged, packaged_file
 
-FULL, STEM, MASK, WAIT, ONE = "all T timesteps", "stem alone", "post-hoc mask", "leave when all have exited", "batch 1"
+FULL, REUSED, STEM = "all T timesteps", "all T, memory reused", "stem alone"
+MASK, WAIT, ONE = "post-hoc mask", "leave when all have exited", "batch 1"
 TARGETS = (1.15, 1.4)
 AIM, AIM_LOW = 0.97, 0.95
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -92,6 +93,7 @@ def _measure_slots(
     first = next(iter(policies.values()))
     turns: dict[str, Callable[[], Turn]] = {
         FULL: batch.full,
+        REUSED: lambda: batch.full(reuse=True),
         STEM: batch.stem,
         MASK: lambda: batch.together(first, stop=False),
         WAIT: lambda: batch.together(first, stop=True),
@@ -107,11 +109,13 @@ def _measure_slots(
     images_, row_steps, seconds = (
         {name: np.array([turn[i] for turn in each], float) for name, each in rounds.items()} for i in range(3)
     )
-    full = seconds[FULL] / images_[FULL]
+    best = max((FULL, REUSED), key=lambda name: np.median(images_[name] / seconds[name]))  # all is held against it
+    full = seconds[best] / images_[best]
     c = seconds[STEM] / images_[STEM]
     s = (full - c) / backbone.timesteps
-    figures: dict[str, Any] = {"c_seconds": float(np.median(c)), "s_seconds": float(np.median(s)), "contenders": {}}
-    lines = [f"{B} slots: c = {1e3 * np.median(c):.3f} ms, s = {1e3 * np.median(s):.3f} ms an image"]
+    figures: dict[str, Any] = {"c_seconds": float(np.median(c)), "s_seconds": float(np.median(s)), "held_against": best}
+    figures["contenders"] = {}
+    lines = [f"{B} slots: c = {1e3 * np.median(c):.3f} ms, s = {1e3 * np.median(s):.3f} ms an image, of {best!r}"]
     lines.append(
         f"{'contender':<30} {'images/s':>9} {'timesteps':>9} {'× full T':>8} {'limit':>6}   share of limit [95 %]"
     )

@@ -19,6 +19,7 @@ from agents.classification import Answer, answers
 from agents.commands.data import DataOptions
 from agents.commands.output import check_file, on_terminal
 from agents.commands.policies import named_policy
+from agents.exit_energy import counted, sample_of
 from backbones import InputError
 
 COLUMNS = ("name", "prediction", "class", "timesteps", "confidence", "problem")
@@ -56,6 +57,8 @@ class Classify:
     """Write each answer as soon as it is there, not in the order of the inputs."""
     class_names: tuple[str, ...] = ()
     """Of the classes, in their order (default: the dataset's, or numbers)."""
+    energy_images: int = 256
+    """Of how many images, drawn at random, the energy is counted afterwards; 0 for none."""
     output: Path | None = None
     """File of the answers; without it they are printed."""
     seed: int = 0
@@ -85,7 +88,8 @@ class Classify:
         if names and len(names) != network.num_classes:
             raise InputError(f"Expected {network.num_classes} class names, got {len(names)} (--class-names).")
         settings: dict[str, Any] = {"num_slots": self.slots, "in_order": not self.as_completed, "resize": self.resize}
-        found = answers(given, backbone, policy, **settings)
+        sample = sample_of(backbone, self.energy_images)
+        found = answers(given, backbone, policy, sample=sample, **settings)
         total = None if labels is None else len(labels)
         count = broken = timesteps = right = 0
         begin = time.perf_counter()
@@ -107,7 +111,15 @@ class Classify:
             summary += f" of {network.timesteps}, accuracy {100 * right / max(used, 1):.2f} %"
         if broken:
             summary += f"; {broken} could not be used"
-        print(summary, file=sys.stderr if self.output is None else sys.stdout)
+        to = sys.stderr if self.output is None else sys.stdout
+        print(summary, file=to)
+        energy = counted(sample)
+        if energy is not None and energy.images:
+            print(
+                f"energy {energy.mean_pj / 1e6:.4g} µJ an image: the network's operations up to the exit, counted on "
+                f"{energy.images} random images{', in the plain form' * self.optimize} ({energy.seconds:.1f} s)",
+                file=to,
+            )
         if self.output is not None:
             print("answers:", self.output)
 
