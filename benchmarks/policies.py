@@ -3,7 +3,7 @@
     python benchmarks/policies.py run --backbone digits             # train what is missing, compare, write the page
     python benchmarks/policies.py run --backbone cifar10-jpeg --data-dir FOLDER       # images for one-shot policies
     python benchmarks/policies.py train --backbone digits --policy "SEENN-II (sequential, PPO)"   # a part of it
-    python benchmarks/policies.py table              # docs/results.md and benchmarks/results/policies.json
+    python benchmarks/policies.py table              # docs/results.md, README.md, benchmarks/results/policies.json
 
 The traces of the converted network are made by `benchmarks/conversion.py --output runs/conversion --data-dir …`.
 A new policy is a line in the protocol and the first command. Training goes on where it was killed: a policy that is
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from policy_page import page
+from policy_page import into_readme, page
 from policy_rows import compare_all, digest_of, load, samples_of
 
 import agents
@@ -48,6 +48,7 @@ class Options:
     """Folder of the policies."""
     figures: Path = Path("benchmarks/results/policies.json")
     output: Path = Path("docs/results.md")
+    readme: Path = Path("README.md")
 
     def read(self) -> dict[str, Any]:
         """The protocol."""
@@ -132,6 +133,8 @@ class Table(Options):
         self.figures.write_text(json.dumps({"backbones": found}, indent=1) + "\n")
         ordered = {name: found[name] for name in protocol["backbones"] if name in found}
         self.output.write_text(page(ordered, protocol))
+        if self.readme.is_file():
+            self.readme.write_text(into_readme(self.readme.read_text(), ordered, protocol))
 
     def _policies(self, backbone: str, protocol: dict[str, Any], traces: Traces) -> dict[str, dict[float, list[Any]]]:
         """Name: target to one policy a seed; of those seeds that are whole.

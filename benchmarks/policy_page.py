@@ -1,6 +1,9 @@
-"""The page of Markdown that `benchmarks/policies.py table` writes, from its figures alone."""
+"""The page of Markdown that `benchmarks/policies.py table` writes, and the README's part of it, from figures alone."""
 
 from typing import Any
+
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+"""Around the README's part."""
 
 ENDPOINTS = {
     "primary": "**Primary endpoint** (declared before the runs)",
@@ -40,6 +43,33 @@ def page(found: dict[str, Any], protocol: dict[str, Any]) -> str:
         lines += ["", f"## {name}", "", *_of_backbone(about, protocol)]
     lines += ["", "## Protocol", ""]
     lines += [f"- {version}: {what}" for version, what in protocol["history"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def into_readme(text: str, found: dict[str, Any], protocol: dict[str, Any]) -> str:
+    """A README with the endpoints between its marks; one without marks stays as it is."""
+    if BEGIN not in text or END not in text:
+        return text
+    before, after = text.split(BEGIN, 1)[0], text.split(END, 1)[1]
+    return f"{before}{BEGIN}\n{summary(found, protocol)}{END}{after}"
+
+
+def summary(found: dict[str, Any], protocol: dict[str, Any]) -> str:
+    """One line a backbone: the form of SEENN-II chosen on calibration against the best rule chosen there."""
+    lines = [
+        "| network | timesteps | SEENN-II, the form chosen on calibration | over the best rule | over one confidence threshold |",  # noqa: E501
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, about in found.items():
+        row, accuracy = about["rows"][about["chosen"]], [100 * a for a in about["accuracy"]]
+        declared = f", {about['endpoint']} endpoint" if about["endpoint"] in ENDPOINTS else ""
+        lines.append(
+            f"| {name}{declared}: {accuracy[0]:.1f} % at t = 1, {accuracy[-1]:.1f} % at T = {len(accuracy)} "
+            f"| {row['targets'][0]:g}–{row['targets'][-1]:g} | {about['chosen']}, seeds: {row['seeds']} | "
+            f"{about['best_rule']}: **{_points(row['over_rule'])}, {row['over_rule_verdict']}** | "
+            f"{_points(row['over_confidence'])} |"
+        )
+    lines += ["", f"Superior: the interval is above 0; non-inferior: it ends above -{_margin(protocol):g} points."]
     return "\n".join(lines) + "\n"
 
 

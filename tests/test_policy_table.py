@@ -15,7 +15,7 @@ from seenn_env import Traces
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import policies
-from policy_page import page
+from policy_page import BEGIN, END, into_readme, page
 from policy_rows import FLOOR, digest_of
 
 PROTOCOL = {
@@ -53,6 +53,7 @@ def made(tmp_path_factory):
     protocol = json.loads(json.dumps(PROTOCOL))
     protocol["backbones"]["small"]["traces"] = [str(traces)]
     (folder / "protocol.json").write_text(json.dumps(protocol))
+    (folder / "README.md").write_text(f"# Name\n\n{BEGIN}\nearlier words\n{END}\n\n## More\n")
     run = policies.Run(**places(folder))
     run.run()
     return folder
@@ -64,6 +65,7 @@ def places(folder):
         "results": folder / "policies",
         "figures": folder / "figures.json",
         "output": folder / "page.md",
+        "readme": folder / "README.md",
     }
 
 
@@ -91,6 +93,13 @@ def test_one_command_makes_every_policy_the_figures_and_the_page(made):
     assert "- 3: As it is." in text
     assert "was not run" not in text
     assert "traces that have been replaced" not in text
+    readme = (made / "README.md").read_text()
+    assert readme.startswith(f"# Name\n\n{BEGIN}\n| network |")
+    assert readme.endswith(f"{END}\n\n## More\n")
+    assert "earlier words" not in readme
+    area = 100 * chosen["over_rule"]["estimate"]
+    assert f"{found['best_rule']}: **{area:+.2f} [" in readme
+    assert into_readme("No marks.", {}, PROTOCOL) == "No marks."
 
 
 def test_a_second_run_trains_nothing(made, capsys):
