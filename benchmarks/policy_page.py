@@ -130,9 +130,10 @@ def _table(about: dict[str, Any]) -> list[str]:
         shown = dict(zip(row["targets"], row["accuracy"], strict=True))
         cells = [f"{100 * shown[t]:.2f}" if t in shown else "" for t in about["targets"]]
         p, steps = row.get("over_rule_max_t_p"), row.get("steps")
+        chance = "" if p is None else _chance(p).removeprefix("= ")
         lines.append(
             f"| {name} | {row['seeds']} | {f'{steps:,}' if steps else ''} | "
-            f"{_points(row['over_rule'])} {row['over_rule_verdict']} | {'' if p is None else f'{p:.3f}'} | "
+            f"{_points(row['over_rule'])} {row['over_rule_verdict']} | {chance} | "
             f"{_points(row['over_confidence'])} | {' | '.join(cells)} |"
         )
     return lines
@@ -143,7 +144,7 @@ def _targets(name: str, rival: str, row: dict[str, Any], key: str) -> list[str]:
         return []  # of a protocol before the third
     lines = ["", f"{name} over {rival}, at each target:", ""]
     for t, d in zip(row["targets"], row[key], strict=True):
-        lines.append(f"- {t:g}: {_points(d)}, p = {d['max_t_p']:.3f} by max-t ({d['adjusted_p']:.3f} by Holm)")
+        lines.append(f"- {t:g}: {_points(d)}, max-t p {_chance(d['max_t_p'])}, Holm's p {_chance(d['adjusted_p'])}")
     return lines
 
 
@@ -155,6 +156,10 @@ def _choices(accuracies: dict[str, float]) -> str:
 
 def _explained(verdict: str, protocol: dict[str, Any]) -> str:
     return EXPLAINED[verdict].format(margin=f"{_margin(protocol):g}")
+
+
+def _chance(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def _margin(protocol: dict[str, Any]) -> float:
