@@ -100,6 +100,16 @@ def test_a_target_in_energy_has_room_for_the_policys_own():
     assert traces.energy_pj[np.arange(len(traces)), exits - 1].mean() < target - policy.macs * MAC_PJ
 
 
+def test_arguments_are_left_as_they_were_given():
+    given = {"net_arch": [8], "n_quantiles": 5}
+    before = {name: str(preset.arguments) for name, preset in PRESETS.items()}
+    with torch_threads(1):
+        for arguments in ({"policy_kwargs": given}, {}):
+            make_model("qrdqn", make_traces(50), num_envs=1, buffer_size=100, **arguments)
+    assert given == {"net_arch": [8], "n_quantiles": 5}
+    assert {name: str(preset.arguments) for name, preset in PRESETS.items()} == before
+
+
 def test_a_recurrent_policy_remembers_the_steps_before_and_forgets_at_a_start():
     traces = make_traces(50)
     policy = train("recurrent-ppo", traces, total_timesteps=300, num_envs=16, batch_size=64)
