@@ -6,18 +6,21 @@
 Letters: N rows, C clusters (samples), R resamples, S policy seeds, G targets, L levels of a ladder.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from agents.curves import exits_at, level_curve
+from agents.curves import level_curve
 from agents.policy import ScoredPolicy, scores_of
-from agents.statistics import Clusters, Interval
+from agents.statistics import Clusters, Interval, max_t
 from backbones import InputError
 from seenn_env import Traces
 
 _LADDER = 257
+_RUNGS = 129
+"""Levels of the ladder for a single target, whose neighbourhood is narrow."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Endpoint:
     """G mean timesteps, the policy's own cost included."""
     differences: tuple[Interval, ...]
     """G differences at the targets."""
+    draws: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), repr=False, compare=False)
+    """`[R, G]` the differences in every resample."""
 
     def verdict(self, margin: float = 0.002) -> str:
         """What the area's interval says, with a margin of non-inferiority.
@@ -41,6 +46,44 @@ class Endpoint:
         if self.area.high < 0:
             return "inferior"
         return "non-inferior" if self.area.low > -margin else "not shown"
+
+    def adjusted(self) -> np.ndarray:
+        """`[G]` p-values of the differences, corrected for there being G of them (see `max_t`)."""
+        return max_t(np.array([difference.estimate for difference in self.differences]), self.draws)
+
+    def area_draws(self) -> np.ndarray:
+        """`[R]` the area in every resample."""
+        area: np.ndarray = _area(np.array(self.targets), self.draws)
+        return area
+
+
+@dataclass(frozen=True, eq=False)
+class MatchedCurve:
+    """Accuracy of a policy (the mean of its seeds) at exactly each target's mean timesteps."""
+
+    targets: tuple[float, ...]
+    """G mean timesteps, the policy's own cost included."""
+    estimate: np.ndarray
+    """`[G]`."""
+    draws: np.ndarray
+    """`[R, G]` in every resample."""
+
+    def over(self, rival: "MatchedCurve") -> Endpoint:
+        """This curve less a rival's, of the same resamples; targets of the rival's alone do not count.
+
+        Raises:
+            InputError: where the rival lacks a target, or there are fewer than two.
+        """
+        if len(self.targets) < 2 or not set(self.targets) <= set(rival.targets):
+            raise InputError(
+                f"Expected the same two or more targets twice, got {list(self.targets)} and {list(rival.targets)}."
+            )
+        there = [rival.targets.index(target) for target in self.targets]
+        targets, estimate = np.array(self.targets), self.estimate - rival.estimate[there]
+        drawn = self.draws - rival.draws[:, there]
+        area = Interval.of(_area(targets, estimate), _area(targets, drawn))
+        differences = tuple(Interval.of(estimate[g], drawn[:, g]) for g in range(len(targets)))
+        return Endpoint(area, self.targets, differences, drawn)
 
 
 def area_between(
@@ -66,28 +109,52 @@ def area_between(
     Raises:
         InputError: for different targets, fewer than two, or a target out of range.
     """
-    targets = np.array(sorted(policies))
-    if len(targets) < 2 or sorted(rivals) != targets.tolist():
+    if len(policies) < 2 or sorted(rivals) != sorted(policies):
         raise InputError(f"Expected the same two or more targets twice, got {sorted(policies)} and {sorted(rivals)}.")
+    own = matched_curve(policies, traces, clusters, charge=charge)
+    return own.over(matched_curve(rivals, traces, clusters))
+
+
+def matched_curve(
+    policies: Mapping[float, ScoredPolicy | Sequence[ScoredPolicy]],
+    traces: Traces,
+    clusters: Clusters,
+    *,
+    charge: float = 0.0,
+    scores: Callable[[ScoredPolicy, Traces], np.ndarray] = scores_of,
+) -> MatchedCurve:
+    """What `area_between` compares; policies that stand at several targets are computed once.
+
+    Args:
+        policies: target to policy, or to one a seed (resampled with the samples).
+        traces: the rows.
+        clusters: of those rows.
+        charge: timesteps that the policy's own work costs; they are taken off its targets.
+        scores: `[N, T-1]` of a policy on traces (to keep them from one call to the next).
+
+    Raises:
+        InputError: for a target out of range.
+    """
+    targets = np.array(sorted(policies))
     if targets[0] - charge < 1 or targets[-1] > traces.timesteps:
         raise InputError(
             f"Expected targets from {1 + charge:g} to T = {traces.timesteps}, got {targets[0]:g}…{targets[-1]:g}."
         )
-    groups = {t: list(p) if isinstance(p, Sequence) else [p] for t, p in policies.items()}
-    S = len(groups[float(targets[0])])
-    own = [
-        _on_targets({t: group[seed] for t, group in groups.items()}, targets - charge, traces, clusters)
-        for seed in range(S)
-    ]
-    other = _on_targets(dict(rivals), targets, traces, clusters)
-    estimate = np.mean([found for found, _ in own], axis=0) - other[0]
-    seeds = clusters.rng.integers(S, size=(len(clusters.weights), S))
-    stacked = np.stack([draws for _, draws in own])
-    drawn = stacked[seeds, np.arange(len(seeds))[:, None]].mean(1) - other[1]
-    width = targets[-1] - targets[0]
-    area = Interval.of(np.trapezoid(estimate, targets) / width, np.trapezoid(drawn, targets, axis=1) / width)
-    differences = tuple(Interval.of(estimate[g], drawn[:, g]) for g in range(len(targets)))
-    return Endpoint(area, tuple(targets.tolist()), differences)
+    groups = [list(p) if isinstance(p, Sequence) else [p] for _, p in sorted(policies.items())]
+    S = len(groups[0])
+    estimate, draws = np.empty((S, len(targets))), np.empty((S, len(clusters.weights), len(targets)))
+    for seed in range(S):
+        members = [group[seed] for group in groups]
+        left = list(range(len(members)))
+        while left:
+            same = [g for g in left if members[g] is members[left[0]]]
+            wanted = targets[same] - charge
+            found = matched_accuracy(scores(members[same[0]], traces), traces.correct, wanted, clusters)
+            estimate[seed, same], draws[seed][:, same] = found
+            left = [g for g in left if g not in same]
+    seeds = clusters.rng.integers(S, size=(draws.shape[1], S))
+    drawn = draws[seeds, np.arange(len(seeds))[:, None]].mean(1)
+    return MatchedCurve(tuple(targets.tolist()), estimate.mean(0), drawn)
 
 
 def matched_accuracy(
@@ -110,18 +177,40 @@ def matched_accuracy(
     reach = 8 * np.sqrt(correct.shape[1] * (targets.max() - 0.9) / clusters.count) + 0.05
     low, high = np.searchsorted(curve.mean_timesteps, [targets.min() - reach, targets.max() + reach])
     ends = max(low - 1, 0), min(high, len(curve.levels) - 1)
-    entries = np.unique(np.linspace(*ends, _LADDER).astype(int))
-    exits = np.stack([exits_at(scores, curve.levels[i]) for i in entries], 1)
-    right = correct[np.arange(len(exits))[:, None], exits - 1]
-    time = np.stack([clusters.sums(exits[:, i]) for i in range(len(entries))], 1)
-    hits = np.stack([clusters.sums(right[:, i]) for i in range(len(entries))], 1)
+    entries = np.unique(np.linspace(*ends, _RUNGS if len(targets) == 1 else _LADDER).astype(int))
+    time, hits = _ladder_sums(scores, correct, curve.levels[entries], clusters)
+    exact = time[:, -1].max() * len(clusters.rows) < 2**24  # no resample's sum is larger
+    both = np.concatenate([time, hits], axis=1)
 
-    def at_targets(weights: np.ndarray) -> np.ndarray:
-        total = (weights @ clusters.rows)[:, None]
-        times, rights = weights @ time / total, weights @ hits / total
+    def at_targets(weights: np.ndarray, sums: np.ndarray) -> np.ndarray:
+        total = (weights @ clusters.rows.astype(weights.dtype))[:, None].astype(np.float64)
+        times, rights = np.split((weights @ sums.astype(weights.dtype)).astype(np.float64) / total, 2, axis=1)
         return np.stack([np.interp(targets, *pair) for pair in zip(times, rights, strict=True)])
 
-    return at_targets(np.ones((1, clusters.count)))[0], at_targets(clusters.weights)
+    weights = clusters.single_weights if exact else clusters.weights
+    return at_targets(np.ones((1, clusters.count)), both)[0], at_targets(weights, both)
+
+
+def _ladder_sums(
+    scores: np.ndarray, correct: np.ndarray, levels: np.ndarray, clusters: Clusters
+) -> tuple[np.ndarray, np.ndarray]:
+    """`[C, L]` timesteps that each sample's rows spend at ascending levels `[L]`, and how many are right."""
+    L = len(levels)
+    highest = np.maximum.accumulate(scores, axis=1)
+    # A row goes on past t at every level above its highest score so far: from this one on.
+    first = np.searchsorted(levels, highest, side="right")
+    places = (clusters.of_row[:, None] * (L + 1) + first).reshape(-1)
+    shape = clusters.count, L + 1
+    steps = np.bincount(places, minlength=shape[0] * shape[1]).reshape(shape)[:, :L]
+    gains = np.diff(correct.astype(np.float64), axis=1).reshape(-1)
+    rights = np.bincount(places, gains, shape[0] * shape[1]).reshape(shape)[:, :L]
+    time = clusters.rows[:, None] + np.cumsum(steps, axis=1)
+    return time, clusters.sums(correct[:, 0])[:, None] + np.cumsum(rights, axis=1)
+
+
+def _area(targets: np.ndarray, values: np.ndarray) -> Any:
+    """The mean of values `[…, G]` over the range of the targets."""
+    return np.trapezoid(values, targets, axis=-1) / (targets[-1] - targets[0])
 
 
 Matched = tuple[np.ndarray, np.ndarray]
@@ -131,19 +220,3 @@ Matched = tuple[np.ndarray, np.ndarray]
 def difference_at(mine: Matched, at: int, other: Matched, there: int) -> Interval:
     """The difference of two matched accuracies, each at one of its targets, in the same resamples."""
     return Interval.of(float(mine[0][at] - other[0][there]), mine[1][:, at] - other[1][:, there])
-
-
-def _on_targets(
-    policies: Mapping[float, ScoredPolicy], targets: np.ndarray, traces: Traces, clusters: Clusters
-) -> tuple[np.ndarray, np.ndarray]:
-    """`matched_accuracy` of policies that may differ from target to target; equal ones are computed once."""
-    estimate = np.empty(len(targets))
-    draws = np.empty((len(clusters.weights), len(targets)))
-    members = [policies[t] for t in sorted(policies)]
-    left = list(range(len(members)))
-    while left:
-        same = [g for g in left if members[g] is members[left[0]]]
-        found = matched_accuracy(scores_of(members[same[0]], traces), traces.correct, targets[same], clusters)
-        estimate[same], draws[:, same] = found
-        left = [g for g in left if g not in same]
-    return estimate, draws

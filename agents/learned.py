@@ -13,6 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
 from agents.heads import head_of
+from agents.multiplications import count_multiplications
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,14 @@ class LearnedPolicy:
     def level(self) -> float:
         """See `ScoredPolicy.level`."""
         return self.threshold
+
+    @property
+    def macs(self) -> int:
+        """Multiplications and additions of one decision: of the layers that the score needs, not the critic's."""
+        shape = self.network.observation_space.shape
+        assert shape is not None
+        one = np.zeros((1, *shape), np.float32)
+        return count_multiplications(self.network, lambda: self.score(one))
 
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from agents.curves import exits_at
 from agents.policy import ScoredPolicy, elapsed_of, scores_of, step_scores
 from backbones import InputError
 from seenn_env import Traces
@@ -67,9 +66,21 @@ class PerTimestep:
         """
         scores, correct = scores_of(self.rule, traces), traces.correct
         levels = np.full(scores.shape[1], np.median(scores) if scores.size else 0.0)
+        orders = [np.argsort(-column, kind="stable") for column in scores.T]
         for price in _PRICES:
-            levels = _ascend(scores, correct, price, levels)
+            levels = _ascend(scores, correct, orders, price, levels)
             yield replace(self, thresholds=tuple(float(_sign(self.rule) * level) for level in levels))
+
+    def trace_scores(self, traces: Traces) -> np.ndarray:
+        """See `ScoredPolicy`: `[N, T-1]`, as `score_step` gives them one by one.
+
+        Raises:
+            InputError: without thresholds, or for traces of another T.
+        """
+        if traces.timesteps > 1 and len(self._checked()) != traces.timesteps - 1:
+            raise InputError(f"Expected traces of T = {len(self.thresholds) + 1}, got {traces.timesteps}.")
+        scores: np.ndarray = scores_of(self.rule, traces) - _sign(self.rule) * np.array(self.thresholds)
+        return scores
 
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`: how far the rule's score is above this timestep's threshold."""
@@ -79,13 +90,16 @@ class PerTimestep:
         self, observation: np.ndarray, state: Any, episode_start: np.ndarray | None
     ) -> tuple[np.ndarray, Any]:
         """See `ScoredPolicy`; the state is the rule's."""
-        if not self.thresholds:
-            raise InputError("Expected a PerTimestep rule with thresholds, got none: calibrate it first.")
-        T = len(self.thresholds) + 1
+        T = len(self._checked()) + 1
         timestep = np.rint(elapsed_of(observation, self.observation) * T).astype(np.int64)
         wanted = np.append(np.array(self.thresholds), 0.0)[np.minimum(timestep, T) - 1]
         scores, state = step_scores(self.rule, observation, state, episode_start)
         return scores - _sign(self.rule) * wanted, state
+
+    def _checked(self) -> tuple[float, ...]:
+        if not self.thresholds:
+            raise InputError("Expected a PerTimestep rule with thresholds, got none: calibrate it first.")
+        return self.thresholds
 
     def at_level(self, level: float) -> "PerTimestep":
         """See `ScoredPolicy.at_level`."""
@@ -108,27 +122,37 @@ def _sign(rule: ScoredPolicy) -> int:
     return getattr(rule, "sign", 1)
 
 
-def _ascend(scores: np.ndarray, correct: np.ndarray, price: float, levels: np.ndarray) -> np.ndarray:
+def _ascend(
+    scores: np.ndarray, correct: np.ndarray, orders: list[np.ndarray], price: float, levels: np.ndarray
+) -> np.ndarray:
+    """The best levels `[T-1]` from given ones on, of scores `[N, T-1]` with the descending order `[N]` of each column.
+
+    A sweep goes back in time, so that what rows get by going on is known from the timestep after, and which rows
+    arrive is still as it was before the sweep: it takes O(N T) steps.
+    """
     N, T = correct.shape
     levels = levels.copy()
-    worth = correct - price * np.arange(1, T + 1)
-    orders = [np.argsort(-scores[:, t], kind="stable") for t in range(T - 1)]
+    worth = np.ascontiguousarray((correct - price * np.arange(1, T + 1)).T)
+    columns = np.ascontiguousarray(scores.T)
     best_value = -np.inf
     for _ in range(_SWEEPS):
+        arrives = np.empty((T, N), bool)
+        arrives[0] = True
+        for t in range(T - 1):
+            np.logical_and(arrives[t], columns[t] < levels[t], out=arrives[t + 1])
+        goes_on = worth[T - 1]
         for t in reversed(range(T - 1)):
-            reached = np.logical_not((scores[:, :t] >= levels[:t]).any(axis=1))
-            later = exits_at(scores[:, t + 1 :] - levels[t + 1 :], 0.0)
-            goes_on = worth[np.arange(N), t + later]
-            order = orders[t][reached[orders[t]]]
-            gains = np.concatenate([[0.0], np.cumsum(worth[order, t] - goes_on[order])])
-            ranked = scores[order, t]
+            order = orders[t][arrives[t][orders[t]]]
+            gains = np.concatenate([[0.0], np.cumsum(worth[t][order] - goes_on[order])])
+            ranked = columns[t][order]
             distinct = np.concatenate([[True], ranked[1:] < ranked[:-1], [True]])[: len(gains)]
             gains[~distinct] = -np.inf
             count = int(gains.argmax())
             above = ranked[count - 1] if count else np.inf
             below = ranked[count] if count < len(ranked) else -np.inf
             levels[t] = _between(below, above)
-        value = worth[np.arange(N), exits_at(scores - levels, 0.0) - 1].mean()
+            goes_on = np.where(columns[t] >= levels[t], worth[t], goes_on)
+        value = goes_on.mean()
         if value <= best_value + 1e-12:
             break
         best_value = value

@@ -5,6 +5,7 @@ policy = load_sb3("ppo", "model.zip", traces)
 """
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,8 @@ def make_model(
         ),
         infos="episode",
     )
-    return kind(preset.policy, env, seed=seed, device="cpu", **{**preset.arguments, **overrides})
+    arguments = deepcopy({**preset.arguments, **overrides})  # QRDQN writes into its policy_kwargs
+    return kind(preset.policy, env, seed=seed, device="cpu", **arguments)
 
 
 def train_sb3(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agents.multiplications import count_multiplications
 from backbones import InputError, Samples, torch_threads
 from seenn_env import Traces
 from seenn_env.trace_fields import image_places
@@ -56,7 +57,7 @@ class TimestepNetwork:
     @property
     def macs(self) -> int:
         """Multiplications and additions for one image, of convolutions and linear layers."""
-        return count_network_macs(self.network, self.shape)
+        return count_multiplications(self.network, lambda: self.network(torch.zeros(1, *self.shape)))
 
     def chances(self, images: np.ndarray) -> np.ndarray:
         """`[B, T]` float64 how likely each number of timesteps is, for images `[B, C, H, W]` (uint8, or 0…1).
@@ -144,25 +145,6 @@ def make_timestep_network(shape: tuple[int, int, int], timesteps: int, width: in
             nn.Flatten(),
             nn.Linear(4 * width, timesteps),
         )
-
-
-def count_network_macs(network: nn.Module, shape: tuple[int, int, int]) -> int:
-    """Multiplications and additions for one image, of convolutions and linear layers."""
-    total = 0
-
-    def count(module: nn.Module, given: Any, output: Tensor) -> None:
-        nonlocal total
-        weight: Any = module.weight
-        total += output[0].numel() * weight[0].numel()
-
-    hooks = [
-        module.register_forward_hook(count) for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)
-    ]
-    with torch.no_grad():
-        network(torch.zeros(1, *shape))
-    for hook in hooks:
-        hook.remove()
-    return total
 
 
 def as_inputs(images: np.ndarray) -> Tensor:

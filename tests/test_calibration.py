@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from conftest import make_traces
 
-from agents import Confidence, Entropy, FixedTimestep, Margin, Oracle, PerTimestep, calibrate, exit_curve
-from agents.curves import level_curve
+from agents import Confidence, Entropy, FixedTimestep, Margin, Oracle, Patience, PerTimestep, calibrate, exit_curve
+from agents.curves import exits_at, level_curve
+from agents.per_timestep import _PRICES
+from agents.policy import scores_of
 from backbones import InputError
 from seenn_env import Traces, evaluate
 
@@ -67,6 +69,33 @@ def test_per_timestep_search_finds_the_best_there_is_on_a_small_problem():
     found = evaluate(calibrate(PerTimestep(Margin()), traces, target_timesteps=1.5), traces)
     assert found.mean_timesteps == pytest.approx(1.5, abs=0.02)
     assert found.accuracy >= best - 2 / 60
+
+
+@pytest.mark.parametrize("rule", [Margin(), Entropy(), Patience()], ids=repr)
+def test_no_single_threshold_of_many_timesteps_could_be_better(rule):
+    traces = make_traces(80, T=9, K=3, split="calibration", seed=7)
+    scores, steps = scores_of(rule, traces), np.arange(1, 10)
+    for price, variant in list(zip(_PRICES, PerTimestep(rule).variants(traces), strict=True))[::5]:
+        worth = traces.correct - price * steps
+        levels = getattr(rule, "sign", 1) * np.array(variant.thresholds)
+
+        def value(levels, worth=worth):
+            return worth[np.arange(80), exits_at(scores - levels, 0.0) - 1].mean()
+
+        for t in range(8):
+            tried = [value(np.concatenate([levels[:t], [at], levels[t + 1 :]])) for at in np.unique(scores[:, t])]
+            assert max(tried) <= value(levels) + 1e-9
+
+
+@pytest.mark.parametrize("rule", [Margin(), Entropy(), Patience()], ids=repr)
+def test_per_timestep_scores_of_all_timesteps_are_those_of_each(rule, traces):
+    policy = PerTimestep(rule, (0.9, 0.5, 0.1), 0.05)
+    columns, state = traces.columns(policy.observation), None
+    for t, scores in enumerate(scores_of(policy, traces).T):
+        found, state = policy.score_step(columns[:, t], state, np.full(len(traces), t == 0))
+        assert np.array_equal(scores, found)
+    with pytest.raises(InputError, match="Expected traces of T = 3, got 4"):
+        scores_of(PerTimestep(rule, (0.9, 0.5)), traces)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=repr)

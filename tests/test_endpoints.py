@@ -5,10 +5,10 @@ import pytest
 from conftest import make_traces
 
 from agents import Confidence, Margin
-from agents.curves import exit_curve
-from agents.endpoints import Endpoint, area_between, matched_accuracy
+from agents.curves import exit_curve, exits_at
+from agents.endpoints import Endpoint, _ladder_sums, area_between, matched_accuracy
 from agents.policy import scores_of
-from agents.statistics import Clusters, Interval, holm
+from agents.statistics import Clusters, Interval, holm, max_t
 from backbones import InputError
 
 TARGETS = (1.2, 1.6, 2.0)
@@ -82,6 +82,67 @@ def test_the_verdict_follows_the_interval():
 def test_holm_by_hand():
     np.testing.assert_allclose(holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
     np.testing.assert_allclose(holm([0.5, 0.9]), [1.0, 1.0])
+
+
+def test_max_t_of_independent_comparisons_is_sidaks_and_of_equal_ones_nothing():
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(200_000, 4))
+    estimates = np.array([2.5, 2.0, 1.0, 0.0])
+    raw = np.array([max_t(estimates[[g]], (draws + estimates)[:, [g]])[0] for g in range(4)])
+    np.testing.assert_allclose(raw, [0.01242, 0.0455, 0.3173, 1.0], atol=3e-3)  # 2 (1 - Φ(|z|))
+    sidak = 1 - (1 - np.array([0.01242, 0.0455, 0.3173, 1.0])) ** 4
+    np.testing.assert_allclose(max_t(estimates, draws + estimates, step_down=False), sidak, atol=4e-3)
+    down = 1 - (1 - np.array([0.01242, 0.0455, 0.3173, 1.0])) ** np.array([4, 3, 2, 1])
+    np.testing.assert_allclose(max_t(estimates, draws + estimates), down, atol=4e-3)
+    same = np.repeat(draws[:, :1], 4, axis=1)
+    np.testing.assert_allclose(max_t(np.full(4, 2.0), same + 2.0), np.full(4, 0.0455), atol=2e-3)
+
+
+def test_max_t_is_never_more_severe_than_holm_and_steps_down_in_order():
+    rng = np.random.default_rng(1)
+    together = rng.normal(size=(5000, 1)) + 0.5 * rng.normal(size=(5000, 5))
+    estimates = np.array([0.3, 3.0, 2.2, -2.6, 1.5])
+    raw = np.array([max_t(estimates[[g]], (together + estimates)[:, [g]])[0] for g in range(5)])
+    adjusted = max_t(estimates, together + estimates)
+    assert (adjusted <= holm(raw) + 2e-3).all()
+    assert adjusted[1:4].sum() < 0.8 * holm(raw)[1:4].sum()
+    assert (raw <= adjusted).all()
+    assert (adjusted <= max_t(estimates, together + estimates, step_down=False)).all()
+    assert list(np.argsort(adjusted)) == list(np.argsort(-np.abs(estimates)))
+
+
+def test_max_t_of_what_never_moves_is_certain():
+    still = np.tile([0.0, 0.1], (100, 1))
+    assert list(max_t(np.array([0.0, 0.1]), still)) == [1.0, pytest.approx(1 / 101)]
+
+
+def test_max_t_keeps_the_familys_error_where_nothing_differs():
+    rng = np.random.default_rng(2)
+    wrong = 0
+    for _ in range(300):
+        samples = rng.normal(size=(200, 1)) + rng.normal(size=(200, 6))
+        weights = rng.multinomial(200, np.full(200, 1 / 200), 400) / 200
+        wrong += max_t(samples.mean(0), weights @ samples).min() <= 0.05
+    assert wrong / 300 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
+
+
+def test_an_endpoint_corrects_its_targets_and_keeps_the_areas_draws(test_traces):
+    clusters = Clusters(test_traces.sample, resamples=500)
+    endpoint = area_between(at_all(Margin()), at_all(Confidence()), test_traces, clusters)
+    assert Interval.of(endpoint.area.estimate, endpoint.area_draws()) == endpoint.area
+    estimates = np.array([difference.estimate for difference in endpoint.differences])
+    assert np.array_equal(endpoint.adjusted(), max_t(estimates, endpoint.draws))
+
+
+def test_sums_on_the_ladder_are_those_of_exits_at_its_levels(test_traces):
+    scores, correct = scores_of(Margin(), test_traces), test_traces.correct
+    clusters = Clusters(np.arange(len(test_traces)) // 3, resamples=10)
+    levels = np.concatenate([[-1.0], np.sort(scores[:5, 0]), [2.0]])
+    time, hits = _ladder_sums(scores, correct, levels, clusters)
+    for place, level in enumerate(levels):
+        exits = exits_at(scores, level)
+        assert np.array_equal(time[:, place], clusters.sums(exits))
+        assert np.array_equal(hits[:, place], clusters.sums(correct[np.arange(len(exits)), exits - 1]))
 
 
 def test_different_targets_are_refused(test_traces):

@@ -1,6 +1,7 @@
 """Value-based and recurrent learners have a score too, learn what can be learned, and are saved without pickle."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from conftest import make_traces
 from test_learning import trivial
 
 from agents import LearnedPolicy, calibrate, load, load_sb3, save, train
+from agents.costs import MAC_PJ, energy_costs, own_energy
 from agents.policy import scores_of
 from agents.sb3_training import PRESETS, make_model
 from backbones import InputError, torch_threads
@@ -54,6 +56,58 @@ def test_the_score_of_a_value_based_policy_is_the_gap_of_its_values():
     assert policy.threshold == 0
     actions, _ = policy.predict(observation)
     assert np.array_equal(actions, values.argmax(1))
+
+
+def with_energy(traces):
+    """A timestep costs about five times what a policy of 4,608 multiplications pays for a decision."""
+    energy = np.arange(1, traces.timesteps + 1, dtype=np.float32) * 1e5
+    return replace(traces, energy_pj=np.tile(energy, (len(traces), 1)))
+
+
+MULTIPLICATIONS = {
+    "ppo": lambda F: F * 64 + 64 * 64 + 64 * 2,
+    "a2c": lambda F: F * 64 + 64 * 64 + 64 * 2,
+    "dqn": lambda F: F * 64 + 64 * 64 + 64 * 2,
+    "qrdqn": lambda F: F * 64 + 64 * 64 + 64 * 2 * 25,
+    "recurrent-ppo": lambda F: 4 * 32 * (F + 32) + 32 * 32 + 32 * 2,
+}
+
+
+@pytest.mark.parametrize("algorithm", list(PRESETS))
+def test_a_policy_says_the_multiplications_of_a_decision_and_pays_for_them(algorithm, tmp_path):
+    traces = with_energy(make_traces(60))
+    with torch_threads(1):
+        model = make_model(algorithm, traces, **{**FEW[algorithm], "num_envs": 1})
+    policy = LearnedPolicy.of(model, observation="features")
+    wanted = MULTIPLICATIONS[algorithm](traces.columns("features").shape[-1])
+    assert policy.macs == wanted
+    assert load(save(policy, tmp_path / "policy.safetensors")).macs == wanted
+    decisions = np.array([1, 2, 3, 3])  # T = 4: there is none at T
+    assert np.array_equal(own_energy(policy, 4), wanted * MAC_PJ * decisions)
+    assert np.allclose(energy_costs(policy, traces) - traces.energy_pj, wanted * MAC_PJ * decisions)
+
+
+def test_a_target_in_energy_has_room_for_the_policys_own():
+    traces = with_energy(make_traces(800, split="calibration"))
+    with torch_threads(1):
+        model = make_model("ppo", make_traces(60), num_envs=1)
+    policy = LearnedPolicy.of(model, observation="features")
+    target = float(np.mean(traces.energy_pj[:, 1])) + 1.5 * policy.macs * MAC_PJ
+    found = calibrate(policy, traces, target_energy_pj=target)
+    exits = evaluate(found, traces).exit_timesteps
+    spent = energy_costs(policy, traces)[np.arange(len(traces)), exits - 1].mean()
+    assert spent == pytest.approx(target, rel=0.01)
+    assert traces.energy_pj[np.arange(len(traces)), exits - 1].mean() < target - policy.macs * MAC_PJ
+
+
+def test_arguments_are_left_as_they_were_given():
+    given = {"net_arch": [8], "n_quantiles": 5}
+    before = {name: str(preset.arguments) for name, preset in PRESETS.items()}
+    with torch_threads(1):
+        for arguments in ({"policy_kwargs": given}, {}):
+            make_model("qrdqn", make_traces(50), num_envs=1, buffer_size=100, **arguments)
+    assert given == {"net_arch": [8], "n_quantiles": 5}
+    assert {name: str(preset.arguments) for name, preset in PRESETS.items()} == before
 
 
 def test_a_recurrent_policy_remembers_the_steps_before_and_forgets_at_a_start():

@@ -1,0 +1,42 @@
+"""How many multiplications a torch network takes, counted while it runs once.
+
+macs = count_multiplications(network, lambda: network(torch.zeros(1, 6)))
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+
+def count_multiplications(network: nn.Module, run: Callable[[], Any]) -> int:
+    """Multiplications and additions with the weights of the linear, convolutional and LSTM layers that `run` passes.
+
+    Biases, activations and products of gates are not counted, nor are layers that `run` leaves out (a critic, when
+    only actions are asked for).
+
+    Args:
+        network: its layers are watched.
+        run: runs it on the rows to count.
+    """
+    total = 0
+
+    def count(module: nn.Module, given: Any, output: Any) -> None:
+        nonlocal total
+        if isinstance(module, nn.LSTM):
+            steps = output[0].numel() // output[0].shape[-1]
+            total += steps * sum(weight.numel() for name, weight in module.named_parameters() if "weight" in name)
+        else:
+            weight: Any = module.weight
+            total += output.numel() * weight[0].numel()
+
+    kinds = nn.Linear | nn.Conv1d | nn.Conv2d | nn.LSTM
+    hooks = [module.register_forward_hook(count) for module in network.modules() if isinstance(module, kinds)]
+    try:
+        with torch.no_grad():
+            run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return total

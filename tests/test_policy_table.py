@@ -1,0 +1,161 @@
+"""`benchmarks/policies.py` in small: what is there stays, other traces are noticed, the page says what came out."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_traces
+
+import agents
+from backbones import InputError
+from seenn_env import Traces
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+import policies
+from policy_page import BEGIN, END, into_readme, page
+from policy_rows import FLOOR, digest_of
+
+PROTOCOL = {
+    "version": 3,
+    "history": {"3": "As it is."},
+    "seeds": [0, 1],
+    "margin": 0.002,
+    "backbones": {"small": {"targets": [1.2, 1.6], "macs_per_timestep": 1e6, "endpoint": "primary"}},
+    "rules": ["margin", "per-timestep-margin"],
+    "policies": {
+        "SEENN-II (sequential, exact)": {"algorithm": "exact", "per_target": True, "arguments": {"steps": 20}},
+        "SEENN-II (sequential, PPO)": {
+            "algorithm": "ppo",
+            "per_target": False,
+            "arguments": {"total_timesteps": 512, "num_envs": 32},
+            "arguments_on": {"small": {"batch_size": 256}},
+        },
+        "optimal stopping": {"algorithm": "optimal-stopping", "per_target": True, "arguments": {}, "seeds": [0]},
+    },
+}
+
+
+def all_splits(seed=0):
+    parts = []
+    for place, split in enumerate(("policy", "calibration", "test")):
+        part = make_traces(300, split=split, seed=3 * seed + place)
+        parts.append(replace(part, sample=np.arange(300) + 300 * place))
+    return Traces.merge(*parts)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    traces = all_splits().save(folder / "traces.safetensors")
+    protocol = json.loads(json.dumps(PROTOCOL))
+    protocol["backbones"]["small"]["traces"] = [str(traces)]
+    (folder / "protocol.json").write_text(json.dumps(protocol))
+    (folder / "README.md").write_text(f"# Name\n\n{BEGIN}\nearlier words\n{END}\n\n## More\n")
+    run = policies.Run(**places(folder))
+    run.run()
+    return folder
+
+
+def places(folder):
+    return {
+        "protocol": folder / "protocol.json",
+        "results": folder / "policies",
+        "figures": folder / "figures.json",
+        "output": folder / "page.md",
+        "readme": folder / "README.md",
+    }
+
+
+def stamps(folder):
+    return {file.name: file.stat().st_mtime_ns for file in (folder / "policies" / "small").iterdir()}
+
+
+def test_one_command_makes_every_policy_the_figures_and_the_page(made):
+    assert len(stamps(made)) == 2 * 2 + 2 + 2
+    found = json.loads((made / "figures.json").read_text())["backbones"]["small"]
+    assert set(found["rows"]) == {"confidence", *PROTOCOL["rules"], *PROTOCOL["policies"], FLOOR}
+    assert found["chosen"] == max(found["forms_on_calibration"], key=found["forms_on_calibration"].get)
+    assert found["traces"] == digest_of(all_splits())
+    exact = found["rows"]["SEENN-II (sequential, exact)"]
+    assert exact["seeds"] == 2
+    assert exact["charge"] > 0
+    assert found["rows"]["SEENN-II (sequential, PPO)"]["charge"] == pytest.approx(4608 * 1.6 / 1e6)
+    assert all(difference["max_t_p"] <= difference["adjusted_p"] + 0.02 for difference in exact["at_targets"])
+    text = (made / "page.md").read_text()
+    chosen = found["rows"][found["chosen"]]
+    assert "**Primary endpoint** (declared before the runs): the area of " + found["chosen"] in text
+    assert {"superior": "is above 0", "inferior": "is below 0"}.get(chosen["over_rule_verdict"], "the interval") in text
+    assert f"max-t p = {chosen['at_targets'][0]['max_t_p']:.3f}, Holm's p = " in text
+    assert "- 3: As it is." in text
+    assert "was not run" not in text
+    assert "traces that have been replaced" not in text
+    readme = (made / "README.md").read_text()
+    assert readme.startswith(f"# Name\n\n{BEGIN}\n| network |")
+    assert readme.endswith(f"{END}\n\n## More\n")
+    assert "earlier words" not in readme
+    area = 100 * chosen["over_rule"]["estimate"]
+    assert f"{found['best_rule']}: **{area:+.2f} [" in readme
+    assert into_readme("No marks.", {}, PROTOCOL) == "No marks."
+
+
+def test_a_second_run_trains_nothing(made, capsys):
+    before = stamps(made)
+    policies.Train(**places(made)).run()
+    assert stamps(made) == before
+    assert capsys.readouterr().out == ""
+
+
+def test_the_fit_of_optimal_stopping_has_no_chance_in_it():
+    traces = all_splits()
+    fits = [agents.train("optimal-stopping", traces, target_timesteps=1.5, seed=seed) for seed in (0, 1)]
+    assert all(np.array_equal(tensor, fits[1].tensors[name]) for name, tensor in fits[0].tensors.items())
+    assert fits[0].threshold == fits[1].threshold
+
+
+def test_policies_of_other_traces_are_trained_anew_and_never_compared(made, tmp_path):
+    protocol = json.loads((made / "protocol.json").read_text())
+    protocol["backbones"]["small"]["traces"] = [str(all_splits(seed=1).save(tmp_path / "others.safetensors"))]
+    (tmp_path / "protocol.json").write_text(json.dumps(protocol))
+    here = {**places(made), "protocol": tmp_path / "protocol.json", "output": tmp_path / "page.md"}
+    with pytest.raises(InputError, match=r"made from the present traces by the protocol at .*train it anew"):
+        policies.Table(**here).run()
+    moved = tmp_path / "policies" / "small"
+    moved.mkdir(parents=True)
+    for file in (made / "policies" / "small").iterdir():
+        (moved / file.name).write_bytes(file.read_bytes())
+    name = "optimal stopping"
+    policies.Train(**{**here, "results": tmp_path / "policies"}, policy=(name,)).run()
+    source = policies.planned(tmp_path / "policies", "small", name, protocol, digest_of(all_splits(seed=1)))
+    assert all(policies.is_from(file, wanted) for _, _, file, wanted in source)
+    assert not policies.is_from(moved / "seenn-ii-sequential-ppo-seed0.safetensors", source[0][3])
+
+
+def test_an_unknown_backbone_is_one_sentence(made):
+    with pytest.raises(InputError, match="a backbone of the protocol, small, got 'large'"):
+        policies.Table(**places(made), backbone=("large",)).run()
+
+
+@pytest.mark.parametrize(
+    ("interval", "said"),
+    [
+        ((0.002, 0.001, 0.003, "superior"), "superior: the interval is above 0"),
+        ((0.000, -0.001, 0.001, "non-inferior"), "non-inferior, not shown to be superior"),
+        ((0.000, -0.004, 0.004, "not shown"), "not shown to be non-inferior: the interval reaches below -0.2 points"),
+        ((-0.002, -0.003, -0.001, "inferior"), "inferior: the interval is below 0"),
+    ],
+)
+def test_the_page_is_right_whatever_came_out(made, interval, said):
+    found = json.loads((made / "figures.json").read_text())["backbones"]
+    row = found["small"]["rows"][found["small"]["chosen"]]
+    row["over_rule"] |= dict(zip(("estimate", "low", "high"), interval, strict=False))
+    row["over_rule_verdict"] = interval[3]
+    found["small"] |= {"left_out": ["SEENN-II (one-shot)"], "earlier": True}
+    text = page(found, PROTOCOL)
+    endpoint = next(line for line in text.splitlines() if line.startswith("**Primary endpoint**"))
+    assert f"It is {said}" in endpoint
+    assert f"{100 * interval[0]:+.2f} [{100 * interval[1]:+.2f}, {100 * interval[2]:+.2f}] points" in endpoint
+    assert "SEENN-II (one-shot) was not run." in text
+    assert "*These figures are of traces that have been replaced since.*" in text
