@@ -40,7 +40,7 @@ def test_samples_without_names_of_classes_are_not_compared(digits):
 
 def test_images_of_another_shape_are_refused(digits):
     wide = replace(digits.policy, images=np.zeros((300, 3, 32, 32), np.uint8))
-    with pytest.raises(bb.InputError, match=r"inputs \[B, 1, 8, 8\], got \[256, 3, 32, 32\]"):
+    with pytest.raises(bb.InputError, match=r"the network's shape \[1, 8, 8\], got \[3, 32, 32\] in digits"):
         record(network(), wide)
 
 
