@@ -59,15 +59,15 @@ _HIDDEN_SEENN = ReferenceScores(
 )
 _ONE_SHOT_SEENN = replace(_SEQUENTIAL_SEENN, random=Score(0.1954, 0.9642, 4.5000), best_rule=None)
 _CIFAR10_SEENN = ReferenceScores(
-    random=Score(0.3032, 0.7822, 1.8750),
+    random=Score(0.3393, 0.8050, 1.8750),
     fixed=(
-        Score(0.5376, 0.7688, 1.0000),
-        Score(0.1901, 0.7934, 2.0000),
-        Score(0.0000, 0.8000, 3.0000),
-        Score(-0.1050, 0.7956, 4.0000),
+        Score(0.5724, 0.7862, 1.0000),
+        Score(0.2297, 0.8198, 2.0000),
+        Score(0.0302, 0.8242, 3.0000),
+        Score(-0.0647, 0.8314, 4.0000),
     ),
-    oracle=Score(0.6618, 0.8552, 1.1108),
-    best_rule=Score(0.5399, 0.7754, 1.0518),
+    oracle=Score(0.6876, 0.8678, 1.1152),
+    best_rule=Score(0.5779, 0.7998, 1.1110),
 )
 
 
