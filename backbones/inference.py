@@ -13,6 +13,7 @@ from backbones.errors import InputError
 from backbones.folding import fold_norms
 from backbones.inplace import InPlaceFire
 from backbones.network import SpikingNetwork, State
+from backbones.norms import TimestepScale
 from backbones.winograd import use_winograd
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ class InferenceNetwork(SpikingNetwork):
         fold_norms(network)
         layout = torch.channels_last if channels_last else torch.preserve_format
         stem, body = (part.to(DTYPES[dtype]).to(memory_format=layout) for part in (network.stem, network.body))
-        for module in body.modules():  # what a neuron has learned keeps its precision
-            if hasattr(module, "leak"):
+        for module in body.modules():  # what a neuron or a timestep has learned keeps its precision
+            if hasattr(module, "leak") or isinstance(module, TimestepScale):
                 module.float()
         into, out_of = Cast(DTYPES[dtype], layout), Cast(torch.float32, torch.contiguous_format)
         super().__init__(network.config, nn.Sequential(into, stem), body, nn.Sequential(out_of, network.head))
@@ -100,13 +101,15 @@ class InferenceNetwork(SpikingNetwork):
         if self._compiled is not None and not membranes:
             membranes, fresh = self._blank(state), torch.ones_like(state.keys, dtype=torch.bool)
         for rows in [slice(0, B)] if self.device.type == "cuda" else parts_of(B):
+            when = timestep[rows] - 1
+            self._tell_norms(when)
             current = self._current(state, rows, timestep)
             if self._compiled is None:
                 fire = InPlaceFire(membranes, B, rows, fresh, current if self.encoding.static else None)
                 spikes = self.body(current, fire)
                 output, pooled = self.head(spikes), spikes.float().mean((2, 3))
             else:
-                output, pooled = self._run_compiled(current, membranes, rows, fresh)
+                output, pooled = self._run_compiled(current, membranes, rows, fresh, when)
             if hidden is None:
                 hidden = pooled.new_empty(B, pooled.shape[1])
             state.readout[rows] += output
@@ -123,8 +126,11 @@ class InferenceNetwork(SpikingNetwork):
         raise InputError(f"Expected a plain network to optimize, got one of form {self.form!r}: optimize that instead.")
 
     def _compile(self) -> Any:
-        def step(current: Tensor, membranes: list[Tensor], fresh: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        def step(
+            current: Tensor, membranes: list[Tensor], fresh: Tensor, when: Tensor
+        ) -> tuple[Tensor, Tensor, list[Tensor]]:
             after: list[Tensor] = []
+            self._tell_norms(when)
 
             def fire(neuron: Any, current: Tensor) -> Tensor:
                 spikes, v = neuron(current.float(), membranes[len(after)], fresh)
@@ -170,10 +176,10 @@ class InferenceNetwork(SpikingNetwork):
         return [torch.empty_strided((B, *v.shape[1:]), v.stride(), device=v.device).zero_() for v in self._shapes]
 
     def _run_compiled(
-        self, current: Tensor, membranes: list[Tensor], rows: slice, fresh: Tensor | None
+        self, current: Tensor, membranes: list[Tensor], rows: slice, fresh: Tensor | None, when: Tensor
     ) -> tuple[Tensor, Tensor]:
         mask = torch.zeros(len(membranes[0]), dtype=torch.bool, device=self.device) if fresh is None else fresh
-        output, pooled, after = self._compiled(current, [v[rows] for v in membranes], mask[rows])
+        output, pooled, after = self._compiled(current, [v[rows] for v in membranes], mask[rows], when)
         for v, new in zip(membranes, after, strict=True):
             v[rows] = new
         return output, pooled

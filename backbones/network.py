@@ -22,7 +22,7 @@ from backbones.encodings import make_encoding
 from backbones.errors import InputError
 from backbones.neuron_pass import fire_over_time
 from backbones.neurons import LIF
-from backbones.norms import PER_TIMESTEP, TimestepBatchNorm2d
+from backbones.norms import PER_TIMESTEP, TimestepBatchNorm2d, TimestepScale
 
 if TYPE_CHECKING:
     from backbones.inference import InferenceNetwork
@@ -226,10 +226,11 @@ class SpikingNetwork(nn.Module):
         return optimize(self, **settings)
 
     def _tell_norms(self, when: Tensor | None) -> None:
-        """Norms of statistics per timestep learn which row is at which, from 0."""
+        """Norms of statistics per timestep learn which row is at which, from 0; past T they stay with the last."""
         if self.config["options"].get("norm") == PER_TIMESTEP:
+            when = None if when is None else when.clamp(max=self.timesteps - 1)
             for module in self.modules():
-                if isinstance(module, TimestepBatchNorm2d):
+                if isinstance(module, TimestepBatchNorm2d | TimestepScale):
                     module.when = when
 
     def normalised(self, inputs: Tensor) -> Tensor:

@@ -4,6 +4,8 @@ Letters: T timesteps, B rows, C channels. Time is merged into the batch while tr
 """
 
 from collections.abc import Callable
+from functools import lru_cache
+from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -58,7 +60,7 @@ class ThresholdBatchNorm2d(nn.BatchNorm2d):
 class TimestepBatchNorm2d(nn.Module):
     """tdBN whose μ and σ² are each timestep's own, over batch and space; γ and β are shared by all.
 
-    Not a `BatchNorm2d`: no single factor and shift can be folded into the convolution before it.
+    Not a `BatchNorm2d`: folded into the convolution before it, it leaves a `TimestepScale` behind.
 
     Args:
         channels: C.
@@ -93,8 +95,7 @@ class TimestepBatchNorm2d(nn.Module):
         gamma = self.weight * self.scale
         if not self.training:
             factor = gamma / torch.sqrt(self.running_var + self.eps)
-            shift = self.bias - self.running_mean * factor
-            return input * factor[when][..., None, None] + shift[when][..., None, None]
+            return _scaled(input, factor, self.bias - self.running_mean * factor, when)
         count = int(when[-1]) + 1
         parts = [
             F.batch_norm(part, mean, var, gamma, self.bias, True, self.momentum, self.eps)
@@ -105,6 +106,61 @@ class TimestepBatchNorm2d(nn.Module):
     def extra_repr(self) -> str:
         """The settings, as `print(network)` shows them."""
         return f"{len(self.weight)}, timesteps={len(self.running_mean)}, scale={self.scale:.4g}"
+
+
+class TimestepScale(nn.Module):
+    """What a `TimestepBatchNorm2d` still does when its first timestep is folded into the convolution before it.
+
+        y_t = (σ_1/σ_t)·(y_1 - β) + (γ·α·V_th/σ_t)·(μ_1 - μ_t) + β
+
+    with σ² short for σ² + ε: nothing at the first timestep, where most rows of early exit are. On a CPU the input
+    is written over.
+
+    Args:
+        norm: the norm, which stays as it is.
+    """
+
+    factor: Tensor
+    shift: Tensor
+
+    def __init__(self, norm: TimestepBatchNorm2d) -> None:
+        super().__init__()
+        sigma = (norm.running_var.double() + norm.eps).sqrt()
+        factor = sigma[0] / sigma
+        gain = norm.weight.double() * norm.scale / sigma
+        shift = gain * (norm.running_mean[0] - norm.running_mean).double() + norm.bias.double() * (1 - factor)
+        self.register_buffer("factor", factor.to(norm.weight.dtype).detach())
+        self.register_buffer("shift", shift.to(norm.weight.dtype).detach())
+        self.when: Tensor | None = None
+        """`[rows]` int64 each row's timestep from 0, set by the network before it runs; None: 0."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """`[rows, C, H, W]` to the same, in the input's dtype."""
+        if self.when is None:
+            return input
+        if input.is_cuda or torch.compiler.is_compiling():
+            return _scaled(input, self.factor, self.shift, self.when).to(input.dtype)
+        for begin, end, t in _stretches(tuple(self.when.tolist())):
+            if t > 0:
+                rows = input[begin:end]
+                torch.addcmul(self.shift[t, :, None, None], rows, self.factor[t, :, None, None], out=rows)
+        return input
+
+
+def _scaled(input: Tensor, factor: Tensor, shift: Tensor, when: Tensor) -> Tensor:
+    """`[rows, C, H, W]` times and plus what `[T, C]` has for each row's timestep."""
+    return input * factor[when][..., None, None] + shift[when][..., None, None]
+
+
+@lru_cache(maxsize=16)  # every norm of a timestep asks for the same
+def _stretches(when: tuple[int, ...]) -> list[tuple[int, int, int]]:
+    """Rows next to each other at one timestep: from the first up to, and without, the second, and the timestep."""
+    stretches, begin = [], 0
+    for t, rows in groupby(when):
+        end = begin + len(list(rows))
+        stretches.append((begin, end, t))
+        begin = end
+    return stretches
 
 
 PER_TIMESTEP = "tdbn-per-timestep"

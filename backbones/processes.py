@@ -4,11 +4,12 @@ with joined() as crew:                # reads torchrun's environment variables; 
     with shared_statistics(network, crew): …
 
 Gradients are averaged over the processes, and norms see the statistics of all their images (PyTorch's own
-SyncBatchNorm refuses CPUs), so that W processes do what one would with W times the batch.
+SyncBatchNorm refuses CPUs), so that W processes do what one would with W times the batch. That waits for all
+processes twice a norm; where each takes the statistics of its own images, only the running estimates are averaged.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -58,16 +59,16 @@ class Crew:
         return float(total) / self.size
 
     @torch.no_grad()
-    def average_gradients(self, network: nn.Module) -> None:
-        """Replace every gradient by its mean over the processes, in one exchange."""
-        if self.alone:
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        """Replace every tensor by its mean over the processes, in one exchange."""
+        tensors = [] if self.alone else list(tensors)
+        if not tensors:
             return
-        grads = [weight.grad for weight in network.parameters() if weight.grad is not None]
-        flat = torch.cat([grad.flatten() for grad in grads])
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
         dist.all_reduce(flat)
         flat /= self.size
-        for grad, part in zip(grads, flat.split([grad.numel() for grad in grads]), strict=True):
-            grad.copy_(part.view(grad.shape))
+        for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(part.view(tensor.shape))
 
 
 @contextmanager
@@ -121,7 +122,10 @@ def shared_statistics(network: nn.Module, crew: Crew) -> Iterator[None]:
         InputError: for norms per timestep in several processes.
     """
     if not crew.alone and any(isinstance(module, TimestepBatchNorm2d) for module in network.modules()):
-        raise InputError("Expected norms whose statistics processes can share (tdbn, bn), got tdbn-per-timestep.")
+        raise InputError(
+            "Expected norms whose statistics processes can share (tdbn, bn), got tdbn-per-timestep: let each process "
+            "take its own (own_statistics)."
+        )
     norms = [] if crew.alone else [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
         norm.forward = _shared(norm, norm.forward)  # type: ignore[method-assign, assignment]

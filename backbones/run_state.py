@@ -12,6 +12,7 @@ from torch import Tensor
 
 from backbones.errors import InputError
 from backbones.network import SpikingNetwork
+from backbones.processes import Crew
 from backbones.schedules import TrainingConfig, stages_of
 
 Weights = dict[str, Tensor]
@@ -56,6 +57,11 @@ class RunState:
                 value.lerp_(weights[name], 1 - decay)
             else:
                 value.copy_(weights[name])
+
+    def average_statistics(self, crew: Crew) -> None:
+        """Running estimates that each process made of its own images become their means."""
+        for weights in filter(None, (self.network.state_dict(), self.average)):
+            crew.average(value for name, value in weights.items() if name.endswith(("running_mean", "running_var")))
 
     @contextmanager
     def averaged(self, *, always: bool = False) -> Iterator[None]:

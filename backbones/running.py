@@ -124,4 +124,4 @@ def accuracy(
     right = np.zeros(timesteps or backbone.timesteps)
     for rows, logits in run(backbone, images, keys, timesteps=timesteps):
         right += (logits.argmax(-1).cpu().numpy() == labels[rows, None]).sum(0)
-    return right / len(labels)
+    return right / max(1, len(labels))

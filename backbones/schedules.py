@@ -71,6 +71,9 @@ class TrainingConfig:
     """Memory format of weights and activations: which is faster depends on the machine."""
     compile: bool = False
     """Run the neurons' passes by torch.compile: worth its start on a GPU, little on a CPU."""
+    own_statistics: bool = False
+    """Of several processes, each normalises by its own images and only running estimates are averaged, which is
+    faster; the result then depends on the number of processes."""
     seed: int = 0
     """Of the order of the images and their augmentation."""
 

@@ -7,7 +7,7 @@ result.accuracy               # [T] on the calibration split
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,11 @@ def train(
         network.to(memory_format=torch.channels_last)
     network.compiled = config.compile
     run = RunState(network, config, network.fingerprint + digest(teacher))
-    with joined(network.device) as crew, shared_statistics(network, crew), faster_convolutions(network):
+    with ExitStack() as stack:
+        crew = stack.enter_context(joined(network.device))
+        if not config.own_statistics:
+            stack.enter_context(shared_statistics(network, crew))
+        stack.enter_context(faster_convolutions(network))
         resume = None if resume is None else Path(resume)
         saved = run.restore(resume) if resume is not None and resume.exists() else None
         crew.wait()  # nobody writes before everybody has read
@@ -140,7 +144,7 @@ def train(
                 chosen = config.keep == "best" and stage is stages[-1]
                 if chosen or watched:
                     with _kept_weights(run, splits, stage, epoch):
-                        right = calibration_accuracy(network, splits, stage.timesteps)
+                        right = calibration_accuracy(network, splits, stage.timesteps, crew=crew)
                         if chosen:
                             run.offer(float(right[-1]))
                 if resume is not None and crew.leads:
@@ -166,7 +170,7 @@ def _finish(run: RunState, splits: Splits, stage: Stage, resume: Path | None, cr
         network.load_state_dict(kept)
     network.to(memory_format=torch.contiguous_format)
     network.compiled = False
-    result = TrainingResult(calibration_accuracy(network, splits), np.array(run.losses))
+    result = TrainingResult(calibration_accuracy(network, splits, crew=crew), np.array(run.losses))
     crew.wait()
     if resume is not None and crew.leads:
         resume.unlink(missing_ok=True)
@@ -183,11 +187,19 @@ def _kept_weights(run: RunState, splits: Splits, stage: Stage, epoch: int) -> It
         yield
 
 
-def calibration_accuracy(network: SpikingNetwork, splits: Splits, timesteps: int | None = None) -> np.ndarray:
-    """`[T]` accuracy on the calibration split; leaves the network in evaluation mode."""
+def calibration_accuracy(
+    network: SpikingNetwork, splits: Splits, timesteps: int | None = None, *, crew: Crew | None = None
+) -> np.ndarray:
+    """`[T]` accuracy on the calibration split, which a crew shares; leaves the network in evaluation mode."""
     network.eval()
-    samples = splits.calibration
-    return accuracy(network, samples.images, samples.labels, make_keys(samples.index), timesteps=timesteps)
+    crew = crew or Crew()
+    samples = splits.calibration.select(slice(crew.rank, None, crew.size))
+    keys = make_keys(samples.index)
+    part = accuracy(network, samples.images, samples.labels, keys, timesteps=timesteps) * len(samples)
+    totals = torch.tensor([*part, len(samples)], dtype=torch.float64, device=network.device)
+    crew.average([totals])
+    right: np.ndarray = (totals[:-1] / totals[-1]).cpu().numpy()
+    return right
 
 
 def _summary_writer(log_dir: str | Path | None) -> Any:

@@ -56,10 +56,12 @@ def run_epoch(
             for loss in _losses(run, images, keys, labels, timesteps, epoch * steps + step, teacher):
                 (loss * (len(part) / len(rows))).backward()
                 total += loss.item() * (len(part) / len(rows))
-        crew.average_gradients(network)
+        crew.average(weight.grad for weight in network.parameters() if weight.grad is not None)
         optimizer.step()
         schedule.step()
         run.after_step()
+    if config.own_statistics:
+        run.average_statistics(crew)
     total = crew.mean(total, network.device)
     if not np.isfinite(total):
         raise FloatingPointError(f"The loss is {total} in epoch {epoch + 1}: lower the learning rate.")

@@ -11,8 +11,9 @@ import torch
 from conftest import make_traces
 
 import agents
+from agents.commands.train_backbone import copy_weights
 from agents.main import main
-from backbones import build, load, save
+from backbones import InputError, build, load, save
 from seenn_env import Traces
 
 
@@ -146,6 +147,25 @@ def test_training_starts_from_the_weights_of_another_run(tmp_path, capsys):
     torch.testing.assert_close(trained.body.conv.weight, first.body.conv.weight)
     message = refused(capsys, "train-backbone", "--output", tmp_path / "wide", "--width", 8, *settings)
     assert "first.safetensors to hold a network with options = {'width': 8}, got {}" in message
+
+
+def test_norms_per_timestep_start_from_common_norms_and_from_other_timesteps(tmp_path):
+    settings = {"num_classes": 5, "input_shape": (3, 8, 8), "width": 4}
+    source = build("resnet9", timesteps=1, **settings)
+    images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        source.train()(images)
+    for timesteps in (3, 2, 4):
+        network = build("resnet9", timesteps=timesteps, norm="tdbn-per-timestep", **settings)
+        copy_weights(source, network, tmp_path)
+        statistics = [value for name, value in network.state_dict().items() if "running" in name]
+        assert {len(value) for value in statistics} == {timesteps}
+        source.eval()
+        outputs = [net.step(net.start(images))[0] for net in (network, source)]
+        torch.testing.assert_close(*outputs)
+        source = network
+    with pytest.raises(InputError, match="tdbn-per-timestep"):
+        copy_weights(source, build("resnet9", timesteps=4, **settings), tmp_path)
 
 
 def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, capsys):

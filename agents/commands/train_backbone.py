@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ import tyro
 import backbones as bb
 from agents.commands.data import DataOptions
 from agents.commands.output import close_folder, give_up_folder, on_terminal, open_folder
+from backbones.norms import PER_TIMESTEP
 from backbones.processes import joined, own_device
 from backbones.splits import check_division
 from backbones.training import TrainingConfig, train
@@ -31,6 +33,8 @@ class TrainBackbone:
     """Channels of its first layer (default: the architecture's own)."""
     stem: str | None = None
     """Kind of its first layer where it has several: small, or large, which quarters the image (default: small)."""
+    norm: str | None = None
+    """tdbn, bn or tdbn-per-timestep (statistics of each timestep's own; default: the architecture's own)."""
     timesteps: int = 8
     """T."""
     encoding: str = "poisson"
@@ -68,7 +72,7 @@ class TrainBackbone:
             mean=mean,
             std=std,
             seed=self.training.seed,
-            **{name: value for name in ("width", "stem") if (value := getattr(self, name)) is not None},
+            **{name: value for name in ("width", "stem", "norm") if (value := getattr(self, name)) is not None},
         ).to(own_device(self.device))
         if self.initial is not None:
             initial = bb.load(self.initial)
@@ -108,17 +112,38 @@ class TrainBackbone:
 def copy_weights(source: bb.SpikingNetwork, network: bb.SpikingNetwork, name: Path) -> None:
     """Start `network` from the weights of `source`; its T and its mean and deviation of the images stay its own.
 
+    Norms of statistics per timestep may start from norms of common ones, each timestep from those, or from fewer
+    timesteps, the further ones from the last.
+
     Raises:
         InputError: for a source of another architecture.
     """
     own = {"timesteps", "mean", "std", "encoding_seed"}
-    for key in source.config:
-        if key not in own and source.config[key] != network.config[key]:
-            raise bb.InputError(
-                f"Expected {name} to hold a network with {key} = {network.config[key]!r}, got {source.config[key]!r}."
-            )
-    weights = {key: value for key, value in source.state_dict().items() if key not in own}
-    network.load_state_dict({**network.state_dict(), **weights})
+    theirs, ours = (_without_common_norm(net.config, network.config) for net in (source, network))
+    for key in theirs:
+        if key not in own and theirs[key] != ours[key]:
+            raise bb.InputError(f"Expected {name} to hold a network with {key} = {ours[key]!r}, got {theirs[key]!r}.")
+    weights = network.state_dict()
+    for key, value in source.state_dict().items():
+        if key in weights and key not in own:
+            weights[key] = _for_each_timestep(value, weights[key])
+    network.load_state_dict(weights)
+
+
+def _for_each_timestep(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Norm statistics of all timesteps, `[C]`, or of others, `[T', C]`, as `[T, C]`; other values as they are."""
+    if value.shape == like.shape:
+        return value
+    of_each = value.view(-1, value.shape[-1])
+    return of_each[torch.arange(len(like)).clamp(max=len(of_each) - 1)]
+
+
+def _without_common_norm(config: dict[str, Any], target: dict[str, Any]) -> dict[str, Any]:
+    """`config`, whose norm does not count where it is tdBN's and the target's are tdBN's per timestep."""
+    options = config["options"]
+    if target["options"].get("norm") == PER_TIMESTEP and options.get("norm", "tdbn") in ("tdbn", PER_TIMESTEP):
+        options = {name: value for name, value in options.items() if name != "norm"}
+    return {**config, "options": options}
 
 
 def intensity(images: np.ndarray) -> tuple[list[float], list[float]]:
