@@ -6,8 +6,8 @@
 
 SpikingJelly's network has the same convolutions and norms, and `LIFNode`s in place of the neurons, in step
 mode "s", evaluation mode, no gradients; the stem runs at every timestep, as it does for
-a user who gives it the image at every timestep. Seconds are the process's own (one thread): other programs
-on the machine do not count.
+a user who gives it the image at every timestep. Norms per timestep are one of T batch norms (the stem's always the
+first). Seconds are the process's own (one thread): other programs on the machine do not count.
 """
 
 import copy
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import tyro
 from spikingjelly.activation_based import functional
 from spikingjelly.activation_based.neuron import LIFNode
@@ -28,6 +29,7 @@ from torch import Tensor
 import backbones as bb
 from agents.commands.benchmark import machine
 from backbones.neurons import LIF
+from backbones.norms import TimestepBatchNorm2d
 
 OURS = "inference form"
 THEIRS = "SpikingJelly"
@@ -46,6 +48,18 @@ class Args:
     """Images of the calibration split on which answers are compared."""
 
 
+class OfTimestep(torch.nn.Module):
+    """A norm per timestep as one writes it where all rows are at the same timestep: one of T batch norms."""
+
+    def __init__(self, norm: TimestepBatchNorm2d) -> None:
+        super().__init__()
+        self.norm, self.t = norm, 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, t = self.norm, self.t
+        return F.batch_norm(x, n.running_mean[t], n.running_var[t], n.weight * n.scale, n.bias, eps=n.eps)
+
+
 class Theirs(torch.nn.Module):
     """The network with SpikingJelly's neurons."""
 
@@ -53,6 +67,11 @@ class Theirs(torch.nn.Module):
         super().__init__()
         self.network = copy.deepcopy(network).to(memory_format=layout)
         self.layout = layout
+        for name, norm in list(self.network.body.named_modules()):
+            if isinstance(norm, TimestepBatchNorm2d):
+                self.network.body.set_submodule(name, OfTimestep(norm))
+        self.network._tell_norms(None)
+        self.norms = [module for module in self.network.modules() if isinstance(module, OfTimestep)]
         self.nodes = torch.nn.ModuleDict()
         for name, neuron in self.network.named_modules():
             if isinstance(neuron, LIF):
@@ -73,6 +92,8 @@ class Theirs(torch.nn.Module):
         self.sum, self.t = 0, 0
 
     def step(self) -> Tensor:
+        for norm in self.norms:
+            norm.t = self.t
         current = self.network.stem(self.x)
         spikes = self.network.body(current, lambda neuron, current: self.node_of[neuron](current))
         self.sum, self.t = self.sum + self.network.head(spikes), self.t + 1
