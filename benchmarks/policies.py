@@ -10,7 +10,8 @@ A new policy is a line in the protocol and the first command. Training goes on w
 there is left alone if it was made from the same traces (a digest of all that they hold), by the same algorithm and
 arguments; else it is trained anew, and until then no table is made of it.
 
-Policies learn on the split policy. The best rule and the form of SEENN-II that the endpoint speaks of are chosen on
+Policies learn on the split policy; those with "views" learn on augmented views of the same images instead, where the
+backbone has such traces. The best rule and the form of SEENN-II that the endpoint speaks of are chosen on
 calibration, by the mean accuracy over the targets at equal mean timesteps; rules are fitted on policy for that
 choice, and anew on policy and calibration together for the table. On test, levels are set anew in every resample,
 for both alike, to spend exactly the target, the policy's own multiplications included; images (with all their
@@ -80,16 +81,17 @@ class Train(Options):
 
     def run(self) -> None:
         protocol = self.read()
-        for name, (about, traces) in self.backbones().items():
+        for name, (_, traces) in self.backbones().items():
             digest = digest_of(traces)
-            learned = traces.without("test")
             for policy in self.policy or protocol["policies"]:
-                self._train(name, policy, protocol, about, learned, digest)
+                self._train(name, policy, protocol, traces, digest)
 
-    def _train(
-        self, backbone: str, name: str, protocol: dict[str, Any], about: dict[str, Any], traces: Traces, digest: str
-    ) -> None:
+    def _train(self, backbone: str, name: str, protocol: dict[str, Any], traces: Traces, digest: str) -> None:
         entry = protocol["policies"][name]
+        traces = traces.without("test")
+        views = views_of(protocol["backbones"][backbone], entry)
+        if views is not None:
+            traces = Traces.merge(views, traces.select("calibration"))
         for seed, target, file, source in planned(self.results, backbone, name, protocol, digest):
             if file.exists() and is_from(file, source):
                 continue
@@ -124,7 +126,8 @@ class Table(Options):
             begin = time.process_time()
             with torch_threads(1):
                 found[name] = compare_all(about, traces, protocol, policies, self.data_dir, self.cache_dir)
-            found[name]["left_out"] = [policy for policy in protocol["policies"] if policy not in policies]
+            wanted = (policy for policy in protocol["policies"] if planned(self.results, name, policy, protocol, ""))
+            found[name]["left_out"] = [policy for policy in wanted if policy not in policies]
             print(f"{name}: compared in {time.process_time() - begin:.0f} s", flush=True)
             self.figures.write_text(json.dumps({"backbones": found}, indent=1) + "\n")
         for name, (_, traces) in replace(self, backbone=()).backbones().items():
@@ -181,19 +184,28 @@ def planned(
     results: Path, backbone: str, name: str, protocol: dict[str, Any], digest: str
 ) -> list[tuple[int, float | None, Path, dict[str, Any]]]:
     """Seed, target, file, and what the policy in the file has to be made from, of all that the protocol asks for."""
-    entry, found = protocol["policies"][name], []
+    entry, about, found = protocol["policies"][name], protocol["backbones"][backbone], []
+    if entry.get("views") and "views" not in about:
+        return []
+    views = views_of(about, entry)
+    digests = {"traces": digest, **({} if views is None else {"views": digest_of(views)})}
     for seed in entry.get("seeds", protocol["seeds"]):
-        for target in protocol["backbones"][backbone]["targets"] if entry["per_target"] else [None]:
+        for target in about["targets"] if entry["per_target"] else [None]:
             at = "" if target is None else f"-t{target:g}"
             source = {
                 "algorithm": entry["algorithm"],
                 "arguments": arguments_of(entry, backbone),
                 "target": target,
                 "seed": seed,
-                "traces": digest,
+                **digests,
             }
             found.append((seed, target, results / backbone / f"{slug(name)}{at}-seed{seed}.safetensors", source))
     return found
+
+
+def views_of(about: dict[str, Any], entry: dict[str, Any]) -> Traces | None:
+    """Augmented views of the policy split, for policies that learn from them."""
+    return load(about["views"]).select("policy") if entry.get("views") else None
 
 
 def arguments_of(entry: dict[str, Any], backbone: str) -> dict[str, Any]:

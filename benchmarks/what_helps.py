@@ -55,6 +55,7 @@ def contenders(learned: Traces) -> dict[str, Callable[[float], Any]]:
         "exact, features": exact("features"),
         "exact, rich": exact("rich"),
         "exact, rich, 5 members": exact("rich", members=5),
+        "exact, rich, 5 bootstrapped": exact("rich", members=5, bootstrap=True),
         "exact, rich, cost as input": rule(served),
         "exact, classes": exact("rich_classes"),
         "exact, classes, bottleneck 2": exact("rich_classes", bottleneck=2, dropout=0.3),

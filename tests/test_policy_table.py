@@ -133,6 +133,29 @@ def test_policies_of_other_traces_are_trained_anew_and_never_compared(made, tmp_
     assert not policies.is_from(moved / "seenn-ii-sequential-ppo-seed0.safetensors", source[0][3])
 
 
+def test_policies_learn_from_augmented_views_where_a_backbone_has_them(made, tmp_path):
+    views = make_traces(600, split="policy", seed=5)
+    views = replace(views, sample=np.arange(600) % 300, repeat=np.arange(600) // 300)
+    protocol = json.loads((made / "protocol.json").read_text())
+    name = "SEENN-II (sequential, exact, views)"
+    entry = protocol["policies"][name] = {**protocol["policies"]["SEENN-II (sequential, exact)"], "views": True}
+    assert policies.planned(tmp_path, "small", name, protocol, "digest") == []
+    protocol["backbones"]["small"]["views"] = str(views.save(tmp_path / "views.safetensors"))
+    (tmp_path / "protocol.json").write_text(json.dumps(protocol))
+    here = {**places(made), "protocol": tmp_path / "protocol.json", "results": tmp_path / "policies"}
+    policies.Train(**here, policy=(name,)).run()
+    wanted = policies.planned(tmp_path / "policies", "small", name, protocol, digest_of(all_splits()))
+    assert len(wanted) == 4
+    assert wanted[0][3]["views"] == digest_of(views)
+    assert all(policies.is_from(file, source) for _, _, file, source in wanted)
+    learned, plain = (
+        agents.load(folder / "small" / f"{policies.slug(each)}-t1.2-seed0.safetensors")
+        for folder, each in ((tmp_path / "policies", name), (made / "policies", "SEENN-II (sequential, exact)"))
+    )
+    assert not np.array_equal(learned.tensors["mean"], plain.tensors["mean"])
+    assert entry["arguments"] == plain.settings["made_from"]["arguments"]
+
+
 def test_an_unknown_backbone_is_one_sentence(made):
     with pytest.raises(InputError, match="a backbone of the protocol, small, got 'large'"):
         policies.Table(**places(made), backbone=("large",)).run()
