@@ -23,6 +23,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from backbones.devices import named_device
 from backbones.errors import InputError
+from backbones.forwards import forwards_replaced
 from backbones.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d
 
 
@@ -127,13 +128,8 @@ def shared_statistics(network: nn.Module, crew: Crew) -> Iterator[None]:
             "take its own (own_statistics)."
         )
     norms = [] if crew.alone else [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.forward = _shared(norm, norm.forward)  # type: ignore[method-assign, assignment]
-    try:
+    with forwards_replaced(norms, _shared):
         yield
-    finally:
-        for norm in norms:
-            del norm.__dict__["forward"]
 
 
 def _shared(norm: nn.BatchNorm2d, alone: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from backbones.forwards import forwards_replaced
 from backbones.winograd import is_faster, taps_matrix, transforms
 
 TOGETHER = 128
@@ -33,13 +34,8 @@ def faster_convolutions(network: nn.Module) -> Iterator[None]:
     On a CPU, in float32 or float64 without autocast; in evaluation mode they are what they are outside.
     """
     convolutions = [m for m in network.modules() if type(m) is nn.Conv2d and m.bias is None]
-    for conv in convolutions:
-        conv.forward = _forward(conv, conv.forward)  # type: ignore[method-assign, assignment]
-    try:
+    with forwards_replaced(convolutions, _forward):
         yield
-    finally:
-        for conv in convolutions:
-            del conv.__dict__["forward"]
 
 
 def _forward(conv: nn.Conv2d, plain: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
