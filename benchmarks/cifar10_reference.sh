@@ -5,7 +5,7 @@
 #
 # FOLDER has train/CLASS/*.jpg and test/CLASS/*.jpg; its name becomes the dataset's: call it cifar10-jpeg.
 # Four runs, each from the weights of the one before: about four hours of one thread in all, the last run in two
-# processes. The same weights come out on the same kind of machine only; see docs/cards/cifar10-jpeg.md for what came
+# processes. With ONWARD=1 two more, with norms per timestep, about 70 minutes of two processes, in OUTPUT/onward. The same weights come out on the same kind of machine only; see docs/cards/cifar10-jpeg.md for what came
 # out, and on what.
 # Afterwards `python benchmarks/trace_card.py OUTPUT/cifar10-jpeg.safetensors` prints the card's table and scores.
 set -euo pipefail
@@ -34,6 +34,14 @@ train "$output/third" python --stages 1 14 0.1 --initial "$output/second/backbon
     --batch-size 128 --warmup 0.15 --seed 3
 train "$output/backbone" "$two" --stages 2 2 0.05 4 1 0.05 --initial "$output/third/backbone.safetensors" \
     --batch-size 64 --warmup 0.2 --seed 0 --compile
+
+if [ -n "${ONWARD:-}" ]; then
+    apart="--norm tdbn-per-timestep --own-statistics --batch-size 64 --compile"
+    train "$output/fifth" "$two" --stages 1 13 0.1 --initial "$output/third/backbone.safetensors" \
+        --warmup 0.12 --seed 4 $apart
+    train "$output/onward" "$two" --stages 4 3 0.04 --initial "$output/fifth/backbone.safetensors" \
+        --warmup 0.15 --seed 5 $apart
+fi
 
 if [ ! -e "$output/cifar10-jpeg.safetensors" ]; then
     python -m agents.main record --backbone "$output/backbone/backbone.safetensors" \
