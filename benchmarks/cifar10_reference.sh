@@ -5,8 +5,9 @@
 #
 # FOLDER has train/CLASS/*.jpg and test/CLASS/*.jpg; its name becomes the dataset's: call it cifar10-jpeg.
 # Four runs, each from the weights of the one before: about four hours of one thread in all, the last run in two
-# processes. With ONWARD=1 two more, with norms per timestep, about 70 minutes of two processes, in OUTPUT/onward. The same weights come out on the same kind of machine only; see docs/cards/cifar10-jpeg.md for what came
-# out, and on what.
+# processes. With ONWARD=1 two more, with norms per timestep, about 70 minutes of two processes, in OUTPUT/onward.
+# The same weights come out on the same kind of machine only; see docs/cards/cifar10-jpeg.md for what came out, and on
+# what.
 # Afterwards `python benchmarks/trace_card.py OUTPUT/cifar10-jpeg.safetensors` prints the card's table and scores.
 set -euo pipefail
 data=$1 output=$2

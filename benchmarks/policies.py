@@ -205,7 +205,7 @@ def planned(
 
 def views_of(about: dict[str, Any], entry: dict[str, Any]) -> Traces | None:
     """Augmented views of the policy split, for policies that learn from them."""
-    return load(about["views"]).select("policy") if entry.get("views") else None
+    return load(about["views"]).select("policy") if entry.get("views") and "views" in about else None
 
 
 def arguments_of(entry: dict[str, Any], backbone: str) -> dict[str, Any]:

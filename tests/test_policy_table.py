@@ -140,6 +140,7 @@ def test_policies_learn_from_augmented_views_where_a_backbone_has_them(made, tmp
     name = "SEENN-II (sequential, exact, views)"
     entry = protocol["policies"][name] = {**protocol["policies"]["SEENN-II (sequential, exact)"], "views": True}
     assert policies.planned(tmp_path, "small", name, protocol, "digest") == []
+    assert policies.views_of(protocol["backbones"]["small"], entry) is None
     protocol["backbones"]["small"]["views"] = str(views.save(tmp_path / "views.safetensors"))
     (tmp_path / "protocol.json").write_text(json.dumps(protocol))
     here = {**places(made), "protocol": tmp_path / "protocol.json", "results": tmp_path / "policies"}
