@@ -15,7 +15,8 @@ import backbones as bb
 from agents import Confidence, Entropy, ExitNetwork, FixedTimestep, LearnedPolicy, Margin, PerTimestep, classify, train
 from agents.export import DecisionModule, export, export_policy, features
 from agents.perceptrons import make_perceptrons
-from seenn_env import evaluate
+from backbones.norms import TimestepBatchNorm2d
+from seenn_env import evaluate, record
 from seenn_env.packaged import packaged_file
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "deploy_onnx.py"
@@ -53,6 +54,13 @@ def exits_of(policy, traces) -> np.ndarray:
     return exits
 
 
+def example():
+    spec = importlib.util.spec_from_file_location("deploy_onnx", EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def test_features_in_torch_are_those_of_the_environments(traces):
     logits = torch.from_numpy(np.array(traces.logits))
     for t in range(traces.timesteps):
@@ -88,10 +96,7 @@ def test_under_onnxruntime_exits_are_those_of_the_live_network(tmp_path, digits,
     network = bb.load(packaged_file("backbone", "digits"))
     learned_exits = train("exact", packaged, target_timesteps=2.0, steps=100)
     folder = export(network, Margin(0.7), tmp_path / "deployed", num_slots=16)
-    spec = importlib.util.spec_from_file_location("deploy_onnx", EXAMPLE)
-    deploy = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(deploy)
-    test = digits.test
+    deploy, test = example(), digits.test
     for policy in (Margin(0.7), learned_exits):
         export_policy(network, policy, folder, num_slots=16)
         predictions, exits = deploy.classify(folder, test.images / np.float32(255), bb.make_keys(test.index))
@@ -100,6 +105,26 @@ def test_under_onnxruntime_exits_are_those_of_the_live_network(tmp_path, digits,
         assert (predictions == live.predictions).mean() >= 0.999
         assert 1 < exits.mean() < 8
         assert len(set(exits)) > 3
+
+
+def test_under_onnxruntime_every_row_is_normalised_by_its_own_timestep(tmp_path, digits):
+    shape = {"num_classes": 10, "timesteps": 3, "input_shape": (1, 8, 8), "width": 8}
+    neuron = {"type": "lif", "v_threshold": 0.5}
+    network = bb.build("resnet9", **shape, encoding="direct", neuron=neuron, norm="tdbn-per-timestep").train()
+    for module in network.modules():
+        if isinstance(module, TimestepBatchNorm2d):
+            module.momentum = 1.0  # statistics of these images, so that no layer is silent
+    with torch.no_grad():
+        network(torch.from_numpy(digits.train.images[:256]))
+    traces = record(network.eval(), digits.test)
+    middle = Margin(float(np.median(traces.columns("features")[:, 0, 1])))
+    folder = export(network, middle, tmp_path / "deployed", num_slots=16)
+    images, keys = digits.test.images / np.float32(255), bb.make_keys(digits.test.index)
+    predictions, exits = example().classify(folder, images, keys)
+    expected = evaluate(middle, traces)
+    assert (exits == expected.exit_timesteps).mean() >= 0.999
+    assert (predictions == traces.predictions[np.arange(len(exits)), exits - 1]).mean() >= 0.999
+    assert len(set(exits)) > 1
 
 
 def test_what_cannot_be_exported_is_refused_and_leaves_nothing(network, tmp_path):
