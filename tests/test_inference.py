@@ -8,7 +8,7 @@ from torch import nn
 import backbones as bb
 from backbones.inplace import InPlaceFire
 from backbones.neurons import IF, LIF, PLIF
-from backbones.optimization import compare_forms
+from backbones.optimization import agrees, compare_forms
 
 
 def images(count=8, side=8, channels=1):
@@ -206,6 +206,15 @@ def test_a_check_on_calibration_data_is_reported_and_refuses_a_form_that_disagre
     with pytest.raises(bb.InputError, match=r"form 'strange' to agree on 0.9990 of 40 answers, got 0\.\d+ \(accuracy"):
         plain.optimize(calibration=calibration)
     assert plain.optimize(calibration=calibration, min_agreement=None).report.agreement.min() < 0.9
+
+
+@pytest.mark.parametrize(
+    ("differ", "samples", "least", "fine"),
+    [(1, 500, 0.999, True), (2, 500, 0.999, False), (1, 1000, 0.999, True), (2, 1000, 0.999, False),
+     (2, 1024, 0.999, True), (1, 500, 1.0, False), (0, 500, 1.0, True)],
+)  # fmt: skip
+def test_one_sample_of_few_may_differ(differ, samples, least, fine):
+    assert agrees(1 - differ / samples, least, samples) == fine
 
 
 def test_bad_requests_are_one_sentence(digits, tmp_path):
