@@ -13,9 +13,10 @@ arguments; else it is trained anew, and until then no table is made of it.
 Policies learn on the split policy; those with "views" learn on augmented views of the same images instead, where the
 backbone has such traces. The best rule and the form of SEENN-II that the endpoint speaks of are chosen on
 calibration, by the mean accuracy over the targets at equal mean timesteps; rules are fitted on policy for that
-choice, and anew on policy and calibration together for the table. On test, levels are set anew in every resample,
-for both alike, to spend exactly the target, the policy's own multiplications included; images (with all their
-repeats) and seeds are resampled. The protocol's own history is in its file.
+choice, and anew on policy and calibration together for the table, and so are policies on backbones with "refit" (by
+the same arguments and seeds; the choice stands). On test, levels are set anew in every resample, for both alike, to
+spend exactly the target, the policy's own multiplications included; images (with all their repeats) and seeds are
+resampled. The protocol's own history is in its file.
 """
 
 import json
@@ -27,7 +28,7 @@ from typing import Annotated, Any
 
 import tyro
 from policy_page import into_readme, page
-from policy_rows import compare_all, digest_of, load, samples_of
+from policy_rows import compare_all, digest_of, join, load, samples_of
 
 import agents
 from backbones import InputError, torch_threads
@@ -88,22 +89,21 @@ class Train(Options):
 
     def _train(self, backbone: str, name: str, protocol: dict[str, Any], traces: Traces, digest: str) -> None:
         entry = protocol["policies"][name]
-        traces = traces.without("test")
         views = views_of(protocol["backbones"][backbone], entry)
-        if views is not None:
-            traces = Traces.merge(views, traces.select("calibration"))
         for seed, target, file, source in planned(self.results, backbone, name, protocol, digest):
             if file.exists() and is_from(file, source):
                 continue
+            splits = fitted_on(source)
+            given = Traces.merge(as_policy(traces if views is None else views, splits), traces.select("calibration"))
             arguments = arguments_of(entry, backbone)
             if entry["algorithm"] == "one-shot" and traces.images is None:
                 if self.data_dir is None:
                     print(f"{name}: left out, no images; pass --data-dir", flush=True)
                     return
-                arguments["samples"] = samples_of(self.data_dir, self.cache_dir).policy
+                arguments["samples"] = join(*(samples_of(self.data_dir, self.cache_dir)[name] for name in splits))
             begin = time.process_time()
             with torch_threads(1):
-                policy = agents.train(entry["algorithm"], traces, seed=seed, target_timesteps=target, **arguments)
+                policy = agents.train(entry["algorithm"], given, seed=seed, target_timesteps=target, **arguments)
             policy.settings["processor_seconds"] = round(time.process_time() - begin, 2)
             policy.settings["protocol"] = protocol["version"]
             policy.settings["made_from"] = source
@@ -119,13 +119,16 @@ class Table(Options):
         protocol = self.read()
         found = json.loads(self.figures.read_text())["backbones"] if self.figures.exists() else {}
         for name, (about, traces) in self.backbones().items():
-            policies = self._policies(name, protocol, traces)
+            policies = self._policies(name, protocol, traces, refit=False)
+            anew = self._policies(name, protocol, traces, refit=True) if about.get("refit") else policies
+            if set(anew) != set(policies):
+                raise InputError(f"Expected all policies of {name} also fitted anew on both splits: train them first.")
             if not policies:
                 print(f"{name}: left out, no policies", flush=True)
                 continue
             begin = time.process_time()
             with torch_threads(1):
-                found[name] = compare_all(about, traces, protocol, policies, self.data_dir, self.cache_dir)
+                found[name] = compare_all(about, traces, protocol, policies, anew, self.data_dir, self.cache_dir)
             wanted = (policy for policy in protocol["policies"] if planned(self.results, name, policy, protocol, ""))
             found[name]["left_out"] = [policy for policy in wanted if policy not in policies]
             print(f"{name}: compared in {time.process_time() - begin:.0f} s", flush=True)
@@ -139,8 +142,10 @@ class Table(Options):
         if self.readme.is_file():
             self.readme.write_text(into_readme(self.readme.read_text(), ordered, protocol))
 
-    def _policies(self, backbone: str, protocol: dict[str, Any], traces: Traces) -> dict[str, dict[float, list[Any]]]:
-        """Name: target to one policy a seed; of those seeds that are whole.
+    def _policies(
+        self, backbone: str, protocol: dict[str, Any], traces: Traces, *, refit: bool
+    ) -> dict[str, dict[float, list[Any]]]:
+        """Name: target to one policy a seed, before or after the choice; of those seeds that are whole.
 
         Raises:
             InputError: where a policy was made from other traces or in another way.
@@ -150,6 +155,8 @@ class Table(Options):
             seeds: dict[int, dict[float, Any]] = {}
             missing = set()
             for seed, target, file, source in planned(self.results, backbone, name, protocol, digest):
+                if (len(fitted_on(source)) > 1) != refit:
+                    continue
                 if not file.exists():
                     missing.add(seed)
                     continue
@@ -191,7 +198,6 @@ def planned(
     digests = {"traces": digest, **({} if views is None else {"views": digest_of(views)})}
     for seed in entry.get("seeds", protocol["seeds"]):
         for target in about["targets"] if entry["per_target"] else [None]:
-            at = "" if target is None else f"-t{target:g}"
             source = {
                 "algorithm": entry["algorithm"],
                 "arguments": arguments_of(entry, backbone),
@@ -199,13 +205,29 @@ def planned(
                 "seed": seed,
                 **digests,
             }
-            found.append((seed, target, results / backbone / f"{slug(name)}{at}-seed{seed}.safetensors", source))
+            at = "" if target is None else f"-t{target:g}"
+            stem = results / backbone / f"{slug(name)}{at}-seed{seed}"
+            found.append((seed, target, stem.with_name(f"{stem.name}.safetensors"), source))
+            if about.get("refit"):
+                refitted = {**source, "splits": ["policy", "calibration"]}
+                found.append((seed, target, stem.with_name(f"{stem.name}-refit.safetensors"), refitted))
     return found
 
 
+def fitted_on(source: dict[str, Any]) -> list[str]:
+    """The splits that a policy learns from."""
+    found: list[str] = source.get("splits", ["policy"])
+    return found
+
+
+def as_policy(traces: Traces, splits: list[str]) -> Traces:
+    """The rows of those splits, all called "policy"."""
+    return Traces.merge(*(replace(traces.select(split), split="policy") for split in splits))
+
+
 def views_of(about: dict[str, Any], entry: dict[str, Any]) -> Traces | None:
-    """Augmented views of the policy split, for policies that learn from them."""
-    return load(about["views"]).select("policy") if entry.get("views") and "views" in about else None
+    """Augmented views of the splits that policies learn from."""
+    return load(about["views"]) if entry.get("views") and "views" in about else None
 
 
 def arguments_of(entry: dict[str, Any], backbone: str) -> dict[str, Any]:

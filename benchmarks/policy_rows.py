@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from agents.policy import scores_of
 from agents.rule_table import RULES
 from agents.statistics import Clusters, Interval, holm, max_t
 from agents.tabular_stopping import TabularStopping
-from backbones import Splits, load_dataset
+from backbones import Samples, Splits, load_dataset
 from seenn_env import Traces, evaluate
 
 _KEPT = 80
@@ -45,10 +46,17 @@ def samples_of(data_dir: Path, cache_dir: Path | None) -> Splits:
     return load_dataset("folder", data_dir, cache_dir=cache_dir)
 
 
+def join(*parts: Samples) -> Samples:
+    """The images of several splits, under the first one's name."""
+    images, labels, index = (np.concatenate([getattr(p, of) for p in parts]) for of in ("images", "labels", "index"))
+    return replace(parts[0], images=images, labels=labels, index=index)
+
+
 def compare_all(
     about: dict[str, Any],
     traces: Traces,
     protocol: dict[str, Any],
+    tried: dict[str, dict[float, list[Any]]],
     learned: dict[str, dict[float, list[Any]]],
     data_dir: Path | None,
     cache_dir: Path | None,
@@ -59,7 +67,8 @@ def compare_all(
         about: what the protocol says of it.
         traces: its.
         protocol: the protocol.
-        learned: name: target to one policy a seed.
+        tried: name: target to one policy a seed, fitted on the split policy alone; of them the form is chosen.
+        learned: likewise, to compare on test: the same, or fitted anew on policy and calibration.
         data_dir: class-per-folder images, for one-shot policies on traces that have none.
         cache_dir: for those images.
     """
@@ -67,8 +76,10 @@ def compare_all(
     choosing, test = traces.without("test"), traces.select("test")
     policy, calibration = traces.select("policy"), traces.select("calibration")
     scores = _remembered(data_dir, cache_dir)
-    floor = TabularStopping.fit(policy, cost=0.1)
-    learned = {**learned, FLOOR: {t: [floor] for t in targets}}
+    floors = (TabularStopping.fit(rows, cost=0.1) for rows in (policy, choosing if about.get("refit") else policy))
+    tried, learned = (
+        {**group, FLOOR: {t: [floor] for t in targets}} for group, floor in zip((tried, learned), floors, strict=True)
+    )
 
     def on_calibration(policies: dict[float, list[Any]]) -> float:
         once = Clusters(calibration.sample, resamples=1)
@@ -80,7 +91,7 @@ def compare_all(
         for name in protocol["rules"]
     }
     best_rule = max(chances, key=lambda name: chances[name])
-    forms = {name: on_calibration(group) for name, group in learned.items() if "sequential" in name}
+    forms = {name: on_calibration(group) for name, group in tried.items() if "sequential" in name}
     chosen = max(forms, key=lambda name: forms[name]) if forms else best_rule
 
     clusters = Clusters(test.sample)
@@ -110,7 +121,7 @@ def compare_all(
             "steps": _steps(group),
             "accuracy": curves[name].estimate.tolist(),
             "targets": list(curves[name].targets),
-            "landed": _landed(group, curves[name].targets, calibration, test, scores),
+            "landed": _landed(tried.get(name, group), curves[name].targets, calibration, test, scores),
             "over_rule": _interval(over_rule[name].area),
             "over_rule_verdict": over_rule[name].verdict(protocol["margin"]),
             "over_rule_at_targets": _differences(over_rule[name]),

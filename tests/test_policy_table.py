@@ -157,6 +157,33 @@ def test_policies_learn_from_augmented_views_where_a_backbone_has_them(made, tmp
     assert entry["arguments"] == plain.settings["made_from"]["arguments"]
 
 
+def test_once_the_form_is_chosen_policies_are_fitted_anew_on_both_splits(made, tmp_path):
+    protocol = json.loads((made / "protocol.json").read_text())
+    name = "SEENN-II (sequential, exact)"
+    protocol["policies"] = {name: protocol["policies"][name]}
+    protocol["backbones"]["small"]["refit"] = True
+    (tmp_path / "protocol.json").write_text(json.dumps(protocol))
+    here = {**places(tmp_path), "protocol": tmp_path / "protocol.json"}
+    policies.Train(**here).run()
+    assert len(stamps(tmp_path)) == 2 * 2 * 2
+    for before, after in (("t1.2-seed0", "t1.2-seed0-refit"), ("t1.6-seed1", "t1.6-seed1-refit")):
+        tried, anew, same = (
+            agents.load(folder / "policies" / "small" / f"seenn-ii-sequential-exact-{end}.safetensors")
+            for folder, end in ((tmp_path, before), (tmp_path, after), (made, before))
+        )
+        assert np.array_equal(tried.tensors["weight_0"], same.tensors["weight_0"])
+        assert not np.array_equal(tried.tensors["weight_0"], anew.tensors["weight_0"])
+        assert anew.settings["made_from"]["splits"] == ["policy", "calibration"]
+    policies.Table(**here).run()
+    found, plain = (json.loads((at / "figures.json").read_text())["backbones"]["small"] for at in (tmp_path, made))
+    assert found["forms_on_calibration"][name] == plain["forms_on_calibration"][name]
+    assert found["rows"][name]["accuracy"] != plain["rows"][name]["accuracy"]
+    for file in (tmp_path / "policies" / "small").glob("*refit*"):
+        file.unlink()
+    with pytest.raises(InputError, match="all policies of small also fitted anew on both splits: train them first"):
+        policies.Table(**here).run()
+
+
 def test_an_unknown_backbone_is_one_sentence(made):
     with pytest.raises(InputError, match="a backbone of the protocol, small, got 'large'"):
         policies.Table(**places(made), backbone=("large",)).run()
