@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # The CPU reference backbone on CIFAR-10 (JPEG copy), and its traces. Killed at any moment, the same command continues.
 #
-#   benchmarks/cifar10_reference.sh FOLDER OUTPUT
+#   benchmarks/cifar10_reference.sh FOLDER OUTPUT          # the network whose traces are packaged
+#   benchmarks/cifar10_reference.sh FOLDER OUTPUT 1        # a much shorter training from seed 1, for the spread over seeds
 #
 # FOLDER has train/CLASS/*.jpg and test/CLASS/*.jpg; its name becomes the dataset's: call it cifar10-jpeg.
-# Four runs, each from the weights of the one before: about four hours of one thread in all, the last run in two
-# processes. With ONWARD=1 two more, with norms per timestep, about 70 minutes of two processes, in OUTPUT/onward.
+# Six runs, each from the weights of the one before: three of one thread, about 200 minutes in all, then three of two
+# processes, about two hours. The short training is one run of one thread.
 # The same weights come out on the same kind of machine only; see docs/cards/cifar10-jpeg.md for what came out, and on
 # what.
 # Afterwards `python benchmarks/trace_card.py OUTPUT/cifar10-jpeg.safetensors` prints the card's table and scores.
 set -euo pipefail
-data=$1 output=$2
+data=$1 output=$2 seed=${3:-}
 export OMP_NUM_THREADS=1
 
 train() { # folder, what runs it, then what differs
@@ -22,26 +23,29 @@ train() { # folder, what runs it, then what differs
             --network resnet9 --width 48 --timesteps 4 --encoding direct \
             --loss tet --tet-lambda 0 --optimizer sgd --weight-decay 5e-4 \
             --schedule onecycle --label-smoothing 0.1 --ema 0.998 --keep best \
-            --crop 4 --flip --cutout 8 --channels-last "$@"
+            --crop 4 --flip --channels-last "$@"
     fi
 }
 
-two="python -m torch.distributed.run --nproc-per-node 2"
-train "$output/first" python --stages 1 7 0.1 2 1 0.05 4 1 0.05 --precision bfloat16 \
-    --batch-size 128 --warmup 0.2 --seed 0
-train "$output/second" python --stages 1 6 0.1 4 1 0.05 --initial "$output/first/backbone.safetensors" \
-    --batch-size 128 --warmup 0.2 --seed 0
-train "$output/third" python --stages 1 14 0.1 --initial "$output/second/backbone.safetensors" \
-    --batch-size 128 --warmup 0.15 --seed 3
-train "$output/backbone" "$two" --stages 2 2 0.05 4 1 0.05 --initial "$output/third/backbone.safetensors" \
-    --batch-size 64 --warmup 0.2 --seed 0 --compile
+if [ -n "$seed" ]; then
+    train "$output/backbone" python --norm tdbn-per-timestep --compile --batch-size 128 \
+        --stages 1 4 0.1 4 1 0.05 --warmup 0.2 --seed "$seed"
+else
+    one="--cutout 8 --batch-size 128"
+    train "$output/first" python $one --stages 1 7 0.1 2 1 0.05 4 1 0.05 --precision bfloat16 --warmup 0.2 --seed 0
+    train "$output/second" python $one --stages 1 6 0.1 4 1 0.05 --initial "$output/first/backbone.safetensors" \
+        --warmup 0.2 --seed 0
+    train "$output/third" python $one --stages 1 14 0.1 --initial "$output/second/backbone.safetensors" \
+        --warmup 0.15 --seed 3
 
-if [ -n "${ONWARD:-}" ]; then
+    two="python -m torch.distributed.run --nproc-per-node 2"
     apart="--norm tdbn-per-timestep --own-statistics --batch-size 64 --compile"
-    train "$output/fifth" "$two" --stages 1 13 0.1 --initial "$output/third/backbone.safetensors" \
-        --warmup 0.12 --seed 4 $apart
-    train "$output/onward" "$two" --stages 4 3 0.04 --initial "$output/fifth/backbone.safetensors" \
-        --warmup 0.15 --seed 5 $apart
+    train "$output/fourth" "$two" $apart --stages 1 13 0.1 --initial "$output/third/backbone.safetensors" \
+        --cutout 8 --warmup 0.12 --seed 4
+    train "$output/fifth" "$two" $apart --stages 1 12 0.1 --initial "$output/fourth/backbone.safetensors" \
+        --warmup 0.12 --seed 6
+    train "$output/backbone" "$two" $apart --stages 4 3 0.04 --initial "$output/fifth/backbone.safetensors" \
+        --warmup 0.15 --seed 7
 fi
 
 if [ ! -e "$output/cifar10-jpeg.safetensors" ]; then
