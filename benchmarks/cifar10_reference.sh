@@ -48,9 +48,12 @@ else
         --warmup 0.15 --seed 7
 fi
 
-if [ ! -e "$output/cifar10-jpeg.safetensors" ]; then
-    python -m agents.main record --backbone "$output/backbone/backbone.safetensors" \
-        --output "$output/cifar10-jpeg.safetensors" \
-        --dataset folder --data-dir "$data" --cache-dir "$output/cache" \
-        --split policy calibration test --batch-size 256 --dtype float16
-fi
+record() { # file, then what differs
+    if [ ! -e "$1" ]; then
+        python -m agents.main record --backbone "$output/backbone/backbone.safetensors" --output "$1" \
+            --dataset folder --data-dir "$data" --cache-dir "$output/cache" --batch-size 256 --dtype float16 "${@:2}"
+    fi
+}
+
+record "$output/cifar10-jpeg.safetensors" --split policy calibration test
+record "$output/cifar10-jpeg-views.safetensors" --split policy calibration --repeats 4 --crop 4 --flip
