@@ -4,8 +4,6 @@ Letters: T timesteps, B rows, C channels. Time is merged into the batch while tr
 """
 
 from collections.abc import Callable
-from functools import lru_cache
-from itertools import groupby
 
 import torch
 import torch.nn.functional as F
@@ -140,27 +138,15 @@ class TimestepScale(nn.Module):
             return input
         if input.is_cuda or torch.compiler.is_compiling():
             return _scaled(input, self.factor, self.shift, self.when).to(input.dtype)
-        for begin, end, t in _stretches(tuple(self.when.tolist())):
-            if t > 0:
-                rows = input[begin:end]
-                torch.addcmul(self.shift[t, :, None, None], rows, self.factor[t, :, None, None], out=rows)
-        return input
+        if not self.when.any():
+            return input
+        factor, shift = (values[self.when][..., None, None] for values in (self.factor, self.shift))
+        return torch.addcmul(shift, input, factor, out=input)
 
 
 def _scaled(input: Tensor, factor: Tensor, shift: Tensor, when: Tensor) -> Tensor:
     """`[rows, C, H, W]` times and plus what `[T, C]` has for each row's timestep."""
     return input * factor[when][..., None, None] + shift[when][..., None, None]
-
-
-@lru_cache(maxsize=16)  # every norm of a timestep asks for the same
-def _stretches(when: tuple[int, ...]) -> list[tuple[int, int, int]]:
-    """Rows next to each other at one timestep: from the first up to, and without, the second, and the timestep."""
-    stretches, begin = [], 0
-    for t, rows in groupby(when):
-        end = begin + len(list(rows))
-        stretches.append((begin, end, t))
-        begin = end
-    return stretches
 
 
 PER_TIMESTEP = "tdbn-per-timestep"
