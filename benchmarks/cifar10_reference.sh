@@ -56,4 +56,6 @@ record() { # file, then what differs
 }
 
 record "$output/cifar10-jpeg.safetensors" --split policy calibration test
-record "$output/cifar10-jpeg-views.safetensors" --split policy calibration --repeats 4 --crop 4 --flip
+if [ -z "$seed" ]; then
+    record "$output/cifar10-jpeg-views.safetensors" --split policy calibration --repeats 4 --crop 4 --flip
+fi

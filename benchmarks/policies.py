@@ -90,20 +90,25 @@ class Train(Options):
     def _train(self, backbone: str, name: str, protocol: dict[str, Any], traces: Traces, digest: str) -> None:
         entry = protocol["policies"][name]
         views = views_of(protocol["backbones"][backbone], entry)
+        merged: dict[tuple[str, ...], Traces] = {}
         for seed, target, file, source in planned(self.results, backbone, name, protocol, digest):
             if file.exists() and is_from(file, source):
                 continue
-            splits = fitted_on(source)
-            given = Traces.merge(as_policy(traces if views is None else views, splits), traces.select("calibration"))
+            splits = tuple(fitted_on(source))
+            if splits not in merged:
+                rows = as_policy(traces if views is None else views, splits)
+                merged[splits] = Traces.merge(rows, traces.select("calibration"))
             arguments = arguments_of(entry, backbone)
             if entry["algorithm"] == "one-shot" and traces.images is None:
                 if self.data_dir is None:
                     print(f"{name}: left out, no images; pass --data-dir", flush=True)
                     return
-                arguments["samples"] = join(*(samples_of(self.data_dir, self.cache_dir)[name] for name in splits))
+                arguments["samples"] = join(*(samples_of(self.data_dir, self.cache_dir)[split] for split in splits))
             begin = time.process_time()
             with torch_threads(1):
-                policy = agents.train(entry["algorithm"], given, seed=seed, target_timesteps=target, **arguments)
+                policy = agents.train(
+                    entry["algorithm"], merged[splits], seed=seed, target_timesteps=target, **arguments
+                )
             policy.settings["processor_seconds"] = round(time.process_time() - begin, 2)
             policy.settings["protocol"] = protocol["version"]
             policy.settings["made_from"] = source
@@ -220,7 +225,7 @@ def fitted_on(source: dict[str, Any]) -> list[str]:
     return found
 
 
-def as_policy(traces: Traces, splits: list[str]) -> Traces:
+def as_policy(traces: Traces, splits: tuple[str, ...]) -> Traces:
     """The rows of those splits, all called "policy"."""
     return Traces.merge(*(replace(traces.select(split), split="policy") for split in splits))
 
