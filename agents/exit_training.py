@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.beliefs import beliefs
 from agents.exact import exit_distribution
 from agents.exit_network import COST_RANGE, ExitNetwork, cost_column
 from agents.perceptrons import make_perceptrons, run_perceptrons
@@ -47,12 +48,16 @@ class ExitSettings:
     """Reward for the entropy of the exit timestep, falling to 0: exits that look certain early stay open."""
     dual_rate: float = 0.03
     """Of the time cost, while it is moved towards a target (dual ascent)."""
+    distill: float = 0.0
+    """Share of being right that is the network's own belief after T timesteps (`beliefs`), not the label; 1 is all."""
 
     def __post_init__(self) -> None:
         if min(self.members, self.steps, self.batch_size, *self.hidden) < 1 or self.bottleneck < 0:
             raise InputError(f"Expected members, steps, batch_size and hidden of at least 1, got {self}.")
         if not 0 <= self.dropout < 1:
             raise InputError(f"Expected dropout in [0, 1), got {self.dropout}.")
+        if not 0 <= self.distill <= 1:
+            raise InputError(f"Expected distill from 0 to 1, got {self.distill}.")
 
 
 PLAIN_COLUMNS = {"hidden": 6, "membrane": 6, "rich_classes": 17, "rich_hidden": 17}
@@ -86,19 +91,24 @@ def train_exit_network(
         on_progress: called with the fraction done.
 
     Raises:
-        InputError: for a cost input with another reward than "linear".
+        InputError: for a cost input or distilled beliefs with another reward than "linear".
     """
     linear = reward == "linear"
     if settings.cost_input and not linear:
         raise InputError(f"Expected the reward 'linear' for a network that takes the time cost, got {reward!r}.")
+    if settings.distill and not linear:
+        raise InputError(f"Expected the reward 'linear' for a network that learns from beliefs, got {reward!r}.")
     made = make_reward(reward, reward_options)
     N, T = traces.predictions.shape
     columns = traces.columns(observation)
     F = columns.shape[-1]
-    correct = torch.from_numpy(traces.correct.astype(np.float32))
+    right = traces.correct
+    if settings.distill:
+        right = (1 - settings.distill) * right + settings.distill * beliefs(traces)
+    correct = torch.from_numpy(right.astype(np.float32))
     share = torch.linspace(0, 1, T) if T > 1 else torch.zeros(1)
     steps = torch.arange(1.0, T + 1)
-    paid = torch.from_numpy(pay(made, traces.correct, np.broadcast_to(np.arange(1, T + 1), (N, T)), T, traces.energy()))
+    paid = torch.from_numpy(pay(made, right, np.broadcast_to(np.arange(1, T + 1), (N, T)), T, traces.energy()))
     log_cost = float(np.log(max(getattr(made, "cost", 0.1), 1e-4)))
     generator = torch.Generator().manual_seed(seed)
     extra = T + (1 if settings.cost_input else 0)

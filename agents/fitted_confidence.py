@@ -58,7 +58,7 @@ class ScaledConfidence(Threshold):
         logits = traces.columns("logits")[..., :-1].astype(np.float64)
         parts = [logits.reshape(-1, logits.shape[-1])] if self.shared else list(logits.swapaxes(0, 1))
         labels = np.repeat(traces.labels, traces.timesteps) if self.shared else traces.labels
-        return replace(self, temperatures=tuple(_temperature(part, labels) for part in parts))
+        return replace(self, temperatures=tuple(fit_temperature(part, labels) for part in parts))
 
     def measure(self, observation: np.ndarray) -> np.ndarray:
         """See `Threshold.measure`."""
@@ -136,7 +136,7 @@ class PerformanceConfidence(Threshold):
         return (1 - _EVEN) * found + _EVEN * confidence
 
 
-def _temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature with the least mean -log p of the labels, of logits `[N, K]`."""
     logits = logits - logits.max(-1, keepdims=True)
     own = logits[np.arange(len(labels)), labels]

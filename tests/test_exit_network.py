@@ -10,11 +10,13 @@ from recorded import full_traces
 from test_learning import trivial
 
 from agents import Confidence, ExitNetwork, Margin, Oracle, PerTimestep, calibrate, load, save, train
+from agents.beliefs import beliefs
 from agents.exact import exit_distribution, expected_reward, expected_timesteps
 from agents.exit_training import ExitSettings, train_exit_network
+from agents.fitted_confidence import fit_temperature
 from agents.policy import scores_of
 from backbones import InputError
-from seenn_env import LinearReward, evaluate
+from seenn_env import LinearReward, Traces, evaluate
 
 QUICK = {"steps": 60}
 
@@ -172,3 +174,37 @@ def test_a_cost_needs_a_network_that_takes_it(traces):
         train("exact", traces, steps=1).at_cost(0.1)
     with pytest.raises(InputError, match=r"time cost from 0\.003 to 1\.0"):
         train("exact", traces, steps=1, cost_input=True).at_cost(5)
+
+
+def test_beliefs_are_the_final_probabilities_of_each_answer_and_average_a_samples_repeats():
+    logits = np.zeros((40, 2, 3), np.float32)
+    logits[:, 0, 1] = 1.0  # all say 1 first
+    sure = np.where(np.arange(40) % 4 == 0, 0.5, 1.5)  # a sample's two rows are not equally sure
+    logits[:, 1, 0] = sure
+    labels = np.zeros(40, np.int64)
+    labels[::5] = 2
+    sample = np.arange(40) // 2
+    traces = Traces(logits=logits, labels=labels, split="policy", sample=sample, repeat=np.arange(40) % 2)
+    found = beliefs(traces)
+    mean = (sure[::2] + sure[1::2]) / 2
+    scale = 1 / fit_temperature(np.stack([np.repeat(mean, 2), *np.zeros((2, 40))], 1), labels)
+    of_first = np.exp(scale * mean) / (np.exp(scale * mean) + 2)
+    assert np.allclose(found[::2, 1], of_first, atol=1e-6)
+    assert np.allclose(found[::2, 0], (1 - of_first) / 2, atol=1e-6)
+    assert np.array_equal(found[::2], found[1::2])
+
+
+def test_learning_from_beliefs_alone_is_as_good_as_learning_from_labels(packaged):
+    calibration = packaged.select("calibration")
+    from_labels, from_beliefs = (
+        evaluate(train("exact", packaged, target_timesteps=1.5, distill=share), calibration) for share in (0.0, 1.0)
+    )
+    assert from_beliefs.mean_timesteps == pytest.approx(1.5, abs=0.01)
+    assert from_beliefs.accuracy > from_labels.accuracy - 0.004
+
+
+def test_distilling_is_for_the_linear_reward_and_a_share(packaged):
+    with pytest.raises(InputError, match="reward 'linear' for a network that learns from beliefs, got 'seenn'"):
+        train("exact", packaged, reward="seenn", distill=0.5)
+    with pytest.raises(InputError, match=r"distill from 0 to 1, got 1\.5"):
+        train("exact", packaged, distill=1.5)
