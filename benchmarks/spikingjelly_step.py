@@ -7,7 +7,8 @@
 SpikingJelly's network has the same convolutions and norms, and `LIFNode`s in place of the neurons, in step
 mode "s", evaluation mode, no gradients; the stem runs at every timestep, as it does for
 a user who gives it the image at every timestep. Norms per timestep are one of T batch norms (the stem's always the
-first). Seconds are the process's own (one thread): other programs on the machine do not count.
+first). Seconds are the process's own (one thread): other programs on the machine do not count. Where the processor
+computes bfloat16, both are also run in it: SpikingJelly's network by autocast.
 """
 
 import copy
@@ -63,7 +64,9 @@ class OfTimestep(torch.nn.Module):
 class Theirs(torch.nn.Module):
     """The network with SpikingJelly's neurons."""
 
-    def __init__(self, network: bb.SpikingNetwork, layout: torch.memory_format = torch.contiguous_format) -> None:
+    def __init__(
+        self, network: bb.SpikingNetwork, layout: torch.memory_format = torch.contiguous_format, *, half: bool = False
+    ) -> None:
         super().__init__()
         self.network = copy.deepcopy(network).to(memory_format=layout)
         self.layout = layout
@@ -86,6 +89,8 @@ class Theirs(torch.nn.Module):
         }
         self.eval()
 
+        self.half = torch.autocast("cpu", torch.bfloat16, enabled=half)
+
     def begin(self, images: Tensor) -> None:
         functional.reset_net(self.nodes)
         self.x = ((images / 255 - self.network.mean) / self.network.std).contiguous(memory_format=self.layout)
@@ -94,9 +99,11 @@ class Theirs(torch.nn.Module):
     def step(self) -> Tensor:
         for norm in self.norms:
             norm.t = self.t
-        current = self.network.stem(self.x)
-        spikes = self.network.body(current, lambda neuron, current: self.node_of[neuron](current))
-        self.sum, self.t = self.sum + self.network.head(spikes), self.t + 1
+        with self.half:
+            current = self.network.stem(self.x)
+            spikes = self.network.body(current, lambda neuron, current: self.node_of[neuron](current))
+            output = self.network.head(spikes)
+        self.sum, self.t = self.sum + output.float(), self.t + 1
         return self.sum / self.t
 
 
@@ -132,6 +139,12 @@ def main(args: Args) -> None:
         "plain form": Ours(network),
         OURS: Ours(network.optimize()),
     }
+    if torch.cpu.get_capabilities().get("avx512_bf16"):  # elsewhere it is emulated, many times slower
+        half = network.optimize(dtype="bfloat16", calibration=samples, min_agreement=0.0)
+        contenders |= {
+            f"{THEIRS}, bfloat16": Theirs(network, torch.channels_last, half=True),
+            f"{OURS}, bfloat16": Ours(half),
+        }
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(args.rounds + 1):
         for name, contender in contenders.items():
