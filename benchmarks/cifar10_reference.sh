@@ -28,8 +28,8 @@ train() { # folder, what runs it, then what differs
 }
 
 if [ -n "$seed" ]; then
-    train "$output/backbone" python --norm tdbn-per-timestep --compile --batch-size 128 \
-        --stages 1 4 0.1 4 1 0.05 --warmup 0.2 --seed "$seed"
+    train "$output/backbone" python --norm tdbn-per-timestep --compile --batch-size 128 --precision bfloat16 \
+        --stages 1 10 0.1 4 1 0.05 --warmup 0.2 --seed "$seed"
 else
     one="--cutout 8 --batch-size 128"
     train "$output/first" python $one --stages 1 7 0.1 2 1 0.05 4 1 0.05 --precision bfloat16 --warmup 0.2 --seed 0
