@@ -9,6 +9,7 @@ from backbones.graphs import graph
 from backbones.network import Fire, MakeNeuron, Parts
 from backbones.plain import OPTIONS as PLAIN
 from backbones.plain import VGG11, VGG16, VGGSNN, vgg
+from backbones.readout import readout
 from backbones.residual import OPTIONS as RESIDUAL
 from backbones.residual import resnet, resnet9
 
@@ -37,9 +38,7 @@ def small(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
     width = config["options"].get("width", 16)
     stem = nn.Sequential(nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
     side = min(4, (height + 1) // 2)
-    head = nn.Sequential(
-        nn.AdaptiveAvgPool2d(side), nn.Flatten(), nn.Linear(2 * width * side**2, config["num_classes"])
-    )
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(side), nn.Flatten(), readout(2 * width * side**2, config["num_classes"]))
     return stem, SmallBody(width, neuron), head
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from backbones.network import Fire, MakeNeuron, Parts
 from backbones.norms import MakeNorm, norm_maker
+from backbones.readout import readout
 from backbones.residual import make_head, make_stem
 
 OPTIONS = frozenset({"norm", "stem", "width"})
@@ -63,8 +64,8 @@ def vgg(
         channels = tuple(width * units for units in description)
         head = make_head(channels[-1], config)
         if pooled_side is not None:
-            readout = nn.Linear(channels[-1] * pooled_side**2, config["num_classes"])
-            head = nn.Sequential(nn.AdaptiveAvgPool2d(pooled_side), nn.Flatten(), readout)
+            last = readout(channels[-1] * pooled_side**2, config["num_classes"])
+            head = nn.Sequential(nn.AdaptiveAvgPool2d(pooled_side), nn.Flatten(), last)
         return make_stem(config, channels[0], norm), PlainBody(channels, neuron, norm), head
 
     return make

@@ -11,6 +11,7 @@ from backbones.errors import unknown_name
 from backbones.network import Fire, MakeNeuron, Parts
 from backbones.neurons import LIF
 from backbones.norms import MakeNorm, norm_maker
+from backbones.readout import readout
 
 OPTIONS = frozenset({"norm", "stem", "width"})
 
@@ -141,4 +142,4 @@ def make_stem(config: dict[str, Any], width: int, norm: MakeNorm) -> nn.Sequenti
 
 def make_head(channels: int, config: dict[str, Any]) -> nn.Sequential:
     """Mean over space, and a linear readout."""
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, config["num_classes"]))
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), readout(channels, config["num_classes"]))
