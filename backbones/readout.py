@@ -12,9 +12,8 @@ class NarrowLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """`[B, F]` to `[B, K]`."""
-        more = max(_FEWEST - self.out_features, 0)
-        bias = None if self.bias is None else F.pad(self.bias, (0, more))
-        return F.linear(input, F.pad(self.weight, (0, 0, 0, more)), bias)[..., : self.out_features]
+        more = _FEWEST - self.out_features
+        return F.linear(input, F.pad(self.weight, (0, 0, 0, more)), F.pad(self.bias, (0, more)))[:, : self.out_features]
 
 
 def readout(features: int, classes: int) -> nn.Linear:

@@ -1,6 +1,6 @@
 """Stepping a frozen network: this project's forms beside SpikingJelly's step mode, same weights, same machine.
 
-    pip install --no-deps spikingjelly
+    pip install --no-deps spikingjelly loguru
     python benchmarks/spikingjelly_step.py --backbone benchmarks/results/cifar10-jpeg-backbone.safetensors \
         --data-dir DATA --output benchmarks/results/spikingjelly-step.json
 
@@ -88,7 +88,6 @@ class Theirs(torch.nn.Module):
             if isinstance(neuron, LIF)
         }
         self.eval()
-
         self.half = torch.autocast("cpu", torch.bfloat16, enabled=half)
 
     def begin(self, images: Tensor) -> None:
