@@ -23,6 +23,7 @@ import agents
 import backbones as bb
 import seenn_env
 from agents.commands.compare import RULES, line_up
+from agents.commands.data import DataOptions
 from agents.commands.train_backbone import TrainBackbone
 from backbones.conversion import convert
 from backbones.training import TrainingConfig
@@ -42,9 +43,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "cifar10-jpeg": {
         "network": "resnet9",
         "width": 32,
-        "stem": "large",
         "training": TrainingConfig(
-            epochs=8,
+            epochs=16,
             batch_size=128,
             loss="mean",
             optimizer="sgd",
@@ -55,6 +55,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
             crop=4,
             flip=True,
             channels_last=True,
+            precision="bfloat16",
+            compile=True,
         ),
     },
 }
@@ -100,16 +102,16 @@ def write(found: dict[str, Any]) -> None:
 def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     """Train, convert and record, as far as it has not been done; accuracies of both networks."""
     folder = args.output / name
-    data = {"dataset": "digits"} if name == "digits" else {"dataset": "folder", "data_dir": args.data_dir}
-    if name != "digits":
-        data["cache_dir"] = args.cache_dir
+    dataset, data = (
+        ("digits", DataOptions()) if name == "digits" else ("folder", DataOptions(args.data_dir, args.cache_dir))
+    )
     if not (folder / "ann" / "complete").exists():
         qcfs = {"neuron": "qcfs", "levels": 4, "timesteps": 1, "encoding": "direct", "threads": 1}
-        TrainBackbone(output=folder / "ann", **qcfs, **data, **NETWORKS[name]).run()
+        TrainBackbone(output=folder / "ann", dataset=dataset, data=data, **qcfs, **NETWORKS[name]).run()
     ann = bb.load(folder / "ann" / "backbone.safetensors")
     network = convert(ann, timesteps=args.timesteps)
     bb.save(network, folder / "converted.safetensors")
-    splits = bb.load_dataset(data["dataset"], data.get("data_dir"), cache_dir=data.get("cache_dir"))
+    splits = data.load(dataset, args.timesteps)
     parts = {split: record(network, splits[split], file(name, args, split)) for split in SPLITS}
     return {
         "network": {key: value for key, value in NETWORKS[name].items() if key != "training"},

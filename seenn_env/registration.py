@@ -59,15 +59,15 @@ _HIDDEN_SEENN = ReferenceScores(
 )
 _ONE_SHOT_SEENN = replace(_SEQUENTIAL_SEENN, random=Score(0.1954, 0.9642, 4.5000), best_rule=None)
 _CIFAR10_SEENN = ReferenceScores(
-    random=Score(0.3790, 0.8287, 1.8750),
+    random=Score(0.3968, 0.8388, 1.8750),
     fixed=(
-        Score(0.6184, 0.8092, 1.0000),
-        Score(0.2723, 0.8482, 2.0000),
-        Score(0.0555, 0.8444, 3.0000),
-        Score(-0.0420, 0.8516, 4.0000),
+        Score(0.6456, 0.8228, 1.0000),
+        Score(0.2765, 0.8510, 2.0000),
+        Score(0.0707, 0.8566, 3.0000),
+        Score(-0.0321, 0.8604, 4.0000),
     ),
-    oracle=Score(0.7279, 0.8862, 1.1048),
-    best_rule=Score(0.6274, 0.8284, 1.1224),
+    oracle=Score(0.7415, 0.8910, 1.0978),
+    best_rule=Score(0.6522, 0.8298, 1.0290),
 )
 
 
