@@ -31,9 +31,13 @@ COSTS = dict(zip(TARGETS, (0.4, 0.25, 0.12, 0.06, 0.03), strict=True))
 def contenders(learned: Traces) -> dict[str, Callable[[float], Any]]:
     """Name: a function that makes a policy for a target."""
 
-    def exact(observation: str, **settings: Any) -> Callable[[float], Any]:
+    def exact(observation: str, rows: Traces = learned, **settings: Any) -> Callable[[float], Any]:
         made = ExitSettings(**settings)
-        return lambda t: train_exit_network(learned, made, observation=observation, target_timesteps=t)
+        return lambda t: train_exit_network(rows, made, observation=observation, target_timesteps=t)
+
+    def part(share: float) -> Traces:
+        names = np.unique(learned.sample)
+        return learned[np.isin(learned.sample, names[:: round(1 / share)])]
 
     def stopping(observation: str, **settings: Any) -> Callable[[float], Any]:
         made = StoppingSettings(**settings)
@@ -53,6 +57,9 @@ def contenders(learned: Traces) -> dict[str, Callable[[float], Any]]:
             found[f"exact, hidden, bottleneck {width}"] = exact("rich_hidden", bottleneck=width, dropout=0.5)
     return found | {
         "exact, features": exact("features"),
+        "exact, features, of 1/8 the images": exact("features", part(1 / 8)),
+        "exact, features, of 1/4 the images": exact("features", part(1 / 4)),
+        "exact, features, of 1/2 the images": exact("features", part(1 / 2)),
         "exact, rich": exact("rich"),
         "exact, rich, 5 members": exact("rich", members=5),
         "exact, rich, 5 bootstrapped": exact("rich", members=5, bootstrap=True),
@@ -81,14 +88,14 @@ def main() -> None:
     if learned.info["fingerprint"] != held.info["fingerprint"]:
         raise SystemExit("Expected traces of one backbone to learn from and to look at, got two: record both anew.")
     print(f"{len(learned)} rows of the policy split, {len(held)} of calibration")
-    print(" " * 32, *(f"{target:>6g}" for target in TARGETS), "  mean")
+    print(" " * 36, *(f"{target:>6g}" for target in TARGETS), "  mean")
     found: dict[str, list[float]] = {}
     for name, make in contenders(learned).items():
         points = found[name] = []
         for target in TARGETS:
             curve = exit_curve(make(target), held)
             points.append(100 * float(np.interp(target, curve.mean_timesteps, curve.accuracy)))
-        print(f"{name:<32}", *(f"{point:6.2f}" for point in points), f"{np.mean(points):6.2f}", flush=True)
+        print(f"{name:<36}", *(f"{point:6.2f}" for point in points), f"{np.mean(points):6.2f}", flush=True)
     if arguments.output is not None:
         result = {"fingerprint": held.info["fingerprint"], "rows": len(learned), "targets": TARGETS, "accuracy": found}
         arguments.output.write_text(json.dumps(result, indent=1) + "\n")
