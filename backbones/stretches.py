@@ -1,0 +1,13 @@
+"""Neighbouring rows that are alike, as stretches: one operation on each instead of one on every row."""
+
+import numpy as np
+from torch import Tensor
+
+Stretch = tuple[int, int]
+"""Rows from the first up to, and without, the second."""
+
+
+def stretches_of(mask: Tensor) -> tuple[Stretch, ...]:
+    """Of the rows at which `[rows]` bool, on the CPU, is True."""
+    edges = np.flatnonzero(np.diff(mask.numpy().astype(np.int8), prepend=0, append=0)).tolist()
+    return tuple(zip(edges[::2], edges[1::2], strict=True))
