@@ -21,7 +21,7 @@ from torch import Tensor
 from backbones.neurons import LIF
 from backbones.stretches import Stretch, stretches_of
 
-_MANY = 1 << 15
+_MANY = 1 << 14
 """Neurons of a row from which on potentials that are about to be forgotten are left alone."""
 _TOGETHER = 1 << 17
 """Neurons that are worked on together: few enough for the processor's cache."""
