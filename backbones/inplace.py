@@ -77,7 +77,7 @@ def step_in_place(neuron: LIF, current: Tensor, v: Tensor, spikes: Tensor, fresh
     """
     if v.is_cuda:
         _integrate(neuron, current, v)
-        _fire(neuron, v, spikes)
+        _fire(neuron, v, v, spikes)
         return spikes
     size = v[0].numel()
     most = max(1, _TOGETHER // size)
@@ -89,16 +89,20 @@ def step_in_place(neuron: LIF, current: Tensor, v: Tensor, spikes: Tensor, fresh
         fresh = ()
     forgets = neuron.v_rest == neuron.v_init == 0  # then decay·0 + current is the current
     for is_fresh, current_, v_, spikes_ in _in_pieces(fresh, most, current, v, spikes):
-        wide = current_ if room is None else room[: len(v_)].copy_(current_)
+        before = v_
         if is_fresh and forgets:
-            v_.copy_(wide)
+            if room is None and spikes is not current:
+                before = current_  # it can be read for as long as it is needed
+            else:
+                v_.copy_(current_)
         else:
             if is_fresh:
                 v_.fill_(neuron.v_init)
-            _integrate(neuron, wide, v_)
-        _fire(neuron, v_, spikes_ if room is None else wide)
+            _integrate(neuron, current_ if room is None else room[: len(v_)].copy_(current_), v_)
+        fired = spikes_ if room is None else room[: len(v_)]
+        _fire(neuron, before, v_, fired)
         if room is not None:
-            spikes_.copy_(wide)
+            spikes_.copy_(fired)
     return spikes
 
 
@@ -109,12 +113,13 @@ def _integrate(neuron: LIF, current: Tensor, v: Tensor) -> None:
         v.add_((1 - leak) * rest)
 
 
-def _fire(neuron: LIF, v: Tensor, spikes: Tensor) -> None:
-    (torch.ge if neuron.inclusive else torch.gt)(v, neuron.v_threshold, out=spikes)
+def _fire(neuron: LIF, before: Tensor, v: Tensor, spikes: Tensor) -> None:
+    """Spikes of the potential before the reset, and `v`, which may be that, after it."""
+    (torch.ge if neuron.inclusive else torch.gt)(before, neuron.v_threshold, out=spikes)
     if neuron.v_reset is None:
-        torch.sub(v, spikes, alpha=neuron.v_threshold, out=v)
+        torch.sub(before, spikes, alpha=neuron.v_threshold, out=v)
     else:
-        torch.addcmul(v, v, spikes, value=-1, out=v)
+        torch.addcmul(before, before, spikes, value=-1, out=v)
         if neuron.v_reset:
             v.add_(spikes, alpha=neuron.v_reset)
 

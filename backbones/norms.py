@@ -139,8 +139,11 @@ class TimestepScale(nn.Module):
             return input
         if input.is_cuda or torch.compiler.is_compiling():
             return _scaled(input, self.factor, self.shift, self.when).to(input.dtype)
+        later = stretches_of(self.when > 0)
+        if not later:
+            return input
         factor, shift = (values[self.when][..., None, None] for values in (self.factor, self.shift))
-        for begin, end in stretches_of(self.when > 0):
+        for begin, end in later:
             rows = input[begin:end]
             wide = rows.to(factor.dtype)  # the rows themselves, but in bfloat16
             torch.addcmul(shift[begin:end], wide, factor[begin:end], out=wide)
