@@ -67,6 +67,7 @@ class InferenceNetwork(SpikingNetwork):
         super().__init__(network.config, nn.Sequential(into, stem), body, nn.Sequential(out_of, network.head))
         self.to(network.device)
         self._plain = (plain,)  # in a tuple, so that it is no part of this network
+        self._scales = [module for module in self.modules() if isinstance(module, TimestepScale)]
         parts = ["folded", dtype, *["channels_last"] * channels_last, *["compiled"] * compile]
         on_cpu = self.device.type == "cpu"
         if winograd and dtype == "float32" and channels_last and on_cpu and not compile and self._use_winograd():
@@ -124,6 +125,11 @@ class InferenceNetwork(SpikingNetwork):
             InputError: always.
         """
         raise InputError(f"Expected a plain network to optimize, got one of form {self.form!r}: optimize that instead.")
+
+    def _tell_norms(self, when: Tensor | None) -> None:
+        when = None if when is None else when.clamp(max=self.timesteps - 1)
+        for scale in self._scales:
+            scale.when = when
 
     def _compile(self) -> Any:
         def step(

@@ -5,27 +5,26 @@
     s = 1 if v > v_threshold (or ≥) else 0          fire, written over the current
     v ← v - v·s (hard), v - v_threshold·s (soft)    reset
 
-New memory is what costs on a CPU: a big tensor's pages come one by one from the system.
+New memory is what costs on a CPU: a big tensor's pages come one by one from the system. Currents of another dtype than
+the potentials' are first put into theirs, and spikes back: passes over two dtypes at once are many times slower.
 
 Letters: B rows.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from backbones.neurons import LIF
+from backbones.stretches import Stretch, stretches_of
 
-_MANY = 1 << 15
-"""Neurons of a row from which on a layer is worked on some rows at a time, and potentials that are about to be
-forgotten are left alone."""
-_TOGETHER = 1 << 19
-"""Neurons that are then worked on together: few enough for the processor's cache."""
-
-Run = tuple[int, int]
-"""Rows from the first up to, and without, the second."""
+_MANY = 1 << 14
+"""Neurons of a row from which on potentials that are about to be forgotten are left alone."""
+_TOGETHER = 1 << 17
+"""Neurons that are worked on together: few enough for the processor's cache."""
 
 
 class InPlaceFire:
@@ -46,7 +45,7 @@ class InPlaceFire:
         self.membranes, self.batch, self.rows, self.keep = membranes, batch, rows, keep
         self.mask = None if fresh is None else fresh[rows]
         # On a GPU a look at the mask would wait for it.
-        self.runs = None if self.mask is None or self.mask.is_cuda else _runs(self.mask)
+        self.fresh = None if self.mask is None or self.mask.is_cuda else stretches_of(self.mask)
         self.layer = 0
 
     def __call__(self, neuron: LIF, current: Tensor) -> Tensor:
@@ -59,10 +58,10 @@ class InPlaceFire:
             spikes, after = neuron(current, v, self.mask)
             v.copy_(after)
             return spikes
-        if self.runs is None and self.mask is not None:
+        if self.fresh is None and self.mask is not None:
             v.masked_fill_(self.mask.view(-1, *[1] * (v.dim() - 1)), neuron.v_init)
         spikes = torch.empty_like(current) if current is self.keep else current
-        return step_in_place(neuron, current, v, spikes, self.runs or ())
+        return step_in_place(neuron, current, v, spikes, self.fresh or ())
 
 
 def is_plain(neuron: LIF) -> bool:
@@ -71,32 +70,39 @@ def is_plain(neuron: LIF) -> bool:
     return all(getattr(own, name) is getattr(LIF, name) for name in ("forward", "charge", "fire", "reset"))
 
 
-def step_in_place(neuron: LIF, current: Tensor, v: Tensor, spikes: Tensor, fresh: tuple[Run, ...] = ()) -> Tensor:
+def step_in_place(neuron: LIF, current: Tensor, v: Tensor, spikes: Tensor, fresh: tuple[Stretch, ...] = ()) -> Tensor:
     """One timestep; `v` becomes the potential after the reset, `spikes` (it may be the current itself) the spikes.
 
     `fresh` are stretches of rows that start from the initial potential.
     """
-    size = v[0].numel()
-    if size < _MANY or v.is_cuda:
-        if fresh:
-            counts, are_fresh = _pieces(fresh, len(v), len(v))
-            for is_fresh, v_ in zip(are_fresh, v.split(counts), strict=True):
-                if is_fresh:
-                    v_.fill_(neuron.v_init)
+    if v.is_cuda:
         _integrate(neuron, current, v)
-        _fire(neuron, v, spikes)
+        _fire(neuron, v, v, spikes)
         return spikes
+    size = v[0].numel()
+    most = max(1, _TOGETHER // size)
+    room = None if current.dtype == v.dtype else torch.empty_like(v[:most])
+    if size < _MANY and fresh:  # their own passes would be too many small ones
+        for is_fresh, v_ in _in_pieces(fresh, len(v), v):
+            if is_fresh:
+                v_.fill_(neuron.v_init)
+        fresh = ()
     forgets = neuron.v_rest == neuron.v_init == 0  # then decay·0 + current is the current
-    counts, are_fresh = _pieces(fresh, len(v), max(1, _TOGETHER // size))
-    parts = (tensor.split(counts) for tensor in (current, v, spikes))
-    for is_fresh, current_, v_, spikes_ in zip(are_fresh, *parts, strict=True):
+    for is_fresh, current_, v_, spikes_ in _in_pieces(fresh, most, current, v, spikes):
+        before = v_
         if is_fresh and forgets:
-            v_.copy_(current_)
+            if room is None and spikes is not current:
+                before = current_  # it can be read for as long as it is needed
+            else:
+                v_.copy_(current_)
         else:
             if is_fresh:
                 v_.fill_(neuron.v_init)
-            _integrate(neuron, current_, v_)
-        _fire(neuron, v_, spikes_)
+            _integrate(neuron, current_ if room is None else room[: len(v_)].copy_(current_), v_)
+        fired = spikes_ if room is None else room[: len(v_)]
+        _fire(neuron, before, v_, fired)
+        if room is not None:
+            spikes_.copy_(fired)
     return spikes
 
 
@@ -107,12 +113,13 @@ def _integrate(neuron: LIF, current: Tensor, v: Tensor) -> None:
         v.add_((1 - leak) * rest)
 
 
-def _fire(neuron: LIF, v: Tensor, spikes: Tensor) -> None:
-    (torch.ge if neuron.inclusive else torch.gt)(v, neuron.v_threshold, out=spikes)
+def _fire(neuron: LIF, before: Tensor, v: Tensor, spikes: Tensor) -> None:
+    """Spikes of the potential before the reset, and `v`, which may be that, after it."""
+    (torch.ge if neuron.inclusive else torch.gt)(before, neuron.v_threshold, out=spikes)
     if neuron.v_reset is None:
-        torch.sub(v, spikes, alpha=neuron.v_threshold, out=v)
+        torch.sub(before, spikes, alpha=neuron.v_threshold, out=v)
     else:
-        torch.addcmul(v, v, spikes, value=-1, out=v)
+        torch.addcmul(before, before, spikes, value=-1, out=v)
         if neuron.v_reset:
             v.add_(spikes, alpha=neuron.v_reset)
 
@@ -126,14 +133,14 @@ def _like(current: Tensor, batch: int, value: float) -> Tensor:
     return empty.fill_(value)
 
 
-def _runs(mask: Tensor) -> tuple[Run, ...]:
-    """Stretches of True."""
-    edges = np.flatnonzero(np.diff(mask.numpy().astype(np.int8), prepend=0, append=0)).tolist()
-    return tuple(zip(edges[::2], edges[1::2], strict=True))
+def _in_pieces(fresh: tuple[Stretch, ...], most: int, *tensors: Tensor) -> Iterator[Any]:
+    """Stretches of at most `most` rows, none of both kinds: whether they are fresh, and each tensor's."""
+    counts, are_fresh = _pieces(fresh, len(tensors[0]), most)
+    return zip(are_fresh, *(tensor.split(counts) for tensor in tensors), strict=True)
 
 
 @lru_cache(maxsize=16)  # every layer of a timestep asks for the same
-def _pieces(fresh: tuple[Run, ...], count: int, most: int) -> tuple[list[int], list[bool]]:
+def _pieces(fresh: tuple[Stretch, ...], count: int, most: int) -> tuple[list[int], list[bool]]:
     """All rows in stretches of at most `most`: how many each has, and whether it is fresh."""
     counts: list[int] = []
     are_fresh: list[bool] = []

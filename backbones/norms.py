@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.errors import InputError, unknown_name
+from backbones.stretches import stretches_of
 
 MakeNorm = Callable[..., nn.Module]
 """`make_norm(channels, alpha=1.0)`."""
@@ -138,10 +139,17 @@ class TimestepScale(nn.Module):
             return input
         if input.is_cuda or torch.compiler.is_compiling():
             return _scaled(input, self.factor, self.shift, self.when).to(input.dtype)
-        if not self.when.any():
+        later = stretches_of(self.when > 0)
+        if not later:
             return input
         factor, shift = (values[self.when][..., None, None] for values in (self.factor, self.shift))
-        return torch.addcmul(shift, input, factor, out=input)
+        for begin, end in later:
+            rows = input[begin:end]
+            wide = rows.to(factor.dtype)  # the rows themselves, but in bfloat16
+            torch.addcmul(shift[begin:end], wide, factor[begin:end], out=wide)
+            if wide is not rows:
+                rows.copy_(wide)
+        return input
 
 
 def _scaled(input: Tensor, factor: Tensor, shift: Tensor, when: Tensor) -> Tensor:
