@@ -72,8 +72,10 @@ NEURONS = [
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("many", [1, 10**9])
-def test_a_timestep_in_place_is_that_of_the_neuron(neuron, dtype, layout, many, monkeypatch):
+@pytest.mark.parametrize("together", [2 * 48, 10**9])
+def test_a_timestep_in_place_is_that_of_the_neuron(neuron, dtype, layout, many, together, monkeypatch):
     monkeypatch.setattr("backbones.inplace._MANY", many)
+    monkeypatch.setattr("backbones.inplace._TOGETHER", together)
     generator = torch.Generator().manual_seed(0)
     currents = [torch.randn(6, 3, 4, 4, generator=generator).to(dtype).to(memory_format=layout) for _ in range(5)]
     fresh = torch.tensor([True, True, False, False, True, False])

@@ -112,6 +112,11 @@ def test_what_folding_leaves_of_a_norm_per_timestep_makes_up_for_the_other_times
         norm.when = rest.when = torch.tensor(when)
         for layout in (torch.contiguous_format, torch.channels_last):
             torch.testing.assert_close(rest(first.clone(memory_format=layout)), norm(x))
+        half = first.bfloat16()
+        scaled = rest(half.clone())
+        assert scaled.dtype == torch.bfloat16
+        assert torch.equal(scaled[rest.when == 0], half[rest.when == 0])
+        torch.testing.assert_close(scaled.float(), norm(x), atol=0.05, rtol=0.02)
 
 
 @pytest.mark.parametrize(("encoding", "compile"), [("direct", False), ("poisson", False), ("poisson", True)])
