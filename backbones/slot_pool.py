@@ -23,13 +23,15 @@ Rows = np.ndarray | Tensor | Sequence[int]
 
 _SIZES = 8
 """In how many sizes fresh rows are computed, at most."""
+_AT_ONCE = 64
+"""Fresh rows that are computed together on a CPU, at most: memory for more would come from the system each time."""
 
 
 class SlotPool:
     """Live stepping of a backbone with refill by row.
 
-    Shapes are constant: a step has B rows, and fresh rows are computed together, filled up with copies to one
-    of a few sizes, of which each gives the bits of a whole batch. Rows never influence each other. Rows that
+    Shapes are constant: a step has B rows, and fresh rows are computed together (on a CPU up to 64), filled up with
+    copies to one of a few sizes, of which each gives the bits of a whole batch. Rows never influence each other. Rows that
     were never filled show copies of the first input until they are.
 
     Args:
@@ -88,11 +90,9 @@ class SlotPool:
             self._begin(rows, inputs, keys)
         else:
             where = torch.from_numpy(rows)
-            size = next(size for size in self.sizes if size >= R)
-            if size > R:
-                filled = torch.arange(size).clamp_(max=R - 1)
-                where, inputs, keys = (given.index_select(0, filled) for given in (where, inputs, keys))
-            self._state = self.backbone.refill(self._state, where.to(self.backbone.device), inputs, keys)
+            few = [size for size in self.sizes if size <= _AT_ONCE and self.backbone.device.type == "cpu"]
+            for given in zip(*(values.split(few[-1] if few else R) for values in (where, inputs, keys)), strict=True):
+                self._refill(*given)
         self.timestep[rows] = 0
 
     def step(self) -> Tensor:
@@ -123,6 +123,15 @@ class SlotPool:
         self._state = pytree.tree_map(lambda leaf: None if leaf is None else leaf[where], self._state)
         self.timestep = self.timestep[rows]
         self.sizes = (*(size for size in self.sizes if size < len(rows)), len(rows))
+
+    def _refill(self, rows: Tensor, inputs: Tensor, keys: Tensor) -> None:
+        """Some rows at once, filled up with copies of the last one."""
+        R = len(rows)
+        size = next(size for size in self.sizes if size >= R)
+        if size > R:
+            filled = torch.arange(size).clamp_(max=R - 1)
+            rows, inputs, keys = (given.index_select(0, filled) for given in (rows, inputs, keys))
+        self._state = self.backbone.refill(self._state, rows.to(self.backbone.device), inputs, keys)
 
     def _begin(self, rows: np.ndarray, inputs: Tensor, keys: Tensor) -> None:
         """Start all rows, and find out in which sizes fresh rows can be computed with the same bits."""

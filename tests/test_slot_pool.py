@@ -79,6 +79,24 @@ def test_fresh_rows_are_computed_together_in_one_of_a_few_sizes():
     assert set(pool.sizes) <= {4, 8, 12, 16, 20, 24}
 
 
+def test_many_fresh_rows_are_computed_in_parts_of_64(monkeypatch):
+    network, sizes = make("direct"), []
+    shown = images(96)
+    pool, whole = bb.SlotPool(network, 96), bb.SlotPool(network, 96)
+    for each in (pool, whole):
+        each.refill(range(96), shown.flip(0))
+        each.step()
+    network.stem.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
+    pool.refill(range(90, 0, -1), shown[:90])
+    assert max(sizes) <= 64
+    assert 90 <= sum(sizes) < 96 + 12
+    monkeypatch.setattr("backbones.slot_pool._AT_ONCE", 0)
+    whole.refill(range(90, 0, -1), shown[:90])
+    assert max(sizes) == 96
+    for _ in range(network.timesteps):
+        assert torch.equal(pool.step(), whole.step())
+
+
 def test_a_size_that_rounds_otherwise_is_not_used():
     class Rounds(torch.nn.Module):
         def __init__(self, inner):
