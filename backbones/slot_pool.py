@@ -31,8 +31,8 @@ class SlotPool:
     """Live stepping of a backbone with refill by row.
 
     Shapes are constant: a step has B rows, and fresh rows are computed together (on a CPU up to 64), filled up with
-    copies to one of a few sizes, of which each gives the bits of a whole batch. Rows never influence each other. Rows that
-    were never filled show copies of the first input until they are.
+    copies to one of a few sizes, of which each gives the bits of a whole batch. Rows never influence each other.
+    Rows that were never filled show copies of the first input until they are.
 
     Args:
         backbone: the frozen network.

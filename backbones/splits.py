@@ -41,6 +41,10 @@ class Samples:
         """Those rows only, of the same split."""
         return replace(self, images=self.images[rows], labels=self.labels[rows], index=self.index[rows])
 
+    def evenly(self, count: int) -> "Samples":
+        """At most that many, spread over all: a folder's come class by class."""
+        return self.select(np.arange(min(count, len(self))) * len(self) // min(count, len(self)))
+
 
 @dataclass(frozen=True)
 class Splits:

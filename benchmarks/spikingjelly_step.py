@@ -45,7 +45,7 @@ class Args:
     output: Path
     batch: int = 128
     rounds: int = 7
-    images: int = 1024
+    images: int = 5000
     """Images of the calibration split on which answers are compared."""
 
 
@@ -130,7 +130,7 @@ def timed(work: Callable[[], None]) -> float:
 def main(args: Args) -> None:
     torch.set_num_threads(1)
     network, samples = bb.load(args.backbone), bb.load_dataset("folder", args.data_dir).calibration
-    samples = samples.select(slice(args.images))
+    samples = samples.evenly(args.images)
     images, T = torch.from_numpy(np.array(samples.images)), network.timesteps
     contenders = {
         THEIRS: Theirs(network),

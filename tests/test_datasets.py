@@ -26,6 +26,14 @@ def test_a_seed_gives_the_same_splits_and_another_seed_others():
     assert not np.array_equal(one, other)
 
 
+def test_some_of_a_split_are_spread_over_all_of_it(digits):
+    names = digits.test.evenly(10).index
+    assert len(names) == 10
+    assert names[0] == digits.test.index[0]
+    assert set(np.diff(np.searchsorted(digits.test.index, names))) <= {49, 50}
+    assert np.array_equal(digits.test.evenly(10**6).index, digits.test.index)
+
+
 def test_images_are_the_datasets_own(digits):
     from sklearn.datasets import load_digits
 

@@ -167,5 +167,4 @@ def _samples(settings: LiveSettings, network: bb.SpikingNetwork) -> tuple[bb.Sam
         labels, names = np.zeros(len(images), np.int64), tuple(str(k) for k in range(network.num_classes))
         noise = bb.Samples(images, labels, np.arange(len(images)), names, "noise", "calibration")
         return noise, noise
-    some = slice(settings.images)
-    return splits.calibration.select(some), splits.test.select(some)
+    return splits.calibration.evenly(settings.images), splits.test.evenly(settings.images)
