@@ -5,7 +5,9 @@
     python benchmarks/policies.py train --backbone digits --policy "SEENN-II (sequential, PPO)"   # a part of it
     python benchmarks/policies.py table              # docs/results.md, README.md, benchmarks/results/policies.json
 
-The traces of the converted network are made by `benchmarks/conversion.py --output runs/conversion --data-dir …`.
+The traces of the converted network are made by `benchmarks/conversion.py --output runs/conversion --data-dir …`, its
+views by `seenn record --backbone runs/conversion/cifar10-jpeg/converted.safetensors --dataset folder --data-dir …
+--split policy calibration --repeats 3 --crop 4 --flip --output runs/conversion/cifar10-jpeg/views.safetensors`.
 A new policy is a line in the protocol and the first command. Training goes on where it was killed: a policy that is
 there is left alone if it was made from the same traces (a digest of all that they hold), by the same algorithm and
 arguments; else it is trained anew, and until then no table is made of it.
