@@ -100,21 +100,59 @@ def _fit(
     paid = pay(made, traces.correct, np.broadcast_to(np.arange(1, T + 1), (N, T)), T, traces.energy())
     columns = traces.columns(observation)
     later, exits = paid[:, -1].astype(np.float64), np.full(N, T)
-    flat = columns.reshape(-1, columns.shape[-1])
-    tensors: dict[str, Tensor] = {}
-    if settings.regressor == "network":
-        tensors["mean"] = torch.from_numpy(flat.mean(0))
-        tensors["scale"] = torch.from_numpy(np.maximum(flat.std(0), 1e-3))
+    tensors = _scales(columns, settings)
     for t in reversed(range(T - 1)):
-        target = paid[:, t] - later
-        if settings.regressor == "trees":
-            tensors |= _fit_trees(columns[:, t], target, settings, t, seed)
-        else:
-            tensors |= _fit_network(columns[:, t], target, settings, t, seed, tensors)
+        tensors |= _regress(columns[:, t], paid[:, t] - later, settings, t, seed, tensors)
         leaves = gains(tensors, t, columns[:, t]) >= 0
         later, exits = np.where(leaves, paid[:, t], later), np.where(leaves, t + 1, exits)
     facts = {"optimal-stopping": {**asdict(settings), "hidden": list(settings.hidden)}, "fitted_options": options or {}}
     return OptimalStopping(tensors, observation, T, settings=facts), float(exits.mean())
+
+
+def distill_stopping(
+    traces: Traces, taught: np.ndarray, settings: StoppingSettings, *, observation: str = "features", seed: int = 0
+) -> OptimalStopping:
+    """A policy that regresses on the gains that another one, or several, expect.
+
+        taught, _ = cross_fit(lambda rows: fit_optimal_stopping(rows, StoppingSettings()), traces)
+        policy = distill_stopping(traces, taught, StoppingSettings(regressor="network"))
+
+    Args:
+        traces: all rows are learned from.
+        taught: `[N, T-1]` what exiting is worth over going on, at every timestep of every row.
+        settings: see `StoppingSettings`; `rounds` is the teacher's business.
+        observation: what it sees.
+        seed: of the fits.
+
+    Raises:
+        InputError: for gains of another shape, or the split "test".
+    """
+    traces.refuse_test("fitting")
+    N, T = traces.predictions.shape
+    if taught.shape != (N, T - 1):
+        raise InputError(f"Expected gains [{N}, {T - 1}] of these traces, got {list(taught.shape)}.")
+    columns = traces.columns(observation)
+    tensors = _scales(columns, settings)
+    for t in range(T - 1):
+        tensors |= _regress(columns[:, t], taught[:, t], settings, t, seed, tensors)
+    facts = {"optimal-stopping": {**asdict(settings), "hidden": list(settings.hidden)}, "distilled": True}
+    return OptimalStopping(tensors, observation, T, settings=facts)
+
+
+def _scales(columns: np.ndarray, settings: StoppingSettings) -> dict[str, Tensor]:
+    """What a network's columns are scaled by."""
+    if settings.regressor == "trees":
+        return {}
+    flat = columns.reshape(-1, columns.shape[-1])
+    return {"mean": torch.from_numpy(flat.mean(0)), "scale": torch.from_numpy(np.maximum(flat.std(0), 1e-3))}
+
+
+def _regress(
+    columns: np.ndarray, target: np.ndarray, settings: StoppingSettings, t: int, seed: int, scales: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    if settings.regressor == "trees":
+        return _fit_trees(columns, target, settings, t, seed)
+    return _fit_network(columns, target, settings, t, seed, scales)
 
 
 def _fit_trees(

@@ -12,6 +12,7 @@ Nothing here sees the test split. docs/policies.md has what came out.
 import argparse
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ import torch
 
 from agents import Confidence, Entropy, Gap, Margin, PerTimestep, TabularStopping, calibrate, exit_curve
 from agents.exit_training import ExitSettings, train_exit_network
-from agents.stopping_fit import StoppingSettings, fit_optimal_stopping
+from agents.stopping_fit import StoppingSettings, cross_fit, distill_stopping, fit_optimal_stopping
 from seenn_env import Traces
 
 TARGETS = (1.1, 1.2, 1.35, 1.5, 1.75)
@@ -34,6 +35,18 @@ def contenders(learned: Traces) -> dict[str, Callable[[float], Any]]:
     def exact(observation: str, rows: Traces = learned, **settings: Any) -> Callable[[float], Any]:
         made = ExitSettings(**settings)
         return lambda t: train_exit_network(rows, made, observation=observation, target_timesteps=t)
+
+    @cache
+    def taught(t: float) -> np.ndarray:
+        """What five forests, each without the rows it speaks of, expect of exiting over going on."""
+        trees = StoppingSettings(trees=40)
+        return cross_fit(
+            lambda rows: fit_optimal_stopping(rows, trees, observation="rich", target_timesteps=t), learned
+        )[0]
+
+    def distilled(observation: str) -> Callable[[float], Any]:
+        network = StoppingSettings(regressor="network")
+        return lambda t: distill_stopping(learned, taught(t), network, observation=observation)
 
     def part(share: float) -> Traces:
         names = np.unique(learned.sample)
@@ -71,6 +84,9 @@ def contenders(learned: Traces) -> dict[str, Callable[[float], Any]]:
         "exact, classes, beliefs": exact("rich_classes", distill=1.0),
         "optimal stopping, features": stopping("features", trees=40),
         "optimal stopping, rich": stopping("rich", trees=40),
+        "optimal stopping, features, network": stopping("features", regressor="network"),
+        "distilled trees, features, network": distilled("features"),
+        "distilled trees, rich, network": distilled("rich"),
         "table": lambda t: TabularStopping.fit(learned, cost=COSTS[t]),
     }
 

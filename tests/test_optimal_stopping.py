@@ -18,7 +18,7 @@ from agents import (
 )
 from agents.optimal_stopping import gains
 from agents.policy import scores_of
-from agents.stopping_fit import StoppingSettings, _fit_trees, cross_fit, folds_of
+from agents.stopping_fit import StoppingSettings, _fit_trees, cross_fit, distill_stopping, folds_of
 from backbones import InputError
 from seenn_env import LinearReward, Traces, evaluate
 
@@ -55,6 +55,16 @@ def test_it_waits_exactly_where_waiting_pays(kind, cost, wait):
     assert (exits[unsure] == (2 if wait else 1)).all()
     gain = scores_of(policy, traces)[unsure, 0].mean()
     assert gain == pytest.approx(cost - 0.6, abs=0.03)
+
+
+@pytest.mark.parametrize("regressor", ["trees", "network"])
+def test_a_pupil_stops_where_its_teacher_does(regressor):
+    traces = two_kinds()
+    teacher = train("optimal-stopping", traces, reward_options={"cost": 0.3})
+    pupil = distill_stopping(traces, scores_of(teacher, traces), StoppingSettings(regressor=regressor))
+    assert np.array_equal(evaluate(pupil, traces).exit_timesteps, evaluate(teacher, traces).exit_timesteps)
+    turned = distill_stopping(traces, -scores_of(teacher, traces), StoppingSettings(regressor=regressor))
+    assert not np.array_equal(evaluate(turned, traces).exit_timesteps, evaluate(teacher, traces).exit_timesteps)
 
 
 def test_stored_trees_are_scikit_learns():
@@ -122,6 +132,7 @@ def test_bad_input_is_one_sentence(traces):
         (lambda: TabularStopping.fit(traces, bins=0), "at least 1 bin, got 0"),
         (lambda: next(folds_of(traces, 1)), "from 2 folds"),
         (lambda: cross_fit(TabularStopping.fit, make_traces(20, split="test")), "nothing is chosen on test"),
+        (lambda: distill_stopping(make_traces(20), np.zeros((3, 2)), StoppingSettings()), "Expected gains .20, "),
     ]:
         with pytest.raises(InputError, match=message):
             run()
