@@ -4,7 +4,7 @@ Letters: N rows, T timesteps, F columns, M members.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,8 +32,8 @@ class ExitSettings:
     """Columns after the observation's own features go through a linear layer of so many; 0 leaves them."""
     dropout: float = 0.0
     """Share of those columns that is dropped in training."""
-    steps: int = 160
-    """Of the gradient."""
+    steps: int | None = None
+    """Of the gradient (default: 160, and 20 for every timestep where T is above 8)."""
     batch_size: int = 3072
     """Decisions at a time: rows times the T - 1 timesteps of each."""
     learning_rate: float = 1e-2
@@ -52,7 +52,8 @@ class ExitSettings:
     """Share of being right that is the network's own belief after T timesteps (`beliefs`), not the label; 1 is all."""
 
     def __post_init__(self) -> None:
-        if min(self.members, self.steps, self.batch_size, *self.hidden) < 1 or self.bottleneck < 0:
+        steps = 1 if self.steps is None else self.steps
+        if min(self.members, steps, self.batch_size, *self.hidden) < 1 or self.bottleneck < 0:
             raise InputError(f"Expected members, steps, batch_size and hidden of at least 1, got {self}.")
         if not 0 <= self.dropout < 1:
             raise InputError(f"Expected dropout in [0, 1), got {self.dropout}.")
@@ -100,6 +101,8 @@ def train_exit_network(
         raise InputError(f"Expected the reward 'linear' for a network that learns from beliefs, got {reward!r}.")
     made = make_reward(reward, reward_options)
     N, T = traces.predictions.shape
+    count = max(160, 20 * T) if settings.steps is None else settings.steps
+    settings = replace(settings, steps=count)
     columns = traces.columns(observation)
     F = columns.shape[-1]
     right = traces.correct
@@ -137,11 +140,11 @@ def train_exit_network(
     for tensor in weights.values():
         tensor.requires_grad_(True)
     optimizer = torch.optim.AdamW(weights.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, count)
     dual = target_timesteps is not None and linear and not settings.cost_input
     with torch_threads(1), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for step, rows in enumerate(_batches(N, max(settings.batch_size // (T - 1), 1), settings.steps, generator)):
+        for step, rows in enumerate(_batches(N, max(settings.batch_size // (T - 1), 1), count, generator)):
             part = seen[rows]
             if settings.cost_input:
                 costs = torch.exp(_uniform(len(rows), np.log(COST_RANGE), generator))
@@ -158,7 +161,7 @@ def train_exit_network(
             values = (distribution * rewards).sum(-1)
             if settings.entropy:
                 chance = torch.special.entr(distribution.clamp(min=1e-9)).sum(-1)
-                values = values + settings.entropy * (1 - step / settings.steps) * chance
+                values = values + settings.entropy * (1 - step / count) * chance
             loss = -(values if emphasis is None else values * emphasis[:, rows]).mean(1).sum()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -170,7 +173,7 @@ def train_exit_network(
                 log_cost += settings.dual_rate * (spent - target_timesteps)
                 log_cost = float(np.clip(log_cost, *np.log((1e-4, 2.0))))
             if on_progress is not None and (step + 1) % 10 == 0:
-                on_progress((step + 1) / settings.steps)
+                on_progress((step + 1) / count)
     for tensor in weights.values():
         tensor.requires_grad_(False)
     if dual:

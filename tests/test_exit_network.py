@@ -64,6 +64,12 @@ def test_on_digits_it_earns_what_the_best_rule_earns_and_is_ahead_of_confidence(
     assert evaluate(rule, test).accuracy < evaluate(found, test).accuracy <= evaluate(Oracle(), test).accuracy
 
 
+@pytest.mark.parametrize(("T", "given", "steps"), [(4, {}, 160), (8, {}, 160), (16, {}, 320), (16, {"steps": 9}, 9)])
+def test_many_timesteps_are_learned_from_for_longer(T, given, steps):
+    rows = make_traces(40, T)
+    assert train("exact", rows, **given).settings["exact"]["steps"] == steps
+
+
 def test_it_earns_what_the_best_rule_earns(packaged):
     traces, reward = packaged.select("policy")[::3], LinearReward(0.1)
     earned = evaluate(train("exact", traces, steps=400), traces, reward=reward).rewards.mean()
