@@ -126,10 +126,8 @@ class InferenceNetwork(SpikingNetwork):
         """
         raise InputError(f"Expected a plain network to optimize, got one of form {self.form!r}: optimize that instead.")
 
-    def _tell_norms(self, when: Tensor | None) -> None:
-        when = None if when is None else when.clamp(max=self.timesteps - 1)
-        for scale in self._scales:
-            scale.when = when
+    def _timed_norms(self) -> list[TimestepScale]:
+        return self._scales  # found once: they are told at every step
 
     def _compile(self) -> Any:
         def step(

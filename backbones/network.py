@@ -12,7 +12,7 @@ Letters: B rows, T timesteps, K classes, F features of the last hidden layer.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -229,9 +229,11 @@ class SpikingNetwork(nn.Module):
         """Norms of statistics per timestep learn which row is at which, from 0; past T they stay with the last."""
         if self.config["options"].get("norm") == PER_TIMESTEP:
             when = None if when is None else when.clamp(max=self.timesteps - 1)
-            for module in self.modules():
-                if isinstance(module, TimestepBatchNorm2d | TimestepScale):
-                    module.when = when
+            for norm in self._timed_norms():
+                norm.when = when
+
+    def _timed_norms(self) -> Iterable[TimestepBatchNorm2d | TimestepScale]:
+        return (module for module in self.modules() if isinstance(module, TimestepBatchNorm2d | TimestepScale))
 
     def normalised(self, inputs: Tensor) -> Tensor:
         """`[B, C, H, W]` uint8 or intensities in [0, 1], with mean and standard deviation taken out."""
