@@ -20,6 +20,9 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(-1, keepdims=True)
 
 
+_SMALLEST = np.finfo(np.float32).smallest_subnormal
+"""Its logarithm is finite, for 0 · log 0 = 0."""
+
 FEATURES = ("confidence", "margin", "entropy", "agreement", "change", "elapsed")
 
 
@@ -48,21 +51,16 @@ def features(now: Answers, before: Answers, timestep: np.ndarray, timesteps: int
     - elapsed: timestep / T
     """
     p, K = now.p, now.p.shape[-1]
-    rows, answer = np.arange(len(p)), p.argmax(-1)
-    confidence, others = p[rows, answer], p.copy()
-    others[rows, answer] = -1
+    columns = np.empty((len(p), len(FEATURES)), np.float32)
+    largest = np.partition(p, K - 2)[:, -2:]
+    columns[:, 0] = largest[:, 1]
+    columns[:, 1] = largest[:, 1] - largest[:, 0]
+    columns[:, 2] = -(p * np.log(np.maximum(p, _SMALLEST))).sum(-1) / np.log(np.float32(K))
     later = timestep > 1
-    with np.errstate(divide="ignore", invalid="ignore"):
-        entropy = -np.where(p > 0, p * np.log(p), 0).sum(-1) / np.log(np.float32(K))
-    columns = (
-        confidence,
-        confidence - others.max(-1),
-        entropy,
-        later & (now.prediction == before.prediction),
-        later * np.abs(p - before.p).sum(-1) / 2,
-        timestep / timesteps,
-    )
-    return np.stack(columns, -1).astype(np.float32).clip(0, 1)
+    columns[:, 3] = later & (now.prediction == before.prediction)
+    columns[:, 4] = later * np.abs(p - before.p).sum(-1) / 2
+    columns[:, 5] = timestep / timesteps
+    return columns.clip(0, 1, out=columns)
 
 
 def clipped_logits(logits: np.ndarray, previous: np.ndarray, timestep: np.ndarray, timesteps: int) -> np.ndarray:
