@@ -76,6 +76,8 @@ class Layers(nn.Module):
     def __init__(self, source: str, nodes: list[Node], neuron: MakeNeuron) -> None:
         super().__init__()
         self.source, self.nodes = source, nodes
+        self.simple = all(node["layer"] == NEURON for node in nodes if source in node["inputs"])
+        """See `inference.InferenceNetwork`."""
         made = {node["name"]: _make(node, neuron) for node in nodes}
         self.layers = nn.ModuleDict(made)
         used = {name: place for place, node in enumerate(nodes) for name in node["inputs"]}

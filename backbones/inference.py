@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from backbones.errors import InputError
+from backbones.finite import bounded, stays_finite
 from backbones.folding import fold_norms
 from backbones.inplace import InPlaceFire
+from backbones.late_rows import LateRows
 from backbones.network import SpikingNetwork, State
 from backbones.norms import TimestepScale
 from backbones.winograd import use_winograd
@@ -44,6 +46,11 @@ class InferenceNetwork(SpikingNetwork):
     layers `ROWS_AT_ONCE` at a time, so that logits do not depend on the number of slots where that is a
     multiple of it (other numbers are cut into about equal parts); on a GPU all at once.
 
+    A body says with `simple = True` that it is layers, sums and `fire`, and that its current goes into `fire` alone.
+    Then, on a CPU, fresh rows are put among the others only when they go on (`LateRows`), and potentials are not
+    cleared before; so that no row can leave NaN behind, an input that is NaN counts as 0 there, and one beyond ±1e6
+    as that.
+
     Args:
         network: what to take over; it stays as it is.
         dtype: of the convolutions, "float32" or "bfloat16".
@@ -67,9 +74,12 @@ class InferenceNetwork(SpikingNetwork):
         super().__init__(network.config, nn.Sequential(into, stem), body, nn.Sequential(out_of, network.head))
         self.to(network.device)
         self._plain = (plain,)  # in a tuple, so that it is no part of this network
-        self._scales = [module for module in self.modules() if isinstance(module, TimestepScale)]
         parts = ["folded", dtype, *["channels_last"] * channels_last, *["compiled"] * compile]
         on_cpu = self.device.type == "cpu"
+        simple = on_cpu and not compile and getattr(body, "simple", False)
+        self._puts_late = simple and self.encoding.static
+        self.clears: bool = not (simple and stays_finite(stem, body) and bool((1 / self.std).isfinite().all()))
+        """Whether potentials of fresh rows are cleared of what was there before, as they may not be finite."""
         if winograd and dtype == "float32" and channels_last and on_cpu and not compile and self._use_winograd():
             parts.append("winograd")
         self.form = "+".join(parts)
@@ -87,26 +97,36 @@ class InferenceNetwork(SpikingNetwork):
     @torch.no_grad()
     def step(self, state: State) -> tuple[Tensor, State]:
         """One timestep for every row; `state` itself stays as it is. See `Backbone.step`."""
-        copies = {name: getattr(state, name).clone() for name in ("timestep", "readout")}
-        hidden = None if state.hidden is None else state.hidden.clone()
+        source: Any = state.source
         return self.advance(
-            state._replace(membranes=tuple(v.clone() for v in state.membranes), hidden=hidden, **copies)
+            state._replace(
+                source=source.whole() if isinstance(source, LateRows) else source,
+                readout=state.readout.clone(),
+                hidden=None if state.hidden is None else state.hidden.clone(),
+                membranes=tuple(v.clone() for v in state.membranes),
+            )
         )
 
     @torch.no_grad()
     def advance(self, state: State) -> tuple[Tensor, State]:
         """One timestep for every row, in the memory of `state`, which is used up. See `Advancing.advance`."""
         B = len(state.keys)
-        timestep = state.timestep.add_(1)
+        late = state.source if isinstance(state.source, LateRows) else None
+        if late is not None:
+            late.settle()
+        timestep = state.timestep + 1
         membranes, hidden, fresh = list(state.membranes), state.hidden, state.fresh
-        if self._compiled is not None and not membranes:
-            membranes, fresh = self._blank(state), torch.ones_like(state.keys, dtype=torch.bool)
+        if not membranes:
+            membranes = [] if self._compiled is None else self._blank(state)
+            fresh = torch.ones_like(state.keys, dtype=torch.bool)
         for rows in [slice(0, B)] if self.device.type == "cuda" else parts_of(B):
-            when = timestep[rows] - 1
+            when = state.timestep[rows]
             self._tell_norms(when)
             current = self._current(state, rows, timestep)
             if self._compiled is None:
-                fire = InPlaceFire(membranes, B, rows, fresh, current if self.encoding.static else None)
+                parts = () if late is None else late.parts(rows.start, rows.stop)
+                keep = current if self.encoding.static else None
+                fire = InPlaceFire(membranes, B, rows, fresh, keep, parts, finite=not self.clears)
                 spikes = self.body(current, fire)
                 output, pooled = self.head(spikes), spikes.float().mean((2, 3))
             else:
@@ -116,7 +136,7 @@ class InferenceNetwork(SpikingNetwork):
             state.readout[rows] += output
             hidden[rows] = pooled
         logits = state.readout / timestep[:, None]
-        return logits, state._replace(hidden=hidden, membranes=tuple(membranes), fresh=None)
+        return logits, state._replace(timestep=timestep, hidden=hidden, membranes=tuple(membranes), fresh=None)
 
     def optimize(self, **settings: Any) -> "InferenceNetwork":
         """Refused: optimize the plain network.
@@ -126,8 +146,15 @@ class InferenceNetwork(SpikingNetwork):
         """
         raise InputError(f"Expected a plain network to optimize, got one of form {self.form!r}: optimize that instead.")
 
-    def _timed_norms(self) -> list[TimestepScale]:
-        return self._scales  # found once: they are told at every step
+    def _prepare(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
+        return super()._prepare(inputs if self.clears else bounded(inputs), keys)
+
+    def _put(self, source: Any, rows: Tensor, new: Tensor) -> Any:
+        if not self._puts_late:
+            return super()._put(source, rows, new)
+        late = source if isinstance(source, LateRows) else LateRows(source)
+        late.put(rows, new)
+        return late
 
     def _compile(self) -> Any:
         def step(
@@ -165,7 +192,8 @@ class InferenceNetwork(SpikingNetwork):
         return use_winograd(self.body, sizes)
 
     def _current(self, state: State, rows: slice, timestep: Tensor) -> Tensor:
-        current = state.source[rows]
+        source: Any = state.source  # of late rows `fire` gets the parts, and the base stands for them
+        current: Tensor = (source.base if isinstance(source, LateRows) else source)[rows]
         if self.encoding.static:
             return current
         stem: Tensor = self.stem(self.encoding(current, state.keys[rows], timestep[rows]))

@@ -12,7 +12,7 @@ Letters: B rows, T timesteps, K classes, F features of the last hidden layer.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from backbones.encodings import make_encoding
 from backbones.errors import InputError
+from backbones.late_rows import LateRows
 from backbones.neuron_pass import fire_over_time
 from backbones.neurons import LIF
-from backbones.norms import PER_TIMESTEP, TimestepBatchNorm2d, TimestepScale
+from backbones.norms import PER_TIMESTEP, Clock, TimestepBatchNorm2d, TimestepScale
 
 if TYPE_CHECKING:
     from backbones.inference import InferenceNetwork
@@ -37,7 +38,8 @@ class State(NamedTuple):
     """Everything that a row carries from one timestep to the next."""
 
     source: Tensor
-    """`[B, …]` what each timestep starts from: the stem's output where the encoding is static, else the input."""
+    """`[B, …]` what each timestep starts from: the stem's output where the encoding is static (after a refill of an
+    inference form perhaps as `LateRows`), else the input."""
     keys: Tensor
     """`[B]` int64 names of the rows."""
     timestep: Tensor
@@ -118,6 +120,10 @@ class SpikingNetwork(nn.Module):
         self.register_buffer("mean", ones * torch.tensor(config["mean"]).view(-1, 1, 1))
         self.register_buffer("std", ones * torch.tensor(config["std"]).view(-1, 1, 1))
         self.stem, self.body, self.head = stem, body, head
+        self._clock = Clock()
+        for module in self.modules():
+            if isinstance(module, TimestepBatchNorm2d | TimestepScale):
+                module.clock = self._clock
 
     @property
     def device(self) -> torch.device:
@@ -202,7 +208,7 @@ class SpikingNetwork(nn.Module):
         new = self.start(inputs, keys)
         fresh = torch.zeros_like(state.keys, dtype=torch.bool) if state.fresh is None else state.fresh
         return state._replace(
-            source=_put(state.source, rows, new.source),
+            source=self._put(state.source, rows, new.source),
             keys=state.keys.index_copy(0, rows, new.keys),
             timestep=state.timestep.index_fill(0, rows, 0),
             readout=state.readout.index_fill(0, rows, 0),
@@ -225,15 +231,18 @@ class SpikingNetwork(nn.Module):
 
         return optimize(self, **settings)
 
+    def _put(self, source: Any, rows: Tensor, new: Tensor) -> Any:
+        """What the rows start from, with new ones among them; `source` is used up."""
+        if source.device.type != "cpu":
+            return source.index_copy_(0, rows, new)
+        late = LateRows(source)  # neighbouring rows at once: several times as fast there
+        late.put(rows, new)
+        return late.whole()
+
     def _tell_norms(self, when: Tensor | None) -> None:
         """Norms of statistics per timestep learn which row is at which, from 0; past T they stay with the last."""
         if self.config["options"].get("norm") == PER_TIMESTEP:
-            when = None if when is None else when.clamp(max=self.timesteps - 1)
-            for norm in self._timed_norms():
-                norm.when = when
-
-    def _timed_norms(self) -> Iterable[TimestepBatchNorm2d | TimestepScale]:
-        return (module for module in self.modules() if isinstance(module, TimestepBatchNorm2d | TimestepScale))
+            self._clock.tell(None if when is None else when.clamp(max=self.timesteps - 1))
 
     def normalised(self, inputs: Tensor) -> Tensor:
         """`[B, C, H, W]` uint8 or intensities in [0, 1], with mean and standard deviation taken out."""
@@ -266,19 +275,6 @@ class SpikingNetwork(nn.Module):
         elif len(given) == len(shape) + 1:
             advice = ": frames over time are for the encoding 'event'; build the network with it."
         raise InputError(f"Expected inputs [B, {', '.join(map(str, shape))}], got {list(inputs.shape)}{advice}")
-
-
-def _put(values: Tensor, rows: Tensor, new: Tensor) -> Tensor:
-    """`index_copy_` along the first dimension; on a CPU stretch by stretch, which is several times as fast."""
-    if values.device.type != "cpu":
-        return values.index_copy_(0, rows, new)
-    places = rows.tolist()
-    begin, count = 0, places.index(places[-1]) + 1  # a pool fills up with copies of the last row
-    for end in range(1, count + 1):
-        if end == count or places[end] != places[end - 1] + 1:
-            values[places[begin] : places[end - 1] + 1].copy_(new[begin:end])
-            begin = end
-    return values
 
 
 def _pooled(values: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ Letters: T timesteps, B rows, C channels. Time is merged into the batch while tr
 """
 
 from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -56,6 +57,25 @@ class ThresholdBatchNorm2d(nn.BatchNorm2d):
         return f"{self.num_features}, scale={self.scale:.4g}, eps={self.eps}, momentum={self.momentum}"
 
 
+class Clock:
+    """At which timestep each row is: told by a network before it runs, read by all its norms per timestep."""
+
+    def __init__(self) -> None:
+        self.when: Tensor | None = None
+        """`[rows]` int64 from 0; None: 0."""
+        self._stretches: tuple[list[int], list[int]] | None = None
+
+    def tell(self, when: Tensor | None) -> None:
+        """Set `when`."""
+        self.when, self._stretches = when, None
+
+    def stretches(self) -> tuple[list[int], list[int]]:
+        """Of rows at the same timestep, on a CPU: how long each is, and the timestep from 0. Found once for all."""
+        if self._stretches is None:
+            self._stretches = ([], []) if self.when is None else stretches_of(self.when)
+        return self._stretches
+
+
 class TimestepBatchNorm2d(nn.Module):
     """tdBN whose μ and σ² are each timestep's own, over batch and space; γ and β are shared by all.
 
@@ -79,8 +99,8 @@ class TimestepBatchNorm2d(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(timesteps, channels))
         self.register_buffer("running_var", torch.ones(timesteps, channels))
-        self.when: Tensor | None = None
-        """`[rows]` int64 each row's timestep from 0, set by the network before it runs; None: 0."""
+        self.clock = Clock()
+        """A network puts its own here."""
 
     def forward(self, input: Tensor) -> Tensor:
         """`[rows, C, H, W]` to the same; while training, the rows of a timestep lie together.
@@ -88,7 +108,9 @@ class TimestepBatchNorm2d(nn.Module):
         Raises:
             InputError: where the network changes the number of timesteps on the way.
         """
-        when = torch.zeros(len(input), dtype=torch.int64, device=input.device) if self.when is None else self.when
+        when = self.clock.when
+        if when is None:
+            when = torch.zeros(len(input), dtype=torch.int64, device=input.device)
         if len(when) != len(input):
             raise InputError("Expected one number of timesteps in all layers: norms per timestep cannot be mixed.")
         gamma = self.weight * self.scale
@@ -130,26 +152,35 @@ class TimestepScale(nn.Module):
         shift = gain * (norm.running_mean[0] - norm.running_mean).double() + norm.bias.double() * (1 - factor)
         self.register_buffer("factor", factor.to(norm.weight.dtype).detach())
         self.register_buffer("shift", shift.to(norm.weight.dtype).detach())
-        self.when: Tensor | None = None
-        """`[rows]` int64 each row's timestep from 0, set by the network before it runs; None: 0."""
+        self.clock = Clock()
+        """A network puts its own here."""
+        self._views: list[tuple[Tensor, Tensor]] | None = None
+        """Factor and shift `[C, 1, 1]` of each timestep; little is as slow as making them between convolutions."""
 
     def forward(self, input: Tensor) -> Tensor:
         """`[rows, C, H, W]` to the same, in the input's dtype."""
-        if self.when is None:
+        when = self.clock.when
+        if when is None:
             return input
         if input.is_cuda or torch.compiler.is_compiling():
-            return _scaled(input, self.factor, self.shift, self.when).to(input.dtype)
-        later = stretches_of(self.when > 0)
-        if not later:
+            return _scaled(input, self.factor, self.shift, when).to(input.dtype)
+        lengths, timesteps = self.clock.stretches()
+        if not any(timesteps):
             return input
-        factor, shift = (values[self.when][..., None, None] for values in (self.factor, self.shift))
-        for begin, end in later:
-            rows = input[begin:end]
-            wide = rows.to(factor.dtype)  # the rows themselves, but in bfloat16
-            torch.addcmul(shift[begin:end], wide, factor[begin:end], out=wide)
-            if wide is not rows:
-                rows.copy_(wide)
+        if self._views is None:
+            self._views = list(zip(self.factor[..., None, None], self.shift[..., None, None], strict=True))
+        for rows, t in zip(input.split_with_sizes(lengths) if lengths[1:] else [input], timesteps, strict=True):
+            if t:
+                factor, shift = self._views[t]
+                wide = rows.to(factor.dtype)  # the rows themselves, but in bfloat16
+                torch.addcmul(shift, wide, factor, out=wide)
+                if wide is not rows:
+                    rows.copy_(wide)
         return input
+
+    def _apply(self, *arguments: Any, **named: Any) -> Self:
+        self._views = None  # of memory that is left behind
+        return super()._apply(*arguments, **named)
 
 
 def _scaled(input: Tensor, factor: Tensor, shift: Tensor, when: Tensor) -> Tensor:

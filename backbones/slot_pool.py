@@ -9,6 +9,7 @@ Letters: B slots, R rows that are refilled, K classes.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -50,6 +51,7 @@ class SlotPool:
         """`[B]` timesteps that each row has done since it was filled."""
         self.sizes: tuple[int, ...] = (num_slots,)
         """How many fresh rows may be computed at once: the least that is enough is taken."""
+        self._at_once = num_slots
         self._state: State = None
         self._advance = backbone.advance if isinstance(backbone, Advancing) else backbone.step
 
@@ -89,10 +91,9 @@ class SlotPool:
         if self._state is None:
             self._begin(rows, inputs, keys)
         else:
-            where = torch.from_numpy(rows)
-            few = [size for size in self.sizes if size <= _AT_ONCE and self.backbone.device.type == "cpu"]
-            for given in zip(*(values.split(few[-1] if few else R) for values in (where, inputs, keys)), strict=True):
-                self._refill(*given)
+            for at in range(0, R, self._at_once):
+                now = slice(at, at + self._at_once)
+                self._refill(torch.from_numpy(rows[now]), inputs[now], keys[now])
         self.timestep[rows] = 0
 
     def step(self) -> Tensor:
@@ -129,7 +130,7 @@ class SlotPool:
         R = len(rows)
         size = next(size for size in self.sizes if size >= R)
         if size > R:
-            filled = torch.arange(size).clamp_(max=R - 1)
+            filled = _filled(R, size)
             rows, inputs, keys = (given.index_select(0, filled) for given in (rows, inputs, keys))
         self._state = self.backbone.refill(self._state, rows.to(self.backbone.device), inputs, keys)
 
@@ -143,9 +144,17 @@ class SlotPool:
         step = 4 * -(-B // (4 * _SIZES))
         less = (size for size in range(step, B, step) if self._same_bits(inputs[:size], keys[:size]))
         self.sizes = (*less, B)
+        few = [size for size in self.sizes if size <= _AT_ONCE]
+        self._at_once = few[-1] if few and self.backbone.device.type == "cpu" else B
 
     def _same_bits(self, inputs: Tensor, keys: Tensor) -> bool:
         """Whether fewer rows, started alone, are those of the whole batch, bit for bit."""
         part = pytree.tree_leaves(self.backbone.start(inputs, keys))
         whole = pytree.tree_leaves(self._state)
         return all(one is None or torch.equal(one, other[: len(one)]) for one, other in zip(part, whole, strict=True))
+
+
+@lru_cache(maxsize=_AT_ONCE)
+def _filled(count: int, size: int) -> Tensor:
+    """`[size]` places of rows, and the last one's over and over."""
+    return torch.arange(size).clamp_(max=count - 1)

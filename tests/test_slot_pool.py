@@ -83,7 +83,8 @@ def test_many_fresh_rows_are_computed_in_parts_of_64(monkeypatch):
     network, sizes = make("direct"), []
     shown = images(96)
     pool, whole = bb.SlotPool(network, 96), bb.SlotPool(network, 96)
-    for each in (pool, whole):
+    for each, at_once in ((pool, 64), (whole, 0)):
+        monkeypatch.setattr("backbones.slot_pool._AT_ONCE", at_once)
         each.refill(range(96), shown.flip(0))
         each.step()
     network.stem.register_forward_hook(lambda _, inputs, __: sizes.append(len(inputs[0])))
@@ -91,7 +92,6 @@ def test_many_fresh_rows_are_computed_in_parts_of_64(monkeypatch):
     most = max((size for size in pool.sizes if size <= 64), default=96)  # a processor may round fewer rows otherwise
     assert max(sizes) == most
     assert len(sizes) == -(-90 // most)
-    monkeypatch.setattr("backbones.slot_pool._AT_ONCE", 0)
     whole.refill(range(90, 0, -1), shown[:90])
     assert max(sizes) == 96
     for _ in range(network.timesteps):
