@@ -100,33 +100,30 @@ def _measure_slots(
         ONE: single.live(first),
         **{name: pooled.live(policy) for name, policy in policies.items()},
     }
-    rounds: dict[str, list[Turn]] = {name: [] for name in turns}
-    for turn in range(settings.rounds + 1):
-        for name, work in turns.items():
-            done = work()
-            if turn:  # the first warms up
-                rounds[name].append(done)
-    images_, row_steps, seconds = (
-        {name: np.array([turn[i] for turn in each], float) for name, each in rounds.items()} for i in range(3)
-    )
-    best = max((FULL, REUSED), key=lambda name: np.median(images_[name] / seconds[name]))  # all is held against it
-    full = seconds[best] / images_[best]
-    c = seconds[STEM] / images_[STEM]
-    s = (full - c) / backbone.timesteps
-    figures: dict[str, Any] = {"c_seconds": float(np.median(c)), "s_seconds": float(np.median(s)), "held_against": best}
+    # What all is held against comes before and after each of the others, as the machine's speed drifts.
+    held, others = (FULL, REUSED, STEM), [name for name in turns if name not in (FULL, REUSED, STEM)]
+    order = [*held, *(each for name in others for each in (name, *held))]
+    rounds = [[turns[name]() for name in order] for _ in range(settings.rounds + 1)]
+    images_, row_steps, seconds = np.array(rounds[1:], float).transpose(2, 0, 1)  # [R, turns]; the first warms up
+    price = seconds / images_
+    best = min((FULL, REUSED), key=lambda name: np.median(price[:, _places(order, name)]))
+    full, c = (price[:, _places(order, name)] for name in (best, STEM))
+    s = (np.median(full) - np.median(c)) / backbone.timesteps
+    figures: dict[str, Any] = {"c_seconds": float(np.median(c)), "s_seconds": float(s), "held_against": best}
     figures["contenders"] = {}
-    lines = [f"{B} slots: c = {1e3 * np.median(c):.3f} ms, s = {1e3 * np.median(s):.3f} ms an image, of {best!r}"]
+    lines = [f"{B} slots: c = {1e3 * np.median(c):.3f} ms, s = {1e3 * s:.3f} ms an image, of {best!r}"]
     lines.append(
         f"{'contender':<30} {'images/s':>9} {'timesteps':>9} {'× full T':>8} {'limit':>6}   share of limit [95 %]"
     )
-    for name in turns:
-        if name == STEM:
-            continue
-        rate, speedup = images_[name] / seconds[name], full * images_[name] / seconds[name]
-        mean = float(row_steps[name].sum() / images_[name].sum())
-        # What a turn had to compute, at the round's own prices, over what it took.
-        share = (images_[name] * c + row_steps[name] * s) / seconds[name]
-        limit = float(np.median(full) / (np.median(c) + mean * np.median(s)))
+    for name in (FULL, REUSED, *others):
+        its = _places(order, name)
+        rate, mean = 1 / price[:, its], float(row_steps[:, its].sum() / images_[:, its].sum())
+        full_then, c_then = (_around(price, order, each, its) for each in (best, STEM))
+        speedup = (full_then / price[:, its]).mean(1)
+        # What a turn had to compute, at the prices around it, over what it took.
+        s_then = (full_then - c_then) / backbone.timesteps
+        share = ((images_[:, its] * c_then + row_steps[:, its] * s_then) / seconds[:, its]).mean(1)
+        limit = float(np.median(full) / (np.median(c) + mean * s))
         low, high = median_interval(share, settings.seed)
         figures["contenders"][name] = {
             "images_per_second": np.quantile(rate, [0.25, 0.5, 0.75]).tolist(),
@@ -142,6 +139,18 @@ def _measure_slots(
         )
     lines.append(f"aim: share ≥ {AIM} of the limit, lower end ≥ {AIM_LOW}, for margin and prescribed")
     return figures, lines
+
+
+def _places(order: list[str], name: str) -> list[int]:
+    return [place for place, each in enumerate(order) if each == name]
+
+
+def _around(price: np.ndarray, order: list[str], name: str, places: list[int]) -> np.ndarray:
+    """`[R, places]` the price `[R, turns]` of that name at each place, or just before and after, on average."""
+    its = np.array(_places(order, name))
+    before, after = (np.searchsorted(its, places, side) for side in ("right", "left"))
+    near = its[np.clip([before - 1, after], 0, len(its) - 1)]
+    return price[:, near].mean(1)
 
 
 def median_interval(values: np.ndarray, seed: int, resamples: int = 10_000) -> tuple[float, float]:
