@@ -1,12 +1,14 @@
 """A neuron's timestep in three passes over memory that is there already.
 
-    v ← v_init                                      fresh rows only
+    v ← v_init                                      fresh rows only, with the next
     v ← v_rest + decay·(v - v_rest) + current       leak and integrate
     s = 1 if v > v_threshold (or ≥) else 0          fire, written over the current
     v ← v - v·s (hard), v - v_threshold·s (soft)    reset
 
 New memory is what costs on a CPU: a big tensor's pages come one by one from the system. Currents of another dtype than
-the potentials' are first put into theirs, and spikes back: passes over two dtypes at once are many times slower.
+the potentials' are first put into theirs, and spikes back: passes over two dtypes at once are many times slower. And
+between convolutions, which leave nothing else in the cache, every further kind of operation costs as much as a pass
+over several rows: fresh and other rows go through the same three passes, each row with a decay of its own.
 
 Letters: B rows.
 """
@@ -24,7 +26,6 @@ from backbones.stretches import stretches_of
 
 _TOGETHER = 1 << 17
 """Neurons that are worked on together: few enough for the processor's cache."""
-
 
 Part = tuple[Tensor, bool]
 """Currents of some rows, and whether all of these rows are fresh."""
@@ -57,14 +58,14 @@ class InPlaceFire:
     ) -> None:
         self.membranes, self.batch, self.rows, self.keep, self.finite = membranes, batch, rows, keep, finite
         if fresh is None and not membranes:
-            fresh = torch.ones(batch, dtype=torch.bool)
+            fresh = torch.ones(batch, dtype=torch.bool, device=None if keep is None else keep.device)
         self.mask = None if fresh is None else fresh[rows]
         # On a GPU a look at the mask would wait for it.
         self.lengths, self.fresh = ([], []) if self.mask is None or self.mask.is_cuda else stretches_of(self.mask)
         self.all_fresh = self.fresh == [1]
         fresh_parts = sum(len(part) for part, is_fresh in parts if is_fresh)
-        if len(parts) > 1 and fresh_parts != sum(itertools.compress(self.lengths, self.fresh)):
-            parts = [(torch.cat([part for part, _ in parts]), self.all_fresh)]
+        if parts and fresh_parts != sum(itertools.compress(self.lengths, self.fresh)):
+            parts = [(_together([part for part, _ in parts]), self.all_fresh)]
         self.parts = parts
         self.layer = 0
         self._leaks: dict[float, Tensor] = {}
@@ -80,7 +81,7 @@ class InPlaceFire:
         keep = current is self.keep
         parts = (keep and self.parts) or [(current, self.all_fresh)]
         if not is_plain(cast(Any, type(neuron))):
-            spikes, after = neuron(torch.cat([part for part, _ in parts]), v, self.mask)
+            spikes, after = neuron(_together([part for part, _ in parts]), v, self.mask)
             v.copy_(after)
             return spikes
         leak = float(neuron.leak())
@@ -146,7 +147,8 @@ def step_in_place(neuron: LIF, leak: float | Tensor, current: Sequence[Part], v:
         _integrate(neuron, leak, current[0][0], v)
         _fire(neuron, v, v, spikes)
         return
-    lengths, are_fresh = _pieces(tuple((len(part), is_fresh) for part, is_fresh in current), v[0].numel())
+    most = max(1, _TOGETHER // v[0].numel())
+    lengths, are_fresh = _pieces(tuple((len(part), is_fresh) for part, is_fresh in current), most)
     room = None if spikes.dtype == v.dtype else torch.empty_like(v[: max(lengths)])
     first = current[0][0]
     apart = room is None and spikes is not first  # then currents can be read for as long as they are needed
@@ -172,9 +174,8 @@ def step_in_place(neuron: LIF, leak: float | Tensor, current: Sequence[Part], v:
 
 
 @lru_cache(maxsize=64)  # layers and timesteps ask for the same
-def _pieces(parts: tuple[tuple[int, bool], ...], size: int) -> tuple[list[int], list[bool]]:
-    """Parts cut to what is worked on together: how many rows each piece has, and whether they are fresh."""
-    most = max(1, _TOGETHER // size)
+def _pieces(parts: tuple[tuple[int, bool], ...], most: int) -> tuple[list[int], list[bool]]:
+    """Parts cut to pieces of at most `most` rows: how many each has, and whether they are fresh."""
     pieces = [(min(most, rows - at), is_fresh) for rows, is_fresh in parts for at in range(0, rows, most)]
     return [rows for rows, _ in pieces], [is_fresh for _, is_fresh in pieces]
 
@@ -189,6 +190,10 @@ def _split(parts: Sequence[Part], lengths: list[int]) -> list[Tensor]:
             pieces.append(part[begin : begin + lengths[at]])
             begin, at = begin + lengths[at], at + 1
     return pieces
+
+
+def _together(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _integrate(neuron: LIF, leak: float | Tensor, current: Tensor, v: Tensor) -> None:

@@ -36,6 +36,8 @@ class LateRows:
         where = rows.tolist()
         for place, row in enumerate(where[: where.index(where[-1]) + 1]):
             self._owner[row], self._place[row] = self._count, place
+        needed = set(self._owner)
+        self._late = {of: late for of, late in self._late.items() if of in needed}
         self._late[self._count] = new
         self._count += 1
 

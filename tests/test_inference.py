@@ -176,6 +176,10 @@ def test_a_pool_over_the_inference_form_gives_the_logits_of_whole_runs(dtype, no
             assert all(len(leaf) == 40 for leaf in pytree.tree_leaves(pool.state) if leaf is not None)
             leave = leave[3:]
         pool.refill(leave, inputs[shows[leave]])
+    pool.refill(range(40), inputs[:40])
+    assert all(len(leaf) == 40 for leaf in pytree.tree_leaves(pool.state) if leaf is not None)
+    for t in range(4):
+        assert torch.equal(pool.step(), expected[:40, t])
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf"), -3e38])
