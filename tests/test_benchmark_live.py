@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from recorded import few_samples, small_backbone
 
-from agents.commands.benchmark_live import median_interval
+from agents.commands.benchmark_live import around, median_interval
 from agents.commands.live_contenders import Contenders, Endless, Prescribed, prescribed_times
 from agents.main import main
 from backbones import SlotPool
@@ -71,6 +71,13 @@ def test_contenders_count_what_they_do():
 def test_images_come_round_and_round():
     feed = Endless(np.arange(5))
     assert [feed(3)[0].tolist() for _ in range(3)] == [[0, 1, 2], [3, 4, 0], [1, 2, 3]]
+
+
+def test_a_price_is_that_of_the_turns_before_and_after():
+    order, price = ["full", "one", "full", "two", "two", "full"], np.array([[1.0, 9, 3, 9, 9, 7], [2, 9, 2, 9, 9, 4]])
+    assert around(price, order, "full", [1, 3, 4]).tolist() == [[2, 5, 5], [2, 3, 3]]
+    assert around(price, order, "full", [0, 2, 5]).tolist() == price[:, [0, 2, 5]].tolist()
+    assert around(price, order, "one", [0, 5]).tolist() == [[9, 9], [9, 9]]
 
 
 def test_the_interval_of_a_median_lies_around_it():

@@ -118,7 +118,7 @@ def _measure_slots(
     for name in (FULL, REUSED, *others):
         its = _places(order, name)
         rate, mean = 1 / price[:, its], float(row_steps[:, its].sum() / images_[:, its].sum())
-        full_then, c_then = (_around(price, order, each, its) for each in (best, STEM))
+        full_then, c_then = (around(price, order, each, its) for each in (best, STEM))
         speedup = (full_then / price[:, its]).mean(1)
         # What a turn had to compute, at the prices around it, over what it took.
         s_then = (full_then - c_then) / backbone.timesteps
@@ -145,7 +145,7 @@ def _places(order: list[str], name: str) -> list[int]:
     return [place for place, each in enumerate(order) if each == name]
 
 
-def _around(price: np.ndarray, order: list[str], name: str, places: list[int]) -> np.ndarray:
+def around(price: np.ndarray, order: list[str], name: str, places: list[int]) -> np.ndarray:
     """`[R, places]` the price `[R, turns]` of that name at each place, or just before and after, on average."""
     its = np.array(_places(order, name))
     before, after = (np.searchsorted(its, places, side) for side in ("right", "left"))
