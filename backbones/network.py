@@ -180,12 +180,8 @@ class SpikingNetwork(nn.Module):
         Raises:
             InputError: for inputs of another shape, or a network in training mode.
         """
-        if self.training:
-            raise InputError("Expected a frozen network to step, got one in training mode: call .eval() first.")
-        inputs, keys = self._prepare(inputs, keys)
-        self._tell_norms(None)
-        source = self.stem(self.encoding(inputs, keys, keys)) if self.encoding.static else inputs
-        readout = torch.zeros(len(inputs), self.num_classes, device=self.device)
+        source, keys = self._begin(inputs, keys)
+        readout = torch.zeros(len(keys), self.num_classes, device=self.device)
         return State(source, keys, torch.zeros_like(keys), readout, None, (), None)
 
     @torch.no_grad()
@@ -205,11 +201,11 @@ class SpikingNetwork(nn.Module):
     @torch.no_grad()
     def refill(self, state: State, rows: Tensor, inputs: Tensor, keys: Tensor | None = None) -> State:
         """Those rows start afresh, the others continue; `state` is used up. See `Backbone.refill`."""
-        new = self.start(inputs, keys)
+        source, keys = self._begin(inputs, keys)
         fresh = torch.zeros_like(state.keys, dtype=torch.bool) if state.fresh is None else state.fresh
         return state._replace(
-            source=self._put(state.source, rows, new.source),
-            keys=state.keys.index_copy(0, rows, new.keys),
+            source=self._put(state.source, rows, source),
+            keys=state.keys.index_copy(0, rows, keys),
             timestep=state.timestep.index_fill(0, rows, 0),
             readout=state.readout.index_fill(0, rows, 0),
             fresh=fresh.index_fill(0, rows, True),
@@ -230,6 +226,14 @@ class SpikingNetwork(nn.Module):
         from backbones.optimization import optimize
 
         return optimize(self, **settings)
+
+    def _begin(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What rows start from, and their keys."""
+        if self.training:
+            raise InputError("Expected a frozen network to step, got one in training mode: call .eval() first.")
+        inputs, keys = self._prepare(inputs, keys)
+        self._tell_norms(None)
+        return self.stem(self.encoding(inputs, keys, keys)) if self.encoding.static else inputs, keys
 
     def _put(self, source: Any, rows: Tensor, new: Tensor) -> Any:
         """What the rows start from, with new ones among them; `source` is used up."""
