@@ -18,7 +18,7 @@ import tyro
 import agents
 import backbones as bb
 from agents.rule_table import RULES
-from seenn_env import Traces, evaluate
+from seenn_env import Traces, evaluate, record
 
 SETTINGS: dict[str, Any] = {"dtype": "float16", "energy_images": 0}
 """The traces' dtype, and no count of energy."""
@@ -32,6 +32,7 @@ class Args:
     cache_dir: Path | None = None
     backbone: Path = Path("benchmarks/results/cifar10-jpeg-backbone.safetensors")
     traces: str = "cifar10-jpeg"
+    """Name or file: recorded on this processor, where every bit is to be equal."""
     rules: tuple[str, ...] = ("confidence", "margin", "entropy", "gap", "patience", "per-timestep-margin")
     learned: tuple[str, ...] = ("ppo", "exact")
     """Algorithms whose policies are trained towards the target."""
@@ -41,13 +42,16 @@ class Args:
     """How many of the test images, for a rehearsal."""
     slots: tuple[int, ...] = (256, 100)
     target: float = 1.2
+    inference_form: bool = False
+    """Run `backbone.optimize()`, and replay what it recorded here; learned policies are still trained on `traces`."""
     output: Path | None = None
 
 
 def main(args: Args) -> None:
     traces = Traces.load(args.traces)
     calibration, test = traces.select("calibration"), traces.select("test")
-    samples = bb.load_dataset("folder", args.data_dir, cache_dir=args.cache_dir).test
+    splits = bb.load_dataset("folder", args.data_dir, cache_dir=args.cache_dir)
+    samples = splits.test
     order = np.random.default_rng(0).permutation(len(samples))[: args.images]
     backbone = bb.load(args.backbone)
     test.check_backbone(backbone.fingerprint)
@@ -55,6 +59,11 @@ def main(args: Args) -> None:
     given |= {path.stem: agents.load(path) for path in args.policies}
     found = []
     with bb.torch_threads(1):
+        if args.inference_form:
+            backbone = backbone.optimize()
+            calibration, test = (
+                record(backbone, each, batch_size=256, dtype="float16") for each in (splits.calibration, samples)
+            )
         for name in args.learned:
             given[name] = agents.train(name, traces, target_timesteps=args.target)
         for name, policy in given.items():
