@@ -2,6 +2,7 @@
 
 save(policy, "policy.safetensors")
 policy = load("policy.safetensors")
+policy = load("cifar10-jpeg/ppo")                # one of those that are packaged
 """
 
 import json
@@ -27,6 +28,7 @@ from agents.timestep_network import TimestepNetwork, make_timestep_network
 from backbones import InputError, load_tensor_file, save_tensor_file, unknown_name
 
 FORMAT = "seenn_env.policy/1"
+_PACKAGED = Path(__file__).parent / "data"
 PLAIN: dict[str, type] = {
     kind.__name__: kind
     for kind in (
@@ -66,12 +68,22 @@ def save(policy: Any, path: str | Path) -> Path:
     return save_tensor_file(path, tensors, {"format": FORMAT, "config": json.dumps(config, sort_keys=True)})
 
 
+def packaged_policies() -> tuple[str, ...]:
+    """Names of the packaged policies, TRACES/POLICY; `docs/cards/policies.md` has the accuracy of each."""
+    return tuple(sorted(f"{file.parent.name}/{file.stem}" for file in _PACKAGED.glob("*/*.safetensors")))
+
+
 def load(path: str | Path) -> Any:
-    """Read a policy that `save` wrote.
+    """Read a policy that `save` wrote, or a packaged one by its name.
 
     Raises:
-        InputError: for a file that is missing, not whole, or no policy.
+        InputError: for a file that is missing, not whole, or no policy, or a name that is not known.
     """
+    name = Path(path).as_posix()
+    if (_PACKAGED / name.split("/")[0]).is_dir() and not Path(path).suffix and not Path(path).exists():
+        if name not in packaged_policies():
+            raise unknown_name("packaged policy", name, packaged_policies())
+        path = _PACKAGED / f"{name}.safetensors"
     tensors, metadata = load_tensor_file(path, kind="a policy", format=FORMAT)
     return _put_together(json.loads(metadata["config"]), tensors)
 

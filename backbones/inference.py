@@ -4,7 +4,7 @@ Letters: B rows, T timesteps, K classes.
 """
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +64,7 @@ class InferenceNetwork(SpikingNetwork):
         self, network: SpikingNetwork, *, dtype: str, channels_last: bool, compile: bool, winograd: bool = True
     ) -> None:
         plain, network = network, copy.deepcopy(network).eval().requires_grad_(False)
+        settings = {"dtype": dtype, "channels_last": channels_last, "compile": compile, "winograd": winograd}
         fold_norms(network)
         layout = torch.channels_last if channels_last else torch.preserve_format
         stem, body = (part.to(DTYPES[dtype]).to(memory_format=layout) for part in (network.stem, network.body))
@@ -74,6 +75,7 @@ class InferenceNetwork(SpikingNetwork):
         super().__init__(network.config, nn.Sequential(into, stem), body, nn.Sequential(out_of, network.head))
         self.to(network.device)
         self._plain = (plain,)  # in a tuple, so that it is no part of this network
+        self._settings = settings
         parts = ["folded", dtype, *["channels_last"] * channels_last, *["compiled"] * compile]
         on_cpu = self.device.type == "cpu"
         simple = on_cpu and not compile and getattr(body, "simple", False)
@@ -88,6 +90,17 @@ class InferenceNetwork(SpikingNetwork):
         self._compiled: Any = self._compile() if compile else None
         self._shapes: list[Tensor] = []
         self.eval()
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Moves the network; on a device of another kind (`.to("cuda")`) the form is made anew, since it differs."""
+        before = getattr(self, "_settings", None) and self.device.type  # the constructor itself moves parts
+        super()._apply(fn, recurse)
+        if before and self.device.type != before:
+            report = self.report
+            plain = copy.deepcopy(self.plain).to(self.device)
+            self.__init__(plain, **self._settings)  # type: ignore[misc]
+            self.report = report
+        return self
 
     @property
     def plain(self) -> SpikingNetwork:

@@ -144,7 +144,7 @@ def step_in_place(neuron: LIF, leak: float | Tensor, current: Sequence[Part], v:
         spikes: `[B, …]` becomes the spikes; it may be the only part of the current.
     """
     if v.is_cuda:
-        _integrate(neuron, leak, current[0][0], v)
+        _integrate(neuron, leak, _together([part for part, _ in current]), v)
         _fire(neuron, v, v, spikes)
         return
     most = max(1, _TOGETHER // v[0].numel())

@@ -167,9 +167,9 @@ class SpikingNetwork(nn.Module):
             current = self.stem(self.encoding(inputs, keys, keys))
         else:
             times = [torch.full_like(keys, t) for t in range(1, T + 1)]
-            self._tell_norms(torch.cat(times) - 1)
+            self._tell_norms(torch.cat(times) - 1, T)
             current = self.stem(torch.cat([self.encoding(inputs, keys, t) for t in times]))
-        self._tell_norms(torch.arange(T, device=self.device).repeat_interleave(B))
+        self._tell_norms(torch.arange(T, device=self.device).repeat_interleave(B), T)
         outputs: Tensor = self.head(self.body(current, fire))
         return outputs.view(fire.timesteps, B, self.num_classes)
 
@@ -243,10 +243,10 @@ class SpikingNetwork(nn.Module):
         late.put(rows, new)
         return late.whole()
 
-    def _tell_norms(self, when: Tensor | None) -> None:
+    def _tell_norms(self, when: Tensor | None, timesteps: int | None = None) -> None:
         """Norms of statistics per timestep learn which row is at which, from 0; past T they stay with the last."""
         if self.config["options"].get("norm") == PER_TIMESTEP:
-            self._clock.tell(None if when is None else when.clamp(max=self.timesteps - 1))
+            self._clock.tell(None if when is None else when.clamp(max=self.timesteps - 1), timesteps)
 
     def normalised(self, inputs: Tensor) -> Tensor:
         """`[B, C, H, W]` uint8 or intensities in [0, 1], with mean and standard deviation taken out."""

@@ -42,6 +42,10 @@ class Benchmark:
     """Sizes of the slot pool (part "live")."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the network's convolutions (part "live")."""
+    compile: bool = False
+    """Run the network's timestep by torch.compile, with CUDA graphs on a GPU (part "live")."""
+    device: str = "cpu"
+    """Where the network runs (part "live")."""
     images: int = 1000
     """To calibrate on, and to stream round and round (part "live")."""
     clock: Literal["wall", "cpu"] = "wall"
@@ -73,6 +77,8 @@ class Benchmark:
                     self.data_dir,
                     self.slots,
                     dtype=self.dtype,
+                    compile=self.compile,
+                    device=self.device,
                     rounds=self.rounds,
                     seed=self.seed,
                     clock=self.clock,

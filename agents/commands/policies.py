@@ -10,10 +10,10 @@ from backbones import InputError, unknown_name
 
 
 def named_policy(name: str, threshold: float | None = None) -> Any:
-    """The policy of a file, or a rule with nothing to fit.
+    """The policy of a file, a packaged policy, or a rule with nothing to fit.
 
     Args:
-        name: a file that `agents.save` wrote, or the name of a rule.
+        name: a file that `agents.save` wrote, the name of a packaged policy (digits/ppo), or of a rule.
         threshold: where it exits (default: its own threshold).
 
     Raises:
@@ -21,7 +21,7 @@ def named_policy(name: str, threshold: float | None = None) -> Any:
     """
     policy: Any = RULES.get(name)
     if policy is None:
-        if not Path(name).suffix and not Path(name).exists():
+        if not Path(name).suffix and not Path(name).exists() and "/" not in name:
             raise unknown_name("rule (or a policy file)", name, RULES)
         policy = load(name)
     elif not hasattr(policy, "threshold") or not getattr(policy, "fitted", True):
