@@ -27,9 +27,10 @@ def check_backbone(backbone: Backbone, inputs: Tensor, keys: Tensor | None = Non
     Raises:
         BackboneError: for the first promise that is broken.
     """
+    inputs = torch.as_tensor(inputs)
     B = len(inputs)
     _expect(B >= 4, f"check_backbone needs at least 4 rows of inputs, got {B}.")
-    keys = torch.arange(B) if keys is None else keys
+    keys = torch.arange(B) if keys is None else torch.as_tensor(keys)
     T, K = backbone.timesteps, backbone.num_classes
     _expect(isinstance(T, int) and T >= 1, f"timesteps must be a whole number of at least 1, got {T!r}.")
     _expect(isinstance(K, int) and K >= 2, f"num_classes must be a whole number of at least 2, got {K!r}.")

@@ -78,7 +78,8 @@ class InferenceNetwork(SpikingNetwork):
         self._settings = settings
         parts = ["folded", dtype, *["channels_last"] * channels_last, *["compiled"] * compile]
         on_cpu = self.device.type == "cpu"
-        simple = on_cpu and not compile and getattr(body, "simple", False)
+        self._simple: bool = getattr(body, "simple", False)
+        simple = on_cpu and not compile and self._simple
         self._puts_late = simple and self.encoding.static
         self.clears: bool = not (simple and stays_finite(stem, body) and bool((1 / self.std).isfinite().all()))
         """Whether potentials of fresh rows are cleared of what was there before, as they may not be finite."""
@@ -138,10 +139,9 @@ class InferenceNetwork(SpikingNetwork):
             current = self._current(state, rows, timestep)
             if self._compiled is None:
                 parts = () if late is None else late.parts(rows.start, rows.stop)
-                keep = current if self.encoding.static else None
+                keep = current if self.encoding.static or not self._simple else None
                 fire = InPlaceFire(membranes, B, rows, fresh, keep, parts, finite=not self.clears)
-                spikes = self.body(current, fire)
-                output, pooled = self.head(spikes), spikes.float().mean((2, 3))
+                output, pooled = self.head(self.body(current, fire)), _activity(*fire.last)
             else:
                 output, pooled = self._run_compiled(current, membranes, rows, fresh, when)
             if hidden is None:
@@ -174,15 +174,17 @@ class InferenceNetwork(SpikingNetwork):
             current: Tensor, membranes: list[Tensor], fresh: Tensor, when: Tensor
         ) -> tuple[Tensor, Tensor, list[Tensor]]:
             after: list[Tensor] = []
+            last: list[tuple[Tensor, float]] = []
             self._tell_norms(when)
 
             def fire(neuron: Any, current: Tensor) -> Tensor:
                 spikes, v = neuron(current.float(), membranes[len(after)], fresh)
                 after.append(v)
+                last[:] = [(spikes, neuron.height)]
                 return spikes.to(current.dtype)
 
-            spikes = self.body(current, fire)
-            return self.head(spikes), spikes.float().mean((2, 3)), after
+            output = self.head(self.body(current, fire))
+            return output, _activity(*last[0]), after
 
         mode = "reduce-overhead" if self.device.type == "cuda" else "default"
         return torch.compile(step, mode=mode, dynamic=False)
@@ -228,6 +230,12 @@ class InferenceNetwork(SpikingNetwork):
         for v, new in zip(membranes, after, strict=True):
             v[rows] = new
         return output, pooled
+
+
+def _activity(spikes: Tensor, height: float) -> Tensor:
+    """`[B, F]` float32 share of spikes in those of the last layer, over space if there is any."""
+    spikes = spikes.float()
+    return (spikes.mean(tuple(range(2, spikes.dim()))) if spikes.dim() > 2 else spikes) / height
 
 
 def parts_of(batch: int) -> list[slice]:

@@ -160,7 +160,7 @@ class SpikingNetwork(nn.Module):
         """
         T = timesteps or self.timesteps
         fire = fire or TimeFire(T, len(inputs), self.compiled)
-        inputs, keys = self._prepare(inputs, keys)
+        inputs, keys = self._prepare(*_tensors(inputs, keys))
         B = len(inputs)
         if self.encoding.static:
             self._tell_norms(None)
@@ -180,7 +180,7 @@ class SpikingNetwork(nn.Module):
         Raises:
             InputError: for inputs of another shape, or a network in training mode.
         """
-        source, keys = self._begin(inputs, keys)
+        source, keys = self._begin(*_tensors(inputs, keys))
         readout = torch.zeros(len(keys), self.num_classes, device=self.device)
         return State(source, keys, torch.zeros_like(keys), readout, None, (), None)
 
@@ -201,7 +201,8 @@ class SpikingNetwork(nn.Module):
     @torch.no_grad()
     def refill(self, state: State, rows: Tensor, inputs: Tensor, keys: Tensor | None = None) -> State:
         """Those rows start afresh, the others continue; `state` is used up. See `Backbone.refill`."""
-        source, keys = self._begin(inputs, keys)
+        source, keys = self._begin(*_tensors(inputs, keys))
+        rows = torch.as_tensor(rows, device=self.device)
         fresh = torch.zeros_like(state.keys, dtype=torch.bool) if state.fresh is None else state.fresh
         return state._replace(
             source=self._put(state.source, rows, source),
@@ -284,3 +285,8 @@ class SpikingNetwork(nn.Module):
 def _pooled(values: Tensor) -> Tensor:
     """`[B, F, …]` averaged over space, if there is any."""
     return values.flatten(2).mean(2) if values.dim() > 2 else values
+
+
+def _tensors(inputs: Any, keys: Any) -> tuple[Tensor, Tensor | None]:
+    """Inputs and keys as tensors: they may be arrays."""
+    return torch.as_tensor(inputs), None if keys is None else torch.as_tensor(keys)
