@@ -211,9 +211,57 @@ class Whole(nn.Module):
 def test_a_module_that_runs_all_timesteps_itself_is_refused_and_its_body_is_not(images):
     with pytest.raises(bb.InputError, match="runs all timesteps in one call cannot be stepped"):
         wrap(Whole(mean=False).eval(), images[:8], T)
-    with pytest.raises(bb.InputError, match="leave the reset of its neurons out of forward"):
+    with pytest.raises(
+        bb.InputError, match=r"got 4 through body\.1 \(IFNode\).* the reset of its neurons out of forward"
+    ):
         wrap(Whole(mean=True).eval(), images[:8], T)
     wrap(Whole(mean=True).eval().body, images[:8], T)
+
+
+class Repeats(nn.Module):
+    """Repeats the images over time for layers in step mode "m", and averages what they put out."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = small(neuron.IFNode(v_threshold=0.3))
+        functional.set_step_mode(self.body, "m")
+
+    def forward(self, images):
+        return self.body[1:](images.flatten(1).repeat(T, 1, 1)).mean(0)
+
+
+class Loops(Repeats):
+    """Runs its layers T times in one call, and carries their state on."""
+
+    def forward(self, images):
+        functional.set_step_mode(self.body, "s")
+        return torch.stack([self.body(images) for _ in range(T)]).mean(0)
+
+
+@pytest.mark.parametrize("make", [Repeats, Loops])
+@pytest.mark.parametrize("time_axis", [None, "auto"])
+def test_all_timesteps_in_one_call_are_noticed_whatever_the_time_axis(make, time_axis, images):
+    with pytest.raises(bb.InputError, match=r"(got 4 through body\.1.*name it by time_axis=|raised \w+)"):
+        wrap(make().eval(), images[:8], T, time_axis=time_axis)
+
+
+def test_rows_are_not_taken_for_timesteps(images):
+    net = small(neuron.IFNode(v_threshold=0.3))
+    functional.set_step_mode(net, "m")
+    with pytest.raises(bb.InputError, match="cannot be stepped"):
+        wrap(net, images[:8], T, time_axis=None)
+
+
+def test_a_norm_over_channels_with_a_state_of_one_is_one_timestep(images):
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        layer.Conv2d(1, 4, 3, padding=1),
+        neuron.IFNode(v_threshold=0.3),
+        layer.NeuNorm(4, 8, 8),
+        nn.Flatten(),
+        nn.Linear(256, 10),
+    ).eval()
+    assert wrap(net, images[:8], T).timesteps == T
 
 
 def test_a_poisson_encoding_of_ours_goes_in_front_of_the_module(trained, images):

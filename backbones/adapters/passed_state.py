@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from backbones.adapters.counting import one_timestep
 from backbones.adapters.stepping import Layout, call, mean_of_steps, same, whole_batch
 from backbones.adapters.watching import refuse_changes, watched
 from backbones.errors import InputError
@@ -35,7 +36,10 @@ class PassedState:
     def __init__(self, framework: str, module: nn.Module, layout: Layout, example: Tensor) -> None:
         self.framework, self.module, self.layout = framework, module, layout
         B = len(example)
-        first, state = self._call(example, None)
+        with one_timestep(module):
+            started = call(module, layout.give(example), None)
+        output, state = self._pair(started)
+        first = layout.take(output, B)
         one, self._tree = pytree.tree_flatten(_detached(state))
         if not any(isinstance(leaf, Tensor) for leaf in one):
             raise InputError(
