@@ -62,11 +62,10 @@ def one_timestep(module: nn.Module, owners: frozenset[str] = frozenset()) -> Ite
 
 def _on_an_axis(output: Tensor, state: Tensor) -> int:
     """How many timesteps an output has beside its state `[B, S…]`: `[T, B, …]`, `[B, T, …]` or `[B·T, …]`."""
-    if not state.dim() or not output.dim():
-        return 1
-    if output.dim() == state.dim() + 1:
-        return output.shape[0] if output.shape[1] == len(state) else output.shape[1]
-    return len(output) // len(state) if output.dim() == state.dim() and len(state) else 1
+    if output.dim() == state.dim() + 1 >= 2:
+        ahead, behind = output.shape[1] == len(state), output.shape[0] == len(state)
+        return output.shape[0] if ahead else output.shape[1] if behind else 1
+    return max(1, len(output) // max(1, len(state))) if output.dim() == state.dim() >= 1 else 1
 
 
 def _tensors(values: Any) -> list[Tensor]:
