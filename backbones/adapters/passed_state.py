@@ -91,7 +91,7 @@ class PassedState:
         if not isinstance(result, tuple) or len(result) != 2:
             raise InputError(
                 f"Expected (output, state) of {type(self.module).__name__}(inputs, state), got "
-                f"{type(result).__name__}: the module has to hand its state on."
+                f"{type(result).__name__}: the module has to run one timestep in each call and hand its state on."
             )
         return result
 
@@ -129,7 +129,10 @@ class PassedState:
         rows = [i for i in range(len(one)) if i not in self._constant]
         for i, value in zip(rows, after, strict=True):
             if not same(value, one[i]):
-                raise whole_batch(f"state{names[i]}", "whose first value is not its layer's reset value")
+                raise whole_batch(
+                    f"state{names[i]}",
+                    "whose first value is not its layer's reset value (zero, unless it has initial_state(inputs))",
+                )
         if not same(output, first):
             raise InputError(
                 f"Expected {type(self.module).__name__} to be a function of inputs and state, but from the reset "
