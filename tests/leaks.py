@@ -99,27 +99,37 @@ def random_images(seed):
 
 
 def refused(make, seeds):
-    """Which of these sound backbones `check_backbone` refuses, and why; `make(seed) -> backbone`."""
-    found = {}
+    """Which of these sound backbones `check_backbone` refuses, and why; `make(seed) -> backbone`.
+
+    Of a few silent ones it rightly says that nothing can be checked; they must stay few.
+    """
+    found, silent = {}, 0
     for seed in seeds:
         try:
             bb.check_backbone(make(seed), random_images(seed))
         except (bb.BackboneError, bb.InputError) as error:
-            if "nothing can be checked" not in str(error):
+            if "nothing can be checked" in str(error):
+                silent += 1
+            else:
                 found[seed] = str(error)
+    assert 5 * silent <= len(seeds), f"{silent} of {len(seeds)} are silent"
     return found
 
 
-def leaks_not_found(make, seeds):
-    """Of which seeds a leak of some kind and size passes `check_backbone`."""
+def leaks_not_found(make, count):
+    """Of that many leaks of all kinds and sizes, those that pass `check_backbone`."""
     kinds = sorted(KINDS)
-    missed = []
-    for seed in seeds:
+    missed, tried, seed = [], 0, -1
+    while tried < count:
+        seed += 1
         kind, size = kinds[seed % len(kinds)], 10.0 ** -(seed % 7 / 2)  # 1 to 1e-3
         try:
             bb.check_backbone(Leaking(make(seed), kind, size), random_images(seed))
             missed.append((seed, kind, size))
-        except bb.BackboneError as error:
-            if not any(text in str(error) for text in ("rows are independent", "nothing can be checked")):
+        except (bb.BackboneError, bb.InputError) as error:
+            if "nothing can be checked" in str(error):
+                continue
+            if "rows are independent" not in str(error):
                 missed.append((seed, kind, str(error)))
+        tried += 1
     return missed

@@ -11,9 +11,11 @@ import snntorch as snn
 import snntorch.import_nir
 import torch
 from adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, small_graph, train
+from leaks import leaks_not_found, random_images, random_layers, refused
 from torch import nn
 
 import backbones as bb
+import seenn_env
 from backbones.adapters import wrap
 
 
@@ -344,6 +346,62 @@ class Numbered(ByHand):
 def test_what_is_not_handed_on_is_refused_with_its_cause_and_remedy(make, message, images):
     with pytest.raises(bb.InputError, match=message):
         wrap(make(), images[:8], T)
+
+
+class SmallByHand(nn.Module):
+    """Random layers whose states are passed by hand."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.eval()
+
+    def forward(self, x, state):
+        after = []
+        for layer in self.layers:
+            if isinstance(layer, snn.SpikingNeuron):
+                x, mem = layer(x, state[len(after)])
+                after.append(mem)
+            else:
+                x = layer(x)
+        return x, after
+
+
+def small(seed):
+    """A random small network: states hidden in the layers, or passed by hand."""
+
+    def neuron(random):
+        settings = {"beta": random(0.3, 1), "threshold": random(0.1, 1), "init_hidden": seed % 4 != 3}
+        mechanism = ("subtract", "zero", "none")[seed % 3 if seed % 5 else 0]
+        kind = snn.Lapicque if seed % 7 == 0 else snn.Leaky
+        return kind(**settings, reset_mechanism=mechanism)
+
+    layers = random_layers(seed, neuron)
+    net = SmallByHand(layers) if seed % 4 == 3 else nn.Sequential(*layers).eval()
+    return wrap(net, random_images(seed), 1 + seed % 6)
+
+
+def test_sound_networks_are_not_refused_and_leaks_are_found():
+    assert refused(small, range(16)) == {}
+    assert leaks_not_found(small, 14) == []
+
+
+@pytest.mark.slow
+def test_none_of_300_sound_networks_is_refused_and_100_of_100_leaks_are_found():
+    assert refused(small, range(300)) == {}
+    assert leaks_not_found(small, 100) == []
+
+
+def test_its_operations_are_counted(trained, digits):
+    few = digits.test.select(slice(0, 12))
+    traces = seenn_env.record(wrap(trained, few.images[:8], T, output="membrane"), few, energy=True, batch_size=12)
+    macs = 48 * (few.images != 0).reshape(12, -1).sum(1)
+    assert (traces.operations[:, -1, 0] == T * macs).all()
+    spikes = []
+    hook = trained.lif1.register_forward_hook(lambda layer, given, result: spikes.append(result[0].sum(1)))
+    own_loop(trained)(torch.from_numpy(few.images) / 255)
+    hook.remove()
+    assert traces.operations[:, -1, 1].tolist() == (10 * sum(spikes)).tolist()
 
 
 def test_a_membrane_is_not_asked_of_a_module_that_gives_one_tensor(images):

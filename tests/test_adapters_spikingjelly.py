@@ -10,10 +10,12 @@ pytest.importorskip("spikingjelly", reason="the extra 'spikingjelly' is optional
 
 import torch
 from adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, train
+from leaks import leaks_not_found, random_images, random_layers, refused
 from spikingjelly.activation_based import base, encoding, functional, layer, neuron
 from torch import nn
 
 import backbones as bb
+import seenn_env
 from backbones.adapters import wrap
 
 
@@ -262,6 +264,52 @@ def test_a_norm_over_channels_with_a_state_of_one_is_one_timestep(images):
         nn.Linear(256, 10),
     ).eval()
     assert wrap(net, images[:8], T).timesteps == T
+
+
+def random_small(seed):
+    """A random small network, in single-step or multi-step mode."""
+
+    def make(random):
+        settings = {"v_threshold": random(0.1, 1), "v_reset": (None, 0.0, -0.1)[seed % 3]}
+        if seed % 5 == 0:
+            return neuron.IFNode(**settings)
+        return neuron.LIFNode(tau=random(1.1, 4), decay_input=seed % 2 == 0, **settings)
+
+    layers, multi_step = random_layers(seed, make), seed % 4 == 3
+    if multi_step:
+        layers = [part if isinstance(part, base.MemoryModule) else layer.SeqToANNContainer(part) for part in layers]
+    net = nn.Sequential(*layers).eval()
+    if multi_step:
+        functional.set_step_mode(net, "m")
+    return wrap(net, random_images(seed), 1 + seed % 6)
+
+
+def test_sound_networks_are_not_refused_and_leaks_are_found():
+    assert refused(random_small, range(16)) == {}
+    assert leaks_not_found(random_small, 14) == []
+
+
+@pytest.mark.slow
+def test_none_of_300_sound_networks_is_refused_and_100_of_100_leaks_are_found():
+    assert refused(random_small, range(300)) == {}
+    assert leaks_not_found(random_small, 100) == []
+
+
+@pytest.mark.parametrize("step_mode", ["s", "m"])
+def test_its_operations_are_counted_in_both_step_modes(step_mode, digits):
+    few = digits.test.select(slice(0, 12))
+    net = nn.Sequential(
+        layer.Conv2d(1, 4, 3, padding=1, bias=False),
+        neuron.IFNode(v_threshold=0.2),
+        layer.Flatten(),
+        layer.Linear(256, 10),
+    ).eval()
+    functional.set_step_mode(net, step_mode)
+    traces = seenn_env.record(wrap(net, few.images[:8], T), few, energy=True, batch_size=12)
+    assert traces.operations[:, -1, 0].min() > 0
+    assert (traces.operations[:, -1, 1] % 10 == 0).all()
+    assert traces.operations[:, -1, 1].min() > 0
+    assert (traces.operations[:, -1, 2] == T * (4 * 22 * 22 + 256 * 10)).all()
 
 
 def test_a_poisson_encoding_of_ours_goes_in_front_of_the_module(trained, images):
