@@ -18,6 +18,7 @@ from agents.exit_energy import EnergySample, ExitEnergy, counted, sample_of, sta
 from agents.policy import check_timesteps
 from agents.reading import Item, ReadAhead, read_items
 from backbones import Backbone, InputError, SlotPool
+from backbones.devices import named_device
 from seenn_env import Exits, Policy, stream
 from seenn_env.observations import AnyObservation
 
@@ -150,6 +151,8 @@ def answers(
         raise InputError(f"Expected input_shape, since a {type(backbone).__name__} does not say it: pass it.")
     if device is not None and isinstance(backbone, nn.Module):
         backbone = backbone.to(device)
+    elif device is not None:
+        backbone = _moved(backbone, device)
     feed = _Feed(ReadAhead(read_items(inputs, shape, resize=resize), 2 * num_slots), sample)
     pool = SlotPool(backbone, num_slots)
     settings: dict[str, Any] = {"observation": observation, "dtype": dtype, "shrink": shrink}
@@ -164,6 +167,25 @@ def answers(
         yield from _in_order(finished()) if in_order else finished()
     finally:
         feed.reader.close()
+
+
+def _moved(backbone: Any, device: str) -> Backbone:
+    """A backbone that is no `torch.nn.Module` on a device: what its own `to` gives.
+
+    Raises:
+        InputError: for one that is elsewhere and cannot be moved.
+    """
+    place = named_device(device)
+    if hasattr(backbone, "to"):
+        moved: Backbone = backbone.to(place)
+        return moved
+    if backbone.device.type != place.type:
+        raise InputError(
+            f"Expected a backbone on {place}, or one that can be moved there (to), got a {type(backbone).__name__} on "
+            f"{backbone.device}: make it there, or leave device out."
+        )
+    unmoved: Backbone = backbone
+    return unmoved
 
 
 class _Feed:

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from backbones import Backbone, EnergyModel, InferenceNetwork, InputError, Metered
 
@@ -128,9 +127,12 @@ def sample_of(backbone: Backbone, energy_images: int) -> EnergySample | None:
     """
     if energy_images < 0:
         raise InputError(f"Expected energy_images ≥ 0, got {energy_images}.")
-    if energy_images == 0 or not isinstance(backbone, nn.Module):
+    if energy_images == 0:
         return None
-    return EnergySample(backbone, size=energy_images)
+    try:
+        return EnergySample(backbone, size=energy_images)
+    except InputError:
+        return None
 
 
 def counted(sample: EnergySample | None) -> ExitEnergy | None:

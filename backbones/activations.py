@@ -5,6 +5,8 @@
 `backbones.conversion.convert` makes a spiking network of it. All tensors of one call have one shape, `[B, …]`.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,6 +23,10 @@ class Activation(LIF):
 
     def __init__(self) -> None:
         super().__init__(1.0, 1.0, None)
+
+    def settings(self) -> dict[str, Any]:
+        """See `LIF.settings`; it has none."""
+        return {}
 
     def activate(self, current: Tensor) -> Tensor:
         """`[B, …]` currents to values, none below 0."""
@@ -67,6 +73,10 @@ class QCFS(Activation):
             raise InputError(f"Expected a threshold above 0, got {threshold}.")
         self.levels = int(levels)
         self.threshold = nn.Parameter(torch.tensor(float(threshold)))
+
+    def settings(self) -> dict[str, Any]:
+        """See `LIF.settings`; the threshold is the one that it has learned so far."""
+        return {"levels": self.levels, "threshold": self.threshold.item()}
 
     def activate(self, current: Tensor) -> Tensor:
         """`[B, …]` multiples of λ/L from 0 to λ."""

@@ -3,7 +3,7 @@
 backbone = build("small", num_classes=10, timesteps=8, encoding="poisson", input_shape=(1, 8, 8))
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ def build(
     input_shape: Sequence[int] = (3, 32, 32),
     encoding: str = "direct",
     encoding_seed: int = 0,
-    neuron: str | dict[str, Any] = "lif",
+    neuron: str | dict[str, Any] | LIF = "lif",
     mean: float | Sequence[float] = 0.0,
     std: float | Sequence[float] = 1.0,
     seed: int = 0,
@@ -41,7 +41,8 @@ def build(
         input_shape: (channels, height, width).
         encoding: "direct", "poisson", "latency", or "event": inputs `[B, T, C, H, W]` have a frame a timestep.
         encoding_seed: what a random encoding draws from.
-        neuron: "lif", "if" or "plif", or its settings as `{"type": "lif", "decay": 0.5, …}`; with "thresholds",
+        neuron: "lif", "if" or "plif", or one like which all are made (`LIF(decay=0.5)`), or its settings as
+            `{"type": "lif", "decay": 0.5, …}`; with "thresholds",
             `{path: v_threshold}`, those layers have a threshold of their own. "qcfs" and "relu" are activations
             of networks without time (T = 1), which `backbones.conversion.convert` takes.
         mean: of the intensities (one number or one a channel), taken off first when the encoding is direct.
@@ -73,7 +74,7 @@ def build(
         "input_shape": list(input_shape),
         "encoding": encoding,
         "encoding_seed": encoding_seed,
-        "neuron": {"type": neuron} if isinstance(neuron, str) else dict(neuron),
+        "neuron": _neuron_config(neuron),
         "mean": mean if isinstance(mean, float | int) else list(mean),
         "std": std if isinstance(std, float | int) else list(std),
         "options": options,
@@ -93,6 +94,27 @@ def build(
             except AttributeError as error:
                 raise InputError(f"Expected thresholds of the network's neurons, got one of {path!r}.") from error
     return backbone.eval()
+
+
+def _neuron_config(neuron: Any) -> dict[str, Any]:
+    """`{"type": name, **settings}` of a name, settings or a neuron; of a neuron, those that are not its kind's own.
+
+    Raises:
+        InputError: for anything else, or a neuron of a kind that has no name.
+    """
+    if isinstance(neuron, str):
+        return {"type": neuron}
+    if isinstance(neuron, Mapping) and "type" in neuron:
+        return dict(neuron)
+    name = next((name for name, kind in KINDS.items() if type(neuron) is kind), None)
+    if name is None:
+        raise InputError(
+            f"Expected neuron to be a name, settings such as {{'type': 'lif', 'decay': 0.5}}, or a neuron of this "
+            f"package, got {neuron!r}. Known: {', '.join(sorted(KINDS))}."
+        )
+    usual = {**KINDS[name]().settings(), "v_init": neuron.v_rest}  # where it starts by default, whatever v_reset is
+    changed = {key: value for key, value in neuron.settings().items() if value != usual[key]}
+    return {"type": name, **changed}
 
 
 def make_neuron(settings: dict[str, Any]) -> LIF:

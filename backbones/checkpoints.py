@@ -26,8 +26,13 @@ def save(backbone: SpikingNetwork, path: str | Path, *, division: Mapping[str, A
             fingerprint does not depend on it.
 
     Raises:
-        InputError: for a form that cannot be read back.
+        InputError: for a form, or a wrapped module, that cannot be read back.
     """
+    if not isinstance(backbone, SpikingNetwork):
+        raise InputError(
+            f"Expected a network of this package to save, got {type(backbone).__name__}: keep a wrapped module by its "
+            "own framework (torch.save(module.state_dict(), …)), and wrap it again."
+        )
     if backbone.form != "plain":
         raise InputError(
             f"Expected a plain network to save, got one of form {backbone.form!r}: save it before optimize."

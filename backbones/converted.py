@@ -1,5 +1,7 @@
 """The neuron of converted networks: spikes as high as its threshold, so that rates are the activations."""
 
+from typing import Any
+
 from torch import Tensor
 
 from backbones.neurons import LIF
@@ -34,6 +36,10 @@ class ConvertedIF(LIF):
             surrogate_options=width,
         )
         self.height = v_threshold
+
+    def settings(self) -> dict[str, Any]:
+        """See `LIF.settings`."""
+        return {"v_threshold": self.v_threshold}
 
     def forward(self, current: Tensor, v: Tensor, fresh: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One timestep, as `LIF.forward`; spikes are 0 or θ."""

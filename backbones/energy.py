@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from backbones.errors import InputError
-from backbones.protocol import Backbone, Probed
+from backbones.protocol import Backbone, Probed, Wrapping
 from backbones.synaptic_operations import OperationCounter, Operations
 
 
@@ -59,7 +59,7 @@ class Metered:
     What a static encoding's stem computes once an image is counted at its start, and so in the first timestep.
 
     Args:
-        backbone: a `torch.nn.Module`.
+        backbone: a `torch.nn.Module`, or `Wrapping` one.
 
     Raises:
         InputError: for a backbone whose operations cannot be counted.
@@ -73,7 +73,8 @@ class Metered:
             )
         self.backbone = backbone
         self.timesteps, self.num_classes = backbone.timesteps, backbone.num_classes
-        self._counter = OperationCounter(backbone)  # type: ignore[arg-type]
+        wraps = isinstance(backbone, Wrapping) and not isinstance(backbone, nn.Module)
+        self._counter = OperationCounter(backbone.module if wraps else backbone)  # type: ignore[attr-defined, arg-type]
 
     @property
     def device(self) -> torch.device:
@@ -103,6 +104,7 @@ class Metered:
             InputError: for a backbone none of whose layers was seen.
         """
         with self._counter as counter:
+            counter.batch = len(state.operations.counts)
             logits, after = self.backbone.step(state.state)
             if counter.rows is None:
                 raise InputError(

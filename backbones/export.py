@@ -41,8 +41,14 @@ def export_network(network: SpikingNetwork, folder: str | Path, *, num_slots: in
         num_slots: B, fixed in the files.
 
     Raises:
-        InputError: for a form for inference, fewer slots than 1, or where the extra "onnx" is not installed.
+        InputError: for a form for inference or a wrapped module, fewer slots than 1, or where the extra "onnx" is not
+            installed.
     """
+    if not isinstance(network, SpikingNetwork):
+        raise InputError(
+            f"Expected a network of this package to export, got {type(network).__name__}: export a wrapped module by "
+            "its own framework."
+        )
     if network.form != "plain":
         raise InputError(f"Expected a plain network to export, got the form {network.form!r}: export that instead.")
     if num_slots < 1:

@@ -68,8 +68,13 @@ class LIF(nn.Module):
         self.v_init = self.v_rest if v_init is None else v_init
         self.inclusive = inclusive
         self.detach_reset = detach_reset
+        self.surrogate, self.surrogate_options = surrogate, dict(surrogate_options or {})
         self.spike = spike_function(surrogate, inclusive=inclusive, **(surrogate_options or {}))
         self.derivative = derivative_function(surrogate, **(surrogate_options or {}))
+
+    def settings(self) -> dict[str, Any]:
+        """What its kind has to be given to make the same neuron."""
+        return {name: getattr(self, name) for name in _SETTINGS}
 
     def forward(self, current: Tensor, v: Tensor, fresh: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """One timestep.
@@ -129,11 +134,27 @@ class LIF(nn.Module):
         return f"decay={self.decay}, v_threshold={self.v_threshold}, reset={reset}, v_init={self.v_init}"
 
 
+_SETTINGS = (
+    "decay",
+    "v_threshold",
+    "v_reset",
+    "v_init",
+    "inclusive",
+    "surrogate",
+    "surrogate_options",
+    "detach_reset",
+)
+
+
 class IF(LIF):
     """Integrate-and-fire: an LIF that does not leak; soft reset by default, as converted networks want."""
 
     def __init__(self, v_threshold: float = 1.0, v_reset: float | None = None, **settings: object) -> None:
         super().__init__(1.0, v_threshold, v_reset, **settings)  # type: ignore[arg-type]
+
+    def settings(self) -> dict[str, Any]:
+        """See `LIF.settings`; there is no leak."""
+        return {name: value for name, value in super().settings().items() if name != "decay"}
 
 
 class PLIF(LIF):
@@ -154,6 +175,10 @@ class PLIF(LIF):
         if decay == 1:
             raise InputError("Expected a decay in (0, 1) to learn from, got 1: use the neuron 'if'.")
         self.w = nn.Parameter(torch.tensor(math.log(decay / (1 - decay))))
+
+    def settings(self) -> dict[str, Any]:
+        """See `LIF.settings`; the leak factor is the one that it has learned so far."""
+        return {**super().settings(), "decay": self.leak().item()}
 
     def leak(self) -> Tensor:
         """σ(w)."""

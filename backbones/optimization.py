@@ -61,9 +61,14 @@ def optimize(
             number of samples (0.999 of 500 samples: one may differ); None accepts any.
 
     Raises:
-        InputError: for an unknown dtype, a form that agrees too little, bfloat16 without calibration
+        InputError: for a wrapped module, an unknown dtype, a form that agrees too little, bfloat16 without calibration
             samples, or calibration on the split "test".
     """
+    if not isinstance(network, SpikingNetwork):
+        raise InputError(
+            f"Expected a network of this package to optimize, got {type(network).__name__}: a wrapped module runs as "
+            "its framework has it, so fold its norms and compile it there."
+        )
     if dtype not in DTYPES:
         raise unknown_name("dtype", dtype, DTYPES)
     if calibration is None and dtype != "float32" and min_agreement is not None:

@@ -10,7 +10,7 @@ Letters: B rows of a batch, T timesteps, K classes, F features of the last hidde
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 State = Any
 """A tree (tuples, lists, dictionaries) of tensors, each with leading dimension B."""
@@ -71,6 +71,15 @@ class Probed(Protocol):
 
     def probe(self, state: State) -> dict[str, Tensor]:
         """`{"hidden": [B, F] mean spikes, "membrane": [B, F] mean membrane potentials}`, of a `step`'s state."""
+
+
+@runtime_checkable
+class Wrapping(Protocol):
+    """What a backbone that is no `torch.nn.Module` may also give: the module that it runs."""
+
+    @property
+    def module(self) -> nn.Module:
+        """Its layers, with the rows along their first dimension, or the second behind a time axis of length 1."""
 
 
 @runtime_checkable

@@ -112,6 +112,8 @@ class OperationCounter:
         self._scratch = torch.empty(0)
         self.rows: int | None = None
         """B of what was counted since the last `take`; None if nothing was."""
+        self.batch: int | None = None
+        """B where it is known, so that rows behind a time axis of length 1 are found."""
 
     def __enter__(self) -> "OperationCounter":
         self._hooks = [layer.register_forward_pre_hook(self._count, with_kwargs=True) for layer in self._layers]
@@ -174,6 +176,8 @@ class OperationCounter:
 
     def _count(self, layer: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         values: Tensor = args[0] if args else kwargs["input"]
+        if self.batch not in (None, len(values)) and values.shape[:2] == (1, self.batch):
+            values = values[0]
         least = 2 if isinstance(layer, nn.Linear) else layer.weight.dim()  # type: ignore[operator]
         if values.dim() < least:
             raise InputError(

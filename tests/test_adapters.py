@@ -4,17 +4,21 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from adapted import T, refilled_rows_run_afresh, running_mean
 from torch import nn
 
+import agents
 import backbones as bb
+import seenn_env
 from backbones.adapters import AdaptedBackbone, ProbedBackbone, wrap
 from backbones.adapters.held_state import HeldState
 from backbones.adapters.passed_state import PassedState
 from backbones.adapters.stepping import Layout
 from backbones.adapters.wrapping import FRAMEWORKS
+from backbones.optimization import optimize
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +166,7 @@ def test_the_module_s_own_state_is_left_as_it_was(images):
         (held, "averages", r"got v, a Tensor that changes with time"),
         (held, "pair", "got a tuple of 2: set output='spikes'"),
         (held, "one class", r"at least 2 classes, got \[8, 1\]"),
-        (held, "whole", r"got \[4, 8, 10\]\. A module that runs all timesteps in one call cannot be stepped"),
+        (held, "whole", r"got 4 through itself .* cannot be stepped: take the loop or the repeat over time out"),
         (passed, "keeps it", r"Expected \(output, state\) of Passed\(inputs, state\), got Tensor"),
         (passed, "forgets", "starts afresh in each call"),
         (passed, "says otherwise", "whose first value is not its layer's reset value"),
@@ -238,6 +242,163 @@ def test_bad_arguments_are_refused_in_a_sentence(arguments, message):
     given = {"module": nn.Linear(64, 10), "example_inputs": torch.rand(8, 64), "timesteps": T, **arguments}
     with pytest.raises(bb.InputError, match=message):
         wrap(**given)
+
+
+class Plain(nn.Module):
+    """Of plain torch: its state is passed, and starts at zero or where `initial_state` says."""
+
+    def __init__(self, start=0.0, loop=1):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.out, self.start, self.loop = nn.Linear(64, 32), nn.Linear(32, 10), start, loop
+        self.eval()
+
+    def initial_state(self, inputs):
+        return torch.full((1, 32), self.start)
+
+    def forward(self, inputs, state=None):
+        v = torch.full((len(inputs), 32), self.start) if state is None else state
+        for _ in range(self.loop):
+            v = 0.8 * v + 2 * self.fc(inputs.flatten(1))
+            spikes = (v > 0.5).float()
+            v = v - 0.5 * spikes
+        return self.out(spikes), v
+
+
+class Attributes(Plain):
+    """Keeps its potential itself, and runs all timesteps in one call."""
+
+    def forward(self, inputs):
+        state = None
+        for _ in range(T):
+            output, state = super().forward(inputs, state)
+        return output
+
+
+@pytest.mark.parametrize("start", [0.0, 0.25])
+def test_a_module_of_plain_torch_that_hands_its_state_on_is_wrapped(start, images):
+    module = Plain(start)
+    backbone = wrap(module, images[:8], T, framework="torch")
+    refilled_rows_run_afresh(backbone, images)
+    state, own = None, []
+    with torch.no_grad():
+        for _ in range(T):
+            output, state = module(images / 255, state)
+            own.append(output)
+    assert torch.equal(logits(backbone, images), running_mean(torch.stack(own)))
+
+
+def test_spiking_modules_of_plain_torch_are_not_called_anns(images):
+    with pytest.raises(
+        bb.InputError, match=r"a spiking one of plain torch run one timestep .* any loop over time outside"
+    ):
+        wrap(Attributes(), images[:8], T)
+
+
+class Holder(nn.Module):
+    """A neuron in a layer of its own, which keeps its state and may be called over and over."""
+
+    def __init__(self, loop):
+        super().__init__()
+        self.body, self.loop = Held(), loop
+        self.eval()
+
+    def forward(self, inputs):
+        for _ in range(self.loop):
+            output = self.body(inputs)
+        return output
+
+
+class Inside(Access):
+    def read(self):
+        return {"body.v": self.module.body.v}
+
+    def write(self, values):
+        self.module.body.v = values["body.v"]
+
+    def reset(self):
+        self.module.body.reset()
+
+
+def test_more_than_one_timestep_in_a_call_is_noticed(images):
+    layout, shown = Layout(None, None, T), as_floats(images)
+    with torch.no_grad():
+        one, many = Holder(1), Holder(3)
+        HeldState("toys", one, Inside(one), layout, shown)
+        with pytest.raises(bb.InputError, match=r"one timestep in a call of Holder, got 3 through body \(Held\)"):
+            HeldState("toys", many, Inside(many), layout, shown)
+
+
+def test_wrapped_networks_are_recorded_and_classified_with_their_energy(images, digits):
+    backbone = wrap(Plain(), images[:8], T, framework="torch")
+    few = digits.test.select(np.arange(20))
+    traces = seenn_env.record(backbone, few, energy=True, batch_size=8)
+    macs = 32 * (few.images != 0).reshape(20, -1).sum(1)
+    np.testing.assert_array_equal(traces.operations[:, :, 0], macs[:, None] * np.arange(1, T + 1))
+    assert (traces.operations[:, -1, 1] % 10 == 0).all()
+    assert traces.operations[:, -1, 1].sum() > 0
+    found = agents.classify(few, backbone, agents.Margin(0.5), num_slots=8)
+    assert found.energy.images == 20
+    expected = seenn_env.evaluate(agents.Margin(0.5), traces)
+    np.testing.assert_array_equal(found.timesteps, expected.exit_timesteps)
+    np.testing.assert_allclose(found.energy.energy_pj, expected.energy_pj)
+    again = agents.classify(few.images, backbone, agents.Margin(0.5), num_slots=8, device="cpu")
+    np.testing.assert_array_equal(again.timesteps, found.timesteps)
+
+
+def test_a_network_that_cannot_be_counted_is_classified_without_its_energy(digits):
+    class Odd(Plain):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.rand(64, 64))
+
+        def forward(self, inputs, state=None):
+            return super().forward(inputs.flatten(1) @ self.weight, state)
+
+    few = digits.test.select(np.arange(12))
+    backbone = wrap(Odd(), few.images[:8], T, framework="torch")
+    found = agents.classify(few, backbone, agents.Margin(0.5), num_slots=8)
+    assert found.energy is None
+    assert (found.timesteps > 0).all()
+    with pytest.raises(bb.InputError, match="operations of it cannot be counted"):
+        seenn_env.record(backbone, few, energy=True)
+
+
+def test_what_a_wrapped_network_cannot_do_it_says_in_a_sentence(images, tmp_path):
+    backbone = wrap(Plain(), images[:8], T, framework="torch")
+    with pytest.raises(
+        bb.InputError, match="network of this package to optimize, got Plain of torch: a wrapped module"
+    ):
+        backbone.optimize()
+    with pytest.raises(bb.InputError, match="network of this package to optimize, got AdaptedBackbone"):
+        optimize(backbone)
+    with pytest.raises(bb.InputError, match="network of this package to save, got AdaptedBackbone: keep a wrapped"):
+        bb.save(backbone, tmp_path / "a.safetensors")
+    with pytest.raises(bb.InputError, match="network of this package to export, got AdaptedBackbone: export a wrapped"):
+        agents.export(backbone, agents.Margin(0.5), tmp_path, num_slots=4)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_is_honoured_or_refused(images, digits):
+    backbone = wrap(Plain(), images[:8], T, framework="torch")
+    assert backbone.to("cpu") is backbone
+    moved = backbone.elsewhere(torch.device("cpu"))
+    assert moved.fingerprint == backbone.fingerprint
+    assert moved.module is not backbone.module
+    assert torch.equal(logits(moved, images), logits(backbone, images))
+    with pytest.raises(bb.InputError, match="Expected a device that PyTorch finds here, got 'cuda:99'"):
+        agents.classify(digits.test.images[:8], backbone, agents.Margin(0.5), device="cuda:99")
+
+    class Bare:
+        """A backbone that cannot be moved."""
+
+        def __init__(self):
+            self.start, self.step, self.refill = backbone.start, backbone.step, backbone.refill
+            self.timesteps, self.num_classes, self.sample_shape = T, 10, (1, 8, 8)
+            self.device = torch.device("meta")
+
+    with pytest.raises(bb.InputError, match="Expected a backbone on cpu, or one that can be moved there"):
+        agents.classify(digits.test.images[:8], Bare(), agents.Margin(0.5), device="cpu")
 
 
 @pytest.mark.parametrize("name", ["spikingjelly", "snntorch", "norse", "sinabs", "nir"])

@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("nir", reason="the extra 'nir' is optional: make test-adapters")
 pytest.importorskip("nirtorch", reason="the extra 'nir' is optional: make test-adapters")
 
+import h5py
 import nir
 import nirtorch
 import numpy as np
@@ -196,6 +197,37 @@ def test_a_recurrent_graph_carries_its_spikes_row_by_row():
     backbone = wrap(recurrent(), inputs[:8], T, dt=DT)
     refilled_rows_run_afresh(backbone, inputs)
     assert torch.equal(logits(backbone, inputs), running_mean(own_loop(backbone.module)(inputs)))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_text("no graph"),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+        lambda path: emptied(path),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_sentence(spoil, tmp_path):
+    path = tmp_path / "network.nir"
+    nir.write(path, recurrent())
+    spoil(path)
+    with pytest.raises(bb.InputError, match=r"Expected a NIR graph in .*network.nir, but it cannot be read") as refused:
+        wrap(path, torch.rand(8, 64), T, dt=DT)
+    assert "\n" not in str(refused.value)
+
+
+def emptied(path):
+    with h5py.File(path, "w") as file:
+        file["something"] = 1
+
+
+def test_a_graph_that_cannot_be_wired_is_one_sentence():
+    graph = recurrent()
+    del graph.nodes["output"]
+    with pytest.raises(bb.InputError, match="Expected a NIR graph") as refused:
+        wrap(graph, torch.rand(8, 64), T, dt=DT)
+    assert "\n" not in str(refused.value)
 
 
 def test_pooling_sums_and_averages_windows(images):

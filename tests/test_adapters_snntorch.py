@@ -11,9 +11,11 @@ import snntorch as snn
 import snntorch.import_nir
 import torch
 from adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, small_graph, train
+from leaks import leaks_not_found, random_images, random_layers, refused
 from torch import nn
 
 import backbones as bb
+import seenn_env
 from backbones.adapters import wrap
 
 
@@ -224,6 +226,182 @@ def test_what_cannot_be_stepped_row_by_row_is_refused_by_name(make, message, ima
     net = make()
     with pytest.raises(bb.InputError, match=message):
         wrap(net if "first" in message and "eval" in message else net.eval(), images[:8], T)
+
+
+class ByHand(nn.Module):
+    """The framework's commonest style: `forward` takes the states and gives them back, in some order and form."""
+
+    def __init__(self, form="in order"):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc1, self.lif1 = nn.Linear(64, 48), snn.Leaky(beta=0.8, threshold=0.3)
+        self.fc2, self.lif2 = nn.Linear(48, 10), snn.Leaky(beta=0.9, threshold=0.3)
+        self.form = form
+        if form.startswith("state"):
+            self.forward = self.whole if form == "state" else self.begun
+        self.eval()
+
+    def layers(self, images, mem1, mem2):
+        spk1, mem1 = self.lif1(3 * self.fc1(images.flatten(1)), mem1)
+        spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+        return spk2, mem1, mem2
+
+    def forward(self, images, mem1, mem2):
+        spikes, mem1, mem2 = self.layers(images, mem1, mem2)
+        return {
+            "in order": (spikes, mem1, mem2),
+            "swapped": (spikes, mem2, mem1),
+            "last": (mem1, mem2, spikes),
+            "one lost": (spikes, mem2),
+            "none": spikes,
+        }[self.form]
+
+    def whole(self, images, state):
+        mem1, mem2 = state
+        spikes, *state = self.layers(images, mem1, mem2)
+        return spikes, tuple(state)
+
+    def begun(self, images, state=None):
+        """Starts the first layer above its reset value."""
+        mem1, mem2 = (torch.full((len(images), 48), 0.2), self.lif2.reset_mem()) if state is None else state
+        spikes, *state = self.layers(images, mem1, mem2)
+        return spikes, state
+
+    def own(self, images):
+        mem1 = torch.full((len(images), 48), 0.2) if self.form == "state, begun" else self.lif1.reset_mem()
+        mem2, found = self.lif2.reset_mem(), []
+        with torch.no_grad():
+            for _ in range(T):
+                spikes, mem1, mem2 = self.layers(images, mem1, mem2)
+                found.append(spikes)
+        return torch.stack(found)
+
+
+@pytest.mark.parametrize("form", ["in order", "swapped", "last", "state", "state, begun"])
+def test_states_passed_by_hand_are_carried_along_with_the_rows(form, images):
+    net = ByHand(form)
+    expected = running_mean(net.own(images / 255))
+    backbone = wrap(net, images[:8], T)
+    assert torch.equal(logits(backbone, images), expected)
+    refilled_rows_run_afresh(backbone, images)
+
+
+class SharedNeuron(ByHand):
+    """One layer without weights for two places, each with a state of its own."""
+
+    def layers(self, images, mem1, mem2):
+        spk1, mem1 = self.lif1(3 * self.fc1(images.flatten(1)), mem1)
+        spk2, mem2 = self.lif1(3 * spk1[:, :10], mem2)
+        return spk2, mem1, mem2
+
+
+def test_one_neuron_at_two_places_is_one_timestep(images):
+    refilled_rows_run_afresh(wrap(SharedNeuron(), images[:8], T), images)
+
+
+class Documented(nn.Module):
+    """As in the framework's documentation of `Synaptic`, with a state that nothing looks at."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc1, self.lif1 = nn.Linear(64, 48), snn.Synaptic(alpha=0.9, beta=0.8, threshold=0.3)
+        self.fc2, self.lif2 = nn.Linear(48, 10), snn.Synaptic(alpha=0.9, beta=0.8)
+
+    def forward(self, x, syn1, mem1, spk1, syn2, mem2):
+        spk1, syn1, mem1 = self.lif1(self.fc1(x.flatten(1)), syn1, mem1)
+        spk2, syn2, mem2 = self.lif2(self.fc2(spk1), syn2, mem2)
+        return syn1, mem1, spk1, syn2, mem2, spk2
+
+
+def test_the_output_is_chosen_among_what_is_no_state(images):
+    with pytest.raises(bb.InputError, match="got 2 of 6 values: choose it by output="):
+        wrap(Documented().eval(), images[:8], T)
+    backbone = wrap(Documented().eval(), images[:8], T, output=lambda given: given[-1])
+    assert backbone.num_classes == 10
+    refilled_rows_run_afresh(backbone, images)
+
+
+class Tutorial(ByHand):
+    """All timesteps in one call, their states by hand."""
+
+    def forward(self, images):
+        return self.own(images)
+
+
+class Numbered(ByHand):
+    def forward(self, images, num_steps):
+        return torch.stack([self.own(images)[step] for step in range(num_steps)])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ByHand("one lost"), "without the next mem1: end forward with `return spikes, mem1, mem2`, or let"),
+        (lambda: ByHand("none"), "to give back the state that it takes .mem1, mem2., got Tensor: end forward with"),
+        (Tutorial, r"got 4 through lif1 \(Leaky\).* take the loop or the repeat over time out of forward"),
+        (Numbered, "Take numbers of timesteps and options out of forward"),
+    ],
+)
+def test_what_is_not_handed_on_is_refused_with_its_cause_and_remedy(make, message, images):
+    with pytest.raises(bb.InputError, match=message):
+        wrap(make(), images[:8], T)
+
+
+class SmallByHand(nn.Module):
+    """Random layers whose states are passed by hand."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.eval()
+
+    def forward(self, x, state):
+        after = []
+        for layer in self.layers:
+            if isinstance(layer, snn.SpikingNeuron):
+                x, mem = layer(x, state[len(after)])
+                after.append(mem)
+            else:
+                x = layer(x)
+        return x, after
+
+
+def small(seed):
+    """A random small network: states hidden in the layers, or passed by hand."""
+
+    def neuron(random):
+        settings = {"beta": random(0.3, 1), "threshold": random(0.1, 1), "init_hidden": seed % 4 != 3}
+        mechanism = ("subtract", "zero", "none")[seed % 3 if seed % 5 else 0]
+        kind = snn.Lapicque if seed % 7 == 0 else snn.Leaky
+        return kind(**settings, reset_mechanism=mechanism)
+
+    layers = random_layers(seed, neuron)
+    net = SmallByHand(layers) if seed % 4 == 3 else nn.Sequential(*layers).eval()
+    return wrap(net, random_images(seed), 1 + seed % 6)
+
+
+def test_sound_networks_are_not_refused_and_leaks_are_found():
+    assert refused(small, range(16)) == {}
+    assert leaks_not_found(small, 14) == []
+
+
+@pytest.mark.slow
+def test_none_of_300_sound_networks_is_refused_and_100_of_100_leaks_are_found():
+    assert refused(small, range(300)) == {}
+    assert leaks_not_found(small, 100) == []
+
+
+def test_its_operations_are_counted(trained, digits):
+    few = digits.test.select(slice(0, 12))
+    traces = seenn_env.record(wrap(trained, few.images[:8], T, output="membrane"), few, energy=True, batch_size=12)
+    macs = 48 * (few.images != 0).reshape(12, -1).sum(1)
+    assert (traces.operations[:, -1, 0] == T * macs).all()
+    spikes = []
+    hook = trained.lif1.register_forward_hook(lambda layer, given, result: spikes.append(result[0].sum(1)))
+    own_loop(trained)(torch.from_numpy(few.images) / 255)
+    hook.remove()
+    assert traces.operations[:, -1, 1].tolist() == (10 * sum(spikes)).tolist()
 
 
 def test_a_membrane_is_not_asked_of_a_module_that_gives_one_tensor(images):

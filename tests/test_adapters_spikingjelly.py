@@ -10,10 +10,12 @@ pytest.importorskip("spikingjelly", reason="the extra 'spikingjelly' is optional
 
 import torch
 from adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, train
+from leaks import leaks_not_found, random_images, random_layers, refused
 from spikingjelly.activation_based import base, encoding, functional, layer, neuron
 from torch import nn
 
 import backbones as bb
+import seenn_env
 from backbones.adapters import wrap
 
 
@@ -211,9 +213,103 @@ class Whole(nn.Module):
 def test_a_module_that_runs_all_timesteps_itself_is_refused_and_its_body_is_not(images):
     with pytest.raises(bb.InputError, match="runs all timesteps in one call cannot be stepped"):
         wrap(Whole(mean=False).eval(), images[:8], T)
-    with pytest.raises(bb.InputError, match="leave the reset of its neurons out of forward"):
+    with pytest.raises(
+        bb.InputError, match=r"got 4 through body\.1 \(IFNode\).* the reset of its neurons out of forward"
+    ):
         wrap(Whole(mean=True).eval(), images[:8], T)
     wrap(Whole(mean=True).eval().body, images[:8], T)
+
+
+class Repeats(nn.Module):
+    """Repeats the images over time for layers in step mode "m", and averages what they put out."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = small(neuron.IFNode(v_threshold=0.3))
+        functional.set_step_mode(self.body, "m")
+
+    def forward(self, images):
+        return self.body[1:](images.flatten(1).repeat(T, 1, 1)).mean(0)
+
+
+class Loops(Repeats):
+    """Runs its layers T times in one call, and carries their state on."""
+
+    def forward(self, images):
+        functional.set_step_mode(self.body, "s")
+        return torch.stack([self.body(images) for _ in range(T)]).mean(0)
+
+
+@pytest.mark.parametrize("make", [Repeats, Loops])
+@pytest.mark.parametrize("time_axis", [None, "auto"])
+def test_all_timesteps_in_one_call_are_noticed_whatever_the_time_axis(make, time_axis, images):
+    with pytest.raises(bb.InputError, match=r"(got 4 through body\.1.*name it by time_axis=|raised \w+)"):
+        wrap(make().eval(), images[:8], T, time_axis=time_axis)
+
+
+def test_rows_are_not_taken_for_timesteps(images):
+    net = small(neuron.IFNode(v_threshold=0.3))
+    functional.set_step_mode(net, "m")
+    with pytest.raises(bb.InputError, match="cannot be stepped"):
+        wrap(net, images[:8], T, time_axis=None)
+
+
+def test_a_norm_over_channels_with_a_state_of_one_is_one_timestep(images):
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        layer.Conv2d(1, 4, 3, padding=1),
+        neuron.IFNode(v_threshold=0.3),
+        layer.NeuNorm(4, 8, 8),
+        nn.Flatten(),
+        nn.Linear(256, 10),
+    ).eval()
+    assert wrap(net, images[:8], T).timesteps == T
+
+
+def random_small(seed):
+    """A random small network, in single-step or multi-step mode."""
+
+    def make(random):
+        settings = {"v_threshold": random(0.1, 1), "v_reset": (None, 0.0, -0.1)[seed % 3]}
+        if seed % 5 == 0:
+            return neuron.IFNode(**settings)
+        return neuron.LIFNode(tau=random(1.1, 4), decay_input=seed % 2 == 0, **settings)
+
+    layers, multi_step = random_layers(seed, make), seed % 4 == 3
+    if multi_step:
+        layers = [part if isinstance(part, base.MemoryModule) else layer.SeqToANNContainer(part) for part in layers]
+    net = nn.Sequential(*layers).eval()
+    if multi_step:
+        functional.set_step_mode(net, "m")
+    return wrap(net, random_images(seed), 1 + seed % 6)
+
+
+def test_sound_networks_are_not_refused_and_leaks_are_found():
+    assert refused(random_small, range(16)) == {}
+    assert leaks_not_found(random_small, 14) == []
+
+
+@pytest.mark.slow
+def test_none_of_300_sound_networks_is_refused_and_100_of_100_leaks_are_found():
+    assert refused(random_small, range(300)) == {}
+    assert leaks_not_found(random_small, 100) == []
+
+
+@pytest.mark.parametrize("step_mode", ["s", "m"])
+def test_its_operations_are_counted_in_both_step_modes(step_mode, digits):
+    few = digits.test.select(slice(0, 12))
+    net = nn.Sequential(
+        layer.Conv2d(1, 4, 3, padding=1, bias=False),
+        neuron.IFNode(v_threshold=0.2),
+        layer.Flatten(),
+        layer.Linear(256, 10),
+    ).eval()
+    functional.set_step_mode(net, step_mode)
+    traces = seenn_env.record(wrap(net, few.images[:8], T), few, energy=True, batch_size=12)
+    assert traces.operations[:, -1, 0].min() > 0
+    assert (traces.operations[:, -1, 1] % 10 == 0).all()
+    assert traces.operations[:, -1, 1].min() > 0
+    assert (traces.operations[:, -1, 2] == T * (4 * 22 * 22 + 256 * 10)).all()
 
 
 def test_a_poisson_encoding_of_ours_goes_in_front_of_the_module(trained, images):

@@ -73,6 +73,34 @@ def test_bad_arguments_of_build_are_one_sentence(arguments, message):
         bb.build(arguments.pop("network"), **arguments)
 
 
+@pytest.mark.parametrize(
+    "neuron",
+    [
+        bb.LIF(decay=0.7, v_threshold=0.3),
+        bb.LIF(v_reset=-0.2, v_init=0.0, surrogate="atan", surrogate_options={"alpha": 1.0}),
+        bb.LIF(v_reset=None, inclusive=True, detach_reset=True),
+        bb.IF(0.4, v_init=0.2),
+    ],
+)
+def test_a_neuron_is_built_like_the_one_that_is_given(neuron, tmp_path):
+    network = make(neuron=neuron)
+    made = [module for module in network.modules() if isinstance(module, bb.LIF)]
+    assert made
+    assert all(type(one) is type(neuron) and one.settings() == neuron.settings() for one in made)
+    bb.save(network, tmp_path / "a.safetensors")
+    assert bb.load(tmp_path / "a.safetensors").fingerprint == network.fingerprint
+
+
+def test_a_neuron_and_its_name_are_the_same_network():
+    assert make(neuron=bb.LIF()).fingerprint == make(neuron="lif").fingerprint
+
+
+@pytest.mark.parametrize("neuron", [3, bb.LIF, {"decay": 0.5}, torch.nn.ReLU()])
+def test_what_is_no_neuron_is_refused_in_a_sentence(neuron):
+    with pytest.raises(bb.InputError, match="Expected neuron to be a name, settings such as"):
+        make(neuron=neuron)
+
+
 def test_a_seed_decides_the_weights_and_the_global_generator_is_left_alone():
     torch.manual_seed(1)
     before = torch.rand(1)

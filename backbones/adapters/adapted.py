@@ -5,9 +5,9 @@ Letters: B rows, T timesteps, K classes, F features of the hidden layer.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Never
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from torch.utils import _pytree as pytree
 
 from backbones.adapters.settings import hash_of, settings_of, weights_of
 from backbones.adapters.stepping import Memory, Stepper
+from backbones.contract import Rounding
+from backbones.devices import named_device
 from backbones.encodings import make_encoding
 from backbones.errors import InputError
 
@@ -61,7 +63,11 @@ class AdaptedBackbone:
         self.framework = stepper.framework
         self.timesteps = timesteps
         self.encoding = make_encoding(encoding[0], timesteps, encoding[1])
-        self.input_shape = tuple(example.shape[1:])
+        self.input_shape = self.sample_shape = tuple(example.shape[1:])
+        self.rounding: Rounding | None = None
+        """What `check_backbone` found to round by place; None where it was not asked."""
+        self.elsewhere: Callable[[torch.device], AdaptedBackbone] | None = None
+        """Makes the same of a copy of the module on another device."""
         self._settings = [
             stepper.framework,
             timesteps,
@@ -89,6 +95,30 @@ class AdaptedBackbone:
         """SHA-256 over classes, settings, reset values, weights, timesteps and encoding, 32 digits of it."""
         weights = weights_of(self.stepper.module, self.stepper.state_names)
         return hashlib.sha256(json.dumps([*self._settings, weights]).encode()).hexdigest()[:32]
+
+    def to(self, device: str | torch.device) -> "AdaptedBackbone":
+        """This backbone where it is there already, else one of a copy of the module; the caller's own stays.
+
+        Raises:
+            InputError: for a device that is not there.
+        """
+        place = named_device(str(device))
+        if place.type == self.device.type and place.index in (None, self.device.index):
+            return self
+        if self.elsewhere is None:
+            raise InputError(f"Expected a backbone that wrap made to move to {place}, got one made by hand.")
+        return self.elsewhere(place)
+
+    def optimize(self, **settings: Any) -> Never:
+        """Refused: only networks of this package have a form for inference.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            f"Expected a network of this package to optimize, got {type(self.module).__name__} of {self.framework}: a "
+            "wrapped module runs as its framework has it, so fold its norms and compile it there."
+        )
 
     @torch.no_grad()
     def start(self, inputs: Tensor, keys: Tensor | None = None) -> AdaptedState:

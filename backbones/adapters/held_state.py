@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from backbones.adapters.counting import one_timestep
 from backbones.adapters.stepping import Layout, call, mean_of_steps, same, whole_batch
 from backbones.adapters.watching import copied, refuse_changes, rows_alike, watched
 from backbones.errors import InputError
@@ -39,7 +40,8 @@ class HeldState:
         run: what calls the module with a timestep (default: the module itself).
 
     Raises:
-        InputError: for a module without state, or with state that belongs to the whole batch.
+        InputError: for a module without state, with state that belongs to the whole batch, or that runs more than
+            one timestep in a call.
     """
 
     def __init__(
@@ -86,7 +88,9 @@ class HeldState:
         inputs = self.layout.give(example)
         self.access.reset()
         raw = self._read()
-        first = self.layout.take(self._run(inputs), B)
+        with one_timestep(self.module, self.state_names):
+            result = self._run(inputs)
+        first = self.layout.take(result, B)
         one, seen = self._read(), watched(self.module, self.framework, self.state_names)
         self.layout.take(self._run(inputs), B)
         two = self._read()

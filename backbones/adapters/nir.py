@@ -31,7 +31,14 @@ def to_module(graph: Any, dt: float | None) -> Any:
     if isinstance(graph, str | Path):
         if not Path(graph).is_file():
             raise InputError(f"Expected the path of a NIR graph, got {graph}, which is no file.")
-        graph = nir.read(graph)
+        try:
+            graph = nir.read(graph)
+        except Exception as error:  # of h5py, numpy and nir, whose kinds differ by what is wrong with the file
+            cause = str(error).strip().split("\n")[0]
+            raise InputError(
+                f"Expected a NIR graph in {graph}, but it cannot be read ({type(error).__name__}: {cause}): write it "
+                "again with nir.write."
+            ) from error
     if isinstance(graph, nn.Module):
         if dt is not None:
             raise InputError(f"Expected a NIR graph to apply dt={dt} to, got a module, whose neurons have theirs.")
@@ -53,7 +60,14 @@ def to_module(graph: Any, dt: float | None) -> Any:
                 f"Expected nodes that keep their state by row, got {path}, a {type(node).__name__}. "
                 f"Known: {', '.join(sorted(kind.__name__ for kind in makers))}."
             )
-    return nirtorch.nir_to_torch(graph, makers, default_map={}).eval()
+    try:
+        return nirtorch.nir_to_torch(graph, makers, default_map={}).eval()
+    except Exception as error:  # of nirtorch and torch.fx
+        cause = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"Expected a NIR graph whose nodes and edges fit together, but it cannot be wired ({type(error).__name__}: "
+            f"{cause}): look at its edges and shapes."
+        ) from error
 
 
 def default_time_axis(module: nn.Module) -> int | None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
+from backbones.adapters.counting import one_timestep
 from backbones.adapters.stepping import Layout, call, mean_of_steps, same, whole_batch
 from backbones.adapters.watching import refuse_changes, watched
 from backbones.errors import InputError
@@ -35,7 +36,10 @@ class PassedState:
     def __init__(self, framework: str, module: nn.Module, layout: Layout, example: Tensor) -> None:
         self.framework, self.module, self.layout = framework, module, layout
         B = len(example)
-        first, state = self._call(example, None)
+        with one_timestep(module):
+            started = call(module, layout.give(example), None)
+        output, state = self._pair(started)
+        first = layout.take(output, B)
         one, self._tree = pytree.tree_flatten(_detached(state))
         if not any(isinstance(leaf, Tensor) for leaf in one):
             raise InputError(
@@ -87,7 +91,7 @@ class PassedState:
         if not isinstance(result, tuple) or len(result) != 2:
             raise InputError(
                 f"Expected (output, state) of {type(self.module).__name__}(inputs, state), got "
-                f"{type(result).__name__}: the module has to hand its state on."
+                f"{type(result).__name__}: the module has to run one timestep in each call and hand its state on."
             )
         return result
 
@@ -125,7 +129,10 @@ class PassedState:
         rows = [i for i in range(len(one)) if i not in self._constant]
         for i, value in zip(rows, after, strict=True):
             if not same(value, one[i]):
-                raise whole_batch(f"state{names[i]}", "whose first value is not its layer's reset value")
+                raise whole_batch(
+                    f"state{names[i]}",
+                    "whose first value is not its layer's reset value (zero, unless it has initial_state(inputs))",
+                )
         if not same(output, first):
             raise InputError(
                 f"Expected {type(self.module).__name__} to be a function of inputs and state, but from the reset "

@@ -32,11 +32,12 @@ class _Memories:
 
 
 def default_time_axis(module: nn.Module) -> int | None:
-    """0 where a layer is in step mode "m"."""
+    """0 where a layer is in step mode "m", or knows no other."""
     from spikingjelly.activation_based import base
 
     parts = [part for part in module.modules() if isinstance(part, base.StepModule)]
-    return 0 if any(part.step_mode == "m" for part in parts) else None
+    modes = [getattr(part, "step_mode", "m" if isinstance(part, base.MultiStepModule) else "s") for part in parts]
+    return 0 if "m" in modes else None
 
 
 def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> HeldState:

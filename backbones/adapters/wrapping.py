@@ -3,6 +3,7 @@
 backbone = wrap(module, splits.train.images[:8], timesteps=8)
 """
 
+import copy
 import importlib
 from pathlib import Path
 from typing import Any, Literal
@@ -49,11 +50,12 @@ def wrap(
     over the timesteps. Its weights are not copied, and its own state is left as it was found.
 
     Args:
-        module: of SpikingJelly, snnTorch, Norse or sinabs; or a NIR graph, the path of one, or what
+        module: of SpikingJelly, snnTorch, Norse, sinabs or plain torch; or a NIR graph, the path of one, or what
             `nirtorch.nir_to_torch` makes of one.
         example_inputs: `[B, …]` at least 4 different inputs, uint8 or floats, to find the state with.
         timesteps: T.
-        framework: name of the framework (default: the one whose layers the module has).
+        framework: name of the framework (default: the one whose layers the module has); "torch" for a module of plain
+            torch layers, `outputs, state = module(inputs, state)`, state None at first.
         encoding: what the module sees of uint8 images (as floats in [0, 1]) or floats at each timestep: "direct",
             "poisson" or "latency"; or "event" of inputs `[B, T, …]`, which hold a frame for each timestep.
         encoding_seed: what a random encoding draws from.
@@ -80,9 +82,9 @@ def wrap(
     if name == "nir":
         module = adapter.to_module(module, dt)
     elif dt is not None:
-        raise InputError(f"Expected dt for a NIR graph only, got dt={dt} for a module of {FRAMEWORKS[name][0]}.")
+        raise InputError(f"Expected dt for a NIR graph only, got dt={dt} for a module of {_title(name)}.")
     if not isinstance(module, nn.Module):
-        raise InputError(f"Expected a torch module of {FRAMEWORKS[name][0]}, got {type(module).__name__}.")
+        raise InputError(f"Expected a torch module of {_title(name)}, got {type(module).__name__}.")
     refuse_training(module)
     if hidden is not None and hidden not in dict(module.named_modules()):
         raise unknown_name("layer as hidden", hidden, [path for path, _ in module.named_modules() if path])
@@ -96,9 +98,16 @@ def wrap(
     settings = {"output": described(output), "time_axis": repr(layout.time_axis)}
     given = (stepper, example, timesteps, (encoding, encoding_seed), settings)
     backbone = AdaptedBackbone(*given) if hidden is None else ProbedBackbone(hidden, *given)
+
+    def elsewhere(device: torch.device) -> AdaptedBackbone:
+        asked: dict[str, Any] = {"output": output, "time_axis": layout.time_axis, "hidden": hidden, "check": check}
+        asked |= {"framework": name, "encoding": encoding, "encoding_seed": encoding_seed}
+        return wrap(copy.deepcopy(module).to(device), example, timesteps, **asked)
+
+    backbone.elsewhere = elsewhere
     if check:
         try:
-            check_backbone(backbone, example)
+            backbone.rounding = check_backbone(backbone, example)
         except BackboneError as error:
             raise InputError(
                 f"Expected {type(module).__name__} to keep the contract of a backbone, but {error} "
@@ -132,12 +141,18 @@ def framework_of(module: Any) -> str:
     if not found:
         raise InputError(
             f"Expected a module with spiking layers of {', '.join(title for title, _ in FRAMEWORKS.values())}, got "
-            f"{type(module).__name__} without any. An ANN has to be converted first."
+            f"{type(module).__name__} without any. Convert a network without time (convert); let a spiking one of "
+            "plain torch run one timestep in each call and hand its state on, `outputs, state = module(inputs, state)` "
+            "from state None, with any loop over time outside of it, and wrap it with framework='torch'."
         )
     raise InputError(
         f"Expected layers of one framework, got those of {' and '.join(FRAMEWORKS[name][0] for name in found)}: "
         "set framework to the one that keeps the state, if the other's layers keep none."
     )
+
+
+def _title(name: str) -> str:
+    return FRAMEWORKS[name][0] if name in FRAMEWORKS else name
 
 
 def _adapter(name: str) -> Any:
@@ -146,8 +161,10 @@ def _adapter(name: str) -> Any:
     Raises:
         InputError: for an unknown name, or a framework that is not installed.
     """
+    if name == "torch":
+        return importlib.import_module("backbones.adapters.plain")
     if name not in FRAMEWORKS:
-        raise unknown_name("framework", name, FRAMEWORKS)
+        raise unknown_name("framework", name, [*FRAMEWORKS, "torch"])
     title, packages = FRAMEWORKS[name]
     for package in packages:
         try:
