@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from backbones import InputError, Samples, make_keys
+from backbones.folder import IMAGE_ERRORS, read_pixels
 from backbones.layouts import SUFFIXES
 
 
@@ -138,18 +138,10 @@ def _files(path: Path) -> list[Path]:
 
 def _read(file: Path, place: int, shape: tuple[int, ...], resize: bool) -> Item:
     try:
-        with Image.open(file) as opened:
-            picture = opened.convert("L" if shape[0] == 1 else "RGB")
-    except (OSError, SyntaxError, ValueError) as error:
+        image = read_pixels(file, shape[1:3] if resize else None, grey=shape[0] == 1)  # type: ignore[arg-type]
+    except IMAGE_ERRORS as error:
         return Item(str(file), place << 16, None, f"cannot be read: {error}")
-    if resize and picture.size != (shape[2], shape[1]):
-        scale = max(shape[2] / picture.width, shape[1] / picture.height)
-        width, height = max(shape[2], round(scale * picture.width)), max(shape[1], round(scale * picture.height))
-        left, top = (width - shape[2]) // 2, (height - shape[1]) // 2
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-        picture = picture.crop((left, top, left + shape[2], top + shape[1]))
-    pixels = np.asarray(picture)
-    return _checked(str(file), place << 16, pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), shape)
+    return _checked(str(file), place << 16, image, shape)
 
 
 def _images(entry: Any, ndim: int) -> Iterator[Any]:

@@ -170,6 +170,7 @@ def main() -> None:
         except TimeIsUpError:
             sys.exit(MORE_TO_DO)
         bb.save(network, out / "backbone.safetensors")
+        (out / "training.pt").unlink()
     network = bb.load(out / "backbone.safetensors", device=device)
     halved = {name: v.bfloat16() if v.is_floating_point() else v for name, v in network.state_dict().items()}
     about = {"format": "seenn_env.bf16_weights/1", "config": json.dumps(network.config)}

@@ -13,7 +13,7 @@ import backbones as bb
 from agents.commands.benchmark_environments import measure_environments
 from agents.commands.benchmark_live import LiveSettings, measure_live
 from agents.commands.benchmark_scale import measure_scale
-from agents.commands.output import close_folder, open_folder
+from agents.commands.output import open_folder
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,16 @@ class Benchmark:
 
     def run(self) -> None:
         """Measure, print the table, write it and its JSON."""
-        folder = open_folder(self.output, self, self.overwrite)
+        makes = rf"{self.part}\.(json|txt)|scale\.(safetensors|logits\.npy)"
+        output = open_folder(self.output, self, self.overwrite, makes=makes)
         with bb.torch_threads(1):
-            result, table = self._measure(folder)
+            result, table = self._measure(output.work)
         result = {"machine": machine(), **result}
-        (folder / f"{self.part}.json").write_text(json.dumps(result, indent=1) + "\n")
-        (folder / f"{self.part}.txt").write_text(table + "\n")
-        close_folder(folder)
+        (output.work / f"{self.part}.json").write_text(json.dumps(result, indent=1) + "\n")
+        (output.work / f"{self.part}.txt").write_text(table + "\n")
+        output.close()
         print(table)
-        print("figures:", folder / f"{self.part}.json")
+        print("figures:", output.final / f"{self.part}.json")
 
     def _measure(self, folder: Path) -> tuple[dict[str, Any], str]:
         if self.part == "environments":

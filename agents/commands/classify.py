@@ -75,7 +75,7 @@ class Classify:
         if self.slots < 1:
             raise InputError(f"Expected at least 1 slot, got {self.slots}.")
         if self.output is not None:
-            check_file(self.output, self.overwrite)
+            check_file(self.output, self)
         policy = named_policy(self.policy, self.threshold)
         network = bb.load(self.backbone, device=self.device)
         backbone = network.optimize() if self.optimize else network

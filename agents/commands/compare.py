@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.calibration import calibrate
-from agents.commands.output import close_folder, open_folder
+from agents.commands.output import EVENTS, open_folder
 from agents.commands.train import load_traces
 from agents.comparison import compare
 from agents.rule_table import RULES
@@ -13,6 +13,9 @@ from agents.rules import FixedTimestep, Oracle, Uniform
 from agents.storage import load
 from backbones import InputError, unknown_name
 from seenn_env import Traces
+
+MAKES = rf"table\.txt|comparison\.(json|png)|tensorboard/{EVENTS}"
+"""The files of a comparison."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,10 @@ class Compare:
         if calibration is not None:
             calibration.check_backbone(test.info.get("fingerprint"))
         entries = line_up(test, calibration, self.targets, {name: RULES[name] for name in self.rules}, learned)
-        folder = open_folder(self.output, self, self.overwrite)
-        print(compare(entries, test, log_dir=folder, seed=self.seed).table())
-        close_folder(folder)
-        print("report:", folder)
+        output = open_folder(self.output, self, self.overwrite, makes=MAKES)
+        print(compare(entries, test, log_dir=output.work, seed=self.seed).table())
+        output.close()
+        print("report:", output.final)
 
 
 def line_up(

@@ -47,7 +47,7 @@ class Convert:
 
     def run(self) -> None:
         """Convert, save, print the accuracy at every timestep beside that of the network without time."""
-        check_file(self.output, self.overwrite)
+        check_file(self.output, self)
         ann = bb.load(self.backbone, device=self.device)
         learned = any(isinstance(activation, QCFS) for activation in activations_of(ann).values())
         splits = None

@@ -32,7 +32,7 @@ class HeadroomCommand:
     def run(self) -> None:
         """Print the table."""
         if self.output is not None:
-            check_file(self.output, self.overwrite)
+            check_file(self.output, self)
         traces = load_traces(self.traces)
         names = traces.split.split("+")
         if "test" in names and len(names) > 1:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -70,7 +69,7 @@ class Record:
         if not self.split or len(set(self.split)) < len(self.split):
             raise bb.InputError(f"Expected one split or several different ones, got {' '.join(self.split) or 'none'}.")
         with joined(patient=True) as crew:
-            check_file(self.output, self.overwrite)
+            check_file(self.output, self)
             backbone = bb.load(self.backbone, device=str(own_device(self.device)))
             splits = self.data.load_for(backbone, self.dataset, self.seed)
             if len(self.split) == 1:
@@ -82,7 +81,10 @@ class Record:
                 if crew.leads:
                     traces = Traces.merge(*parts)
                     traces.save(self.output)
-                    shutil.rmtree(folder)
+                    for file in folder.glob("*.safetensors"):
+                        file.unlink()
+                    if not any(folder.iterdir()):
+                        folder.rmdir()
             if crew.leads:
                 print(traces.summary())
                 print("traces:", self.output)
