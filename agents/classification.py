@@ -17,7 +17,7 @@ from torch import nn
 from agents.exit_energy import EnergySample, ExitEnergy, counted, sample_of, stacked
 from agents.policy import check_timesteps
 from agents.reading import Item, ReadAhead, read_items
-from backbones import Backbone, InputError, SlotPool
+from backbones import Backbone, InputError, SlotPool, encoding_of
 from seenn_env import Exits, Policy, stream
 from seenn_env.observations import AnyObservation
 
@@ -150,7 +150,9 @@ def answers(
         raise InputError(f"Expected input_shape, since a {type(backbone).__name__} does not say it: pass it.")
     if device is not None and isinstance(backbone, nn.Module):
         backbone = backbone.to(device)
-    feed = _Feed(ReadAhead(read_items(inputs, shape, resize=resize), 2 * num_slots), sample)
+    feed = _Feed(
+        ReadAhead(read_items(inputs, shape, resize=resize, encoding=encoding_of(backbone)), 2 * num_slots), sample
+    )
     pool = SlotPool(backbone, num_slots)
     settings: dict[str, Any] = {"observation": observation, "dtype": dtype, "shrink": shrink}
 

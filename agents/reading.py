@@ -19,6 +19,7 @@ import torch
 
 from backbones import InputError, Samples, make_keys
 from backbones.folder import IMAGE_ERRORS, read_pixels
+from backbones.images import channels_advice, check_images
 from backbones.layouts import SUFFIXES
 
 
@@ -35,7 +36,9 @@ class Item:
     problem: str | None = None
 
 
-def read_items(inputs: Any, input_shape: Sequence[int], *, resize: bool = False) -> Iterator[Item]:
+def read_items(
+    inputs: Any, input_shape: Sequence[int], *, resize: bool = False, encoding: Any = None
+) -> Iterator[Item]:
     """Items in the order of the inputs, read as they are asked for.
 
     Args:
@@ -44,6 +47,7 @@ def read_items(inputs: Any, input_shape: Sequence[int], *, resize: bool = False)
             `[C, H, W]` or batches `[B, C, H, W]`, alone or as the first of a tuple.
         input_shape: of one image, as the backbone takes it.
         resize: fit files of another size: the shorter side first, then the middle.
+        encoding: the backbone's, where it is known: what it takes.
 
     Raises:
         InputError: for something else, or a path that is not there.
@@ -52,7 +56,7 @@ def read_items(inputs: Any, input_shape: Sequence[int], *, resize: bool = False)
     if isinstance(inputs, Samples):
         keys = make_keys(inputs.index).tolist()
         return (
-            _checked(str(index), key, inputs.images[row], shape)
+            _checked(str(index), key, inputs.images[row], shape, encoding)
             for row, (index, key) in enumerate(zip(inputs.index.tolist(), keys, strict=True))
         )
     if isinstance(inputs, str | Path):
@@ -66,7 +70,7 @@ def read_items(inputs: Any, input_shape: Sequence[int], *, resize: bool = False)
             f"got {type(inputs).__name__}."
         )
     images = itertools.chain.from_iterable(_images(entry, len(shape)) for entry in inputs)
-    return (_checked(str(place), place << 16, image, shape) for place, image in enumerate(images))
+    return (_checked(str(place), place << 16, image, shape, encoding) for place, image in enumerate(images))
 
 
 class ReadAhead:
@@ -153,17 +157,17 @@ def _images(entry: Any, ndim: int) -> Iterator[Any]:
     return iter([entry])
 
 
-def _checked(name: str, key: int, image: Any, shape: tuple[int, ...]) -> Item:
+def _checked(name: str, key: int, image: Any, shape: tuple[int, ...], encoding: Any = None) -> Item:
     if isinstance(image, torch.Tensor):
         image = image.detach().cpu().numpy()
     if not isinstance(image, np.ndarray):
         return Item(name, key, None, f"is no image but a {type(image).__name__}")
     if image.shape != shape:
-        return Item(name, key, None, f"has shape {list(image.shape)}, not the {list(shape)} that the backbone takes")
-    if image.dtype == np.uint8:
-        return Item(name, key, image)
-    if image.dtype.kind != "f":
-        return Item(name, key, None, f"has dtype {image.dtype}, not uint8 or floats in [0, 1]")
-    if not np.isfinite(image).all():
-        return Item(name, key, None, "holds NaN or infinity")
-    return Item(name, key, image.astype(np.float32, copy=False))
+        advice = channels_advice(image.shape, shape).removesuffix(".")
+        problem = f"has shape {list(image.shape)}, not the {list(shape)} that the backbone takes{advice}"
+        return Item(name, key, None, problem)
+    try:
+        check_images(image[None], encoding)
+    except InputError as error:
+        return Item(name, key, None, f"cannot be used: {error}")
+    return Item(name, key, image if image.dtype == np.uint8 else image.astype(np.float32, copy=False))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from backbones.activations import QCFS, Activation
 from backbones.building import build
 from backbones.errors import InputError, unknown_name
+from backbones.images import check_channels, check_images
 from backbones.network import SpikingNetwork
 from backbones.neurons import LIF
 from backbones.thresholds import METHODS, thresholds_of
@@ -60,9 +61,12 @@ def convert(
         raise InputError(f"Expected at least 1 timestep, got timesteps={timesteps}.")
     if method is not None and method not in METHODS:
         raise unknown_name("method", method, METHODS)
+    if images is not None:
+        check_images(images)
     if not isinstance(ann, SpikingNetwork):
         if images is None:
             raise InputError("Expected images [N, C, H, W] to set a module's thresholds on, got none.")
+        check_channels(images)
         ann = trace(ann, images, max_pool=max_pool, mean=mean, std=std)
     activations = activations_of(ann)
     learned = {path: a.threshold.item() for path, a in activations.items() if isinstance(a, QCFS)}

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from backbones.errors import InputError, unknown_name
+from backbones.images import channels_advice
 from backbones.row_view import rows_of
 
 SPLITS = ("train", "policy", "calibration", "test")
@@ -204,9 +205,12 @@ def check_fit(
         check_timesteps(samples.images.shape[1], timesteps, samples.dataset)
     given = samples.images.shape[1:]
     if sample_shape is not None and len(given) == len(sample_shape) and tuple(given) != tuple(sample_shape):
+        advice = channels_advice(tuple(given), tuple(sample_shape))
+        if advice == ".":
+            advice = ": use the dataset that it was made for, or resize images of a folder to its size (--image-size)."
         raise InputError(
-            f"Expected samples of {network}'s shape {list(sample_shape)}, got {list(given)} in {samples.dataset}: "
-            "use the dataset that it was made for, or resize images of a folder to its size (--image-size)."
+            f"Expected samples of {network}'s shape {list(sample_shape)}, got {list(given)} in {samples.dataset}"
+            + advice
         )
 
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from backbones.distillation import digest
 from backbones.errors import InputError
+from backbones.images import check_images
 from backbones.network import SpikingNetwork
 from backbones.norm_statistics import reestimate_norms
 from backbones.processes import Crew, joined, shared_statistics
@@ -163,6 +164,8 @@ def check_training(
         InputError: for what `train` cannot do with these.
     """
     check_fit(splits.train, network.num_classes, network.timesteps, network.sample_shape)
+    for samples in (splits.train, splits.calibration):
+        check_images(samples.images, network.encoding, what=f"images of {samples.split}")
     stages = stages_of(config, network.timesteps)
     if (teacher is None) == (config.distill_weight > 0):
         raise InputError(

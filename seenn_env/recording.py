@@ -23,6 +23,8 @@ from backbones import (
     Metered,
     Samples,
     check_fit,
+    check_images,
+    encoding_of,
     joined,
     make_keys,
     probe_sizes,
@@ -80,7 +82,7 @@ def record(
 
     Raises:
         InputError: for repeats or batch_size below 1, a file that is there already, a partial recording
-            with other settings, samples of other classes, shape or T than the backbone's, NaN or infinity, or a
+            with other settings, samples of other classes, shape, form or T than the backbone's, NaN or infinity, or a
             backbone that does not give what is to be recorded.
     """
     if repeats < 1 or batch_size < 1:
@@ -88,6 +90,7 @@ def record(
     if dtype not in ("float32", "float16"):
         raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
     check_fit(samples, backbone.num_classes, backbone.timesteps, getattr(backbone, "sample_shape", None))
+    check_images(samples.images, encoding_of(backbone), what="samples")
     shows = np.repeat(np.arange(len(samples)), repeats)
     repeat = np.tile(np.arange(repeats, dtype=np.int32), len(samples))
     sample = samples.index[shows]
