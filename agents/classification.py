@@ -56,6 +56,8 @@ class Classification:
     """From the first image asked for to the last answer, reading included."""
     energy: ExitEnergy | None = None
     """Of a sample of the images; None where it was not asked for, or the backbone cannot be counted."""
+    class_names: tuple[str, ...] = ()
+    """`[K]` of the classes that predictions count, where the backbone knows them."""
 
     @property
     def images_per_second(self) -> float:
@@ -103,6 +105,7 @@ def classify(
         tuple(broken),
         seconds,
         counted(sample),
+        tuple(getattr(backbone, "class_names", ())),
     )
 
 

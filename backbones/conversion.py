@@ -88,6 +88,7 @@ def convert(
     network = build(config.pop("network"), **config.pop("options"), **config)
     weights = {name: value for name, value in ann.state_dict().items() if name.rpartition(".")[0] not in activations}
     network.load_state_dict(weights)
+    network.division, network.class_names = ann.division, ann.class_names
     return network.to(ann.device)
 
 

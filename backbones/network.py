@@ -107,6 +107,8 @@ class SpikingNetwork(nn.Module):
     std: Tensor
     division: dict[str, Any] | None = None
     """`Splits.division` of the data that a network from a file was trained on, where it is known."""
+    class_names: tuple[str, ...] = ()
+    """`[K]` of the data that it was trained on, where they are known; no part of the fingerprint."""
 
     def __init__(self, config: dict[str, Any], stem: nn.Module, body: nn.Module, head: nn.Module) -> None:
         super().__init__()

@@ -83,7 +83,7 @@ def train(
 
     A run that was killed and is called again with the same arguments ends with the same weights, byte for
     byte on the same machine and thread count, as one that was not. Started by `torchrun`, the processes
-    share every step; the first of them writes.
+    share every step; the first of them writes. The network takes over the names of the classes.
 
     Args:
         network: the network to train; its device is where training runs.
@@ -185,6 +185,7 @@ def _finish(run: RunState, splits: Splits, stage: Stage, crew: Crew) -> Training
         network.load_state_dict(kept)
     network.to(memory_format=torch.contiguous_format)
     network.compiled = False
+    network.class_names = tuple(splits.train.class_names) or network.class_names
     result = TrainingResult(calibration_accuracy(network, splits, crew=crew), np.array(run.losses))
     crew.wait()
     return result

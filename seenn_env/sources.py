@@ -116,7 +116,8 @@ class Live:
         batch_size: int = 1,
         dtype: str = "float32",
     ) -> None:
-        check_fit(samples, backbone.num_classes, backbone.timesteps, getattr(backbone, "sample_shape", None))
+        shape, names = getattr(backbone, "sample_shape", None), getattr(backbone, "class_names", ())
+        check_fit(samples, backbone.num_classes, backbone.timesteps, shape, class_names=names)
         check_images(samples.images, encoding_of(backbone), what="samples")
         self.backbone, self.samples = backbone, samples
         self.batch_size, self.dtype = batch_size, dtype

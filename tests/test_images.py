@@ -1,13 +1,18 @@
 """Which images are taken: uint8, or floats in [0, 1], at every door; others are one sentence."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+from test_adapters import Access, Held
 from torch import nn
 
 import agents
 import backbones as bb
 import seenn_env
+from backbones.adapters import wrapping
+from backbones.adapters.held_state import HeldState
 from backbones.conversion import convert
 from backbones.images import check_images
 from backbones.training import TrainingConfig, train
@@ -110,18 +115,22 @@ def test_classify_says_of_each_image_what_is_wrong(wrong, network, pixels):
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_wrap_refuses_other_images(wrong, pixels):
-    snntorch = pytest.importorskip("snntorch")
+def test_wrap_and_its_backbone_refuse_other_images(wrong, pixels, monkeypatch):
+    module = Held()
+    module.fc = nn.Linear(192, 32)
+    adapter = SimpleNamespace(
+        default_time_axis=lambda _: None,
+        make_stepper=lambda module, shown, layout: HeldState("toys", module, Access(module), layout, shown),
+    )
+    monkeypatch.setattr(wrapping, "_adapter", lambda _: adapter)
     make, message = WRONG[wrong]
-    images = np.concatenate([pixels] * 2)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(192, 4), snntorch.Leaky(0.9, init_hidden=True)).eval()
-    from backbones.adapters import wrap
-
     with pytest.raises(bb.InputError, match=message):
-        wrap(net, as_tensor(make(images)), 3)
-    backbone = wrap(net, as_tensor(images), 3, check=False)
+        wrapping.wrap(module, as_tensor(make(pixels)), 3, framework="snntorch")
+    backbone = wrapping.wrap(module, as_tensor(pixels), 3, framework="snntorch", check=False)
     with pytest.raises(bb.InputError, match=message):
-        backbone.start(as_tensor(make(images)))
+        backbone.start(as_tensor(make(pixels)))
+    for dtype in (torch.float16, torch.float64):
+        backbone.start((as_tensor(pixels) / 255).to(dtype))
 
 
 def test_frames_may_be_counts_of_any_numbers():

@@ -11,6 +11,7 @@ import tyro
 import backbones as bb
 import seenn_env
 from agents.commands.data import DataOptions
+from agents.commands.options import refuse_unused
 from agents.commands.output import check_file, on_terminal
 from backbones.corruptions import corrupt
 from backbones.processes import joined, own_device
@@ -68,6 +69,10 @@ class Record:
             raise bb.InputError("Expected --repeats of at least 2 to crop or flip: the first is the image itself.")
         if not self.split or len(set(self.split)) < len(self.split):
             raise bb.InputError(f"Expected one split or several different ones, got {' '.join(self.split) or 'none'}.")
+        if self.corruption is None:
+            refuse_unused(self, ["severity"], "without a --corruption")
+        if not self.energy:
+            refuse_unused(self, ["energy_model"], "without --energy")
         with joined(patient=True) as crew:
             check_file(self.output, self)
             backbone = bb.load(self.backbone, device=str(own_device(self.device)))
@@ -118,7 +123,7 @@ class Record:
             hidden=self.hidden,
             membrane=self.membrane,
             energy=self.energy,
-            energy_model=self.energy_model,
+            energy_model=self.energy_model if self.energy else None,
             images=self.images,
             overwrite=self.overwrite,
             progress=on_terminal(),

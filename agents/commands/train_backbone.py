@@ -10,6 +10,7 @@ import tyro
 
 import backbones as bb
 from agents.commands.data import DataOptions
+from agents.commands.options import refuse_unused
 from agents.commands.output import EVENTS, on_terminal, open_folder
 from backbones.norms import PER_TIMESTEP
 from backbones.processes import joined, own_device
@@ -68,6 +69,16 @@ class TrainBackbone:
             self._run()
 
     def _run(self) -> None:
+        training = self.training
+        for unread, names, where in (
+            (training.stages, ["epochs", "learning_rate"], "with --stages"),
+            (not training.distill_weight, ["distill_temperature"], "without a --distill-weight"),
+            (training.mixing != "mtt", ["mtt_samples"], "without --mixing mtt"),
+            (training.loss != "tet", ["tet_lambda"], "without --loss tet"),
+            (training.schedule != "onecycle", ["warmup"], "without --schedule onecycle"),
+        ):
+            if unread:
+                refuse_unused(training, names, where)
         splits = self.data.load(self.dataset, self.timesteps)
         mean, std = intensity(splits.train.images) if self.encoding == "direct" else (0.0, 1.0)
         network = bb.build(

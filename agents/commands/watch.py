@@ -15,6 +15,7 @@ from PIL import Image
 
 import backbones as bb
 from agents.commands.data import DataOptions
+from agents.commands.options import refuse_unused
 from agents.commands.output import check_file, open_folder
 from agents.commands.policies import named_policy
 from backbones import InputError
@@ -54,6 +55,16 @@ class Watch:
 
     def run(self) -> None:
         """Play one episode."""
+        if self.dataset is None:
+            self.data.refuse()
+        if self.backbone is None or not Path(self.backbone).suffix:
+            refuse_unused(self, ["device"], "without the file of a --backbone")
+        if self.row is not None:
+            refuse_unused(self, ["seed"], "with a --row")
+        if self.output is None:
+            refuse_unused(self, ["overwrite"], "without an --output")
+        elif not self.output.suffix:
+            refuse_unused(self, ["fps"], "with pictures one by one")
         if not self.fps > 0:
             raise InputError(f"Expected fps > 0, got {self.fps}.")
         if self.output is not None and self.output.suffix.lower() not in ("", ".gif"):
