@@ -80,12 +80,15 @@ def train(
         overrides: arguments of the algorithm in place of the preset's, or fields of its settings.
 
     Raises:
-        InputError: for unknown names, or traces without the rows that are needed.
+        InputError: for unknown names, an option that the algorithm does not read, or traces without the rows that
+            are needed.
     """
     if algorithm not in ALGORITHMS:
         raise unknown_name("algorithm", algorithm, ALGORITHMS)
     if total_timesteps < 1:
         raise InputError(f"Expected total_timesteps ≥ 1, got {total_timesteps}.")
+    if algorithm in TRAINERS and log_dir is not None:
+        raise InputError(f"Expected no log_dir (--log-dir) for {algorithm!r}, which logs nothing: leave it out.")
     calibration = None if target_timesteps is None else traces.select("calibration")
     reward = reward or ("seenn" if algorithm == "one-shot" else "linear")
     common: dict[str, Any] = {"seed": seed, "reward": reward, "reward_options": reward_options}

@@ -75,6 +75,12 @@ def fit_optimal_stopping(
         on_progress: called with the fraction done.
     """
     searched = target_timesteps is not None and reward == "linear" and settings.rounds > 0
+    make_reward(reward, reward_options)  # refuses unknown options
+    if searched and reward_options:
+        raise InputError(
+            f"Expected no cost of the reward with a target, towards which it is searched, got {reward_options}: "
+            "leave one of them out."
+        )
     rounds = settings.rounds if searched else 1
     low, high = np.log(0.001), np.log(1.0)
     policy: OptimalStopping | None = None

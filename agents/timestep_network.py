@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.multiplications import count_multiplications
-from backbones import InputError, Samples, torch_threads
+from backbones import InputError, Samples, check_images, torch_threads
 from seenn_env import Traces
 from seenn_env.trace_fields import image_places
 
@@ -148,7 +148,12 @@ def make_timestep_network(shape: tuple[int, int, int], timesteps: int, width: in
 
 
 def as_inputs(images: np.ndarray) -> Tensor:
-    """float32 in 0…1 of images that are uint8, or in 0…1 already."""
+    """float32 in 0…1 of images that are uint8, or in 0…1 already.
+
+    Raises:
+        InputError: for other images.
+    """
+    check_images(images)
     inputs = torch.from_numpy(np.ascontiguousarray(images)).float()
     return inputs / 255 if images.dtype == np.uint8 else inputs
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from backbones.activations import QCFS, Activation
 from backbones.building import build
 from backbones.errors import InputError, unknown_name
+from backbones.images import check_channels, check_images
 from backbones.network import SpikingNetwork
 from backbones.neurons import LIF
 from backbones.splits import Samples
@@ -72,11 +73,13 @@ def convert(
         raise unknown_name("method", method, METHODS)
     if images is not None:
         images = as_images(images)
+        check_images(images)
     if isinstance(ann, SpikingNetwork):
         _check_built(ann, {"max_pool": max_pool, "activations": activations, "mean": mean, "std": std})
     else:
         if images is None:
             raise InputError("Expected images [N, C, H, W] to set a module's thresholds on, got none.")
+        check_channels(images)
         ann = trace(ann, images, max_pool=max_pool, activations=activations, mean=mean, std=std)
     found = activations_of(ann)
     learned = {path: a.threshold.item() for path, a in found.items() if isinstance(a, QCFS)}
@@ -98,6 +101,7 @@ def convert(
     network = build(config.pop("network"), **config.pop("options"), **config)
     weights = {name: value for name, value in ann.state_dict().items() if name.rpartition(".")[0] not in found}
     network.load_state_dict(weights)
+    network.division, network.class_names = ann.division, ann.class_names
     return network.to(ann.device)
 
 

@@ -74,6 +74,7 @@ class InferenceNetwork(SpikingNetwork):
         into, out_of = Cast(DTYPES[dtype], layout), Cast(torch.float32, torch.contiguous_format)
         super().__init__(network.config, nn.Sequential(into, stem), body, nn.Sequential(out_of, network.head))
         self.to(network.device)
+        self.division, self.class_names = plain.division, plain.class_names
         self._plain = (plain,)  # in a tuple, so that it is no part of this network
         self._settings = settings
         parts = ["folded", dtype, *["channels_last"] * channels_last, *["compiled"] * compile]

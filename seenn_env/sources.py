@@ -18,6 +18,9 @@ from backbones import (
     MeteredState,
     Probed,
     Samples,
+    check_fit,
+    check_images,
+    encoding_of,
     load,
     load_dataset,
     make_keys,
@@ -113,6 +116,9 @@ class Live:
         batch_size: int = 1,
         dtype: str = "float32",
     ) -> None:
+        shape, names = getattr(backbone, "sample_shape", None), getattr(backbone, "class_names", ())
+        check_fit(samples, backbone.num_classes, backbone.timesteps, shape, class_names=names)
+        check_images(samples.images, encoding_of(backbone), what="samples")
         self.backbone, self.samples = backbone, samples
         self.batch_size, self.dtype = batch_size, dtype
         self.shows = np.repeat(np.arange(len(samples)), repeats)
