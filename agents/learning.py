@@ -15,6 +15,7 @@ from agents.stopping_fit import StoppingSettings, fit_optimal_stopping
 from agents.timestep_training import TimestepSettings, train_timestep_network
 from backbones import InputError, unknown_name
 from seenn_env import Traces
+from seenn_env.observations import AnyObservation
 
 
 def _exact(traces: Traces, *, overrides: dict[str, Any], **named: Any) -> Any:
@@ -52,7 +53,7 @@ def train(
     *,
     target_timesteps: float | None = None,
     seed: int = 0,
-    observation: str | None = None,
+    observation: AnyObservation | None = None,
     reward: str | None = None,
     reward_options: dict[str, Any] | None = None,
     total_timesteps: int = 600_000,
@@ -70,7 +71,8 @@ def train(
         target_timesteps: calibrate the policy to this mean on the rows of split "calibration"; what can, also
             moves its time cost towards it while it learns.
         seed: of the network, the episodes and the actions.
-        observation: name of the observation (default: "features"; "image" for "one-shot").
+        observation: name of the observation, or a user's own (default: "features"; "image" for "one-shot"); the policy
+            reads it wherever it goes. What does not go by stable-baselines3 needs a column "elapsed" in it.
         reward: name of the reward (default: "linear"; "seenn" for "one-shot").
         reward_options: its options.
         total_timesteps: steps of the environment, for stable-baselines3.

@@ -18,7 +18,7 @@ from agents.conformal import ConformalSets
 from agents.exit_network import ExitNetwork
 from agents.fitted_confidence import PerformanceConfidence, ScaledConfidence
 from agents.heads import HEADS, head_of
-from agents.learned import LearnedPolicy
+from agents.learned import LearnedPolicy, Normaliser
 from agents.mixed import Mixed
 from agents.optimal_stopping import OptimalStopping
 from agents.per_timestep import PerTimestep
@@ -62,10 +62,17 @@ def save(policy: Any, path: str | Path) -> Path:
     """Write a policy of this package to one file, atomically.
 
     Raises:
-        InputError: for a policy of another kind.
+        InputError: for a policy of another kind, or one that holds more than JSON does.
     """
     tensors, config = _taken_apart(policy)
-    return save_tensor_file(path, tensors, {"format": FORMAT, "config": json.dumps(config, sort_keys=True)})
+    try:
+        written = json.dumps(config, sort_keys=True)
+    except TypeError as error:
+        raise InputError(
+            f"Expected a policy of facts that JSON holds to save, but {error}: give observation and reward by name, "
+            "your own as 'module:name'."
+        ) from error
+    return save_tensor_file(path, tensors, {"format": FORMAT, "config": written})
 
 
 def packaged_policies() -> tuple[str, ...]:
@@ -100,6 +107,8 @@ def _taken_apart(policy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
             "observation": policy.observation,
             "threshold": policy.threshold,
             "settings": policy.settings,
+            "normaliser": None if policy.normaliser is None else vars(policy.normaliser),
+            "seed": policy.seed,
             "low": box.low.tolist(),
             "high": box.high.tolist(),
             **head.arguments(network),
@@ -109,7 +118,7 @@ def _taken_apart(policy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         values = {entry.name: getattr(policy, entry.name) for entry in fields(policy) if entry.name != "tensors"}
         return policy.tensors, {"kind": kind, **values}
     if isinstance(policy, TimestepNetwork):
-        names = ("shape", "timesteps", "width", "threshold", "settings")
+        names = ("shape", "timesteps", "width", "threshold", "settings", "seed")
         return policy.network.state_dict(), {"kind": kind, **{name: getattr(policy, name) for name in names}}
     if isinstance(policy, TabularStopping):
         tables = {name: torch.from_numpy(getattr(policy, name)) for name in ("edges", "gains")}
@@ -133,6 +142,9 @@ def _put_together(config: dict[str, Any], tensors: dict[str, Any]) -> Any:
     if kind == "LearnedPolicy":
         box = gym.spaces.Box(np.float32(config.pop("low")), np.float32(config.pop("high")), dtype=np.float32)
         facts = {name: config.pop(name) for name in ("observation", "threshold", "settings")}
+        facts["seed"], normaliser = config.pop("seed", 0), config.pop("normaliser", None)
+        if normaliser is not None:
+            facts["normaliser"] = Normaliser(tuple(normaliser["mean"]), tuple(normaliser["scale"]), normaliser["clip"])
         network = HEADS[config.pop("head", "actor-critic")].make(box, config)
         network.load_state_dict(tensors)
         return LearnedPolicy(network.eval(), **facts)

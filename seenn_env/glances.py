@@ -13,7 +13,7 @@ import numpy as np
 from backbones import InputError, Samples, check_images
 from seenn_env.observations import AnyObservation
 from seenn_env.pictures import has_frames, refuse_frames
-from seenn_env.sources import Live, Replay, columns_of, open_samples
+from seenn_env.sources import Live, Replay, open_samples
 from seenn_env.trace_fields import image_places
 
 EMBEDDING_RANGE = 100.0
@@ -56,8 +56,8 @@ def open_glance(observation: AnyGlance, source: Replay | Live, samples: Samples 
     """The glance of that name at the rows of a source.
 
     Args:
-        observation: "image", "image_float", an embedding `[M, F]` (or a .npy file of it) whose row m belongs
-            to image m, or what `source` shows after timestep 1.
+        observation: "image", "image_float", or an embedding `[M, F]` (or a .npy file of it) whose row m belongs
+            to image m (see `is_static`).
         source: replayed or live.
         samples: where the images are, unless the source has them.
         split: of the samples, where they are a dataset's name.
@@ -65,11 +65,7 @@ def open_glance(observation: AnyGlance, source: Replay | Live, samples: Samples 
     Raises:
         InputError: where images are missing or frames over time, or for an embedding that does not fit.
     """
-    N = len(source.labels)
-    if not is_static(observation):
-        assert isinstance(source, Replay)
-        names, space = columns_of(source)
-        return Glance(source.columns[:, 0], np.arange(N), space, names)
+    assert is_static(observation)
     images: np.ndarray | None
     index: np.ndarray | None
     if isinstance(source, Live):

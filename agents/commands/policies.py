@@ -7,6 +7,7 @@ from typing import Any
 from agents.rule_table import RULES
 from agents.storage import load
 from backbones import InputError, unknown_name
+from seenn_env import decides
 
 
 def named_policy(name: str, threshold: float | None = None) -> Any:
@@ -28,7 +29,7 @@ def named_policy(name: str, threshold: float | None = None) -> Any:
         raise InputError(
             f"Expected a rule with one threshold and nothing to fit, or a policy file, got {name!r}: calibrate it."
         )
-    if not hasattr(policy, "predict"):
+    if decides(policy) == "end":
         raise InputError(f"Expected a policy that decides as it goes, got {type(policy).__name__}: choose another.")
     if threshold is None:
         return policy

@@ -18,8 +18,10 @@ from agents.commands.data import DataOptions
 from agents.commands.options import refuse_unused
 from agents.commands.output import check_file, open_folder
 from agents.commands.policies import named_policy
+from agents.rules import FixedTimestep
 from backbones import InputError
-from seenn_env import EarlyExitEnv, Episode, ansi, observation_of, rgb_array
+from seenn_env import EarlyExitEnv, Episode, ansi, decides, observation_of, rgb_array
+from seenn_env.evaluation import timesteps_at_start
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Watch:
             backbone=backbone,
             samples=samples,
             split=self.split,
-            observation=observation_of(policy),
+            observation="features" if decides(policy) == "start" else observation_of(policy),
             render_mode="rgb_array",
         )
         if env.traces is not None:
@@ -115,6 +117,12 @@ def play(env: EarlyExitEnv, policy: Any, row: int | None, seed: int) -> list[Epi
     """The episode after each timestep, and at the exit."""
     observation, _ = env.reset(seed=seed, options=None if row is None else {"samples": row})
     episodes, state, start = [env.episode], None, np.ones(1, bool)
+    if decides(policy) == "start":
+        image = episodes[0].image
+        if image is None:
+            raise InputError("Expected an image for a policy that looks at it, got none: record with images=True.")
+        chosen = int(timesteps_at_start(policy, image[None], env.timesteps)[0])
+        policy = FixedTimestep(chosen)
     while not episodes[-1].exited:
         action, state = policy.predict(observation[None], state=state, episode_start=start, deterministic=True)
         observation, *_ = env.step(int(action[0]))
