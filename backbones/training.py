@@ -100,6 +100,11 @@ def train(
             weight of distillation without a teacher.
     """
     config = config or TrainingConfig()
+    if not isinstance(network, SpikingNetwork):
+        raise InputError(
+            f"Expected a network of this package to train, got {type(network).__name__}: train a wrapped module in "
+            "its own framework."
+        )
     check_fit(splits.train, network.num_classes, network.timesteps)
     stages = stages_of(config, network.timesteps)
     if (teacher is None) == (config.distill_weight > 0):
