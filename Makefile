@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test test-slow test-adapters check format docs benchmark clean
+.PHONY: quickstart test test-slow test-adapters check format docs benchmark weights clean
 
 quickstart: $(READY)
 	$(BIN)/seenn quickstart --output runs/quickstart --overwrite
@@ -47,6 +47,15 @@ docs: $(READY)
 
 benchmark: $(READY)
 	$(BIN)/seenn benchmark environments --output runs/benchmark --overwrite
+
+# The network and the augmented views of docs/cards/cifar10-jpeg.md (14 MB), out of the repository's own history.
+WEIGHTS_AT := 78eb36e94d203f45237c0e75157a27868a523f54
+weights: runs/cifar10-jpeg/backbone.safetensors runs/cifar10-jpeg/views.safetensors
+
+runs/cifar10-jpeg/%.safetensors:
+	mkdir -p $(@D)
+	git show $(WEIGHTS_AT):benchmarks/results/cifar10-jpeg-$*.safetensors > $@.tmp
+	mv $@.tmp $@
 
 clean:
 	rm -rf $(VENV) $(ADAPTERS:%=$(VENV)-%) runs build *.egg-info

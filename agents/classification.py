@@ -17,7 +17,7 @@ from torch import nn
 from agents.exit_energy import EnergySample, ExitEnergy, counted, sample_of, stacked
 from agents.policy import check_timesteps
 from agents.reading import Item, ReadAhead, read_items
-from backbones import Backbone, InputError, SlotPool
+from backbones import Backbone, InputError, SlotPool, encoding_of
 from backbones.devices import named_device
 from seenn_env import Exits, Policy, stream
 from seenn_env.observations import AnyObservation
@@ -57,6 +57,8 @@ class Classification:
     """From the first image asked for to the last answer, reading included."""
     energy: ExitEnergy | None = None
     """Of a sample of the images; None where it was not asked for, or the backbone cannot be counted."""
+    class_names: tuple[str, ...] = ()
+    """`[K]` of the classes that predictions count, where the backbone knows them."""
 
     @property
     def images_per_second(self) -> float:
@@ -104,6 +106,7 @@ def classify(
         tuple(broken),
         seconds,
         counted(sample),
+        tuple(getattr(backbone, "class_names", ())),
     )
 
 
@@ -153,7 +156,9 @@ def answers(
         backbone = backbone.to(device)
     elif device is not None:
         backbone = _moved(backbone, device)
-    feed = _Feed(ReadAhead(read_items(inputs, shape, resize=resize), 2 * num_slots), sample)
+    feed = _Feed(
+        ReadAhead(read_items(inputs, shape, resize=resize, encoding=encoding_of(backbone)), 2 * num_slots), sample
+    )
     pool = SlotPool(backbone, num_slots)
     settings: dict[str, Any] = {"observation": observation, "dtype": dtype, "shrink": shrink}
 

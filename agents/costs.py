@@ -7,11 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from backbones import InputError
-from seenn_env import Traces
-
-MAC_PJ = 4.6
-"""A 32-bit multiply and add in 45 nm: 3.7 + 0.9 pJ (Horowitz, ISSCC 2014), as SEENN counts it."""
+from backbones import EnergyModel, InputError
+from seenn_env import Traces, decides
 
 
 def timestep_costs(traces: Traces) -> np.ndarray:
@@ -22,21 +19,22 @@ def timestep_costs(traces: Traces) -> np.ndarray:
 def energy_costs(policy: Any, traces: Traces) -> np.ndarray:
     """`[N, T]` pJ that an exit has cost: the network's energy up to it, and the policy's own.
 
-    A policy that says its `macs` (multiplications and additions of one decision) pays `MAC_PJ` for each: once
-    for every decision, of which there is none at T, or once for every row if it decides in one shot.
+    A policy that says its `macs` (multiplications and additions of one decision) pays for each what the traces' energy
+    model says: once for every decision, of which there is none at T, or once for every row if it decides at the start.
 
     Raises:
         InputError: for traces without energy.
     """
     if traces.energy_pj is None:
         raise InputError("Expected traces with energy_pj for a target in energy, got none: record it.")
-    return traces.energy_pj.astype(np.float64) + own_energy(policy, traces.timesteps)
+    model = EnergyModel(**traces.info.get("energy_model", {}))
+    return traces.energy_pj.astype(np.float64) + own_energy(policy, traces.timesteps, model)
 
 
-def own_energy(policy: Any, timesteps: int) -> np.ndarray:
+def own_energy(policy: Any, timesteps: int, model: EnergyModel | None = None) -> np.ndarray:
     """`[T]` pJ that a policy itself has spent on an exit at each timestep."""
-    spent = float(getattr(policy, "macs", 0)) * MAC_PJ
-    if getattr(policy, "one_shot", False):
+    spent = float((model or EnergyModel()).pj(getattr(policy, "macs", 0), 0))
+    if policy is not None and decides(policy) == "start":
         return np.full(timesteps, spent)
     return spent * np.minimum(np.arange(1, timesteps + 1), timesteps - 1)
 

@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from agents.perceptrons import count_macs, run_perceptrons
-from agents.policy import timestep_of
+from agents.policy import drawing, own_settings, timestep_of
 from backbones import InputError
 from seenn_env import Traces
+from seenn_env.observations import AnyObservation
 
 COST_RANGE = (0.003, 1.0)
 """Time costs on which a network that takes the cost as an input is trained."""
@@ -38,14 +39,21 @@ class ExitNetwork:
         threshold: ½ is the network's own choice; `calibrate` moves it.
         cost: the time cost given to a network that takes it as an input; None for others.
         settings: JSON-able facts of the training, saved with the policy.
+        elapsed: the observation's column of timestep / T; None: that of this package's observations.
+        seed: of the draws of `predict(…, deterministic=False)`.
     """
 
     tensors: dict[str, Tensor]
-    observation: str
+    observation: AnyObservation
     timesteps: int
     threshold: float = 0.5
     cost: float | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    elapsed: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        own_settings(self)
 
     @property
     def level(self) -> float:
@@ -66,7 +74,7 @@ class ExitNetwork:
         """`[B, …]` what the network sees of an observation `[B, F]` (with costs `[B]` where it takes them)."""
         mean, scale = self.tensors["mean"], self.tensors["scale"]
         columns = (torch.from_numpy(np.ascontiguousarray(observation, np.float32)) - mean) / scale
-        at = torch.from_numpy(timestep_of(observation, self.observation, self.timesteps)) - 1
+        at = torch.from_numpy(timestep_of(observation, self.observation, self.timesteps, self.elapsed)) - 1
         steps = torch.nn.functional.one_hot(at.clamp(max=self.timesteps - 1), self.timesteps).float()
         parts = [steps, columns]
         if self.cost is not None:
@@ -109,12 +117,13 @@ class ExitNetwork:
         state: Any = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
-    ) -> tuple[np.ndarray, None]:
+    ) -> tuple[np.ndarray, Any]:
         """Actions `[B]`: at the threshold, or drawn from the network's own probabilities."""
         score = self.score(observation)
         if deterministic:
             return (score >= self.threshold).astype(np.int64), None
-        return (torch.rand(len(score)).numpy() < score).astype(np.int64), None
+        drawn = drawing(state, episode_start, self.seed)
+        return (drawn.rng.random(len(score)) < score).astype(np.int64), drawn
 
 
 def cost_column(costs: Tensor) -> Tensor:

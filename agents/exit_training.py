@@ -15,8 +15,10 @@ from agents.beliefs import beliefs
 from agents.exact import exit_distribution
 from agents.exit_network import COST_RANGE, ExitNetwork, cost_column
 from agents.perceptrons import make_perceptrons, run_perceptrons
+from agents.policy import elapsed_column
 from backbones import InputError, torch_threads
 from seenn_env import Traces, make_reward
+from seenn_env.observations import AnyObservation
 from seenn_env.rewards import pay
 
 
@@ -69,7 +71,7 @@ def train_exit_network(
     traces: Traces,
     settings: ExitSettings,
     *,
-    observation: str = "features",
+    observation: AnyObservation = "features",
     reward: str = "linear",
     reward_options: dict[str, Any] | None = None,
     target_timesteps: float | None = None,
@@ -115,7 +117,7 @@ def train_exit_network(
     log_cost = float(np.log(max(getattr(made, "cost", 0.1), 1e-4)))
     generator = torch.Generator().manual_seed(seed)
     extra = T + (1 if settings.cost_input else 0)
-    wide = F - PLAIN_COLUMNS.get(observation, F) if settings.bottleneck else 0
+    wide = F - PLAIN_COLUMNS.get(str(observation), F) if settings.bottleneck else 0
     weights = make_perceptrons(
         F + extra,
         members=settings.members,
@@ -132,6 +134,7 @@ def train_exit_network(
         T,
         cost=0.1 if settings.cost_input else None,
         settings={"exact": {**asdict(settings), "hidden": list(settings.hidden)}},
+        elapsed=elapsed_column(traces.observation(observation)),
     )
     if T == 1:
         return policy

@@ -100,6 +100,10 @@ def _score_of(policy: Any, timesteps: int) -> nn.Module:
             raise InputError(f"Expected a policy for T = {timesteps}, the network's, got one for {policy.timesteps}.")
         return _Perceptrons(policy)
     if isinstance(policy, LearnedPolicy):
+        if policy.normaliser is not None:
+            raise InputError(
+                "Expected a policy that reads observations as they are to export, got one trained under VecNormalize."
+            )
         head, network = head_of(policy.network), policy.network
         if isinstance(head, ActorCriticHead):
             return _Chances(nn.Sequential(network.mlp_extractor.policy_net, network.action_net))  # type: ignore[arg-type, union-attr]

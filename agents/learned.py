@@ -4,6 +4,7 @@ policy = LearnedPolicy.of(model, observation="features")
 actions, state = policy.predict(observation)
 """
 
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +15,40 @@ from stable_baselines3.common.policies import BasePolicy
 
 from agents.heads import head_of
 from agents.multiplications import count_multiplications
+from agents.policy import Drawing, drawing, own_settings
+from seenn_env.evaluation import normaliser_of
+from seenn_env.observations import AnyObservation
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """What SB3's VecNormalize makes of observations: (observation - mean) / scale, within ± clip."""
+
+    mean: tuple[float, ...]
+    """`[F]`."""
+    scale: tuple[float, ...]
+    """`[F]`."""
+    clip: float
+
+    @classmethod
+    def of(cls, model: BaseAlgorithm) -> "Normaliser | None":
+        """That of a model; None where it reads observations as they are.
+
+        Raises:
+            InputError: for a model that has lost its statistics.
+        """
+        normaliser_of(model)
+        env = model.get_vec_normalize_env()
+        if env is None or not env.norm_obs:
+            return None
+        seen: Any = env.obs_rms
+        scale = np.sqrt(seen.var + env.epsilon)
+        return cls(tuple(seen.mean.tolist()), tuple(scale.tolist()), float(env.clip_obs))
+
+    def __call__(self, observation: np.ndarray) -> np.ndarray:
+        """`[B, F]` float32."""
+        scaled = (observation - np.array(self.mean)) / np.array(self.scale)
+        return np.clip(scaled, -self.clip, self.clip).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -26,22 +61,33 @@ class LearnedPolicy:
         observation: name of the observation that it was trained on.
         threshold: ½ of a probability, 0 of an advantage, is the network's own choice; `calibrate` moves it.
         settings: JSON-able facts of the training, saved with the policy.
+        normaliser: of the observation, where the network was trained under VecNormalize.
+        seed: of the draws of `predict(…, deterministic=False)`.
     """
 
     network: BasePolicy
-    observation: str = "features"
+    observation: AnyObservation = "features"
     threshold: float = 0.5
     settings: dict[str, Any] = field(default_factory=dict)
+    normaliser: Normaliser | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        own_settings(self)
 
     @classmethod
-    def of(cls, model: BaseAlgorithm, *, observation: str, settings: dict[str, Any] | None = None) -> "LearnedPolicy":
-        """The policy of a trained SB3 model (PPO, A2C, DQN, and sb3-contrib's QRDQN and RecurrentPPO).
+    def of(
+        cls, model: BaseAlgorithm, *, observation: AnyObservation, settings: dict[str, Any] | None = None
+    ) -> "LearnedPolicy":
+        """A copy of the policy of a trained SB3 model (PPO, A2C, DQN, and sb3-contrib's QRDQN and RecurrentPPO).
 
         Raises:
-            InputError: for a model with another kind of policy.
+            InputError: for a model with another kind of policy, or that has lost the statistics of its VecNormalize.
         """
-        head = head_of(model.policy)
-        return cls(model.policy.cpu().eval(), observation, head.own_threshold, settings or {})
+        head, normaliser = head_of(model.policy), Normaliser.of(model)
+        drawn = getattr(getattr(model.policy, "action_dist", None), "distribution", None)  # of its last batch: no copy
+        network = deepcopy(model.policy, {id(drawn): None}).cpu().eval()
+        return cls(network, observation, head.own_threshold, settings or {}, normaliser)
 
     @property
     def level(self) -> float:
@@ -65,7 +111,8 @@ class LearnedPolicy:
     ) -> tuple[np.ndarray, Any]:
         """See `ScoredPolicy`; the state is that of a recurrent network."""
         with torch.no_grad():
-            inputs = torch.as_tensor(np.asarray(observation), dtype=torch.float32)
+            given = observation if self.normaliser is None else self.normaliser(observation)
+            inputs = torch.as_tensor(np.asarray(given), dtype=torch.float32)
             scores, state = head_of(self.network).scores(self.network, inputs, state, episode_start)
             return scores.double().numpy(), state
 
@@ -81,7 +128,9 @@ class LearnedPolicy:
         deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
         """Actions `[B]`: at the threshold, or drawn from the network's own probabilities, where it has any."""
-        score, state = self.score_step(observation, state, episode_start)
-        if deterministic or not head_of(self.network).probabilities:
-            return (score >= self.threshold).astype(np.int64), state
-        return (torch.rand(len(score)).numpy() < score).astype(np.int64), state
+        drawn = not deterministic and head_of(self.network).probabilities
+        inner, rng = drawing(state, episode_start, self.seed) if drawn else (state, None)
+        score, inner = self.score_step(observation, inner, episode_start)
+        if rng is None:
+            return (score >= self.threshold).astype(np.int64), inner
+        return (rng.random(len(score)) < score).astype(np.int64), Drawing(inner, rng)

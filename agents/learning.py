@@ -15,6 +15,7 @@ from agents.stopping_fit import StoppingSettings, fit_optimal_stopping
 from agents.timestep_training import TimestepSettings, train_timestep_network
 from backbones import InputError, unknown_name
 from seenn_env import Traces
+from seenn_env.observations import AnyObservation
 
 
 def _exact(traces: Traces, *, overrides: dict[str, Any], **named: Any) -> Any:
@@ -52,7 +53,7 @@ def train(
     *,
     target_timesteps: float | None = None,
     seed: int = 0,
-    observation: str | None = None,
+    observation: AnyObservation | None = None,
     reward: str | None = None,
     reward_options: dict[str, Any] | None = None,
     total_timesteps: int = 600_000,
@@ -70,7 +71,8 @@ def train(
         target_timesteps: calibrate the policy to this mean on the rows of split "calibration"; what can, also
             moves its time cost towards it while it learns.
         seed: of the network, the episodes and the actions.
-        observation: name of the observation (default: "features"; "image" for "one-shot").
+        observation: name of the observation, or a user's own (default: "features"; "image" for "one-shot"); the policy
+            reads it wherever it goes. What does not go by stable-baselines3 needs a column "elapsed" in it.
         reward: name of the reward (default: "linear"; "seenn" for "one-shot").
         reward_options: its options.
         total_timesteps: steps of the environment, for stable-baselines3.
@@ -80,12 +82,15 @@ def train(
         overrides: arguments of the algorithm in place of the preset's, or fields of its settings.
 
     Raises:
-        InputError: for unknown names, or traces without the rows that are needed.
+        InputError: for unknown names, an option that the algorithm does not read, or traces without the rows that
+            are needed.
     """
     if algorithm not in ALGORITHMS:
         raise unknown_name("algorithm", algorithm, ALGORITHMS)
     if total_timesteps < 1:
         raise InputError(f"Expected total_timesteps ≥ 1, got {total_timesteps}.")
+    if algorithm in TRAINERS and log_dir is not None:
+        raise InputError(f"Expected no log_dir (--log-dir) for {algorithm!r}, which logs nothing: leave it out.")
     calibration = None if target_timesteps is None else traces.select("calibration")
     reward = reward or ("seenn" if algorithm == "one-shot" else "linear")
     common: dict[str, Any] = {"seed": seed, "reward": reward, "reward_options": reward_options}

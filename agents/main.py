@@ -36,6 +36,9 @@ Command = (
     | Annotated[Benchmark, tyro.conf.subcommand("benchmark", prefix_name=False)]
 )
 
+CONTINUED = (Quickstart, TrainBackbone, Record)
+"""Commands that go on where they were stopped."""
+
 
 def parse(arguments: Sequence[str] | None) -> Any:
     """The command that the arguments name, with its settings; exits with 2 and one sentence where they are bad."""
@@ -54,12 +57,18 @@ def parse(arguments: Sequence[str] | None) -> Any:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; exits with 0, 1 (the run failed) or 2 (bad arguments, one sentence)."""
+    """Run a command; exits with 0, 1 (the run failed), 2 (bad arguments, one sentence) or 130 (stopped by Ctrl-C)."""
     # PyTorch asks for large memory pages if told so before its first tensor: clearing small ones for every
     # layer anew takes a good part of a training step.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    command: Any = None
     try:
-        parse(arguments).run()
+        command = parse(arguments)
+        command.run()
+    except KeyboardInterrupt:
+        on = "the same command goes on from there" if isinstance(command, CONTINUED) else "the same command begins anew"
+        print(f"\nseenn: stopped; {on}.", file=sys.stderr)
+        sys.exit(130)
     except InputError as error:
         print(f"seenn: {error}", file=sys.stderr)
         sys.exit(2)

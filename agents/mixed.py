@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from agents.policy import ScoredPolicy, scores_of, step_scores
-from seenn_env import Traces
+from agents.policy import ScoredPolicy, own_generator, scores_of, step_scores
+from seenn_env import Traces, decides
+from seenn_env.observations import AnyObservation
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,14 @@ class Mixed:
     seed: int = 0
 
     @property
-    def observation(self) -> str:
+    def observation(self) -> AnyObservation:
         """See `ScoredPolicy.observation`."""
         return self.policy.observation
+
+    @property
+    def decides(self) -> str:
+        """See `seenn_env.decides`: as the policy."""
+        return decides(self.policy)
 
     @property
     def level(self) -> float:
@@ -68,11 +74,25 @@ class Mixed:
     ) -> tuple[np.ndarray, Any]:
         """Actions `[B]`; the state holds each row's draw, so that a run from the start is the same again."""
         B = len(observation)
-        inner, draws, rng = (None, np.empty(B), np.random.default_rng(self.seed)) if state is None else state
+        inner, draws, rng = (None, np.empty(B), None) if state is None else state
         starts = np.ones(B, bool) if state is None else episode_start
         if starts is not None and np.any(starts):
-            even = (rng.permutation(B) + rng.random(B)) / B  # each uniform on 0…1, together spread evenly
-            draws = np.where(starts, even, draws)
+            rng = own_generator(rng, self.seed)
+            draws = np.where(starts, _even(B, rng), draws)
+        if self.decides == "start":
+            one, other = (each.predict(observation)[0] for each in (self.policy, self.policy.at_level(self.other)))  # type: ignore[attr-defined]
+            return np.where(draws < self.share, other, one), (inner, draws, rng)
         scores, inner = step_scores(self.policy, observation, inner, starts)
         levels = np.where(draws < self.share, self.other, self.policy.level)
         return (scores >= levels).astype(np.int64), (inner, draws, rng)
+
+    def exit_timesteps(self, traces: Traces) -> np.ndarray:
+        """`[N]` of a policy that decides at the start."""
+        one, other = (each.exit_timesteps(traces) for each in (self.policy, self.policy.at_level(self.other)))  # type: ignore[attr-defined]
+        draws = _even(len(traces), np.random.default_rng(self.seed))
+        return np.where(draws < self.share, other, one)
+
+
+def _even(count: int, rng: np.random.Generator) -> np.ndarray:
+    """`[count]` each uniform on 0…1, together spread evenly."""
+    return (rng.permutation(count) + rng.random(count)) / count

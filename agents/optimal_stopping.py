@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from agents.perceptrons import count_macs, run_perceptrons
-from agents.policy import timestep_of
+from agents.policy import own_settings, timestep_of
+from seenn_env.observations import AnyObservation
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +28,18 @@ class OptimalStopping:
         timesteps: T.
         threshold: a gain in reward; 0 is the optimum at the time cost that it was fitted for.
         settings: JSON-able facts of the fit, saved with the policy.
+        elapsed: the observation's column of timestep / T; None: that of this package's observations.
     """
 
     tensors: dict[str, Tensor]
-    observation: str
+    observation: AnyObservation
     timesteps: int
     threshold: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
+    elapsed: int | None = None
+
+    def __post_init__(self) -> None:
+        own_settings(self)
 
     @property
     def level(self) -> float:
@@ -51,7 +57,8 @@ class OptimalStopping:
 
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`: the expected reward of exiting now less that of going on."""
-        at = np.minimum(timestep_of(observation, self.observation, self.timesteps), max(self.timesteps - 1, 1)) - 1
+        timestep = timestep_of(observation, self.observation, self.timesteps, self.elapsed)
+        at = np.minimum(timestep, max(self.timesteps - 1, 1)) - 1
         found = np.zeros(len(observation))
         for t in np.unique(at):
             rows = at == t

@@ -14,6 +14,7 @@ import numpy as np
 from agents.policy import ScoredPolicy, elapsed_of, scores_of, step_scores
 from backbones import InputError
 from seenn_env import Traces
+from seenn_env.observations import AnyObservation
 
 _PRICES = np.geomspace(3e-4, 0.3, 28)
 """Prices of a timestep, in accuracy, at which thresholds are fitted."""
@@ -35,7 +36,7 @@ class PerTimestep:
     shift: float = 0.0
 
     @property
-    def observation(self) -> str:
+    def observation(self) -> AnyObservation:
         """See `ScoredPolicy.observation`: the rule's."""
         return self.rule.observation
 

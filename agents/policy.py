@@ -3,12 +3,14 @@
 Letters: B rows now, N rows of traces, T timesteps, F columns of an observation.
 """
 
-from typing import Any, Protocol, Self, runtime_checkable
+from copy import deepcopy
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from backbones import InputError
-from seenn_env import Traces, make_observation, observation_of
+from seenn_env import Observation, Traces, make_observation, observation_of
+from seenn_env.observations import OBSERVATIONS, AnyObservation
 
 ELAPSED = make_observation("features", timesteps=1, num_classes=2).names.index("elapsed")
 
@@ -28,8 +30,8 @@ class ScoredPolicy(Protocol):
     """
 
     @property
-    def observation(self) -> str:
-        """Name of the observation that the policy reads."""
+    def observation(self) -> AnyObservation:
+        """The observation that the policy reads."""
 
     @property
     def level(self) -> float:
@@ -57,6 +59,36 @@ def check_timesteps(policy: Any, timesteps: int) -> None:
         )
 
 
+def own_generator(rng: np.random.Generator | None, seed: int) -> np.random.Generator:
+    """A generator to draw from: a copy of a state's, which stays as it was, or one of the seed where there is none."""
+    return np.random.default_rng(seed) if rng is None else deepcopy(rng)
+
+
+class Drawing(NamedTuple):
+    """The state of a policy that draws its actions."""
+
+    inner: Any
+    """Its state otherwise."""
+    rng: np.random.Generator
+    """The next call draws from a copy of it."""
+
+
+def drawing(state: Any, episode_start: np.ndarray | None, seed: int) -> Drawing:
+    """What a call of `predict` draws from, itself no part of any state yet.
+
+    A run that carries its state is the same again; a call without state or start draws anew each time.
+    """
+    if isinstance(state, Drawing):
+        return Drawing(state.inner, own_generator(state.rng, seed))
+    alone = state is None and (episode_start is None or not np.all(episode_start))
+    return Drawing(state, np.random.default_rng() if alone else np.random.default_rng(seed))
+
+
+def own_settings(policy: Any) -> None:
+    """Give a frozen policy settings of its own: copies at other levels share none."""
+    object.__setattr__(policy, "settings", deepcopy(policy.settings))
+
+
 def step_scores(
     policy: ScoredPolicy, observation: np.ndarray, state: Any = None, episode_start: np.ndarray | None = None
 ) -> tuple[np.ndarray, Any]:
@@ -78,17 +110,41 @@ def scores_of(policy: ScoredPolicy, traces: Traces) -> np.ndarray:
     N, T, _ = columns.shape
     found, state, starts = np.empty((N, T - 1)), None, np.ones(N, bool)
     for t in range(T - 1):
-        found[:, t], state = step_scores(policy, columns[:, t], state, starts)
+        found[:, t], state = step_scores(policy, columns[:, t].copy(), state, starts)
         starts = np.zeros(N, bool)
     return found
 
 
-def elapsed_of(observation: np.ndarray, name: str) -> np.ndarray:
-    """`[B]` timestep / T of an observation of this package: the last of the logits, else where the features have it."""
-    elapsed: np.ndarray = observation[:, -1 if name == "logits" else ELAPSED]
+def elapsed_of(observation: np.ndarray, name: AnyObservation, column: int | None = None) -> np.ndarray:
+    """`[B]` timestep / T of an observation: that column, or where this package's observation of that name has it.
+
+    Raises:
+        InputError: without a column, for an observation that is not this package's.
+    """
+    if column is None:
+        if not isinstance(name, str) or name not in OBSERVATIONS:
+            raise InputError(
+                f"Expected an observation of this package, which says the timestep, got {name!r}: use one of them."
+            )
+        column = -1 if name == "logits" else ELAPSED
+    elapsed: np.ndarray = observation[:, column]
     return elapsed
 
 
-def timestep_of(observation: np.ndarray, name: str, T: int) -> np.ndarray:
-    """`[B]` int64 timesteps, from 1, of an observation of this package."""
-    return np.rint(elapsed_of(observation, name) * T).astype(np.int64)
+def timestep_of(observation: np.ndarray, name: AnyObservation, T: int, column: int | None = None) -> np.ndarray:
+    """`[B]` int64 timesteps, from 1, of an observation; see `elapsed_of`."""
+    return np.rint(elapsed_of(observation, name, column) * T).astype(np.int64)
+
+
+def elapsed_column(spec: Observation) -> int:
+    """Which of an observation's columns is timestep / T.
+
+    Raises:
+        InputError: where none has the name "elapsed".
+    """
+    if "elapsed" not in spec.names:
+        raise InputError(
+            f"Expected a column 'elapsed' (timestep / T) of observation {spec.name!r}, got {', '.join(spec.names)}: "
+            "add it, so that a policy knows the timestep."
+        )
+    return spec.names.index("elapsed")

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from backbones import InputError, Samples, make_keys
+from backbones.folder import IMAGE_ERRORS, read_pixels
+from backbones.images import channels_advice, check_images
 from backbones.layouts import SUFFIXES
 
 
@@ -35,7 +36,9 @@ class Item:
     problem: str | None = None
 
 
-def read_items(inputs: Any, input_shape: Sequence[int], *, resize: bool = False) -> Iterator[Item]:
+def read_items(
+    inputs: Any, input_shape: Sequence[int], *, resize: bool = False, encoding: Any = None
+) -> Iterator[Item]:
     """Items in the order of the inputs, read as they are asked for.
 
     Args:
@@ -44,6 +47,7 @@ def read_items(inputs: Any, input_shape: Sequence[int], *, resize: bool = False)
             `[C, H, W]` or batches `[B, C, H, W]`, alone or as the first of a tuple.
         input_shape: of one image, as the backbone takes it.
         resize: fit files of another size: the shorter side first, then the middle.
+        encoding: the backbone's, where it is known: what it takes.
 
     Raises:
         InputError: for something else, or a path that is not there.
@@ -52,7 +56,7 @@ def read_items(inputs: Any, input_shape: Sequence[int], *, resize: bool = False)
     if isinstance(inputs, Samples):
         keys = make_keys(inputs.index).tolist()
         return (
-            _checked(str(index), key, inputs.images[row], shape)
+            _checked(str(index), key, inputs.images[row], shape, encoding)
             for row, (index, key) in enumerate(zip(inputs.index.tolist(), keys, strict=True))
         )
     if isinstance(inputs, str | Path):
@@ -66,7 +70,7 @@ def read_items(inputs: Any, input_shape: Sequence[int], *, resize: bool = False)
             f"got {type(inputs).__name__}."
         )
     images = itertools.chain.from_iterable(_images(entry, len(shape)) for entry in inputs)
-    return (_checked(str(place), place << 16, image, shape) for place, image in enumerate(images))
+    return (_checked(str(place), place << 16, image, shape, encoding) for place, image in enumerate(images))
 
 
 class ReadAhead:
@@ -138,18 +142,10 @@ def _files(path: Path) -> list[Path]:
 
 def _read(file: Path, place: int, shape: tuple[int, ...], resize: bool) -> Item:
     try:
-        with Image.open(file) as opened:
-            picture = opened.convert("L" if shape[0] == 1 else "RGB")
-    except (OSError, SyntaxError, ValueError) as error:
+        image = read_pixels(file, shape[1:3] if resize else None, grey=shape[0] == 1)  # type: ignore[arg-type]
+    except IMAGE_ERRORS as error:
         return Item(str(file), place << 16, None, f"cannot be read: {error}")
-    if resize and picture.size != (shape[2], shape[1]):
-        scale = max(shape[2] / picture.width, shape[1] / picture.height)
-        width, height = max(shape[2], round(scale * picture.width)), max(shape[1], round(scale * picture.height))
-        left, top = (width - shape[2]) // 2, (height - shape[1]) // 2
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR)
-        picture = picture.crop((left, top, left + shape[2], top + shape[1]))
-    pixels = np.asarray(picture)
-    return _checked(str(file), place << 16, pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), shape)
+    return _checked(str(file), place << 16, image, shape)
 
 
 def _images(entry: Any, ndim: int) -> Iterator[Any]:
@@ -161,17 +157,17 @@ def _images(entry: Any, ndim: int) -> Iterator[Any]:
     return iter([entry])
 
 
-def _checked(name: str, key: int, image: Any, shape: tuple[int, ...]) -> Item:
+def _checked(name: str, key: int, image: Any, shape: tuple[int, ...], encoding: Any = None) -> Item:
     if isinstance(image, torch.Tensor):
         image = image.detach().cpu().numpy()
     if not isinstance(image, np.ndarray):
         return Item(name, key, None, f"is no image but a {type(image).__name__}")
     if image.shape != shape:
-        return Item(name, key, None, f"has shape {list(image.shape)}, not the {list(shape)} that the backbone takes")
-    if image.dtype == np.uint8:
-        return Item(name, key, image)
-    if image.dtype.kind != "f":
-        return Item(name, key, None, f"has dtype {image.dtype}, not uint8 or floats in [0, 1]")
-    if not np.isfinite(image).all():
-        return Item(name, key, None, "holds NaN or infinity")
-    return Item(name, key, image.astype(np.float32, copy=False))
+        advice = channels_advice(image.shape, shape).removesuffix(".")
+        problem = f"has shape {list(image.shape)}, not the {list(shape)} that the backbone takes{advice}"
+        return Item(name, key, None, problem)
+    try:
+        check_images(image[None], encoding)
+    except InputError as error:
+        return Item(name, key, None, f"cannot be used: {error}")
+    return Item(name, key, image if image.dtype == np.uint8 else image.astype(np.float32, copy=False))

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from agents.policy import ELAPSED
+from agents.policy import ELAPSED, own_generator
 from backbones import InputError
 from seenn_env import Traces, make_observation
 
@@ -59,10 +59,11 @@ class Uniform:
         deterministic: bool = True,
     ) -> tuple[np.ndarray, tuple[np.ndarray, np.random.Generator]]:
         """Actions `[B]`; the state holds each row's draw, so that a run from the start is the same again."""
-        due, rng = (np.empty(len(observation)), np.random.default_rng(self.seed)) if state is None else state
+        due, rng = (np.empty(len(observation)), None) if state is None else state
         starts = np.ones(len(observation), bool) if state is None else episode_start
-        if starts is not None and np.any(starts):
-            due = np.where(starts, rng.random(len(observation)), due)
+        if rng is None or (starts is not None and np.any(starts)):
+            rng = own_generator(rng, self.seed)
+            due = np.where(True if starts is None else starts, rng.random(len(observation)), due)
         return (observation[:, ELAPSED] >= due).astype(np.int64), (due, rng)
 
 
@@ -218,6 +219,8 @@ class Patience:
 @dataclass(frozen=True)
 class Oracle:
     """Exits at the first correct timestep, and at 1 where none is correct: a bound in hindsight."""
+
+    decides: ClassVar[str] = "end"
 
     def exit_timesteps(self, traces: Traces) -> np.ndarray:
         """`[N]` in 1…T."""

@@ -4,6 +4,8 @@ model = make_model("dqn", traces.select("policy"), seed=0)
 policy = load_sb3("ppo", "model.zip", traces)
 """
 
+import json
+import zipfile
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from agents.heads import contrib
 from agents.learned import LearnedPolicy
 from backbones import InputError, torch_threads, unknown_name
 from seenn_env import EarlyExitVectorEnv, Traces, to_sb3
+from seenn_env.evaluation import LOST_STATISTICS
+from seenn_env.observations import AnyObservation
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,15 @@ PRESETS: dict[str, Preset] = {
 }
 
 
+_VALUE_BASED = [name for name, preset in PRESETS.items() if "buffer_size" in preset.arguments]
+
+
 def make_model(
     algorithm: str,
     traces: Traces,
     *,
     seed: int = 0,
-    observation: str = "features",
+    observation: AnyObservation = "features",
     reward: str = "linear",
     reward_options: dict[str, Any] | None = None,
     num_envs: int | None = None,
@@ -147,7 +154,7 @@ def train_sb3(
     total_timesteps: int,
     log_dir: str | Path | None = None,
     on_step: Callable[[int], None] | None = None,
-    observation: str = "features",
+    observation: AnyObservation = "features",
     **named: Any,
 ) -> LearnedPolicy:
     """A trained policy; the arguments are those of `make_model` and `train`."""
@@ -161,7 +168,7 @@ def train_sb3(
 
 
 def load_sb3(
-    algorithm: str, path: str | Path, traces: Traces, *, observation: str = "features", **overrides: Any
+    algorithm: str, path: str | Path, traces: Traces, *, observation: AnyObservation = "features", **overrides: Any
 ) -> LearnedPolicy:
     """The policy of a zip that SB3's `model.save` wrote, without unpickling anything in it.
 
@@ -177,16 +184,18 @@ def load_sb3(
             SB3's defaults: `policy_kwargs={}`).
 
     Raises:
-        InputError: for a file that is missing or no such zip, or weights of another architecture.
+        InputError: for a file that is missing or no such zip, weights of another architecture, or a model that was
+            trained under VecNormalize, whose statistics are in no zip (of a value-based one, nothing in it tells).
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"Expected a zip of stable-baselines3, found nothing at {path}.")
-    small = {"buffer_size": 1000} if "buffer_size" in PRESETS.get(algorithm, PRESETS["ppo"]).arguments else {}
+    small = {"buffer_size": 1000} if algorithm in _VALUE_BASED else {}
     with torch_threads(1):
         model = make_model(algorithm, traces, observation=observation, num_envs=1, **{**small, **overrides})
         try:
             model.set_parameters(str(path), exact_match=True, device="cpu")
+            lost = algorithm not in _VALUE_BASED and _lost_statistics(path)
         except Exception as error:  # torch, zipfile and SB3 raise many kinds
             raise InputError(
                 f"Expected a zip of a {algorithm} model of this architecture at {path}, but {_first_line(error)}: "
@@ -194,7 +203,15 @@ def load_sb3(
             ) from error
     assert model.env is not None
     model.env.close()
+    if lost:
+        raise InputError(LOST_STATISTICS)
     return LearnedPolicy.of(model, observation=observation, settings={"algorithm": algorithm})
+
+
+def _lost_statistics(path: Path) -> bool:
+    """Whether a zip is of a model that was trained under VecNormalize: SB3 then keeps raw observations in it."""
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read("data")).get("_last_original_obs") is not None
 
 
 def _first_line(error: Exception) -> str:

@@ -14,9 +14,10 @@ from torch import Tensor
 
 from agents.optimal_stopping import OptimalStopping, gains
 from agents.perceptrons import make_perceptrons, run_perceptrons
-from agents.policy import scores_of
+from agents.policy import elapsed_column, scores_of
 from backbones import InputError, torch_threads
 from seenn_env import Traces, make_reward
+from seenn_env.observations import AnyObservation
 from seenn_env.rewards import pay
 
 
@@ -52,7 +53,7 @@ def fit_optimal_stopping(
     traces: Traces,
     settings: StoppingSettings,
     *,
-    observation: str = "features",
+    observation: AnyObservation = "features",
     reward: str = "linear",
     reward_options: dict[str, Any] | None = None,
     target_timesteps: float | None = None,
@@ -75,6 +76,12 @@ def fit_optimal_stopping(
         on_progress: called with the fraction done.
     """
     searched = target_timesteps is not None and reward == "linear" and settings.rounds > 0
+    make_reward(reward, reward_options)  # refuses unknown options
+    if searched and reward_options:
+        raise InputError(
+            f"Expected no cost of the reward with a target, towards which it is searched, got {reward_options}: "
+            "leave one of them out."
+        )
     rounds = settings.rounds if searched else 1
     low, high = np.log(0.001), np.log(1.0)
     policy: OptimalStopping | None = None
@@ -92,13 +99,13 @@ def fit_optimal_stopping(
 
 
 def _fit(
-    traces: Traces, settings: StoppingSettings, observation: str, reward: str, options: Any, seed: int
+    traces: Traces, settings: StoppingSettings, observation: AnyObservation, reward: str, options: Any, seed: int
 ) -> tuple[OptimalStopping, float]:
     """A policy, and the mean timesteps that it spends on its own rows."""
     N, T = traces.predictions.shape
     made = make_reward(reward, options)
     paid = pay(made, traces.correct, np.broadcast_to(np.arange(1, T + 1), (N, T)), T, traces.energy())
-    columns = traces.columns(observation)
+    columns, elapsed = traces.columns(observation), elapsed_column(traces.observation(observation))
     later, exits = paid[:, -1].astype(np.float64), np.full(N, T)
     tensors = _scales(columns, settings)
     for t in reversed(range(T - 1)):
@@ -106,11 +113,16 @@ def _fit(
         leaves = gains(tensors, t, columns[:, t]) >= 0
         later, exits = np.where(leaves, paid[:, t], later), np.where(leaves, t + 1, exits)
     facts = {"optimal-stopping": {**asdict(settings), "hidden": list(settings.hidden)}, "fitted_options": options or {}}
-    return OptimalStopping(tensors, observation, T, settings=facts), float(exits.mean())
+    return OptimalStopping(tensors, observation, T, settings=facts, elapsed=elapsed), float(exits.mean())
 
 
 def distill_stopping(
-    traces: Traces, taught: np.ndarray, settings: StoppingSettings, *, observation: str = "features", seed: int = 0
+    traces: Traces,
+    taught: np.ndarray,
+    settings: StoppingSettings,
+    *,
+    observation: AnyObservation = "features",
+    seed: int = 0,
 ) -> OptimalStopping:
     """A policy that regresses on the gains that another one, or several, expect.
 
@@ -131,12 +143,12 @@ def distill_stopping(
     N, T = traces.predictions.shape
     if taught.shape != (N, T - 1):
         raise InputError(f"Expected gains [{N}, {T - 1}] of these traces, got {list(taught.shape)}.")
-    columns = traces.columns(observation)
+    columns, elapsed = traces.columns(observation), elapsed_column(traces.observation(observation))
     tensors = _scales(columns, settings)
     for t in range(T - 1):
         tensors |= _regress(columns[:, t], taught[:, t], settings, t, seed, tensors)
     facts = {"optimal-stopping": {**asdict(settings), "hidden": list(settings.hidden)}, "distilled": True}
-    return OptimalStopping(tensors, observation, T, settings=facts)
+    return OptimalStopping(tensors, observation, T, settings=facts, elapsed=elapsed)
 
 
 def _scales(columns: np.ndarray, settings: StoppingSettings) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 save(policy, "policy.safetensors")
 policy = load("policy.safetensors")
+policy = load("cifar10-jpeg/ppo")                # one of those that are packaged
 """
 
 import json
@@ -17,7 +18,7 @@ from agents.conformal import ConformalSets
 from agents.exit_network import ExitNetwork
 from agents.fitted_confidence import PerformanceConfidence, ScaledConfidence
 from agents.heads import HEADS, head_of
-from agents.learned import LearnedPolicy
+from agents.learned import LearnedPolicy, Normaliser
 from agents.mixed import Mixed
 from agents.optimal_stopping import OptimalStopping
 from agents.per_timestep import PerTimestep
@@ -27,6 +28,7 @@ from agents.timestep_network import TimestepNetwork, make_timestep_network
 from backbones import InputError, load_tensor_file, save_tensor_file, unknown_name
 
 FORMAT = "seenn_env.policy/1"
+_PACKAGED = Path(__file__).parent / "data"
 PLAIN: dict[str, type] = {
     kind.__name__: kind
     for kind in (
@@ -60,18 +62,35 @@ def save(policy: Any, path: str | Path) -> Path:
     """Write a policy of this package to one file, atomically.
 
     Raises:
-        InputError: for a policy of another kind.
+        InputError: for a policy of another kind, or one that holds more than JSON does.
     """
     tensors, config = _taken_apart(policy)
-    return save_tensor_file(path, tensors, {"format": FORMAT, "config": json.dumps(config, sort_keys=True)})
+    try:
+        written = json.dumps(config, sort_keys=True)
+    except TypeError as error:
+        raise InputError(
+            f"Expected a policy of facts that JSON holds to save, but {error}: give observation and reward by name, "
+            "your own as 'module:name'."
+        ) from error
+    return save_tensor_file(path, tensors, {"format": FORMAT, "config": written})
+
+
+def packaged_policies() -> tuple[str, ...]:
+    """Names of the packaged policies, TRACES/POLICY; `docs/cards/policies.md` has the accuracy of each."""
+    return tuple(sorted(f"{file.parent.name}/{file.stem}" for file in _PACKAGED.glob("*/*.safetensors")))
 
 
 def load(path: str | Path) -> Any:
-    """Read a policy that `save` wrote.
+    """Read a policy that `save` wrote, or a packaged one by its name.
 
     Raises:
-        InputError: for a file that is missing, not whole, or no policy.
+        InputError: for a file that is missing, not whole, or no policy, or a name that is not known.
     """
+    name = Path(path).as_posix()
+    if (_PACKAGED / name.split("/")[0]).is_dir() and not Path(path).suffix and not Path(path).exists():
+        if name not in packaged_policies():
+            raise unknown_name("packaged policy", name, packaged_policies())
+        path = _PACKAGED / f"{name}.safetensors"
     tensors, metadata = load_tensor_file(path, kind="a policy", format=FORMAT)
     return _put_together(json.loads(metadata["config"]), tensors)
 
@@ -88,6 +107,8 @@ def _taken_apart(policy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
             "observation": policy.observation,
             "threshold": policy.threshold,
             "settings": policy.settings,
+            "normaliser": None if policy.normaliser is None else vars(policy.normaliser),
+            "seed": policy.seed,
             "low": box.low.tolist(),
             "high": box.high.tolist(),
             **head.arguments(network),
@@ -97,7 +118,7 @@ def _taken_apart(policy: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         values = {entry.name: getattr(policy, entry.name) for entry in fields(policy) if entry.name != "tensors"}
         return policy.tensors, {"kind": kind, **values}
     if isinstance(policy, TimestepNetwork):
-        names = ("shape", "timesteps", "width", "threshold", "settings")
+        names = ("shape", "timesteps", "width", "threshold", "settings", "seed")
         return policy.network.state_dict(), {"kind": kind, **{name: getattr(policy, name) for name in names}}
     if isinstance(policy, TabularStopping):
         tables = {name: torch.from_numpy(getattr(policy, name)) for name in ("edges", "gains")}
@@ -121,6 +142,9 @@ def _put_together(config: dict[str, Any], tensors: dict[str, Any]) -> Any:
     if kind == "LearnedPolicy":
         box = gym.spaces.Box(np.float32(config.pop("low")), np.float32(config.pop("high")), dtype=np.float32)
         facts = {name: config.pop(name) for name in ("observation", "threshold", "settings")}
+        facts["seed"], normaliser = config.pop("seed", 0), config.pop("normaliser", None)
+        if normaliser is not None:
+            facts["normaliser"] = Normaliser(tuple(normaliser["mean"]), tuple(normaliser["scale"]), normaliser["clip"])
         network = HEADS[config.pop("head", "actor-critic")].make(box, config)
         network.load_state_dict(tensors)
         return LearnedPolicy(network.eval(), **facts)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from agents.policy import timestep_of
+from agents.policy import own_settings, timestep_of
 from backbones import InputError
 from seenn_env import Traces, make_observation, make_reward
 from seenn_env.rewards import pay
@@ -35,6 +35,9 @@ class TabularStopping:
     threshold: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
     observation: ClassVar[str] = "features"
+
+    def __post_init__(self) -> None:
+        own_settings(self)
 
     @classmethod
     def fit(cls, traces: Traces, *, bins: int = 20, reward: str = "linear", **reward_options: Any) -> "TabularStopping":

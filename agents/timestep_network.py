@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from agents.multiplications import count_multiplications
-from backbones import InputError, Samples, torch_threads
+from agents.policy import drawing, own_settings
+from backbones import InputError, Samples, check_images, torch_threads
 from seenn_env import Traces
 from seenn_env.trace_fields import image_places
 
@@ -36,6 +37,7 @@ class TimestepNetwork:
         threshold: of the summed chances; None takes the likeliest timestep.
         samples: where the images are, for traces that have none; not saved.
         settings: JSON-able facts of the training, saved with the policy.
+        seed: of the draws of `predict(…, deterministic=False)`.
     """
 
     network: nn.Module
@@ -45,9 +47,13 @@ class TimestepNetwork:
     threshold: float | None = None
     samples: Samples | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
     observation: ClassVar[str] = "image"
-    one_shot: ClassVar[bool] = True
-    """It decides once for an image: its `macs` are charged once."""
+    decides: ClassVar[str] = "start"
+    """It decides once for an image, before the network runs: its `macs` are charged once."""
+
+    def __post_init__(self) -> None:
+        own_settings(self)
 
     @property
     def level(self) -> float:
@@ -95,13 +101,14 @@ class TimestepNetwork:
         state: Any = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
-    ) -> tuple[np.ndarray, None]:
+    ) -> tuple[np.ndarray, Any]:
         """Actions `[B]` of ChooseTimestep (timesteps less one) for images `[B, C, H, W]`."""
         chances = self.chances(observation)
         if deterministic:
             return self._choose(chances), None
-        drawn = torch.multinomial(torch.from_numpy(chances), 1)[:, 0].numpy()
-        return drawn, None
+        drawn = drawing(state, episode_start, self.seed)
+        reached = np.cumsum(chances[:, :-1], axis=1) <= drawn.rng.random((len(chances), 1))
+        return reached.sum(1), drawn
 
     def at_level(self, level: float) -> "TimestepNetwork":
         """See `ScoredPolicy.at_level`."""
@@ -148,8 +155,13 @@ def make_timestep_network(shape: tuple[int, int, int], timesteps: int, width: in
 
 
 def as_inputs(images: np.ndarray) -> Tensor:
-    """float32 in 0…1 of images that are uint8, or in 0…1 already."""
-    inputs = torch.from_numpy(np.ascontiguousarray(images)).float()
+    """float32 in 0…1 of images that are uint8, or in 0…1 already.
+
+    Raises:
+        InputError: for other images.
+    """
+    check_images(images)
+    inputs = torch.from_numpy(np.array(images, np.float32))  # a copy: torch takes no read-only arrays
     return inputs / 255 if images.dtype == np.uint8 else inputs
 
 

@@ -90,9 +90,9 @@ def train_timestep_network(
     Raises:
         InputError: where there are no images.
     """
+    made = make_reward(reward, reward_options)
     images, places = images_of(traces, samples)
     N, T = traces.predictions.shape
-    made = make_reward(reward, reward_options)
     steps = np.broadcast_to(np.arange(1, T + 1), (N, T))
     losses = -pay(made, traces.correct, steps, T, traces.energy()).astype(np.float64)
     if settings.weighted:

@@ -7,6 +7,7 @@ from backbones.contract import BackboneError, check_backbone
 from backbones.datasets import load_dataset
 from backbones.energy import EnergyModel, Metered, MeteredState
 from backbones.errors import InputError, unknown_name
+from backbones.images import check_images, encoding_of
 from backbones.inference import InferenceNetwork
 from backbones.network import SpikingNetwork
 from backbones.neurons import IF, LIF
@@ -44,7 +45,9 @@ __all__ = [
     "build",
     "check_backbone",
     "check_fit",
+    "check_images",
     "count_operations",
+    "encoding_of",
     "joined",
     "load",
     "load_dataset",

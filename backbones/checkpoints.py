@@ -1,7 +1,7 @@
 """Networks on disk: weights as safetensors, the configuration in the file's metadata, never pickle."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,13 @@ from backbones.tensor_files import load_tensor_file, save_tensor_file
 FORMAT = "seenn_env.backbone/1"
 
 
-def save(backbone: SpikingNetwork, path: str | Path, *, division: Mapping[str, Any] | None = None) -> None:
+def save(
+    backbone: SpikingNetwork,
+    path: str | Path,
+    *,
+    division: Mapping[str, Any] | None = None,
+    class_names: Sequence[str] | None = None,
+) -> None:
     """Write a network to one file, atomically.
 
     Args:
@@ -24,9 +30,10 @@ def save(backbone: SpikingNetwork, path: str | Path, *, division: Mapping[str, A
         path: the file.
         division: `Splits.division` of the data that it was trained on (default: what it was loaded with). The
             fingerprint does not depend on it.
+        class_names: `[K]` what the classes are called (default: as where it was trained), likewise.
 
     Raises:
-        InputError: for a form, or a wrapped module, that cannot be read back.
+        InputError: for a form, or a wrapped module, that cannot be read back, or names of other than K classes.
     """
     if not isinstance(backbone, SpikingNetwork):
         raise InputError(
@@ -41,11 +48,18 @@ def save(backbone: SpikingNetwork, path: str | Path, *, division: Mapping[str, A
     division = backbone.division if division is None else division
     if division:
         metadata["division"] = json.dumps(division)
+    names = backbone.class_names if class_names is None else tuple(class_names)
+    if names:
+        if len(names) != backbone.num_classes:
+            raise InputError(f"Expected names of the network's {backbone.num_classes} classes, got {len(names)}.")
+        metadata["class_names"] = json.dumps([str(name) for name in names])
     save_tensor_file(path, backbone.state_dict(), metadata)
 
 
 def load(path: str | Path, *, device: str = "cpu") -> SpikingNetwork:
-    """Read a network that `save` wrote, in evaluation mode; its `division` is that of its data, or None.
+    """Read a network that `save` wrote, in evaluation mode.
+
+    Its `division` and `class_names` are those of its data, or None and empty.
 
     Raises:
         InputError: for a file that is missing, is no backbone, or has been altered, or a device that is not there.
@@ -68,6 +82,7 @@ def load(path: str | Path, *, device: str = "cpu") -> SpikingNetwork:
     if backbone.fingerprint != metadata["fingerprint"]:
         raise InputError(f"The weights in {path} do not match their fingerprint: the file was altered.")
     backbone.division = json.loads(metadata["division"]) if "division" in metadata else None
+    backbone.class_names = tuple(json.loads(metadata.get("class_names", "[]")))
     return backbone.to(place)
 
 

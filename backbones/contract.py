@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from backbones.images import check_images, encoding_of
 from backbones.protocol import Backbone, State
 
 ROUNDING = 2e-6
@@ -49,8 +50,10 @@ def check_backbone(backbone: Backbone, inputs: Tensor, keys: Tensor | None = Non
 
     Raises:
         BackboneError: for the first promise that is broken.
+        InputError: for inputs of another form (see `images.check_images`).
     """
     inputs = torch.as_tensor(inputs)
+    check_images(inputs, encoding_of(backbone), what="inputs")
     B = len(inputs)
     _expect(B >= 4, f"check_backbone needs at least 4 rows of inputs, got {B}.")
     keys = torch.arange(B) if keys is None else torch.as_tensor(keys)

@@ -6,25 +6,31 @@ network = convert(ann, timesteps=32)
 network = convert(torchvision_model, images, timesteps=64)               # any ReLU network; images set its thresholds
 """
 
+from typing import Any
+
+import numpy as np
 from torch import Tensor, nn
 
 from backbones.activations import QCFS, Activation
 from backbones.building import build
 from backbones.errors import InputError, unknown_name
+from backbones.images import check_channels, check_images
 from backbones.network import SpikingNetwork
 from backbones.neurons import LIF
+from backbones.splits import Samples
 from backbones.thresholds import METHODS, thresholds_of
-from backbones.tracing import trace
+from backbones.tracing import Activations, as_images, trace
 
 
 def convert(
     ann: nn.Module,
-    images: Tensor | None = None,
+    images: Tensor | np.ndarray | Samples | None = None,
     *,
     timesteps: int = 32,
     method: str | None = None,
     percentile: float = 99.9,
     max_pool: str = "refuse",
+    activations: Activations | None = None,
     mean: float | list[float] = 0.0,
     std: float | list[float] = 1.0,
     batch_size: int = 128,
@@ -39,7 +45,7 @@ def convert(
 
     Args:
         ann: a network that `build` made with the neuron "qcfs" or "relu"; or any torch module that
-            torch.fx can trace, of ReLUs and linear layers (see `backbones.tracing.trace`).
+            torch.fx can trace, of ReLUs (or QCFS modules) and linear layers (see `backbones.tracing.trace`).
         images: `[N, C, H, W]` uint8, or floats in [0, 1]: training images that thresholds of ReLUs are set
             on. QCFS networks do not need any.
         timesteps: T of the spiking network.
@@ -48,24 +54,35 @@ def convert(
         max_pool: what happens to max-pooling of spikes in a module: "refuse" it; "average": put average
             pooling in its place, which is exact, but of another network than `ann` (train that one); or
             "spikes": keep it, the maximum of each timestep's spikes, which overestimates.
+        activations: `{class: function(module) -> (λ, L)}` of a module's own QCFS activations that are not recognised
+            by what they answer; each is tried for computing λ·clip(floor(z·L/λ + ½)/L, 0, 1).
         mean: of the intensities, taken off before a module sees images in [0, 1].
         std: likewise, divided by.
         batch_size: images at once while thresholds are set.
 
     Raises:
         InputError: for a network with another activation, an unsupported layer (by its path), a negative λ,
-            missing images, or an unknown method.
+            missing images, an unknown method, or settings of modules for a network that `build` made.
     """
-    if timesteps < 1:
-        raise InputError(f"Expected at least 1 timestep, got timesteps={timesteps}.")
+    if not hasattr(timesteps, "__index__") or timesteps < 1:
+        raise InputError(f"Expected at least 1 timestep, got timesteps={timesteps!r}.")
+    if not hasattr(batch_size, "__index__") or batch_size < 1:
+        raise InputError(f"Expected a batch_size of at least 1, got {batch_size!r}.")
+    timesteps = int(timesteps)
     if method is not None and method not in METHODS:
         raise unknown_name("method", method, METHODS)
-    if not isinstance(ann, SpikingNetwork):
+    if images is not None:
+        images = as_images(images)
+        check_images(images)
+    if isinstance(ann, SpikingNetwork):
+        _check_built(ann, {"max_pool": max_pool, "activations": activations, "mean": mean, "std": std})
+    else:
         if images is None:
             raise InputError("Expected images [N, C, H, W] to set a module's thresholds on, got none.")
-        ann = trace(ann, images, max_pool=max_pool, mean=mean, std=std)
-    activations = activations_of(ann)
-    learned = {path: a.threshold.item() for path, a in activations.items() if isinstance(a, QCFS)}
+        check_channels(images)
+        ann = trace(ann, images, max_pool=max_pool, activations=activations, mean=mean, std=std)
+    found = activations_of(ann)
+    learned = {path: a.threshold.item() for path, a in found.items() if isinstance(a, QCFS)}
     if learned:
         if method is not None:
             raise InputError(f"Expected no method for a QCFS network, whose thresholds are learned, got {method!r}.")
@@ -79,11 +96,12 @@ def convert(
         if images is None:
             raise InputError("Expected images [N, C, H, W] to set the thresholds of ReLUs on, got none.")
         q = 100.0 if method == "max" else percentile
-        thresholds = thresholds_of(ann, activations, images, q, batch_size)
+        thresholds = thresholds_of(ann, found, images, q, batch_size)
     config = {**ann.config, "timesteps": timesteps, "neuron": {"type": "converted-if", "thresholds": thresholds}}
     network = build(config.pop("network"), **config.pop("options"), **config)
-    weights = {name: value for name, value in ann.state_dict().items() if name.rpartition(".")[0] not in activations}
+    weights = {name: value for name, value in ann.state_dict().items() if name.rpartition(".")[0] not in found}
     network.load_state_dict(weights)
+    network.division, network.class_names = ann.division, ann.class_names
     return network.to(ann.device)
 
 
@@ -105,3 +123,15 @@ def activations_of(network: SpikingNetwork) -> dict[str, Activation]:
     if not found:
         raise InputError("Expected a network with activations to convert, got one without any.")
     return found
+
+
+def _check_built(ann: SpikingNetwork, settings: dict[str, Any]) -> None:
+    """Refuse a form for inference, and settings that only modules have."""
+    if ann.form != "plain":
+        raise InputError(f"Expected a plain network to convert, got one of form {ann.form!r}: convert that instead.")
+    unset = {"max_pool": "refuse", "activations": None, "mean": 0.0, "std": 1.0}
+    for name, value in settings.items():
+        if value is not unset[name] and value != unset[name]:
+            raise InputError(
+                f"Expected {name} for a torch module only, got it for a network that `build` made, which has its own."
+            )

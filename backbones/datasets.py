@@ -63,11 +63,25 @@ class Wanted:
                 f"Expected no image_size for {self.name!r}, whose images have one size, got {self.image_size}."
             )
 
+    def refuse(self, *names: str) -> None:
+        """Refuse settings that the dataset does not read.
+
+        Raises:
+            InputError: for the first that was set.
+        """
+        for name in names:
+            if value := getattr(self, name):
+                flag = {"root": "--data-dir"}.get(name, "--" + name.replace("_", "-"))
+                raise InputError(
+                    f"Expected no {name} ({flag}) for {self.name!r}, which does not read it, got {value}: leave it out."
+                )
+
 
 def _digits(wanted: Wanted) -> Whole:
     from sklearn.datasets import load_digits
 
     wanted.refuse_size()
+    wanted.refuse("root", "cache_dir", "download")
     raw = load_digits()
     images = np.round(raw.images[:, None] * (255 / 16)).astype(np.uint8)
     labels = raw.target.astype(np.int64)
@@ -80,6 +94,7 @@ def _digits(wanted: Wanted) -> Whole:
 
 
 def _folder(wanted: Wanted) -> Whole:
+    wanted.refuse("download")
     root = wanted.place
     tree = read_tree(root)
     images = decoded(tree.files, root, wanted.cache, wanted.image_size)
@@ -88,11 +103,13 @@ def _folder(wanted: Wanted) -> Whole:
 
 def _torchvision(wanted: Wanted) -> Whole:
     wanted.refuse_size()
+    wanted.refuse("cache_dir")
     return read_torchvision(wanted.name, wanted.place, download=wanted.download)
 
 
 def _frames(wanted: Wanted) -> Whole:
     wanted.refuse_size()
+    wanted.refuse("cache_dir", "download")
     whole, division = read_frames(wanted.place, wanted.timesteps), wanted.division
     own = whole.split is not None and not {1, 2}.isdisjoint(whole.split.tolist())
     if own and (division.policy_size or division.calibration_size):

@@ -40,9 +40,14 @@ class EnergyModel:
             if not 0 < value < float("inf"):
                 raise InputError(f"Expected {name} above 0, in picojoules, got {value}.")
 
+    def pj(self, macs: Any, acs: Any) -> Any:
+        """`pj_per_mac`·`macs` + `pj_per_ac`·`acs`, of numbers, arrays or tensors."""
+        return self.pj_per_mac * macs + self.pj_per_ac * acs
+
     def energy_pj(self, operations: Operations) -> Tensor:
-        """`[B]` float64: `pj_per_mac`·effective MACs + `pj_per_ac`·effective ACs."""
-        return self.pj_per_mac * operations.effective_macs.double() + self.pj_per_ac * operations.effective_acs.double()
+        """`[B]` float64: of effective MACs and effective ACs."""
+        energy: Tensor = self.pj(operations.effective_macs.double(), operations.effective_acs.double())
+        return energy
 
 
 class MeteredState(NamedTuple):

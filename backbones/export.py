@@ -115,7 +115,7 @@ class _Start(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network.start(images).source
+        return self.network._begin(images, None)[0]  # `start` without its look at the values
 
 
 class _Step(nn.Module):

@@ -33,4 +33,5 @@ def bounded(inputs: Tensor) -> Tensor:
     """Inputs of which no number is larger than `LARGEST`, and NaN counts as 0."""
     if not inputs.is_floating_point():
         return inputs
-    return torch.nan_to_num(inputs, nan=0.0).clamp_(-LARGEST, LARGEST)
+    largest = min(LARGEST, torch.finfo(inputs.dtype).max)
+    return torch.nan_to_num(inputs, nan=0.0).clamp_(-largest, largest)

@@ -12,8 +12,10 @@ from PIL import Image
 from backbones.cache import cache_file, cached_rows
 from backbones.errors import InputError
 
-GREY = ("1", "I", "I;16", "I;16B", "I;16L", "L", "LA")
+GREY = ("1", "F", "I", "I;16", "I;16B", "I;16L", "I;16N", "L", "LA")
 """Pillow's modes of grey images."""
+IMAGE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What reading a file as an image may raise."""
 
 
 def decoded(files: list[Path], root: Path, cache_dir: Path, size: int | None = None) -> np.ndarray:
@@ -52,27 +54,45 @@ def _mode(file: Path) -> str:
     try:
         with Image.open(file) as opened:
             return str(opened.mode)
-    except (OSError, SyntaxError, ValueError) as error:
+    except IMAGE_ERRORS as error:
         raise _unreadable(file, error) from error
 
 
 def _read(file: Path, size: int | None, grey: bool) -> np.ndarray:
     """`[C, H, W]` uint8."""
     try:
-        with Image.open(file) as opened:
-            if opened.mode.startswith("I"):  # 16 bits, of which Pillow's own conversion would cut off the upper 8
-                image = Image.fromarray((np.asarray(opened).clip(0, 65535) >> 8).astype(np.uint8))
-                image = image if grey else image.convert("RGB")
-            else:
-                image = opened.convert("L" if grey else "RGB")
-    except (OSError, SyntaxError, ValueError) as error:
+        return read_pixels(file, None if size is None else (size, size), grey=grey)
+    except IMAGE_ERRORS as error:
         raise _unreadable(file, error) from error
-    if size is not None and image.size != (size, size):
-        scale = size / min(image.size)
-        width, height = (max(size, round(side * scale)) for side in image.size)
-        left, top = (width - size) // 2, (height - size) // 2
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-        image = image.crop((left, top, left + size, top + size))
+
+
+def read_pixels(file: Path, size: tuple[int, int] | None, *, grey: bool) -> np.ndarray:
+    """`[C, H, W]` uint8 of an image file; of 16 bits a pixel the upper 8.
+
+    Args:
+        file: the image.
+        size: (height, width) to resize to: the shorter side first, then the middle; None takes it as it is.
+        grey: one channel, not three.
+
+    Raises:
+        IMAGE_ERRORS: for what cannot be read, or pixels that are not of 8 or 16 bits.
+    """
+    with Image.open(file) as opened:
+        if opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format == "PNG"):
+            # Pillow's own conversion would cut off the upper 8 bits.
+            image = Image.fromarray((np.asarray(opened).clip(0, 65535) >> 8).astype(np.uint8))
+            image = image if grey else image.convert("RGB")
+        elif opened.mode in ("I", "F"):
+            kind = "floats" if opened.mode == "F" else "32-bit integers"
+            raise ValueError(f"its pixels are {kind}, whose black and white are not known: save it with 8 or 16 bits")
+        else:
+            image = opened.convert("L" if grey else "RGB")
+    if size is not None and image.size != size[::-1]:
+        height, width = size
+        scale = max(width / image.width, height / image.height)
+        whole = max(width, round(scale * image.width)), max(height, round(scale * image.height))
+        left, top = (whole[0] - width) // 2, (whole[1] - height) // 2
+        image = image.resize(whole, Image.Resampling.BILINEAR).crop((left, top, left + width, top + height))
     pixels = np.asarray(image)
     return pixels[None] if grey else pixels.transpose(2, 0, 1)
 

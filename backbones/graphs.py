@@ -76,7 +76,8 @@ class Layers(nn.Module):
     def __init__(self, source: str, nodes: list[Node], neuron: MakeNeuron) -> None:
         super().__init__()
         self.source, self.nodes = source, nodes
-        self.simple = all(node["layer"] == NEURON for node in nodes if source in node["inputs"])
+        takers = [node["layer"] for node in nodes for name in node["inputs"] if name == source]
+        self.simple = takers == [NEURON]
         """See `inference.InferenceNetwork`."""
         made = {node["name"]: _make(node, neuron) for node in nodes}
         self.layers = nn.ModuleDict(made)
@@ -93,6 +94,9 @@ class Layers(nn.Module):
                 del values[name]
             if node["layer"] == NEURON:
                 assert fire is not None
+                (name,) = node["inputs"]
+                if name not in done and name != self.source:  # `fire` may write over what others still need
+                    inputs = [inputs[0].clone()]
                 current = fire(layer, *inputs)  # type: ignore[arg-type]
             else:
                 current = layer(*inputs)

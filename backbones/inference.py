@@ -4,7 +4,7 @@ Letters: B rows, T timesteps, K classes.
 """
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -64,6 +64,7 @@ class InferenceNetwork(SpikingNetwork):
         self, network: SpikingNetwork, *, dtype: str, channels_last: bool, compile: bool, winograd: bool = True
     ) -> None:
         plain, network = network, copy.deepcopy(network).eval().requires_grad_(False)
+        settings = {"dtype": dtype, "channels_last": channels_last, "compile": compile, "winograd": winograd}
         fold_norms(network)
         layout = torch.channels_last if channels_last else torch.preserve_format
         stem, body = (part.to(DTYPES[dtype]).to(memory_format=layout) for part in (network.stem, network.body))
@@ -73,10 +74,13 @@ class InferenceNetwork(SpikingNetwork):
         into, out_of = Cast(DTYPES[dtype], layout), Cast(torch.float32, torch.contiguous_format)
         super().__init__(network.config, nn.Sequential(into, stem), body, nn.Sequential(out_of, network.head))
         self.to(network.device)
+        self.division, self.class_names = plain.division, plain.class_names
         self._plain = (plain,)  # in a tuple, so that it is no part of this network
+        self._settings = settings
         parts = ["folded", dtype, *["channels_last"] * channels_last, *["compiled"] * compile]
         on_cpu = self.device.type == "cpu"
-        simple = on_cpu and not compile and getattr(body, "simple", False)
+        self._simple: bool = getattr(body, "simple", False)
+        simple = on_cpu and not compile and self._simple
         self._puts_late = simple and self.encoding.static
         self.clears: bool = not (simple and stays_finite(stem, body) and bool((1 / self.std).isfinite().all()))
         """Whether potentials of fresh rows are cleared of what was there before, as they may not be finite."""
@@ -88,6 +92,17 @@ class InferenceNetwork(SpikingNetwork):
         self._compiled: Any = self._compile() if compile else None
         self._shapes: list[Tensor] = []
         self.eval()
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Moves the network; on a device of another kind (`.to("cuda")`) the form is made anew, since it differs."""
+        before = getattr(self, "_settings", None) and self.device.type  # the constructor itself moves parts
+        super()._apply(fn, recurse)
+        if before and self.device.type != before:
+            report = self.report
+            plain = copy.deepcopy(self.plain).to(self.device)
+            self.__init__(plain, **self._settings)  # type: ignore[misc]
+            self.report = report
+        return self
 
     @property
     def plain(self) -> SpikingNetwork:
@@ -125,10 +140,9 @@ class InferenceNetwork(SpikingNetwork):
             current = self._current(state, rows, timestep)
             if self._compiled is None:
                 parts = () if late is None else late.parts(rows.start, rows.stop)
-                keep = current if self.encoding.static else None
+                keep = current if self.encoding.static or not self._simple else None
                 fire = InPlaceFire(membranes, B, rows, fresh, keep, parts, finite=not self.clears)
-                spikes = self.body(current, fire)
-                output, pooled = self.head(spikes), spikes.float().mean((2, 3))
+                output, pooled = self.head(self.body(current, fire)), _activity(*fire.last)
             else:
                 output, pooled = self._run_compiled(current, membranes, rows, fresh, when)
             if hidden is None:
@@ -161,15 +175,17 @@ class InferenceNetwork(SpikingNetwork):
             current: Tensor, membranes: list[Tensor], fresh: Tensor, when: Tensor
         ) -> tuple[Tensor, Tensor, list[Tensor]]:
             after: list[Tensor] = []
+            last: list[tuple[Tensor, float]] = []
             self._tell_norms(when)
 
             def fire(neuron: Any, current: Tensor) -> Tensor:
                 spikes, v = neuron(current.float(), membranes[len(after)], fresh)
                 after.append(v)
+                last[:] = [(spikes, neuron.height)]
                 return spikes.to(current.dtype)
 
-            spikes = self.body(current, fire)
-            return self.head(spikes), spikes.float().mean((2, 3)), after
+            output = self.head(self.body(current, fire))
+            return output, _activity(*last[0]), after
 
         mode = "reduce-overhead" if self.device.type == "cuda" else "default"
         return torch.compile(step, mode=mode, dynamic=False)
@@ -215,6 +231,12 @@ class InferenceNetwork(SpikingNetwork):
         for v, new in zip(membranes, after, strict=True):
             v[rows] = new
         return output, pooled
+
+
+def _activity(spikes: Tensor, height: float) -> Tensor:
+    """`[B, F]` float32 share of spikes in those of the last layer, over space if there is any."""
+    spikes = spikes.float()
+    return (spikes.mean(tuple(range(2, spikes.dim()))) if spikes.dim() > 2 else spikes) / height
 
 
 def parts_of(batch: int) -> list[slice]:

@@ -68,6 +68,8 @@ class InPlaceFire:
             parts = [(_together([part for part, _ in parts]), self.all_fresh)]
         self.parts = parts
         self.layer = 0
+        self.last: tuple[Tensor, float]
+        """Spikes of the layer that fired last, and their height."""
         self._leaks: dict[float, Tensor] = {}
 
     def __call__(self, neuron: LIF, current: Tensor) -> Tensor:
@@ -83,6 +85,8 @@ class InPlaceFire:
         if not is_plain(cast(Any, type(neuron))):
             spikes, after = neuron(_together([part for part, _ in parts]), v, self.mask)
             v.copy_(after)
+            spikes = spikes.to(current.dtype)
+            self.last = spikes, neuron.height
             return spikes
         leak = float(neuron.leak())
         leaks: Tensor | None = None
@@ -98,6 +102,7 @@ class InPlaceFire:
                 self._fill(v, 0.0)
         spikes = torch.empty_like(current) if keep else current
         step_in_place(neuron, leak if leaks is None else leaks, parts, v, spikes)
+        self.last = spikes, neuron.height
         return spikes
 
     def _fill(self, v: Tensor, value: float) -> None:
@@ -144,7 +149,7 @@ def step_in_place(neuron: LIF, leak: float | Tensor, current: Sequence[Part], v:
         spikes: `[B, …]` becomes the spikes; it may be the only part of the current.
     """
     if v.is_cuda:
-        _integrate(neuron, leak, current[0][0], v)
+        _integrate(neuron, leak, _together([part for part, _ in current]), v)
         _fire(neuron, v, v, spikes)
         return
     most = max(1, _TOGETHER // v[0].numel())

@@ -42,18 +42,21 @@ MODULES: dict[type[nn.Module], tuple[str, Callable[[Any], dict[str, Any]]]] = {
 
 PASSING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)
 
+
+def _average_pool(
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Layer:
+    return "average-pool", locals()
+
+
 FUNCTIONS: dict[Any, Callable[..., Layer]] = {
     F.adaptive_avg_pool2d: lambda output_size: ("adaptive-average-pool", {"output_size": output_size}),
-    F.avg_pool2d: lambda kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True: (
-        "average-pool",
-        {
-            "kernel_size": kernel_size,
-            "stride": stride,
-            "padding": padding,
-            "ceil_mode": ceil_mode,
-            "count_include_pad": count_include_pad,
-        },
-    ),
+    F.avg_pool2d: _average_pool,
     F.max_pool2d: lambda kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False: (
         "max-pool",
         {

@@ -5,9 +5,11 @@
     root/train/CLASS/images/*.JPEG  and  root/val/images/*.JPEG, root/val/val_annotations.txt     Tiny-ImageNet
     root/CLASS/*.jpg                                          no test images are given
 
-Images may lie deeper than their class's folder. Letters: N images.
+Parts may be called otherwise: Train, training_set, seg_train, valid, testing, … Images may lie deeper than their
+class's folder. Letters: N images.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,14 @@ import numpy as np
 
 from backbones.errors import InputError
 
+PARTS = {
+    "train": {"train", "training", "trn"},
+    "test": {"test", "testing", "tst"},
+    "val": {"val", "valid", "validation", "dev", "eval", "evaluation"},
+}
+"""What folders of a tree's parts are called."""
+_BESIDE = {"", "data", "dataset", "images", "imgs", "seg", "set", "split"}
+"""Words that may stand beside that in a folder's name."""
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 ANNOTATIONS = "val_annotations.txt"
 
@@ -39,12 +49,15 @@ def read_tree(root: Path) -> Tree:
     """
     if not root.is_dir():
         raise InputError(f"Expected a folder of images, found none at {root}.")
-    parts = [part for part in ("test", "val") if (root / part).is_dir()]
-    if not (root / "train").is_dir() or not parts:
+    folders = _parts_of(root)
+    parts = [folders[part] for part in ("test", "val") if part in folders]
+    if "train" not in folders or not parts:
+        _refuse_parts(root, folders)
         return Tree(*list_images(root), test=None)
-    files, labels, names = list_images(root / "train")
-    if (root / "val" / ANNOTATIONS).is_file():
-        files_of_test, labels_of_test = list_annotated(root / "val", names)
+    train = folders["train"]
+    files, labels, names = list_images(root / train)
+    if "val" in folders and (root / folders["val"] / ANNOTATIONS).is_file():
+        files_of_test, labels_of_test = list_annotated(root / folders["val"], names)
         names = words(root / "words.txt", names)
     else:
         # A test folder without classes is that of an image set whose test labels are not published.
@@ -53,11 +66,55 @@ def read_tree(root: Path) -> Tree:
         if others != names:
             odd = sorted(set(names) ^ set(others))
             raise InputError(
-                f"Expected the classes of train in {given} too, got {len(names)} in {root / 'train'} and "
+                f"Expected the classes of {train} in {given} too, got {len(names)} in {root / train} and "
                 f"{len(others)} in {root / given}: {odd[0]!r} is in one of them only."
             )
     test = np.arange(len(files), len(files) + len(files_of_test))
     return Tree(files + files_of_test, np.concatenate([labels, labels_of_test]), names, test)
+
+
+def _part_of(name: str) -> str | None:
+    """The part that a folder of that name holds, if it is called after one."""
+    words = re.split(r"[^a-z]+", name.lower())
+    words = [word.removesuffix("set") if word != "set" else word for word in words]
+    found = [part for part, known in PARTS.items() if not known.isdisjoint(words)]
+    return found[0] if len(found) == 1 and set(words) <= PARTS[found[0]] | _BESIDE else None
+
+
+def _parts_of(root: Path) -> dict[str, str]:
+    """`{part: name}` of the folders that are called after a part.
+
+    Raises:
+        InputError: for two of one part, beside those of another.
+    """
+    folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    named = [(part, name) for name in folders if (part := _part_of(name))]
+    found = dict(reversed(named))
+    if len(found) > 1 and len(named) > len(found):
+        raise InputError(
+            f"Expected one folder of each part (train, test, val) in {root}, got "
+            f"{', '.join(name for _, name in named)}: move the others away."
+        )
+    return found
+
+
+def _refuse_parts(root: Path, parts: dict[str, str]) -> None:
+    """Refuse folders of parts that would be taken for classes: one called after a part, with the classes of another.
+
+    Raises:
+        InputError: naming them.
+    """
+    if not parts:
+        return
+    folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    inside = {path.name: {each.name for each in path.iterdir() if each.is_dir()} for path in folders}
+    for part in parts.values():
+        for name, classes in inside.items():
+            if name != part and (len(classes & inside[part]) > 1 or name in parts.values()):
+                raise InputError(
+                    f"Expected a folder for each class in {root}, or train beside test or val, got {part} and {name}, "
+                    "which look like parts of the images, not classes: name them train and test."
+                )
 
 
 def class_folders(root: Path) -> list[Path]:

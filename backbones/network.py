@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from backbones.encodings import make_encoding
 from backbones.errors import InputError
+from backbones.images import channels_advice, check_images
 from backbones.late_rows import LateRows
 from backbones.neuron_pass import fire_over_time
 from backbones.neurons import LIF
@@ -106,6 +107,8 @@ class SpikingNetwork(nn.Module):
     std: Tensor
     division: dict[str, Any] | None = None
     """`Splits.division` of the data that a network from a file was trained on, where it is known."""
+    class_names: tuple[str, ...] = ()
+    """`[K]` of the data that it was trained on, where they are known; no part of the fingerprint."""
 
     def __init__(self, config: dict[str, Any], stem: nn.Module, body: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -160,16 +163,16 @@ class SpikingNetwork(nn.Module):
         """
         T = timesteps or self.timesteps
         fire = fire or TimeFire(T, len(inputs), self.compiled)
-        inputs, keys = self._prepare(inputs, keys)
+        inputs, keys = self._prepare(*_tensors(inputs, keys))
         B = len(inputs)
         if self.encoding.static:
             self._tell_norms(None)
             current = self.stem(self.encoding(inputs, keys, keys))
         else:
             times = [torch.full_like(keys, t) for t in range(1, T + 1)]
-            self._tell_norms(torch.cat(times) - 1)
+            self._tell_norms(torch.cat(times) - 1, T)
             current = self.stem(torch.cat([self.encoding(inputs, keys, t) for t in times]))
-        self._tell_norms(torch.arange(T, device=self.device).repeat_interleave(B))
+        self._tell_norms(torch.arange(T, device=self.device).repeat_interleave(B), T)
         outputs: Tensor = self.head(self.body(current, fire))
         return outputs.view(fire.timesteps, B, self.num_classes)
 
@@ -178,8 +181,10 @@ class SpikingNetwork(nn.Module):
         """The state before the first timestep. See `Backbone.start`.
 
         Raises:
-            InputError: for inputs of another shape, or a network in training mode.
+            InputError: for inputs of another shape or form (see `images.check_images`), or a network in training mode.
         """
+        inputs, keys = _tensors(inputs, keys)
+        check_images(inputs, self.encoding, what="inputs")
         source, keys = self._begin(inputs, keys)
         readout = torch.zeros(len(keys), self.num_classes, device=self.device)
         return State(source, keys, torch.zeros_like(keys), readout, None, (), None)
@@ -200,8 +205,12 @@ class SpikingNetwork(nn.Module):
 
     @torch.no_grad()
     def refill(self, state: State, rows: Tensor, inputs: Tensor, keys: Tensor | None = None) -> State:
-        """Those rows start afresh, the others continue; `state` is used up. See `Backbone.refill`."""
-        source, keys = self._begin(inputs, keys)
+        """Those rows start afresh, the others continue; `state` is used up. See `Backbone.refill`.
+
+        Of the inputs' form, the shape and the dtype are checked, not the values.
+        """
+        source, keys = self._begin(*_tensors(inputs, keys))
+        rows = torch.as_tensor(rows, device=self.device)
         fresh = torch.zeros_like(state.keys, dtype=torch.bool) if state.fresh is None else state.fresh
         return state._replace(
             source=self._put(state.source, rows, source),
@@ -243,26 +252,28 @@ class SpikingNetwork(nn.Module):
         late.put(rows, new)
         return late.whole()
 
-    def _tell_norms(self, when: Tensor | None) -> None:
+    def _tell_norms(self, when: Tensor | None, timesteps: int | None = None) -> None:
         """Norms of statistics per timestep learn which row is at which, from 0; past T they stay with the last."""
         if self.config["options"].get("norm") == PER_TIMESTEP:
-            self._clock.tell(None if when is None else when.clamp(max=self.timesteps - 1))
+            self._clock.tell(None if when is None else when.clamp(max=self.timesteps - 1), timesteps)
 
     def normalised(self, inputs: Tensor) -> Tensor:
         """`[B, C, H, W]` uint8 or intensities in [0, 1], with mean and standard deviation taken out."""
-        if inputs.dtype == torch.uint8:
-            inputs = inputs.to(self.mean.dtype) / 255
-        return (inputs - self.mean) / self.std
+        return (self._floats(inputs) - self.mean) / self.std
+
+    def _floats(self, inputs: Tensor) -> Tensor:
+        """In the network's precision; uint8 becomes [0, 1]."""
+        floats = inputs.to(self.mean.dtype)
+        return floats / 255 if inputs.dtype == torch.uint8 else floats
 
     def _prepare(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
         self._check_shape(inputs)
+        check_images(inputs, self.encoding, values=False, what="inputs")
         inputs = inputs.to(self.device)
         if self.encoding.frames:
             inputs = inputs.to(self.mean.dtype)
-        elif self.encoding.static:
-            inputs = self.normalised(inputs)
-        elif inputs.dtype == torch.uint8:
-            inputs = inputs.to(self.mean.dtype) / 255
+        else:
+            inputs = self.normalised(inputs) if self.encoding.static else self._floats(inputs)
         if keys is None:
             keys = torch.zeros(len(inputs), dtype=torch.int64)
         return inputs, keys.to(self.device)
@@ -271,7 +282,7 @@ class SpikingNetwork(nn.Module):
         shape, given = self.sample_shape, tuple(inputs.shape[1:])
         if given == shape:
             return
-        advice = "."
+        advice = channels_advice(given, shape)
         if self.encoding.frames and len(given) == len(shape) and given[1:] == shape[1:]:
             advice = f": frames for {given[0]} timesteps, and the network has T = {self.timesteps}; make them equal."
         elif self.encoding.frames and len(given) < len(shape):
@@ -284,3 +295,8 @@ class SpikingNetwork(nn.Module):
 def _pooled(values: Tensor) -> Tensor:
     """`[B, F, …]` averaged over space, if there is any."""
     return values.flatten(2).mean(2) if values.dim() > 2 else values
+
+
+def _tensors(inputs: Any, keys: Any) -> tuple[Tensor, Tensor | None]:
+    """Inputs and keys as tensors: they may be arrays."""
+    return torch.as_tensor(inputs), None if keys is None else torch.as_tensor(keys)

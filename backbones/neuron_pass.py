@@ -10,7 +10,10 @@ least, whatever the current is.
 Letters: T timesteps, B rows, n positions of a stretch.
 """
 
+import functools
+import importlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
@@ -23,7 +26,7 @@ STRETCH = 1 << 14
 """Positions that are taken at a time on a CPU: T + 5 arrays of them should fit its second-level cache."""
 
 
-class _Dynamics(NamedTuple):
+class Dynamics(NamedTuple):
     """What a pass needs to know of a neuron whose potential rests at 0."""
 
     decay: float
@@ -32,7 +35,7 @@ class _Dynamics(NamedTuple):
     soft: bool
     inclusive: bool
     detach_reset: bool
-    derivative: Callable[[Tensor], Tensor]
+    derivative: "functools.partial[Tensor]"
 
 
 def fire_over_time(
@@ -52,7 +55,7 @@ def fire_over_time(
     """
     if type(neuron) not in (LIF, IF) or neuron.v_rest != 0 or not current.is_floating_point():
         return _step_by_step(neuron, current, timesteps, static)
-    dynamics = _Dynamics(
+    dynamics = Dynamics(
         neuron.decay,
         neuron.v_threshold,
         neuron.v_init,
@@ -80,7 +83,7 @@ def _step_by_step(neuron: LIF, current: Tensor, timesteps: int, static: bool) ->
 
 class _Pass(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, current: Tensor, timesteps: int, static: bool, dynamics: _Dynamics, compiled: bool) -> Tensor:
+    def forward(ctx: Any, current: Tensor, timesteps: int, static: bool, dynamics: Dynamics, compiled: bool) -> Tensor:
         current = _dense(current)
         ctx.save_for_backward(current)
         ctx.settings = timesteps, static, dynamics, compiled
@@ -90,7 +93,7 @@ class _Pass(torch.autograd.Function):
             (rows, *current.shape[1:]), dtype=current.dtype, device=current.device, memory_format=layout
         )
         x, s = _lines(current, 1 if static else timesteps), _lines(spikes, timesteps)
-        run = _compiled(_charge_and_fire) if compiled else _charge_and_fire
+        run = _pass_of(_charge_and_fire, current, timesteps, dynamics, compiled)
         for place in _stretches(x, compiled):
             run(x[:, place], s[:, place], dynamics)
         return spikes
@@ -106,13 +109,13 @@ class _Pass(torch.autograd.Function):
         out = torch.empty_like(current)
         steps = 1 if static else timesteps
         x, g, o = _lines(current, steps), _lines(grad, timesteps), _lines(out, steps)
-        run = _compiled(_gradient) if compiled else _gradient
+        run = _pass_of(_gradient, current, timesteps, dynamics, compiled)
         for place in _stretches(x, compiled):
             run(x[:, place], g[:, place], o[:, place], dynamics)
         return out, None, None, None, None
 
 
-def _charge_and_fire(x: Tensor, spikes: Tensor, d: _Dynamics) -> None:
+def _charge_and_fire(x: Tensor, spikes: Tensor, d: Dynamics) -> None:
     """`[T or 1, n]` currents to `[T, n]` spikes, in place."""
     last = len(spikes) - 1
     if last == 0 and d.v_init == 0:  # nothing leaks, nothing is reset
@@ -126,7 +129,7 @@ def _charge_and_fire(x: Tensor, spikes: Tensor, d: _Dynamics) -> None:
             v = _reset(v, spikes[t], d)
 
 
-def _gradient(x: Tensor, grad: Tensor, out: Tensor, d: _Dynamics) -> None:
+def _gradient(x: Tensor, grad: Tensor, out: Tensor, d: Dynamics) -> None:
     """`[T, n]` gradients of spikes to `[T or 1, n]` gradients of currents, in place.
 
     With potential u before the reset and v after it, spikes s = Θ(u - θ), surrogate h(u - θ), and a bar for
@@ -171,20 +174,20 @@ def _gradient(x: Tensor, grad: Tensor, out: Tensor, d: _Dynamics) -> None:
         out[0].copy_(total)
 
 
-def _initial(x: Tensor, d: _Dynamics) -> Tensor | None:
+def _initial(x: Tensor, d: Dynamics) -> Tensor | None:
     if d.v_init == 0:
         return None
     return torch.full_like(x[0], d.v_init, dtype=_inner(x.dtype))
 
 
-def _charge(x: Tensor, v: Tensor | None, d: _Dynamics) -> Tensor:
+def _charge(x: Tensor, v: Tensor | None, d: Dynamics) -> Tensor:
     """Leak and integrate; `v` is used up."""
     if v is None:
         return x.to(_inner(x.dtype), copy=True)
     return (v if d.decay == 1 else v.mul_(d.decay)).add_(x)
 
 
-def _reset(v: Tensor, spikes: Tensor, d: _Dynamics) -> Tensor:
+def _reset(v: Tensor, spikes: Tensor, d: Dynamics) -> Tensor:
     """The potential after the spikes; `v` is used up."""
     if d.soft:
         return v.sub_(spikes, alpha=d.v_threshold)
@@ -212,6 +215,25 @@ def _stretches(x: Tensor, compiled: bool) -> Iterator[slice]:
     size = x.shape[1] if compiled or x.device.type != "cpu" else STRETCH
     for begin in range(0, x.shape[1], max(1, size)):
         yield slice(begin, begin + size)
+
+
+def _pass_of(
+    plain: Callable[..., None], current: Tensor, timesteps: int, dynamics: Dynamics, compiled: bool
+) -> Callable[..., None]:
+    """The pass itself, or on a GPU the kernel of the same answers, where it knows the neuron."""
+    if current.is_cuda and (fused := _fused()) is not None and fused.covers(dynamics, timesteps):
+        kernel: Callable[..., None] = fused.charge_and_fire if plain is _charge_and_fire else fused.gradient
+        return kernel
+    return _compiled(plain) if compiled else plain
+
+
+@cache
+def _fused() -> Any:
+    """`backbones.fused_neurons`; None where Triton is not installed."""
+    try:
+        return importlib.import_module("backbones.fused_neurons")
+    except ImportError:
+        return None
 
 
 _COMPILED: dict[Callable[..., None], Callable[..., None]] = {}

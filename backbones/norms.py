@@ -63,11 +63,13 @@ class Clock:
     def __init__(self) -> None:
         self.when: Tensor | None = None
         """`[rows]` int64 from 0; None: 0."""
+        self.timesteps: int | None = None
+        """How many timesteps lie one after another, of equally many rows each, where that is known."""
         self._stretches: tuple[list[int], list[int]] | None = None
 
-    def tell(self, when: Tensor | None) -> None:
-        """Set `when`."""
-        self.when, self._stretches = when, None
+    def tell(self, when: Tensor | None, timesteps: int | None = None) -> None:
+        """Set `when` and `timesteps`."""
+        self.when, self.timesteps, self._stretches = when, timesteps, None
 
     def stretches(self) -> tuple[list[int], list[int]]:
         """Of rows at the same timestep, on a CPU: how long each is, and the timestep from 0. Found once for all."""
@@ -110,6 +112,10 @@ class TimestepBatchNorm2d(nn.Module):
         """
         when = self.clock.when
         if when is None:
+            if self.training:
+                gamma = self.weight * self.scale
+                mean, var = self.running_mean[0], self.running_var[0]
+                return F.batch_norm(input, mean, var, gamma, self.bias, True, self.momentum, self.eps)
             when = torch.zeros(len(input), dtype=torch.int64, device=input.device)
         if len(when) != len(input):
             raise InputError("Expected one number of timesteps in all layers: norms per timestep cannot be mixed.")
@@ -117,7 +123,7 @@ class TimestepBatchNorm2d(nn.Module):
         if not self.training:
             factor = gamma / torch.sqrt(self.running_var + self.eps)
             return _scaled(input, factor, self.bias - self.running_mean * factor, when)
-        count = int(when[-1]) + 1
+        count = self.clock.timesteps or int(when[-1]) + 1  # of a GPU's tensor this would wait for it
         parts = [
             F.batch_norm(part, mean, var, gamma, self.bias, True, self.momentum, self.eps)
             for part, mean, var in zip(input.chunk(count), self.running_mean, self.running_var, strict=False)

@@ -42,7 +42,7 @@ class Backbone(Protocol):
         """The state before the first timestep.
 
         Args:
-            inputs: `[B, …]` one input a row.
+            inputs: `[B, …]` one input a row: images are uint8 or floats in [0, 1].
             keys: `[B]` int64 names of the rows, from which a random encoding draws (default: all 0).
         """
 

@@ -76,7 +76,7 @@ def run_probed(
         rows = slice(begin, min(begin + batch_size, N))
         padded = np.minimum(np.arange(begin, begin + batch_size), N - 1)
         shown = padded if shows is None else shows[padded]
-        state = backbone.start(torch.from_numpy(images[shown]), torch.from_numpy(keys[padded]))
+        state = backbone.start(torch.as_tensor(images[shown]), torch.as_tensor(keys[padded]))
         steps: dict[str, list[Tensor]] = {name: [] for name in ("logits", *probes)}
         for _ in range(timesteps or backbone.timesteps):
             logits, state = backbone.step(state)
@@ -112,7 +112,7 @@ def probe_sizes(backbone: Backbone, images: np.ndarray, names: Sequence[str] | N
     """
     if names is None and not isinstance(backbone, Probed):
         return {}
-    _, state = backbone.step(backbone.start(torch.from_numpy(images)))
+    _, state = backbone.step(backbone.start(torch.as_tensor(images)))
     given = backbone.probe(state) if names is None else probe(backbone, state, names)  # type: ignore[attr-defined]
     return {name: values.shape[1] for name, values in given.items()}
 
@@ -121,7 +121,7 @@ def accuracy(
     backbone: Backbone, images: np.ndarray, labels: np.ndarray, keys: np.ndarray, *, timesteps: int | None = None
 ) -> np.ndarray:
     """`[T]` fraction of right answers after each timestep (of the first `timesteps`)."""
-    right = np.zeros(timesteps or backbone.timesteps)
+    right, labels = np.zeros(timesteps or backbone.timesteps), np.asarray(labels)
     for rows, logits in run(backbone, images, keys, timesteps=timesteps):
         right += (logits.argmax(-1).cpu().numpy() == labels[rows, None]).sum(0)
     return right / max(1, len(labels))

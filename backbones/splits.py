@@ -6,33 +6,87 @@ model selection, `test` for the final table.
 Letters: N samples, C channels, H × W pixels, T frames.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
+from torch import Tensor
 
 from backbones.errors import InputError, unknown_name
-from backbones.row_view import rows_of
+from backbones.images import channels_advice
+from backbones.row_view import RowView, rows_of
 
 SPLITS = ("train", "policy", "calibration", "test")
 
 
+def _array(given: Any, name: str) -> np.ndarray:
+    """An array of one, a tensor, or a list of numbers.
+
+    Raises:
+        InputError: for something else.
+    """
+    try:
+        array = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"Expected {name} of samples as an array or a tensor, got {type(given).__name__}.") from error
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"Expected {name} of samples as an array or a tensor of numbers, got {type(given).__name__}.")
+    return array
+
+
 @dataclass(frozen=True)
 class Samples:
-    """Labelled images of one split."""
+    """Labelled images of one split. Tensors become arrays.
+
+    Raises:
+        InputError: for labels, an index or names that do not fit, or an unknown split.
+    """
 
     images: np.ndarray
-    """`[N, C, H, W]` uint8; or frames over time, `[N, T, C, H, W]` uint8 counts of events or floats."""
+    """`[N, C, H, W]` uint8 or floats in [0, 1]; or frames over time, `[N, T, C, H, W]` counts of events or floats."""
     labels: np.ndarray
     """`[N]` int64 in 0…K-1."""
     index: np.ndarray
-    """`[N]` int64: the row's place in the whole dataset, unique within it."""
+    """`[N]` int64: the row's place in the whole dataset, unique within it (None: 0…N-1)."""
     class_names: tuple[str, ...]
+    """`[K]`; empty where they are not known."""
     dataset: str
     split: str
     division: dict[str, Any] = field(default_factory=dict)
     """How the dataset was divided, JSON-able: "seed", and "sizes" by split."""
+
+    def __post_init__(self) -> None:
+        images = self.images
+        if not isinstance(images, RowView | np.ndarray):
+            images = _array(images, "images")
+        if images.ndim < 2:
+            raise InputError(f"Expected images [N, …] of samples, got {list(images.shape)}.")
+        index = np.arange(len(images)) if self.index is None else self.index
+        for name, value in (("labels", self.labels), ("index", index)):
+            given = _array(value, name)
+            if (
+                given.shape != (len(images),)
+                or given.dtype.kind not in "iuf"
+                or (given != given.astype(np.int64)).any()
+            ):
+                raise InputError(
+                    f"Expected {name} [{len(images)}] of whole numbers, one for each image, got {list(given.shape)} of "
+                    f"{given.dtype}."
+                )
+            object.__setattr__(self, name, given.astype(np.int64, copy=False))
+        if isinstance(self.class_names, str) or not isinstance(self.class_names, Iterable | None):
+            raise InputError(f"Expected class_names as a tuple of names, got {self.class_names!r}.")
+        names = tuple(str(name) for name in self.class_names or ())
+        if len(self.labels) and (self.labels.min() < 0 or (names and self.labels.max() >= len(names))):
+            raise InputError(
+                f"Expected labels in 0…{len(names) - 1 if names else 'K-1'}, got {self.labels.min()} to "
+                f"{self.labels.max()}: number the classes from 0, with a name for each."
+            )
+        if self.split not in SPLITS:
+            raise unknown_name("split", self.split, SPLITS)
+        object.__setattr__(self, "images", images)
+        object.__setattr__(self, "class_names", names)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -182,6 +236,7 @@ def check_fit(
     timesteps: int,
     sample_shape: Sequence[int] | None = None,
     network: str = "the network",
+    class_names: Sequence[str] = (),
 ) -> None:
     """Refuse samples that a network is not made for.
 
@@ -191,22 +246,34 @@ def check_fit(
         timesteps: its T.
         sample_shape: of one input, where it is known: (C, H, W), or (T, C, H, W) of frames.
         network: what to call it.
+        class_names: of its classes, where they are known.
 
     Raises:
-        InputError: for more or fewer classes than K, frames for another T, or images of another shape.
+        InputError: for more or fewer classes than K, the same classes in another order, frames for another T, or
+            images of another shape.
     """
     if samples.class_names and num_classes != len(samples.class_names):
         raise InputError(
             f"Expected samples of {network}'s {num_classes} classes, got {len(samples.class_names)} in "
             f"{samples.dataset}: use the dataset that it was made for, or build it with that num_classes."
         )
+    given_names, own = tuple(samples.class_names), tuple(class_names)
+    if own != given_names and sorted(own) == sorted(given_names):
+        label = next(k for k, name in enumerate(own) if name != given_names[k])
+        raise InputError(
+            f"Expected the classes of {samples.dataset} in the order of {network}'s, got {given_names[label]!r} for "
+            f"its class {label}, {own[label]!r}: give the labels that order."
+        )
     if samples.images.ndim == 5:
         check_timesteps(samples.images.shape[1], timesteps, samples.dataset)
     given = samples.images.shape[1:]
     if sample_shape is not None and len(given) == len(sample_shape) and tuple(given) != tuple(sample_shape):
+        advice = channels_advice(tuple(given), tuple(sample_shape))
+        if advice == ".":
+            advice = ": use the dataset that it was made for, or resize images of a folder to its size (--image-size)."
         raise InputError(
-            f"Expected samples of {network}'s shape {list(sample_shape)}, got {list(given)} in {samples.dataset}: "
-            "use the dataset that it was made for, or resize images of a folder to its size (--image-size)."
+            f"Expected samples of {network}'s shape {list(sample_shape)}, got {list(given)} in {samples.dataset}"
+            + advice
         )
 
 

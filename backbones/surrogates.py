@@ -78,7 +78,7 @@ def spike_function(name: str = "triangle", *, inclusive: bool = False, **options
     return functools.partial(_spike, inclusive=inclusive, derivative=derivative)
 
 
-def derivative_function(name: str, **options: float) -> Callable[[Tensor], Tensor]:
+def derivative_function(name: str, **options: float) -> "functools.partial[Tensor]":
     """The surrogate's derivative alone, `[…]` distances to threshold to `[…]` slopes.
 
     Raises:

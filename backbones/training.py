@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from backbones.distillation import digest
 from backbones.errors import InputError
+from backbones.images import check_images
 from backbones.network import SpikingNetwork
 from backbones.norm_statistics import reestimate_norms
 from backbones.processes import Crew, joined, shared_statistics
@@ -82,7 +83,7 @@ def train(
 
     A run that was killed and is called again with the same arguments ends with the same weights, byte for
     byte on the same machine and thread count, as one that was not. Started by `torchrun`, the processes
-    share every step; the first of them writes.
+    share every step; the first of them writes. The network takes over the names of the classes.
 
     Args:
         network: the network to train; its device is where training runs.
@@ -91,7 +92,7 @@ def train(
         teacher: whose soft answers are learned too (`config.distill_weight`): a spiking network, or a module
             from normalised images `[B, C, H, W]` to logits `[B, K]`; in evaluation mode, on the same device.
         log_dir: folder for TensorBoard: loss, learning rate, images per second, accuracy at every timestep.
-        resume: file that holds the run's state after each epoch; removed at the end.
+        resume: file that holds the run's state after each epoch; it stays: delete it once the network is saved.
         progress: show a progress bar.
         on_epoch: called after every epoch.
 
@@ -100,18 +101,7 @@ def train(
             weight of distillation without a teacher.
     """
     config = config or TrainingConfig()
-    if not isinstance(network, SpikingNetwork):
-        raise InputError(
-            f"Expected a network of this package to train, got {type(network).__name__}: train a wrapped module in "
-            "its own framework."
-        )
-    check_fit(splits.train, network.num_classes, network.timesteps)
-    stages = stages_of(config, network.timesteps)
-    if (teacher is None) == (config.distill_weight > 0):
-        raise InputError(
-            f"Expected a teacher exactly where distill_weight is above 0, got distill_weight={config.distill_weight} "
-            f"and {'no teacher' if teacher is None else 'a teacher'}."
-        )
+    stages = check_training(network, splits, config, teacher)
     if config.channels_last:
         network.to(memory_format=torch.channels_last)
     network.compiled = config.compile
@@ -162,10 +152,35 @@ def train(
         bar.close()
         if writer is not None:
             writer.close()
-        return _finish(run, splits, stages[-1], resume, crew)
+        return _finish(run, splits, stages[-1], crew)
 
 
-def _finish(run: RunState, splits: Splits, stage: Stage, resume: Path | None, crew: Crew) -> TrainingResult:
+def check_training(
+    network: SpikingNetwork, splits: Splits, config: TrainingConfig, teacher: nn.Module | None = None
+) -> tuple[Stage, ...]:
+    """The stages of a run, of which nothing has begun.
+
+    Raises:
+        InputError: for what `train` cannot do with these.
+    """
+    if not isinstance(network, SpikingNetwork):
+        raise InputError(
+            f"Expected a network of this package to train, got {type(network).__name__}: train a wrapped module in "
+            "its own framework."
+        )
+    check_fit(splits.train, network.num_classes, network.timesteps, network.sample_shape)
+    for samples in (splits.train, splits.calibration):
+        check_images(samples.images, network.encoding, what=f"images of {samples.split}")
+    stages = stages_of(config, network.timesteps)
+    if (teacher is None) == (config.distill_weight > 0):
+        raise InputError(
+            f"Expected a teacher exactly where distill_weight is above 0, got distill_weight={config.distill_weight} "
+            f"and {'no teacher' if teacher is None else 'a teacher'}."
+        )
+    return stages
+
+
+def _finish(run: RunState, splits: Splits, stage: Stage, crew: Crew) -> TrainingResult:
     network = run.network
     if run.best is not None:
         network.load_state_dict(run.best)
@@ -175,10 +190,9 @@ def _finish(run: RunState, splits: Splits, stage: Stage, resume: Path | None, cr
         network.load_state_dict(kept)
     network.to(memory_format=torch.contiguous_format)
     network.compiled = False
+    network.class_names = tuple(splits.train.class_names) or network.class_names
     result = TrainingResult(calibration_accuracy(network, splits, crew=crew), np.array(run.losses))
     crew.wait()
-    if resume is not None and crew.leads:
-        resume.unlink(missing_ok=True)
     return result
 
 

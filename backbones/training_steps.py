@@ -43,7 +43,7 @@ def run_epoch(
     network.train()
     order = np.random.default_rng([config.seed, epoch]).permutation(len(samples))
     size = min(config.batch_size, len(samples) // crew.size)
-    total = 0.0
+    losses: list[tuple[Tensor, float]] = []  # read at the end: reading one waits for a GPU
     steps = steps_of(samples, config, crew)
     for step in range(steps):
         begin = (step * crew.size + crew.rank) * size
@@ -55,14 +55,14 @@ def run_epoch(
             labels = torch.from_numpy(samples.labels[part]).to(network.device)
             for loss in _losses(run, images, keys, labels, timesteps, epoch * steps + step, teacher):
                 (loss * (len(part) / len(rows))).backward()
-                total += loss.item() * (len(part) / len(rows))
+                losses.append((loss.detach(), len(part) / len(rows)))
         crew.average(weight.grad for weight in network.parameters() if weight.grad is not None)
         optimizer.step()
         schedule.step()
         run.after_step()
     if config.own_statistics:
         run.average_statistics(crew)
-    total = crew.mean(total, network.device)
+    total = crew.mean(sum(float(loss) * share for loss, share in losses), network.device)
     if not np.isfinite(total):
         raise FloatingPointError(f"The loss is {total} in epoch {epoch + 1}: lower the learning rate.")
     return total / steps

@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parent / "results"
 def subjects(rows: int) -> dict[str, tuple[bb.SpikingNetwork, bb.Samples, int]]:
     """Trained networks, what they see, and the batch size."""
     digits = bb.load(packaged_file("backbone", "digits"))
-    resnet9 = bb.load(RESULTS / "cifar10-jpeg-backbone.safetensors")
+    resnet9 = bb.load(Path("runs/cifar10-jpeg/backbone.safetensors"))
     noise = np.random.default_rng(0).integers(256, size=(rows, 3, 32, 32), dtype=np.uint8)
     labels = np.arange(rows) % 10
     images = bb.Samples(noise, labels, np.arange(rows), tuple("0123456789"), "noise", "test")

@@ -30,7 +30,7 @@ LEAST = {"patience": 2.4}
 class Args:
     data_dir: Path
     cache_dir: Path | None = None
-    backbone: Path = Path("benchmarks/results/cifar10-jpeg-backbone.safetensors")
+    backbone: Path = Path("runs/cifar10-jpeg/backbone.safetensors")
     traces: str = "cifar10-jpeg"
     """Name or file: recorded on this processor, where every bit is to be equal."""
     rules: tuple[str, ...] = ("confidence", "margin", "entropy", "gap", "patience", "per-timestep-margin")

@@ -48,7 +48,7 @@ class Options:
     cache_dir: Path | None = None
     """Folder for the decoded images."""
     protocol: Path = Path("benchmarks/protocol.json")
-    results: Path = Path("benchmarks/results/policies")
+    results: Path = Path("runs/policies")
     """Folder of the policies."""
     figures: Path = Path("benchmarks/results/policies.json")
     output: Path = Path("docs/results.md")

@@ -23,7 +23,7 @@ def page(found: dict[str, Any], protocol: dict[str, Any]) -> str:
         "# Results",
         "",
         "Rendered by `python benchmarks/policies.py run --backbone NAME` by the protocol in `benchmarks/protocol.json`",
-        "from the policies in `benchmarks/results/policies/`; all figures are in `benchmarks/results/policies.json`.",
+        "from the policies that it trains; all figures are in `benchmarks/results/policies.json`.",
         "",
         "Accuracy at exactly the stated mean timesteps on test, levels set in hindsight for all alike, the policy's",
         "own multiplications charged. Areas between curves are mean differences in accuracy over the range of",

@@ -17,7 +17,7 @@ from agents.rule_table import RULES
 from agents.statistics import Clusters, Interval, holm, max_t
 from agents.tabular_stopping import TabularStopping
 from backbones import Samples, Splits, load_dataset
-from seenn_env import Traces, evaluate
+from seenn_env import Traces, decides, evaluate
 
 _KEPT = 80
 FLOOR = "table of (timestep, confidence)"
@@ -178,7 +178,7 @@ def fitted(rule: Any, rows: Traces, targets: list[float]) -> dict[float, Any]:
 def charge_of(group: dict[float, list[Any]], about: dict[str, Any]) -> float:
     """Timesteps that the policy's own multiplications cost, at the most decisions that it takes."""
     policy = next(iter(group.values()))[0]
-    decisions = 1 if getattr(policy, "one_shot", False) else max(about["targets"])
+    decisions = 1 if decides(policy) == "start" else max(about["targets"])
     return float(getattr(policy, "macs", 0)) * decisions / float(about["macs_per_timestep"])
 
 

@@ -42,7 +42,7 @@ RIVAL = "confidence"
 class Args:
     data_dir: Path | None = None
     """Class-per-folder images, or whatever the dataset needs."""
-    backbone: Path = Path("benchmarks/results/cifar10-jpeg-backbone.safetensors")
+    backbone: Path = Path("runs/cifar10-jpeg/backbone.safetensors")
     traces: tuple[str, ...] = ("cifar10-jpeg",)
     """Clean traces of that backbone: splits policy, calibration and test (files, or a packaged name)."""
     dataset: str = "folder"

@@ -1,7 +1,7 @@
 """Stepping a frozen network: this project's forms beside SpikingJelly's step mode, same weights, same machine.
 
     pip install --no-deps spikingjelly loguru
-    python benchmarks/spikingjelly_step.py --backbone benchmarks/results/cifar10-jpeg-backbone.safetensors \
+    python benchmarks/spikingjelly_step.py --backbone runs/cifar10-jpeg/backbone.safetensors \
         --data-dir DATA --output benchmarks/results/spikingjelly-step.json
 
 SpikingJelly's network has the same convolutions and norms, and `LIFNode`s in place of the neurons, in step
@@ -12,6 +12,7 @@ computes bfloat16, both are also run in it: SpikingJelly's network by autocast.
 """
 
 import copy
+import importlib.util
 import json
 import time
 from collections.abc import Callable
@@ -47,6 +48,8 @@ class Args:
     rounds: int = 7
     images: int = 5000
     """Images of the calibration split on which answers are compared."""
+    device: str = "cpu"
+    """Where both run; seconds are then of the wall, and SpikingJelly's neurons use CuPy where it is installed."""
 
 
 class OfTimestep(torch.nn.Module):
@@ -65,7 +68,11 @@ class Theirs(torch.nn.Module):
     """The network with SpikingJelly's neurons."""
 
     def __init__(
-        self, network: bb.SpikingNetwork, layout: torch.memory_format = torch.contiguous_format, *, half: bool = False
+        self,
+        network: bb.SpikingNetwork,
+        layout: torch.memory_format = torch.contiguous_format,
+        *,
+        half: bool = False,
     ) -> None:
         super().__init__()
         self.network = copy.deepcopy(network).to(memory_format=layout)
@@ -87,11 +94,14 @@ class Theirs(torch.nn.Module):
             for name, neuron in self.network.named_modules()
             if isinstance(neuron, LIF)
         }
+        if network.device.type == "cuda" and importlib.util.find_spec("cupy"):
+            functional.set_backend(self.nodes, "cupy")
         self.eval()
-        self.half = torch.autocast("cpu", torch.bfloat16, enabled=half)
+        self.half = torch.autocast(network.device.type, torch.bfloat16, enabled=half)
 
     def begin(self, images: Tensor) -> None:
         functional.reset_net(self.nodes)
+        images = images.to(self.network.device)
         self.x = ((images / 255 - self.network.mean) / self.network.std).contiguous(memory_format=self.layout)
         self.sum, self.t = 0, 0
 
@@ -120,16 +130,19 @@ class Ours:
         return logits
 
 
-def timed(work: Callable[[], None]) -> float:
-    begin = time.process_time()
+def timed(work: Callable[[], None], device: str) -> float:
+    clock = time.process_time if device == "cpu" else time.perf_counter
+    begin = clock()
     work()
-    return time.process_time() - begin
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return clock() - begin
 
 
 @torch.no_grad()
 def main(args: Args) -> None:
     torch.set_num_threads(1)
-    network, samples = bb.load(args.backbone), bb.load_dataset("folder", args.data_dir).calibration
+    network, samples = bb.load(args.backbone, device=args.device), bb.load_dataset("folder", args.data_dir).calibration
     samples = samples.evenly(args.images)
     images, T = torch.from_numpy(np.array(samples.images)), network.timesteps
     contenders = {
@@ -138,7 +151,9 @@ def main(args: Args) -> None:
         "plain form": Ours(network),
         OURS: Ours(network.optimize()),
     }
-    if torch.cpu.get_capabilities().get("avx512_bf16"):  # elsewhere it is emulated, many times slower
+    if args.device != "cpu" or torch.cpu.get_capabilities().get(
+        "avx512_bf16"
+    ):  # elsewhere it is emulated, many times slower
         half = {"dtype": "bfloat16", "calibration": samples, "min_agreement": 0.0}
         contenders |= {
             f"{THEIRS}, bfloat16": Theirs(network, torch.channels_last, half=True),
@@ -148,21 +163,28 @@ def main(args: Args) -> None:
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(args.rounds + 1):
         for name, contender in contenders.items():
-            spent = timed(lambda c=contender: [c.begin(images[: args.batch]), *(c.step() for _ in range(T))])
+            spent = timed(
+                lambda c=contender: [c.begin(images[: args.batch]), *(c.step() for _ in range(T))], args.device
+            )
             if turn:
                 seconds[name].append(spent)
     answers = {name: [] for name in contenders}
     for begin in range(0, len(images), args.batch):
         for name, contender in contenders.items():
             contender.begin(images[begin : begin + args.batch])
-            answers[name].append(torch.stack([contender.step().argmax(-1) for _ in range(T)]).numpy())
+            answers[name].append(torch.stack([contender.step().argmax(-1) for _ in range(T)]).cpu().numpy())
     found = {name: np.concatenate(each, 1) for name, each in answers.items()}
-    result = {"machine": {**machine(), "spikingjelly": version("spikingjelly")}, "batch": args.batch, "contenders": {}}
+    result = {
+        "machine": {**machine(), "spikingjelly": version("spikingjelly")},
+        "device": args.device,
+        "batch": args.batch,
+        "contenders": {},
+    }
     for name in contenders:
         rate = args.batch * T / np.array(seconds[name])
         ratio = np.quantile(np.array(seconds[THEIRS]) / np.array(seconds[name]), [0.25, 0.5, 0.75])
         result["contenders"][name] = {
-            "row_steps_per_cpu_second": np.quantile(rate, [0.25, 0.5, 0.75]).tolist(),
+            "row_steps_per_second": np.quantile(rate, [0.25, 0.5, 0.75]).tolist(),
             "ratio_to_spikingjelly": ratio.tolist(),
             "agreement_with_spikingjelly": (found[name] == found[THEIRS]).mean(1).tolist(),
             "accuracy": (found[name] == samples.labels).mean(1).tolist(),

@@ -9,6 +9,7 @@ other programs on the machine count for little; ratios are taken round by round.
 """
 
 import argparse
+import importlib.util
 import itertools
 import json
 import os
@@ -117,6 +118,18 @@ def step_of(network: nn.Module, forward: Callable[[], Tensor], labels: Tensor) -
     return step
 
 
+def clock_of(device: str) -> Callable[[], float]:
+    """CPU seconds of the process; on a GPU the wall's, when it has done all."""
+    if device == "cpu":
+        return time.process_time
+
+    def clock() -> float:
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    return clock
+
+
 def our_step(network: bb.SpikingNetwork, images: Tensor, labels: Tensor, T: int) -> Step:
     step = step_of(network, lambda: network(images, timesteps=T), labels)
 
@@ -160,11 +173,15 @@ def same_losses(steps: int, dtype: torch.dtype, width: int = 43, size: int = 4, 
     }
 
 
-def race(T: int, width: int, size: int, rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of each contender's steps, one list a contender; the first two rounds are not counted."""
-    images, labels = batch(size)
-    ours, theirs = pair(width, T)
-    compiled, tuned = pair(width, T, stem_once=True)
+def race(T: int, width: int, size: int, rounds: int, device: str = "cpu") -> dict[str, list[float]]:
+    """Seconds of each contender's steps, one list a contender; the first two rounds are not counted."""
+    images, labels = (given.to(device) for given in batch(size))
+    ours, theirs = (network.to(device) for network in pair(width, T))
+    compiled, tuned = (network.to(device) for network in pair(width, T, stem_once=True))
+    if device != "cpu" and importlib.util.find_spec("cupy"):
+        functional.set_backend(theirs, "cupy")
+        functional.set_backend(tuned, "cupy")
+    clock = clock_of(device)
     ours.to(memory_format=torch.channels_last)
     compiled.to(memory_format=torch.channels_last)
     compiled.compiled = True
@@ -178,10 +195,10 @@ def race(T: int, width: int, size: int, rounds: int) -> dict[str, list[float]]:
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds + 2):
         for name, step in contenders.items():
-            began = time.process_time()
+            began = clock()
             step()
             if number > 1:
-                seconds[name].append(round(time.process_time() - began, 4))
+                seconds[name].append(round(clock() - began, 5))
     return seconds
 
 
@@ -193,11 +210,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--loss-steps", type=int, default=100)
+    parser.add_argument("--device", default="cpu")
     settings = parser.parse_args()
     torch.set_num_threads(1)
     result: dict[str, object] = {
         "versions": {"torch": torch.__version__, "spikingjelly": _version("spikingjelly")},
         "network": f"resnet9, width {settings.width}, batch {settings.batch}, float32, one thread",
+        "device": settings.device if settings.device == "cpu" else torch.cuda.get_device_name(),
         "losses": {
             name: same_losses(settings.loss_steps, dtype)
             for name, dtype in (("float64", torch.float64), ("float32", torch.float32))
@@ -206,7 +225,7 @@ def main() -> None:
     print(json.dumps(result["losses"], indent=1), flush=True)
     races = {}
     for T in settings.timesteps:
-        seconds = race(T, settings.width, settings.batch, settings.rounds)
+        seconds = race(T, settings.width, settings.batch, settings.rounds, settings.device)
         ours = np.array(seconds["ours"])
         ratios = {name: np.quantile(np.array(s) / ours, (0.25, 0.5, 0.75)).round(3) for name, s in seconds.items()}
         races[f"T={T}"] = {

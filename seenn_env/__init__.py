@@ -6,7 +6,7 @@ from seenn_env.choose_timestep_vector import ChooseTimestepVectorEnv
 from seenn_env.compact import CompactTraces
 from seenn_env.early_exit import EarlyExitEnv
 from seenn_env.early_exit_vector import EarlyExitVectorEnv
-from seenn_env.evaluation import Evaluation, HindsightPolicy, Policy, evaluate, observation_of
+from seenn_env.evaluation import Evaluation, HindsightPolicy, Policy, decides, evaluate, observation_of
 from seenn_env.live_vector import LiveVectorEnv
 from seenn_env.observations import Observation, TraceShape, make_observation
 from seenn_env.recording import record
@@ -45,6 +45,7 @@ __all__ = [
     "Traces",
     "ansi",
     "check_vector_env",
+    "decides",
     "evaluate",
     "make_observation",
     "make_reward",

@@ -13,27 +13,29 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from backbones import Samples
-from seenn_env.answers import TraceAnswers
+from backbones import Backbone, Samples
+from seenn_env.answers import open_answers
 from seenn_env.glances import AnyGlance, is_static, open_glance
 from seenn_env.rewards import Reward, make_reward
 from seenn_env.slots import SlotsVectorEnv
-from seenn_env.sources import Replay
+from seenn_env.sources import Live, columns_of, open_vector_source
 from seenn_env.traces import Traces
 
 
 class ChooseTimestepVectorEnv(SlotsVectorEnv):
-    """`ChooseTimestepEnv` over traces, B episodes at a time; spaces, rewards and infos are the same.
+    """`ChooseTimestepEnv`, B episodes at a time, replayed or live; spaces, rewards and infos are the same.
 
     Args:
         num_envs: B.
-        traces: `Traces`, a file, or the name of packaged ones.
+        traces: `Traces`, a file, or the name of packaged ones (default, unless there is a backbone: "digits").
+        backbone: a `Backbone`, a file of one or the name of a packaged one: run live.
         samples: `Samples` or the name of a dataset, whose images are shown (default: those of the traces).
         split: which split's rows to show.
         observation: "image", "image_float", an embedding `[M, F]`, or columns after timestep 1.
         reward: name of the reward, with `reward_options`, or a user's own.
         order: see `EarlyExitVectorEnv`.
         autoreset_mode: "same_step", "next_step" or "disabled".
+        max_episode_steps, repeats, batch_size, dtype: see `EarlyExitVectorEnv`.
         render_mode: "rgb_array", "ansi" or None.
 
     Raises:
@@ -43,8 +45,9 @@ class ChooseTimestepVectorEnv(SlotsVectorEnv):
     def __init__(
         self,
         num_envs: int = 1,
-        traces: Traces | str | Path = "digits",
+        traces: Traces | str | Path | None = None,
         *,
+        backbone: Backbone | str | Path | None = None,
         samples: Samples | str | None = None,
         split: str = "policy",
         observation: AnyGlance = "image",
@@ -52,26 +55,47 @@ class ChooseTimestepVectorEnv(SlotsVectorEnv):
         reward_options: dict[str, Any] | None = None,
         order: str = "epoch",
         autoreset_mode: str | AutoresetMode = "same_step",
+        max_episode_steps: int | None = None,
+        repeats: int = 1,
+        batch_size: int | None = None,
+        dtype: str = "float32",
         render_mode: str | None = None,
     ) -> None:
-        traces, static = Traces.load(traces, split=split), is_static(observation)
-        source = Replay(traces, None if static else observation)  # type: ignore[arg-type]
-        self._glance = open_glance(observation, source, samples, split)
+        static = is_static(observation)
+        source = open_vector_source(
+            num_envs,
+            traces,
+            backbone=backbone,
+            samples=None if backbone is None else samples,
+            split=split,
+            observation=None if static else observation,
+            repeats=repeats,
+            batch_size=batch_size,
+            dtype=dtype,
+        )
+        self._glance = open_glance(observation, source, samples, split) if static else None
+        if self._glance is None:
+            self.observation_names, space = columns_of(source)
+        else:
+            self.observation_names, space = self._glance.names, self._glance.space
         super().__init__(
             num_envs,
-            TraceAnswers(traces, make_reward(reward, reward_options)),
-            self._glance.space,
-            traces.timesteps,
+            open_answers(source, num_envs, make_reward(reward, reward_options)),
+            space,
+            source.shape.timesteps,
             first_timestep=0 if static else 1,
             order=order,
             autoreset_mode=autoreset_mode,
+            max_episode_steps=max_episode_steps,
             render_mode=render_mode,
         )
-        self.traces, self.observation_names = traces, self._glance.names
+        self.traces: Traces | None = None if isinstance(source, Live) else source.traces
 
     def _act(self, actions: np.ndarray) -> np.ndarray:
         self._timestep = actions.astype(np.int64) + 1
         return np.ones(self.num_envs, np.bool_)
 
     def _look(self, slots: np.ndarray | slice, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        return self._glance.of(rows)
+        if self._glance is not None:
+            return self._glance.of(rows)
+        return self.answers.look(slots, rows, np.ones_like(timesteps))

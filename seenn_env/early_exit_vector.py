@@ -10,26 +10,33 @@ Letters: B slots (num_envs), N rows of the traces, T timesteps, F columns.
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from seenn_env.answers import TraceAnswers
+from backbones import Backbone, Samples
+from seenn_env.answers import open_answers
 from seenn_env.observations import AnyObservation
 from seenn_env.rewards import Reward, make_reward
 from seenn_env.slots import SlotsVectorEnv
+from seenn_env.sources import Live, columns_of, open_vector_source
 from seenn_env.traces import Traces
 
 
 class EarlyExitVectorEnv(SlotsVectorEnv):
-    """`EarlyExitEnv` over traces, B episodes at a time; spaces, rewards and episode ends are the same.
+    """`EarlyExitEnv`, B episodes at a time, replayed or live; spaces, rewards and episode ends are the same.
 
     Infos are given for finished rows only (in `final_info` when the mode is "same_step"), and for all rows
     by `reset`: dictionaries are what costs.
 
+    Live, `num_envs` is the batch: with it equal to a recording's `batch_size`, its dtype and repeats, everything
+    equals a replay of it bit for bit. A step runs the network once, and once more where an episode has come to T
+    and another begins in the same step.
+
     Args:
         num_envs: B.
-        traces: `Traces`, a file, or the name of packaged ones.
+        traces: `Traces`, a file, or the name of packaged ones (default, unless there is a backbone: "digits").
+        backbone: a `Backbone`, a file of one or the name of a packaged one: run live.
+        samples: the images that it looks at, or the name of a dataset.
         split: which split's rows to show.
         observation: name of the observation, or a user's own.
         reward: name of the reward, with `reward_options`, or a user's own.
@@ -37,6 +44,10 @@ class EarlyExitVectorEnv(SlotsVectorEnv):
             stream of its own, seed + i: step for step equal to `SyncVectorEnv` over single environments)
             or "sequential" (row after row).
         autoreset_mode: "same_step", "next_step" or "disabled".
+        max_episode_steps: truncate an episode at its step of this number, as Gymnasium's `TimeLimit` does.
+        repeats: rows of each sample, when live, as in `record`.
+        batch_size: when live, that of a recording to be equal to; only num_envs can be.
+        dtype: when live, that of a trace to be equal to, as in `record`.
         render_mode: "rgb_array", "ansi" or None.
 
     Raises:
@@ -46,30 +57,46 @@ class EarlyExitVectorEnv(SlotsVectorEnv):
     def __init__(
         self,
         num_envs: int = 1,
-        traces: Traces | str | Path = "digits",
+        traces: Traces | str | Path | None = None,
         *,
+        backbone: Backbone | str | Path | None = None,
+        samples: Samples | str | None = None,
         split: str = "policy",
         observation: AnyObservation = "features",
         reward: str | Reward = "seenn",
         reward_options: dict[str, Any] | None = None,
         order: str = "epoch",
         autoreset_mode: str | AutoresetMode = "same_step",
+        max_episode_steps: int | None = None,
+        repeats: int = 1,
+        batch_size: int | None = None,
+        dtype: str = "float32",
         render_mode: str | None = None,
     ) -> None:
-        traces = Traces.load(traces, split=split)
-        spec = traces.observation(observation)
+        source = open_vector_source(
+            num_envs,
+            traces,
+            backbone=backbone,
+            samples=samples,
+            split=split,
+            observation=observation,
+            repeats=repeats,
+            batch_size=batch_size,
+            dtype=dtype,
+        )
+        self.observation_names, space = columns_of(source)
         super().__init__(
             num_envs,
-            TraceAnswers(traces, make_reward(reward, reward_options)),
-            gym.spaces.Box(spec.low, spec.high, dtype=np.float32),
+            open_answers(source, num_envs, make_reward(reward, reward_options)),
+            space,
             2,
             first_timestep=1,
             order=order,
             autoreset_mode=autoreset_mode,
+            max_episode_steps=max_episode_steps,
             render_mode=render_mode,
         )
-        self.traces, self.observation_names = traces, spec.names
-        self._columns = traces.columns(observation).reshape(len(traces) * traces.timesteps, -1)
+        self.traces: Traces | None = None if isinstance(source, Live) else source.traces
 
     def _act(self, actions: np.ndarray) -> np.ndarray:
         if self.timesteps == 1:
@@ -78,4 +105,4 @@ class EarlyExitVectorEnv(SlotsVectorEnv):
         return (actions == 1) | (self._timestep == self.timesteps)
 
     def _look(self, slots: np.ndarray | slice, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        return self._columns.take(rows * self.timesteps + timesteps - 1, axis=0)
+        return self.answers.look(slots, rows, timesteps)

@@ -6,6 +6,7 @@ import gymnasium as gym
 import numpy as np
 
 from backbones import InputError
+from seenn_env.orders import one_seed
 from seenn_env.rendering import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
 from seenn_env.rendering_episode import Episode
 from seenn_env.rewards import Reward, make_reward, pay
@@ -54,15 +55,16 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
 
     def _begin(self, seed: int | None, options: dict[str, Any] | None) -> None:
         """Take a row at random, or row `options["samples"]`; no timestep has run."""
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else one_seed(seed))
         N = len(self.source.labels)
         chosen = (options or {}).get("samples")
         if chosen is None:
             self._row = int(self.np_random.integers(N))
         else:
-            self._row = int(np.asarray(chosen).reshape(-1)[0])
-            if not 0 <= self._row < N:
-                raise InputError(f"Expected samples to be a row in 0…{N - 1}, got {self._row}.")
+            given = np.asarray(chosen)
+            if given.size != 1 or given.dtype.kind not in "iu" or not 0 <= given.item() < N:
+                raise InputError(f"Expected samples to be a row in 0…{N - 1}, got {chosen!r}.")
+            self._row = given.item()
         self._timestep, self._prediction, self._running = 0, NOTHING, True
 
     def _watch(self) -> np.ndarray:

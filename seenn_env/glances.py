@@ -10,10 +10,10 @@ from typing import TypeGuard
 import gymnasium as gym
 import numpy as np
 
-from backbones import InputError, Samples
+from backbones import InputError, Samples, check_images
 from seenn_env.observations import AnyObservation
 from seenn_env.pictures import has_frames, refuse_frames
-from seenn_env.sources import Live, Replay, columns_of, open_samples
+from seenn_env.sources import Live, Replay, open_samples
 from seenn_env.trace_fields import image_places
 
 EMBEDDING_RANGE = 100.0
@@ -39,7 +39,7 @@ class Glance:
         shown = self.table.take(self.places[rows], axis=0)
         if self.space.dtype == np.float32 and self.table.dtype == np.uint8:
             return shown.astype(np.float32) / np.float32(255)
-        return shown
+        return shown.astype(self.space.dtype, copy=False)
 
 
 def is_embedding(observation: AnyGlance) -> TypeGuard[np.ndarray | str | Path]:
@@ -56,8 +56,8 @@ def open_glance(observation: AnyGlance, source: Replay | Live, samples: Samples 
     """The glance of that name at the rows of a source.
 
     Args:
-        observation: "image", "image_float", an embedding `[M, F]` (or a .npy file of it) whose row m belongs
-            to image m, or what `source` shows after timestep 1.
+        observation: "image", "image_float", or an embedding `[M, F]` (or a .npy file of it) whose row m belongs
+            to image m (see `is_static`).
         source: replayed or live.
         samples: where the images are, unless the source has them.
         split: of the samples, where they are a dataset's name.
@@ -65,11 +65,7 @@ def open_glance(observation: AnyGlance, source: Replay | Live, samples: Samples 
     Raises:
         InputError: where images are missing or frames over time, or for an embedding that does not fit.
     """
-    N = len(source.labels)
-    if not is_static(observation):
-        assert isinstance(source, Replay)
-        names, space = columns_of(source)
-        return Glance(source.columns[:, 0], np.arange(N), space, names)
+    assert is_static(observation)
     images: np.ndarray | None
     index: np.ndarray | None
     if isinstance(source, Live):
@@ -85,6 +81,9 @@ def open_glance(observation: AnyGlance, source: Replay | Live, samples: Samples 
     refuse_frames(observation, shows_frames or (images is not None and has_frames(images)))
     places = image_places(index, source.sample)
     assert images is not None
+    check_images(images)
+    if observation == "image" and images.dtype != np.uint8:
+        raise InputError(f"Expected uint8 images for the observation 'image', got {images.dtype}: use 'image_float'.")
     images = np.asarray(images)  # mapped files have a slower class of their own
     if observation == "image":
         return Glance(images, places, gym.spaces.Box(0, 255, images.shape[1:], np.uint8), ())

@@ -3,19 +3,21 @@
 Each order has `seed(seeds)` and `draw(slots) -> rows`, for slots `[S]` that start afresh, in their order.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from gymnasium.utils import seeding
 
-from backbones import unknown_name
+from backbones import InputError, unknown_name
+
+Seeds = int | list[int | None]
+"""One seed for the whole vector, or one (or None) for each slot."""
 
 
 class Order(Protocol):
     """A sampling order over N rows for `num_envs` slots."""
 
-    def seed(self, seed: int | Sequence[int | None]) -> None:
+    def seed(self, seed: Seeds) -> None:
         """Start from this seed: slot i has seed + i, or its own of a list."""
 
     def draw(self, slots: np.ndarray) -> np.ndarray:
@@ -33,7 +35,7 @@ class Epoch:
         self.rng = rng
         self.left = np.empty(0, np.int64)
 
-    def seed(self, seed: int | Sequence[int | None]) -> None:
+    def seed(self, seed: Seeds) -> None:
         """See `Order.seed`; a list is one seed for the whole vector."""
         self._begin(np.random.default_rng(seed if isinstance(seed, int) else [s or 0 for s in seed]))
 
@@ -53,7 +55,7 @@ class Independent:
         self.N = N
         self.rngs = [seeding.np_random()[0] for _ in range(num_envs)]
 
-    def seed(self, seed: int | Sequence[int | None]) -> None:
+    def seed(self, seed: Seeds) -> None:
         """See `Order.seed`."""
         seeds = [seed + i for i in range(len(self.rngs))] if isinstance(seed, int) else seed
         for slot, own in enumerate(seeds):
@@ -71,7 +73,7 @@ class Sequential:
     def __init__(self, N: int, num_envs: int) -> None:
         self.N, self.next = N, 0
 
-    def seed(self, seed: int | Sequence[int | None]) -> None:
+    def seed(self, seed: Seeds) -> None:
         """Begin with row 0 again."""
         self.next = 0
 
@@ -83,6 +85,31 @@ class Sequential:
 
 
 ORDERS: dict[str, type] = {"epoch": Epoch, "independent": Independent, "sequential": Sequential}
+
+
+def one_seed(seed: Any) -> int:
+    """A seed, of Python's whole numbers or numpy's, as Gymnasium takes it.
+
+    Raises:
+        InputError: for something else, or a number below 0.
+    """
+    given = seed.item() if isinstance(seed, np.ndarray) and seed.ndim == 0 else seed
+    if not isinstance(given, int | np.integer) or given < 0:
+        raise InputError(f"Expected a seed that is a whole number of 0 or more, got {seed!r}.")
+    return int(given)
+
+
+def make_seeds(seed: Any, num_envs: int) -> Seeds:
+    """The seed of a vector environment, or one for each of its slots.
+
+    Raises:
+        InputError: for a list of another length, or something that is no seed.
+    """
+    if isinstance(seed, list | tuple | range) or (isinstance(seed, np.ndarray) and seed.ndim == 1):
+        if len(seed) != num_envs:
+            raise InputError(f"Expected one seed, or one for each of the {num_envs} environments, got {len(seed)}.")
+        return [None if each is None else one_seed(each) for each in seed]
+    return one_seed(seed)
 
 
 def make_order(name: str, N: int, num_envs: int) -> Order:

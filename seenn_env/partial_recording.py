@@ -8,7 +8,6 @@ Letters: N rows.
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -71,8 +70,8 @@ class PartialRecording:
             raise InputError(f"{folder} holds part of a recording with other settings: delete it, or set overwrite.")
         crew.wait()  # all have looked
         if crew.leads and not same:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
+            _delete(folder)
+            folder.mkdir(parents=True, exist_ok=True)
             for name, shape in {**shapes, "done": (batches,)}.items():
                 dtype = np.dtype(np.uint8 if name == "done" else dtypes[name])
                 np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape).flush()
@@ -103,4 +102,15 @@ class PartialRecording:
     def remove(self) -> None:
         """Delete the folder."""
         if self.folder is not None:
-            shutil.rmtree(self.folder)
+            _delete(self.folder)
+
+
+def _delete(folder: Path) -> None:
+    """Delete a recording's files, and their folder if nothing else is in it."""
+    if (file := folder / "settings.json").exists():
+        names = json.loads(file.read_text())["shapes"]
+        file.unlink()  # first: a folder with settings is a whole one
+        for name in (*names, "done"):
+            (folder / f"{name}.npy").unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

@@ -23,6 +23,8 @@ from backbones import (
     Metered,
     Samples,
     check_fit,
+    check_images,
+    encoding_of,
     joined,
     make_keys,
     probe_sizes,
@@ -80,14 +82,19 @@ def record(
 
     Raises:
         InputError: for repeats or batch_size below 1, a file that is there already, a partial recording
-            with other settings, samples of other classes, shape or T than the backbone's, NaN or infinity, or a
+            with other settings, samples of other classes, shape, form or T than the backbone's, NaN or infinity, or a
             backbone that does not give what is to be recorded.
     """
     if repeats < 1 or batch_size < 1:
         raise InputError(f"Expected repeats ≥ 1 and batch_size ≥ 1, got {repeats} and {batch_size}.")
+    if energy_model is not None and not energy:
+        raise InputError("Expected energy=True with an energy_model, got energy=False: leave the model out.")
     if dtype not in ("float32", "float16"):
         raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
-    check_fit(samples, backbone.num_classes, backbone.timesteps, getattr(backbone, "sample_shape", None))
+    names = tuple(getattr(backbone, "class_names", ()))
+    shape = getattr(backbone, "sample_shape", None)
+    check_fit(samples, backbone.num_classes, backbone.timesteps, shape, class_names=names)
+    check_images(samples.images, encoding_of(backbone), what="samples")
     shows = np.repeat(np.arange(len(samples)), repeats)
     repeat = np.tile(np.arange(repeats, dtype=np.int32), len(samples))
     sample = samples.index[shows]
@@ -100,7 +107,7 @@ def record(
     info = {
         "fingerprint": backbone.fingerprint,
         "dataset": samples.dataset,
-        "class_names": list(samples.class_names),
+        "class_names": list(samples.class_names or names),
         "batch_size": batch_size,
         "version": 1,
     }

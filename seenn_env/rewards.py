@@ -133,6 +133,10 @@ def make_reward(reward: "str | Reward", options: dict[str, Any] | None = None) -
             maker = REWARDS[reward]
         else:
             raise unknown_name("reward", reward, REWARDS)
+        if options and not isinstance(maker, type) and hasattr(maker, "range"):
+            raise InputError(
+                f"Expected no reward_options beside a reward object, got {options}: give them to the object."
+            )
         try:
             made = maker(**(options or {})) if isinstance(maker, type) or not hasattr(maker, "range") else maker
         except TypeError as error:

@@ -125,7 +125,8 @@ class SB3VecEnv(VecEnv):
         # Environments over traces that reset in the same step hand over arrays instead of infos.
         self._slots: SlotsVectorEnv | None = None
         if isinstance(vector_env, SlotsVectorEnv) and vector_env.step == MethodType(SlotsVectorEnv.step, vector_env):
-            self._slots = vector_env if self._same_step and not self._all_infos else None
+            limited = vector_env.max_episode_steps is not None
+            self._slots = vector_env if self._same_step and not (self._all_infos or limited) else None
 
     def reset(self) -> VecEnvObs:
         """Start every row afresh, with the seed and options set since the last reset."""

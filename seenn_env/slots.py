@@ -15,7 +15,7 @@ from gymnasium.vector.utils import batch_space
 from backbones import InputError, unknown_name
 from seenn_env.answers import Answers
 from seenn_env.episodes import NOTHING
-from seenn_env.orders import make_order
+from seenn_env.orders import make_order, make_seeds
 from seenn_env.rendering import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
 
 AUTORESET_MODES = {
@@ -33,7 +33,11 @@ class Moved(NamedTuple):
     rewards: np.ndarray
     """`[B]` float32."""
     ended: np.ndarray
+    """`[B]` bool: terminated or truncated."""
+    terminated: np.ndarray
     """`[B]` bool."""
+    truncated: np.ndarray
+    """`[B]` bool: by `max_episode_steps`."""
     slots: np.ndarray
     """`[S]` those that ended."""
     rows: np.ndarray
@@ -59,6 +63,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         first_timestep: how many timesteps have run when an episode starts, 0 or 1.
         order: name of the sampling order.
         autoreset_mode: "same_step", "next_step" or "disabled".
+        max_episode_steps: truncate an episode at its step of this number, as Gymnasium's `TimeLimit` does.
         render_mode: "rgb_array", "ansi" or None.
     """
 
@@ -75,10 +80,13 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         first_timestep: int,
         order: str,
         autoreset_mode: str | AutoresetMode,
+        max_episode_steps: int | None,
         render_mode: str | None,
     ) -> None:
         if num_envs < 1:
             raise InputError(f"Expected num_envs ≥ 1, got {num_envs}.")
+        if max_episode_steps is not None and max_episode_steps < 1:
+            raise InputError(f"Expected max_episode_steps ≥ 1, got {max_episode_steps}.")
         if isinstance(autoreset_mode, AutoresetMode):
             self.autoreset_mode = autoreset_mode
         elif autoreset_mode in AUTORESET_MODES:
@@ -100,6 +108,9 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._timestep = np.zeros(num_envs, np.int64)
         self._ended = np.ones(num_envs, np.bool_)
         self._nowhere = np.zeros(num_envs, np.bool_)
+        self._ready = False
+        self.max_episode_steps = max_episode_steps
+        self._steps = np.zeros(num_envs, np.int64)
 
     @abstractmethod
     def _act(self, actions: np.ndarray) -> np.ndarray:
@@ -112,19 +123,27 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def reset(
         self,
         *,
-        seed: int | Sequence[int | None] | None = None,
+        seed: int | np.integer | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start every slot, or those of `options["reset_mask"]`, on a new row.
 
         `options["samples"]` `[B]` chooses the rows instead of the order.
+
+        Raises:
+            InputError: for seeds of another number than B, or options that are no rows.
+            ResetNeeded: for some of the slots, where not all have started yet.
         """
-        if seed is not None:
-            self._order.seed(seed)
+        seeds = None if seed is None else make_seeds(seed, self.num_envs)
         options = options or {}
         mask = self._reset_mask(options.get("reset_mask"))
+        if not self._ready and not mask.all():
+            raise gym.error.ResetNeeded("Expected reset() of all slots before one of some.")
+        if seeds is not None:
+            self._order.seed(seeds)
         slots = np.flatnonzero(mask)
         self._begin(slots, self._chosen(options.get("samples"), slots))
+        self._ready = True
         rows, timesteps = self._row[slots], self._timestep[slots]
         predictions = self.answers.predictions(slots, rows, timesteps)
         infos = self._infos(self.told(rows, timesteps, predictions), slots, mask)
@@ -136,7 +155,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         infos: dict[str, Any] = {}
         if len(moved.slots):
             infos = self._infos(self.told(moved.rows, moved.timesteps, moved.predictions), moved.slots, moved.ended)
-            infos["is_success"], infos["_is_success"] = infos["correct"].copy(), moved.ended.copy()
+            infos["is_success"], infos["_is_success"] = infos["correct"] & moved.terminated, moved.terminated.copy()
             if self.autoreset_mode is AutoresetMode.SAME_STEP:
                 final = np.empty(self.num_envs, dtype=object)  # of None
                 final[moved.slots] = [*moved.last]
@@ -146,10 +165,17 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                     "final_info": infos,
                     "_final_info": moved.ended.copy(),
                 }
-        return moved.observations, moved.rewards, moved.ended, self._nowhere.copy(), infos
+        return moved.observations, moved.rewards, moved.terminated, moved.truncated, infos
 
     def advance(self, actions: np.ndarray) -> Moved:
-        """`step` without dictionaries, for loops of one's own."""
+        """`step` without dictionaries, for loops of one's own.
+
+        Raises:
+            InputError: for actions of another shape, or out of range.
+            ResetNeeded: before the first reset, and in the mode "disabled" after an episode's end.
+        """
+        if not self._ready:
+            raise gym.error.ResetNeeded("Expected reset() before the first step().")
         actions, A = np.asarray(actions), self._num_actions
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
             raise InputError(f"Expected actions [{self.num_envs}] of whole numbers, got {actions!r}.")
@@ -162,15 +188,22 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
                     "Expected a reset of the rows that have ended: call reset(options={'reset_mask': mask})."
                 )
             waiting = self._ended.nonzero()[0]
-        ended = self._act(actions)
+        terminated = self._act(actions)
+        self._steps += 1
         if waiting is not None:
-            ended[waiting] = False
+            terminated[waiting] = False
             self._begin(waiting, self._order.draw(waiting))
+        ended, truncated = terminated, self._nowhere.copy()
+        if self.max_episode_steps is not None:
+            truncated = self._steps >= self.max_episode_steps
+            ended = terminated | truncated
         slots = ended.nonzero()[0]
         rows, timesteps = self._row[slots], self._timestep[slots]
         predictions = self.answers.predictions(slots, rows, timesteps)
         rewards = np.zeros(self.num_envs, np.float32)
         rewards[slots] = self.answers.rewards(slots, rows, timesteps)
+        if self.max_episode_steps is not None:
+            rewards[~terminated] = 0
         if same_step:
             last = self._look(slots, rows, timesteps)
             self._begin(slots, self._order.draw(slots))
@@ -179,7 +212,8 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             self._ended = ended.copy()
         observations = self._look(slice(None), self._row, self._timestep)
         correct = predictions == self.answers.labels.take(rows)
-        return Moved(observations, rewards, ended, slots, rows, timesteps, predictions, correct, last)
+        ends = (ended, terminated, truncated, slots, rows, timesteps)
+        return Moved(observations, rewards, *ends, predictions, correct, last)
 
     def told(self, rows: np.ndarray, timesteps: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, ...]:
         """What `INFOS` names, `[S]` each, of these rows at these timesteps."""
@@ -193,7 +227,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if self.render_mode is None:
             warn_of_no_mode(self)
             return None
-        if (self._ended & (self._timestep == 0)).any():
+        if not self._ready:
             raise gym.error.ResetNeeded("Expected reset() before render().")
         draw = RENDERERS[self.render_mode]
         slots = zip(self._row.tolist(), self._timestep.tolist(), self._ended.tolist(), strict=True)
@@ -203,6 +237,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._row[slots] = rows
         self._timestep[slots] = self._first_timestep
         self._ended[slots] = False
+        self._steps[slots] = 0
         self.answers.begin(slots, rows)
 
     def _infos(self, told: tuple[np.ndarray, ...], slots: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
@@ -226,6 +261,6 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if samples is None:
             return self._order.draw(slots)
         rows, N = np.asarray(samples), len(self.answers.labels)
-        if rows.shape != (self.num_envs,) or rows.min() < 0 or rows.max() >= N:
+        if rows.shape != (self.num_envs,) or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= N:
             raise InputError(f"Expected options['samples'] [{self.num_envs}] of rows in 0…{N - 1}, got {samples!r}.")
         return rows[slots]

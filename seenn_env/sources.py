@@ -4,7 +4,7 @@ Letters: N rows, T timesteps, K classes, F columns.
 """
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -18,6 +18,9 @@ from backbones import (
     MeteredState,
     Probed,
     Samples,
+    check_fit,
+    check_images,
+    encoding_of,
     load,
     load_dataset,
     make_keys,
@@ -113,6 +116,9 @@ class Live:
         batch_size: int = 1,
         dtype: str = "float32",
     ) -> None:
+        shape, names = getattr(backbone, "sample_shape", None), getattr(backbone, "class_names", ())
+        check_fit(samples, backbone.num_classes, backbone.timesteps, shape, class_names=names)
+        check_images(samples.images, encoding_of(backbone), what="samples")
         self.backbone, self.samples = backbone, samples
         self.batch_size, self.dtype = batch_size, dtype
         self.shows = np.repeat(np.arange(len(samples)), repeats)
@@ -123,7 +129,8 @@ class Live:
         self.shape = TraceShape(backbone.timesteps, backbone.num_classes, **sizes)
         self.observation = None if observation is None else make_observation(observation, **vars(self.shape))
         self._row, self._timestep = -1, 0
-        self._model: EnergyModel | None = None
+        self.model: EnergyModel | None = None
+        """What an operation costs, once `meter` was called."""
         self._full: dict[int, np.ndarray] = {}
         self._history: History | None = None
         self._logits = self._previous = np.zeros((1, backbone.num_classes), dtype)
@@ -157,7 +164,7 @@ class Live:
         """
         if not isinstance(self.backbone, Metered):
             self.backbone = Metered(self.backbone)
-        self._model, self._full = model or EnergyModel(), {}
+        self.model, self._full = model or EnergyModel(), {}
 
     def energy(self, row: int, timestep: int) -> Energy | None:
         """See `Source.energy`: of the row and timestep watched last.
@@ -165,7 +172,7 @@ class Live:
         What all T timesteps cost is known once they have run: the rest of them runs for the account alone,
         once for each row.
         """
-        if self._model is None:
+        if self.model is None:
             return None
         if (row, timestep) != (self._row, self._timestep):
             self.watch(row, timestep)
@@ -173,8 +180,8 @@ class Live:
             state = self._state
             for _ in range(timestep, self.shape.timesteps):
                 _, state = self.backbone.step(state)
-            self._full[row] = self._energy_of(state, self._model)
-        return Energy(self._energy_of(self._state, self._model), self._full[row])
+            self._full[row] = self._energy_of(state, self.model)
+        return Energy(self._energy_of(self._state, self.model), self._full[row])
 
     @staticmethod
     def _energy_of(state: MeteredState, model: EnergyModel) -> np.ndarray:
@@ -228,11 +235,16 @@ def open_source(
     """Traces to replay (by default the packaged digits), or a backbone to run live.
 
     Raises:
-        InputError: for both, a backbone without samples, or samples without a backbone.
+        InputError: for both, a backbone without samples, or samples or settings of a live network without one.
     """
     if backbone is None:
         if samples is not None:
             raise InputError("Expected a backbone with the samples, got samples alone: pass backbone=….")
+        if (repeats, batch_size, dtype) != (1, 1, "float32"):
+            raise InputError(
+                "Expected repeats, batch_size and dtype with a backbone alone, as traces were recorded with theirs, "
+                f"got {repeats}, {batch_size} and {dtype!r}: leave them out."
+            )
         return Replay(Traces.load("digits" if traces is None else traces, split=split), observation)
     if samples is None and is_packaged("backbone", backbone):
         samples = str(backbone)
@@ -241,6 +253,21 @@ def open_source(
     network = load(packaged_file("backbone", backbone)) if isinstance(backbone, str | Path) else backbone
     samples = open_samples(samples, split)
     return Live(network, samples, observation, repeats=repeats, batch_size=batch_size, dtype=dtype)
+
+
+def open_vector_source(
+    num_envs: int, traces: Traces | str | Path | None, *, batch_size: int | None, **settings: Any
+) -> Replay | Live:
+    """`open_source` for a vector environment, whose rows are the batch of a network that runs live.
+
+    Raises:
+        InputError: as `open_source`, and for a batch of another size.
+    """
+    if batch_size not in (None, num_envs):
+        raise InputError(
+            f"Expected batch_size = num_envs = {num_envs}, the rows that the network runs at once, got {batch_size}."
+        )
+    return open_source(traces, batch_size=1, **settings)
 
 
 def columns_of(source: Source) -> tuple[tuple[str, ...], gym.spaces.Box]:

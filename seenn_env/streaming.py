@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from backbones import InputError, Probed, SlotPool
-from seenn_env.evaluation import HindsightPolicy, Policy, observation_of
+from seenn_env.evaluation import Policy, decides, normaliser_of, observation_of, timesteps_at_start
 from seenn_env.observations import OF_LOGITS, AnyObservation, Observation, make_observation
 
 Inputs = np.ndarray | Tensor
@@ -76,7 +76,8 @@ def stream(
     Args:
         pool: rows of the backbone; what they hold is overwritten.
         feed: where the inputs come from.
-        policy: decides for all rows at once; rows that show a new input have `episode_start`.
+        policy: decides for all rows at once; rows that show a new input have `episode_start`. One that decides at the
+            start sees each input once, when it is fed.
         observation: what it reads, where it does not say so itself.
         dtype: logits, spikes and potentials are rounded through it, as by traces of that dtype.
         deterministic: passed on to `predict`.
@@ -89,10 +90,12 @@ def stream(
         InputError: for a policy that decides in hindsight, or gives other actions than 0 and 1, or logits
             that are not finite.
     """
-    if isinstance(policy, HindsightPolicy):
+    when = decides(policy)
+    if when == "end":
         raise InputError(f"Expected a policy that decides as it goes, got {policy!r}: it only knows afterwards.")
     B, T = pool.num_slots, pool.backbone.timesteps
-    reads = observation_of(policy, observation)
+    reads, normalised = observation_of(policy, observation), normaliser_of(policy)
+    due = np.full(B, T)  # of policies that decide at the start
     spec: Observation | None = None
     slots = np.arange(B)  # of the pool's rows, which become fewer when it shrinks
     places = np.full(B, -1)
@@ -106,6 +109,8 @@ def stream(
             filled, ended = free[: len(keys)], len(keys) == 0
             places[filled] = fed + np.arange(len(filled))
             fed += len(filled)
+            if when == "start" and len(filled):
+                due[filled] = timesteps_at_start(policy, inputs, T, deterministic=deterministic)
             pool.refill(filled, inputs, keys)
         busy = places >= 0
         if ended and not busy.any():
@@ -115,21 +120,27 @@ def stream(
             before = None if spec is None else spec.prepared(logits[busy])
             slots, places, busy = slots[busy], places[busy], busy[busy]
         logits = rounded(pool.step(), dtype)
-        if spec is None:
-            spec = _made(reads, pool)
-            columns = np.zeros((B, len(spec.names)), np.float32)
-        now = spec.prepared(logits)
-        needs = {name: rounded(values, dtype) for name, values in pool.probe(spec.needs).items()}
         timestep = np.minimum(pool.timestep, T)  # empty slots run on
-        columns[slots] = spec.of_prepared(now, now if before is None else before, timestep, len(slots), needs)
-        before = now
-        starts = np.zeros(B, bool)
-        starts[slots] = pool.timestep == 1
-        actions, state = policy.predict(columns, state=state, episode_start=starts, deterministic=deterministic)
-        actions = np.asarray(actions)
-        if actions.shape != (B,) or not ((actions == 0) | (actions == 1)).all():
-            raise InputError(f"Expected actions [{B}] of 0 (continue) or 1 (exit) from {policy!r}.")
-        leaving = np.flatnonzero(busy & ((actions[slots] == 1) | (timestep == T)))
+        if when == "start":
+            exits = timestep >= due[slots]
+        else:
+            if spec is None:
+                spec = _made(reads, pool)
+                columns = np.zeros((B, len(spec.names)), np.float32)
+            now = spec.prepared(logits)
+            needs = {name: rounded(values, dtype) for name, values in pool.probe(spec.needs).items()}
+            columns[slots] = spec.of_prepared(now, now if before is None else before, timestep, len(slots), needs)
+            before = now
+            starts = np.zeros(B, bool)
+            starts[slots] = pool.timestep == 1
+            actions, state = policy.predict(
+                normalised(columns), state=state, episode_start=starts, deterministic=deterministic
+            )
+            actions = np.asarray(actions)
+            if actions.shape != (B,) or not ((actions == 0) | (actions == 1)).all():
+                raise InputError(f"Expected actions [{B}] of 0 (continue) or 1 (exit) from {policy!r}.")
+            exits = (actions[slots] == 1) | (timestep == T)
+        leaving = np.flatnonzero(busy & exits)
         if len(leaving):
             yield Exits(places[leaving], logits[leaving].argmax(-1), timestep[leaving], logits[leaving])
             places[leaving] = -1

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 def energy_pj(operations: np.ndarray, model: EnergyModel) -> np.ndarray:
     """`[N, T]` float32 picojoules up to and with each timestep, of `Traces.operations` `[N, T, 3]` (or `[…, 3]`)."""
-    macs, acs = operations[..., 0].astype(np.float64), operations[..., 1].astype(np.float64)
-    return (model.pj_per_mac * macs + model.pj_per_ac * acs).astype(np.float32)
+    energy: np.ndarray = model.pj(operations[..., 0].astype(np.float64), operations[..., 1].astype(np.float64))
+    return energy.astype(np.float32)
 
 
 def with_energy(traces: "Traces", model: EnergyModel) -> "Traces":

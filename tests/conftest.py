@@ -1,11 +1,17 @@
 """Small things that many tests need."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import torch
 
 import backbones as bb
-from seenn_env import Traces
+
+if TYPE_CHECKING:
+    from seenn_env import Traces  # late, as a machine with a GPU may not have its packages
 
 torch.set_num_threads(1)  # the networks are small, and machines that test are busy
 
@@ -23,6 +29,8 @@ def network() -> bb.SpikingNetwork:
 
 def make_traces(N: int = 600, T: int = 4, K: int = 5, *, split: str = "policy", seed: int = 0) -> Traces:
     """Traces whose answers get better with time: noise around the right class, averaged over timesteps."""
+    from seenn_env import Traces
+
     rng = np.random.default_rng(seed)
     labels = rng.integers(K, size=N)
     hardness = rng.gamma(2.0, 0.7, size=(N, 1, 1))
@@ -38,4 +46,6 @@ def traces() -> Traces:
 
 @pytest.fixture(scope="session")
 def packaged() -> Traces:
+    from seenn_env import Traces
+
     return Traces.load("digits")

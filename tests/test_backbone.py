@@ -1,5 +1,6 @@
 """Networks keep the contract of `Backbone`, and `check_backbone` notices who does not."""
 
+import numpy as np
 import pytest
 import torch
 from torch.utils import _pytree as pytree
@@ -269,3 +270,21 @@ def test_states_of_a_network_are_trees_of_tensors_with_leading_dimension_b():
     _, state = network.step(network.start(images(5)))
     leaves = [leaf for leaf in pytree.tree_leaves(state) if leaf is not None]
     assert {len(leaf) for leaf in leaves} == {5}
+
+
+def test_arrays_are_taken_where_tensors_are_and_the_other_way_round(digits):
+    network = make()
+    images, labels, keys = digits.test.images[:6], digits.test.labels[:6], np.arange(6)
+    tensors = [torch.as_tensor(given) for given in (images, labels, keys)]
+    assert torch.equal(network(images, keys), network(tensors[0], tensors[2]))
+    one, other = network.start(images, keys), network.start(tensors[0], tensors[2])
+    _, one = network.step(network.refill(one, np.array([1, 3]), images[:2], keys[:2]))
+    _, other = network.step(network.refill(other, torch.tensor([1, 3]), tensors[0][:2], tensors[2][:2]))
+    assert torch.equal(one.readout, other.readout)
+    assert np.array_equal(bb.accuracy(network, images, labels, keys), bb.accuracy(network, *tensors))
+    ((_, first),), ((_, second),) = bb.run(network, images, keys), bb.run(network, tensors[0], tensors[2])
+    assert torch.equal(first, second)
+    assert bb.probe_sizes(network, images) == bb.probe_sizes(network, tensors[0])
+    bb.check_backbone(network, images, keys)
+    fast = network.optimize()
+    assert torch.equal(fast.step(fast.start(images, keys))[0], fast.step(fast.start(tensors[0], tensors[2]))[0])

@@ -107,8 +107,9 @@ def test_unusable_entries_say_what_is_wrong(network):
     bad = [good.astype(np.int32), np.full((1, 8, 8), np.nan, np.float32), "picture", good]
     found = classify(iter(bad), network, Margin(0.7), num_slots=2)
     problems = [answer.problem for answer in found.broken]
-    assert problems[0] == "has dtype int32, not uint8 or floats in [0, 1]"
-    assert problems[1] == "holds NaN or infinity"
+    accepted = "cannot be used: Expected images of uint8 or floats in [0, 1], got int32: "
+    assert problems[0] == accepted + "pass them as uint8, or as floats / 255."
+    assert "finite numbers, got NaN or infinity" in problems[1]
     assert problems[2] == "is no image but a str"
     assert found.timesteps[3] > 0
 

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 import backbones as bb
+from agents.reading import read_items
 
 
 def tree(root, classes=("cat", "dog"), counts=(30, 30), size=(8, 6), seed=0):
@@ -225,3 +226,88 @@ def test_a_truncated_image_is_named(images):
 def test_too_few_images_are_refused(tmp_path):
     with pytest.raises(bb.InputError, match=r"enough for four splits in .*, got 4: none for"):
         bb.load_dataset("folder", tree(tmp_path / "pets", counts=(2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train", "valid"),
+        ("train", "validation"),
+        ("training", "testing"),
+        ("Train", "Test"),
+        ("seg_train", "seg_test"),
+        ("training_set", "test_set"),
+        ("trainset", "testset"),
+        ("train2017", "val2017"),
+        ("train_data", "dev"),
+    ],
+)
+def test_parts_by_other_names_are_parts(images, tmp_path, train, test):
+    expected = bb.load_dataset("folder", images, cache_dir=tmp_path / "cache")
+    (images / "train").rename(images / "t")
+    (images / "test").rename(images / test)
+    (images / "t").rename(images / train)
+    found = bb.load_dataset("folder", images, cache_dir=tmp_path / "cache")
+    for split in bb.SPLITS:
+        assert np.array_equal(found[split].images, expected[split].images)
+        assert np.array_equal(found[split].labels, expected[split].labels)
+    assert found.train.class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    "parts", [("train", "extra"), ("test", "valid"), ("train", "training", "test"), ("Train", "unlabelled")]
+)
+def test_parts_that_are_not_known_are_not_taken_for_classes(tmp_path, parts):
+    for part in parts:
+        tree(tmp_path / "pets" / part)
+    with pytest.raises(bb.InputError, match="part"):
+        bb.load_dataset("folder", tmp_path / "pets")
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    root = tree(tmp_path / "vehicles", classes=("bus", "train"))
+    assert bb.load_dataset("folder", root).train.class_names == ("bus", "train")
+    deep = tmp_path / "deep"
+    for name in ("bus", "train"):
+        tree(deep / name, classes=("images",), counts=(30,))
+    assert bb.load_dataset("folder", deep).train.class_names == ("bus", "train")
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_files_are_read_alike_by_a_dataset_and_by_classify(tmp_path, suffix, channels):
+    rng, root = np.random.default_rng(0), tmp_path / "images"
+    kinds = {
+        "L": rng.integers(256, size=(6, 8), dtype=np.uint8),
+        "I;16": rng.integers(1 << 16, size=(6, 8), dtype=np.uint16),
+        "LA": rng.integers(256, size=(6, 8, 2), dtype=np.uint8),
+        **({} if channels == 1 else {"RGB": rng.integers(256, size=(6, 8, 3), dtype=np.uint8)}),
+        **({} if channels == 1 else {"RGBA": rng.integers(256, size=(6, 8, 4), dtype=np.uint8)}),
+    }
+    for label in ("a", "b"):
+        (root / label).mkdir(parents=True)
+        for i in range(20):
+            name, pixels = list(kinds.items())[i % len(kinds)]
+            Image.fromarray(pixels).save(root / label / f"{i:02}.{suffix}")
+            with Image.open(root / label / f"{i:02}.{suffix}") as image:
+                assert image.mode == name
+    for size in (None, 4):
+        splits = bb.load_dataset("folder", root, image_size=size)
+        images = np.concatenate([splits[name].images for name in bb.SPLITS])
+        images = images[np.argsort(np.concatenate([splits[name].index for name in bb.SPLITS]))]
+        items = list(read_items(root, images.shape[1:], resize=size is not None))
+        assert [item.problem for item in items] == [None] * 40
+        assert np.array_equal(np.stack([item.image for item in items]), images)
+        assert images.shape[1] == channels
+        if size is None:
+            assert np.array_equal(images[1, 0], kinds["I;16"] >> 8)
+
+
+@pytest.mark.parametrize(("dtype", "kind"), [(np.float32, "floats"), (np.int32, "32-bit integers")])
+def test_pixels_whose_white_is_not_known_are_refused(images, dtype, kind):
+    Image.fromarray(np.linspace(0, 1, 48).reshape(6, 8).astype(dtype)).save(images / "train" / "cat" / "017.tif")
+    (item,) = read_items(images / "train" / "cat" / "017.tif", (1, 6, 8))
+    assert item.image is None
+    assert kind in item.problem
+    with pytest.raises(bb.InputError, match=f"017.tif cannot be read .its pixels are {kind}"):
+        bb.load_dataset("folder", images)

@@ -7,6 +7,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 import backbones as bb
+from backbones.conversion import convert
 from backbones.norms import TimestepBatchNorm2d
 from backbones.optimization import agrees, compare_forms
 
@@ -132,7 +133,8 @@ def test_an_image_that_is_not_finite_leaves_nothing_behind(poison, dtype, simple
     fast = plain.optimize(dtype=dtype, min_agreement=None)
     clean, dirty = bb.SlotPool(fast, 17), bb.SlotPool(fast, 17)
     clean.refill(range(17), inputs)
-    dirty.refill(range(17), torch.cat([torch.full_like(inputs[:2], poison), inputs[2:]]))
+    dirty.refill(range(17), inputs)  # the first look at the values: a refill looks no more
+    dirty.refill([0, 1], torch.full_like(inputs[:2], poison))
     for rows in ([0], [1], []):
         assert torch.equal(clean.step()[2:], dirty.step()[2:])
         for pool in (clean, dirty):
@@ -267,3 +269,109 @@ def test_a_compiled_residual_network_answers_as_the_plain_one_and_can_be_refille
         fed += len(leave)
         pool.refill(leave, inputs[shows[leave]])
     assert fed > 24
+
+
+def graph_of(module, side=12, **settings):
+    """A spiking network of a torch module, its thresholds set on noise."""
+    noise = torch.randint(256, (8, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return convert(module.eval(), noise, timesteps=4, max_pool="average", **settings), noise
+
+
+def lenet(norm=nn.Identity):
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3), norm(6), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(),
+        nn.Linear(150, 21), nn.BatchNorm1d(21), nn.ReLU(), nn.Linear(21, 5),
+    )  # fmt: skip
+
+
+def mlp():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(432, 19), nn.ReLU(), nn.Linear(19, 5))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "make_module",
+    [lenet, mlp, lambda: lenet(lambda c: nn.BatchNorm2d(c, affine=False))],
+    ids=["lenet", "mlp", "norm without weights"],
+)
+def test_networks_whose_last_hidden_layer_is_fully_connected_have_a_form_for_inference(make_module, dtype):
+    plain, inputs = graph_of(make_module())
+    fast = plain.optimize(dtype=dtype, min_agreement=None)
+    if dtype == "float32":
+        torch.testing.assert_close(logits_of(fast, inputs), logits_of(plain, inputs), rtol=1e-4, atol=1e-4)
+    pool = bb.SlotPool(fast, 8)
+    pool.refill(range(8), inputs)
+    pool.step()
+    pool.refill([1, 4], inputs[[1, 4]])
+    torch.testing.assert_close(pool.step()[[1, 4]], logits_of(fast, inputs)[0, [1, 4]])
+
+
+@pytest.mark.parametrize("name", ["small", "resnet9", "resnet20", "vgg11", "vggsnn", "lenet", "mlp"])
+def test_both_forms_probe_the_same_activity_of_the_last_hidden_layer(name):
+    if name in ("lenet", "mlp"):
+        plain, inputs = graph_of(lenet() if name == "lenet" else mlp())
+    else:
+        plain = make(name)
+        inputs = images(8, *reversed(plain.input_shape[:2]))
+    fast, found = plain.optimize(), []
+    for network in (plain, fast):
+        state = network.start(inputs)
+        for _ in range(2):
+            _, state = network.step(state)
+        found.append(network.probe(state))
+    assert found[0]["hidden"].max() > 0
+    for probed in ("hidden", "membrane"):
+        torch.testing.assert_close(found[1][probed], found[0][probed], rtol=1e-3, atol=1e-3)
+
+
+class Shares(nn.Module):
+    """A convolution, and what its output does besides feeding a norm."""
+
+    def __init__(self, pool=None):
+        super().__init__()
+        self.conv, self.norm, self.pool = nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), pool
+        nn.init.normal_(self.norm.bias), nn.init.uniform_(self.norm.running_mean)
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 5))
+
+    def forward(self, x):
+        x = self.conv(x)
+        if self.pool is not None:
+            return self.head(torch.relu(self.norm(self.pool(x))))
+        return self.head(torch.relu(self.norm(x)) + x)
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [None, nn.AvgPool2d(3, 2, padding=1), nn.AvgPool2d(3, 2, divisor_override=4)],
+    ids=["shortcut", "padded pool", "divisor"],
+)
+def test_a_norm_that_cannot_be_folded_is_refused_and_never_folded_wrongly(pool):
+    torch.manual_seed(0)
+    plain, _ = graph_of(Shares(pool))
+    with pytest.raises(bb.InputError, match="to fold the norm"):
+        plain.optimize()
+
+
+@pytest.mark.parametrize("encoding", ["direct", "poisson"])
+def test_a_current_that_others_need_too_is_not_written_over(encoding):
+    conv = {"in_channels": 3, "out_channels": 4, "kernel_size": 3, "padding": 1}
+    nodes = [
+        ("conv", "conv", ["image"], conv),
+        ("first", "neuron", ["conv"], {}),
+        ("sum", "add", ["first", "conv"], {}),
+        ("again", "conv", ["sum"], {**conv, "in_channels": 4}),
+        ("second", "neuron", ["again"], {}),
+        ("both", "add", ["second", "again"], {}),
+        ("third", "neuron", ["both"], {}),
+        ("flat", "flatten", ["third"], {}),
+        ("readout", "linear", ["flat"], {"in_features": 256, "out_features": 5}),
+    ]
+    plain = bb.build(
+        "graph", num_classes=5, timesteps=4, input_shape=(3, 8, 8), encoding=encoding,
+        neuron={"type": "lif", "v_threshold": 0.2},
+        nodes=[dict(zip(("name", "layer", "inputs", "settings"), node, strict=True)) for node in nodes],
+    )  # fmt: skip
+    inputs = images(8, 8, 3)
+    torch.testing.assert_close(logits_of(plain.optimize(), inputs), logits_of(plain, inputs), rtol=1e-4, atol=1e-4)

@@ -8,7 +8,7 @@ from conftest import make_traces
 from agents import Confidence, LearnedPolicy, Margin, Oracle, PerTimestep, Uniform, calibrate, load, save, train
 from agents.rules import Entropy, FixedTimestep
 from backbones import InputError
-from seenn_env import LinearReward, Traces, evaluate
+from seenn_env import LinearReward, Observation, Traces, TraceShape, evaluate
 
 SHORT = {"total_timesteps": 120_000}
 
@@ -152,3 +152,66 @@ def test_files_that_are_no_policies_are_refused(tmp_path, traces):
 def test_bad_arguments_are_one_sentence(traces, arguments, message):
     with pytest.raises(InputError, match=message):
         train(traces=traces, **arguments)
+
+
+def own_columns(shape: TraceShape) -> Observation:
+    """The timestep first, then the largest probability: nothing stands where the package's observations have it."""
+
+    def columns(logits, previous, timestep, timesteps):
+        chances = np.exp(logits - logits.max(-1, keepdims=True))
+        return np.stack([timestep / timesteps, chances.max(-1) / chances.sum(-1)], -1)
+
+    return Observation("own", shape.timesteps, ("elapsed", "largest"), np.zeros(2), np.ones(2), columns)
+
+
+@pytest.mark.parametrize("observation", [own_columns, "test_learning:own_columns"])
+@pytest.mark.parametrize("algorithm", ["ppo", "dqn", "exact", "optimal-stopping"])
+def test_a_users_own_observation_is_read_in_training_calibration_and_evaluation(algorithm, observation, tmp_path):
+    traces = Traces.merge(make_traces(600, seed=1), make_traces(600, split="calibration", seed=2))
+    calibration = traces.select("calibration")
+    settings = {"total_timesteps": 20_000, "num_envs": 64} if algorithm in ("ppo", "dqn") else {}
+    settings |= {"learning_starts": 500} if algorithm == "dqn" else {}
+    policy = train(algorithm, traces, observation=observation, target_timesteps=1.8, **settings)
+    assert policy.observation is observation
+    found = evaluate(policy, calibration)
+    assert found.mean_timesteps == pytest.approx(1.8, abs=0.05)
+    assert found.accuracy > calibration.accuracy[0] + 0.02
+    if observation is own_columns:
+        with pytest.raises(InputError, match="by name, your own as 'module:name'"):
+            save(policy, tmp_path / "policy.safetensors")
+    else:
+        again = load(save(policy, tmp_path / "policy.safetensors"))
+        assert np.array_equal(evaluate(again, calibration).exit_timesteps, found.exit_timesteps)
+
+
+def test_an_observation_that_does_not_tell_the_timestep_is_refused_where_it_is_needed():
+    def blind(shape):
+        made = own_columns(shape)
+        return Observation("blind", shape.timesteps, ("t", "largest"), made.low, made.high, made.columns)
+
+    for algorithm in ("exact", "optimal-stopping"):
+        with pytest.raises(
+            InputError, match=r"a column 'elapsed' \(timestep / T\) of observation 'blind', got t, largest"
+        ):
+            train(algorithm, make_traces(100), observation=blind)
+
+    class Own(Margin):
+        observation = "test_learning:own_columns"
+
+    with pytest.raises(InputError, match="an observation of this package, which says the timestep"):
+        PerTimestep(Own(), (0.5, 0.5, 0.5)).predict(np.zeros((2, 2)))
+
+
+def test_a_policy_whose_observation_is_a_method_is_refused(traces):
+    class Wrong:
+        observation = own_columns
+
+        def predict(self, observation, state=None, episode_start=None, deterministic=True):
+            return np.ones(len(observation), int), None
+
+    class Right(Wrong):
+        observation = staticmethod(own_columns)
+
+    with pytest.raises(InputError, match="make it a staticmethod"):
+        evaluate(Wrong(), traces)
+    assert evaluate(Right(), traces).mean_timesteps == 1

@@ -127,7 +127,7 @@ def test_the_network_runs_once_a_step_where_nobody_comes_to_the_end():
     [
         ({"num_envs": 0}, "num_envs ≥ 1, got 0"),
         ({"samples": None}, "backbone and samples"),
-        ({"reward": "energy"}, "energy_pj for the reward 'energy'"),
+        ({"reward": "energy", "backbone": small_backbone().optimize()}, "a plain network to meter"),
         ({"order": "any"}, "order, got 'any'"),
     ],
 )

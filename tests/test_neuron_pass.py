@@ -1,6 +1,9 @@
 """The pass over all timesteps: spikes and gradients of stepping, in any memory format."""
 
 import itertools
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -112,3 +115,40 @@ def test_a_compiled_pass_gives_the_same(neuron, static):
     one, other = (fire_over_time(neuron, current, T, static=static, compiled=compiled) for compiled in (False, True))
     assert torch.equal(one, other)
     torch.testing.assert_close(gradient(one, current), gradient(other, current))
+
+
+KERNELS = """
+import itertools
+import torch
+from backbones import fused_neurons, neuron_pass
+from backbones.surrogates import derivative_function
+
+torch.manual_seed(0)
+choices = itertools.product((1, 4), (False, True), (False, True), (False, True), (0.0, 0.5), (0.5, 1.0), (1.0, 0.7))
+for T, static, soft, detach, v_init, decay, gamma in choices:
+    dynamics = neuron_pass.Dynamics(
+        decay, 1.0, v_init, soft, soft, detach, derivative_function("triangle", gamma=gamma)
+    )
+    assert fused_neurons.covers(dynamics, T)
+    for dtype, near in ((torch.float32, 1e-5), (torch.bfloat16, 2e-2)):
+        x, grad = (1.2 * torch.randn(1 if static else T, 1500)).to(dtype), torch.randn(T, 1500).to(dtype)
+        (spikes, fused_spikes), (out, fused_out) = (
+            (torch.empty_like(like), torch.empty_like(like)) for like in (grad, x)
+        )
+        neuron_pass._charge_and_fire(x.clone(), spikes, dynamics)
+        fused_neurons.charge_and_fire(x, fused_spikes, dynamics)
+        assert torch.equal(spikes, fused_spikes)
+        neuron_pass._gradient(x.clone(), grad.clone(), out, dynamics)
+        fused_neurons.gradient(x, grad, fused_out, dynamics)
+        torch.testing.assert_close(out, fused_out, rtol=near, atol=near)
+assert not fused_neurons.covers(dynamics._replace(derivative=derivative_function("atan")), 4)
+assert not fused_neurons.covers(dynamics, 9)
+"""
+
+
+def test_gpu_kernels_give_the_spikes_and_gradients_of_the_pass_under_tritons_interpreter():
+    pytest.importorskip("triton")
+    done = subprocess.run(
+        [sys.executable, "-c", KERNELS], env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

@@ -10,11 +10,13 @@ from conftest import make_traces
 from test_learning import trivial
 
 from agents import LearnedPolicy, calibrate, load, load_sb3, save, train
-from agents.costs import MAC_PJ, energy_costs, own_energy
+from agents.costs import energy_costs, own_energy
 from agents.policy import scores_of
 from agents.sb3_training import PRESETS, make_model
-from backbones import InputError, torch_threads
+from backbones import EnergyModel, InputError, torch_threads
 from seenn_env import evaluate
+
+MAC_PJ = EnergyModel().pj_per_mac
 
 FEW = {
     "ppo": {"num_envs": 64},

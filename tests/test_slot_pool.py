@@ -58,7 +58,8 @@ def test_a_neighbour_that_is_not_finite_does_not_poison_a_row_or_its_own_slot_af
     poison = torch.full_like(inputs[:1], float("inf"))
     clean, dirty = bb.SlotPool(network, 4), bb.SlotPool(network, 4)
     clean.refill(range(4), inputs)
-    dirty.refill(range(4), torch.cat([poison, inputs[1:]]))
+    dirty.refill(range(4), inputs)  # the first look at the values: a refill looks no more
+    dirty.refill([0], poison)
     assert torch.equal(clean.step()[1:], dirty.step()[1:])
     for pool in (clean, dirty):
         pool.refill([0], inputs[1:2])

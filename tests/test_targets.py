@@ -5,9 +5,10 @@ import pytest
 from conftest import make_traces
 
 from agents import Confidence, Margin, PerTimestep, calibrate, exit_curve
-from agents.costs import MAC_PJ
-from backbones import InputError
+from backbones import EnergyModel, InputError
 from seenn_env import Traces, evaluate
+
+MAC_PJ = EnergyModel().pj_per_mac
 
 
 def energetic(N: int = 3000) -> Traces:

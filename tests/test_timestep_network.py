@@ -8,10 +8,12 @@ from conftest import make_traces
 
 import backbones as bb
 from agents import TimestepNetwork, calibrate, compare, load, save, train
-from agents.costs import MAC_PJ, own_energy
+from agents.costs import own_energy
 from agents.timestep_training import expected_loss, sample_weights
-from backbones import InputError
+from backbones import EnergyModel, InputError
 from seenn_env import SeennReward, Traces, evaluate
+
+MAC_PJ = EnergyModel().pj_per_mac
 
 
 def telling(N: int = 400, T: int = 3, *, images: bool = True, split: str = "policy") -> Traces:

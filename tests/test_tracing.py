@@ -1,13 +1,18 @@
 """Torch modules become graphs that compute what they do, or are refused by the path of what is in the way."""
 
+import copy
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils import parametrizations, prune
 from torchvision.models import resnet18
 
 import backbones as bb
 from backbones.conversion import convert
+from backbones.staircases import is_staircase, read_staircase
 from backbones.tracing import trace
 
 IMAGES = torch.randint(256, (8, 3, 12, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -185,3 +190,267 @@ class ShiftedRelu(nn.Module):
 def test_what_a_graph_cannot_hold_is_refused_by_its_path(module, message):
     with pytest.raises(bb.InputError, match=message):
         convert(seeded(module), IMAGES)
+
+
+class Shared(nn.Module):
+    """Changes a shortcut in place after a pool."""
+
+    def __init__(self, pool, inplace):
+        super().__init__()
+        self.stem, self.pool, self.act = nn.Conv2d(3, 8, 3), pool, nn.ReLU(inplace=inplace)
+        self.mid, self.block, self.fc = nn.Conv2d(8, 8, 1), nn.Conv2d(8, 8, 1), nn.Linear(8, 5)
+
+    def forward(self, x):
+        x = self.mid(self.pool(torch.relu(self.stem(x))))
+        return self.fc((self.block(self.act(x)) + x).mean((2, 3)))
+
+
+def test_a_module_whose_pools_are_replaced_is_compared_with_one_of_averages():
+    network = trace(seeded(Shared, nn.MaxPool2d(2), False), IMAGES, max_pool="average")
+    averages = seeded(Shared, nn.AvgPool2d(2), False).eval()
+    torch.testing.assert_close(logits(network), averages(IMAGES / 255).detach())
+    with pytest.raises(bb.InputError, match="whose graph gives its own logits, got others"):
+        trace(seeded(Shared, nn.MaxPool2d(2), True), IMAGES, max_pool="average")
+
+
+def test_what_shows_on_no_image_is_tried_on_noise():
+    module = seeded(Net, middle=nn.Sequential(nn.Conv2d(6, 6, 1), ShiftedRelu()))
+    with torch.no_grad():
+        for name, value in module.named_parameters():
+            if name.endswith("bias"):
+                value.zero_()  # a black image has logits of 0, however the graph goes
+    with pytest.raises(bb.InputError, match="whose graph gives its own logits, got others"):
+        trace(module, torch.zeros_like(IMAGES))
+
+
+def test_code_outside_the_layers_is_noticed():
+    module = seeded(Net)
+    module.register_forward_hook(lambda module, inputs, output: output * 2)
+    with pytest.raises(bb.InputError, match="whose graph gives its own logits, got others"):
+        trace(module, IMAGES)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda layer: prune.l1_unstructured(layer, "weight", 0.5),
+        lambda layer: prune.ln_structured(layer, "weight", 0.5, n=2, dim=0),
+        nn.utils.weight_norm,
+        nn.utils.spectral_norm,
+        parametrizations.weight_norm,
+        parametrizations.spectral_norm,
+        parametrizations.orthogonal,
+    ],
+    ids=[
+        "pruned",
+        "pruned channels",
+        "weight norm",
+        "spectral norm",
+        *("new weight norm", "new spectral norm"),
+        "orthogonal",
+    ],
+)
+def test_weights_that_are_computed_of_others_are_copied_as_they_are_in_evaluation(change):
+    module = seeded(Net)
+    seeded(change, module.block.conv1)
+    seeded(change, module.fc1)
+    module(IMAGES / 255)  # in training: spectral norms move
+    module.eval()
+    with torch.no_grad():
+        wanted = module(IMAGES / 255)
+    torch.testing.assert_close(logits(trace(module, IMAGES)), wanted)
+
+
+def test_arrays_and_splits_are_images_too(digits):
+    module = seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.ReLU(), nn.Linear(20, 10)))
+    frozen = digits.train.images[:64].copy()
+    frozen.flags.writeable = False
+    samples = digits.train.select(slice(64))
+    found = {convert(module, given, timesteps=4).fingerprint for given in (torch.tensor(frozen), frozen, samples)}
+    assert len(found) == 1
+    with pytest.raises(bb.InputError, match=r"images .* as numbers, got str"):
+        convert(module, "digits")
+
+
+def test_names_that_a_layer_cannot_have_and_other_settings_of_modules():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.image, self.keys, self.values, self.fc = nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ReLU(), nn.Linear(36, 5)
+
+        def forward(self, x):
+            x = self.values(F.avg_pool2d(self.keys(self.image(x)), 3, 3, 0, True, True, 2))
+            return self.fc(F.adaptive_avg_pool2d(x, 3).flatten(1))
+
+    module = seeded(Named).eval()
+    torch.testing.assert_close(logits(trace(module, IMAGES)), module(IMAGES / 255).detach())
+    double = copy.deepcopy(module).double()
+    torch.testing.assert_close(logits(trace(double, IMAGES)), double(IMAGES.double() / 255).float().detach())
+
+
+class QuantisedAs(nn.Module):
+    """SEENN's and QCFS's own: one λ, learned, as `[1]`."""
+
+    def __init__(self, levels=4, threshold=2.0, shift=0.5):
+        super().__init__()
+        self.thresh, self.L, self.shift = nn.Parameter(torch.tensor([threshold])), levels, shift
+
+    def forward(self, x):
+        x = torch.clamp(x / self.thresh, 0, 1)
+        return torch.floor(x * self.L + self.shift) / self.L * self.thresh
+
+
+class EachChannel(QuantisedAs):
+    def __init__(self):
+        super().__init__()
+        self.thresh = nn.Parameter(torch.rand(1, 6, 1, 1) + 0.5)
+
+
+class Squashes(nn.Module):
+    """Of one number and its neighbours."""
+
+    def forward(self, x):
+        return torch.relu(x - x.mean()).round().clamp(0, 1)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 4, 7, 32, 1000])
+@pytest.mark.parametrize("threshold", [0.013, 0.7, 8.0])
+def test_a_qcfs_module_of_somebody_elses_is_known_by_what_it_answers(levels, threshold):
+    found = read_staircase(QuantisedAs(levels, threshold))
+    assert found == (pytest.approx(threshold), levels)
+    assert is_staircase(QuantisedAs(levels, threshold), threshold, levels)
+    assert not is_staircase(QuantisedAs(levels, threshold), threshold * 1.01, levels)
+    assert not is_staircase(QuantisedAs(levels, threshold), threshold, levels + 1)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.ReLU(), nn.ReLU6(), nn.Sigmoid(), nn.Identity(), nn.Hardtanh(0, 1), nn.Linear(1, 1), EachChannel(),
+        Squashes(), QuantisedAs(shift=0.0), nn.Flatten(),
+    ],
+    ids=lambda module: type(module).__name__,
+)  # fmt: skip
+def test_what_is_no_qcfs_module_is_not_taken_for_one(module):
+    assert read_staircase(module) is None
+
+
+def quantised(middle=None, **settings):
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), QuantisedAs(**settings), nn.AvgPool2d(2), nn.Conv2d(6, 7, 3),
+        middle or QuantisedAs(threshold=0.4, **settings), nn.Flatten(), nn.Linear(63, 9), QuantisedAs(threshold=0.8),
+        nn.Linear(9, 5),
+    )  # fmt: skip
+
+
+def test_a_network_of_qcfs_modules_is_traced_to_the_bit_and_converted_with_its_own_thresholds():
+    module = seeded(quantised).eval()
+    network = trace(module, IMAGES)
+    torch.testing.assert_close(logits(network), module(IMAGES / 255).detach(), rtol=1e-5, atol=1e-6)
+    assert network.config["neuron"] == {"type": "qcfs", "levels": 4}
+    converted = convert(module, IMAGES, timesteps=8)
+    assert sorted(converted.config["neuron"]["thresholds"].values()) == pytest.approx([0.4, 0.8, 2.0])
+    bb.check_backbone(converted, IMAGES)
+
+
+class Hidden(QuantisedAs):
+    """With a tensor beside its λ, so that it is not asked."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.register_buffer("seen", torch.zeros(2))
+
+
+def test_activations_say_how_a_module_is_qcfs():
+    module = seeded(quantised, Hidden(threshold=0.4)).eval()
+    with pytest.raises(bb.InputError, match="pass activations="):
+        convert(module, IMAGES)
+    network = convert(module, IMAGES, activations={Hidden: lambda part: (part.thresh, part.L)})
+    assert sorted(network.config["neuron"]["thresholds"].values()) == pytest.approx([0.4, 0.8, 2.0])
+    for activations, message in (
+        ({Hidden: lambda part: (0.5, part.L)}, r"Hidden at 5 to compute .* λ = 0.5 and L = 4, .* answers otherwise"),
+        ({Hidden: lambda part: part.thresh}, r"activations\[Hidden\] to give \(threshold, levels\) of 5, but"),
+        ({Hidden: lambda part: part.up}, r"of 5, but: 'Hidden' object has no attribute 'up'"),
+        ({"Hidden": 3}, "activations as {class: function"),
+        ([Hidden], "activations as {class: function"),
+    ):
+        with pytest.raises(bb.InputError, match=message):
+            convert(module, IMAGES, activations=activations)
+
+
+class Lengthwise(nn.Module):
+    def forward(self, x):
+        return x.view(len(x), -1)
+
+
+class OverBatch(nn.Module):
+    def forward(self, x):
+        return x + x.mean(0, keepdim=True)
+
+
+class Returns(nn.Module):
+    def __init__(self, what):
+        super().__init__()
+        self.net, self.what = Net(), what
+
+    def forward(self, x):
+        return self.what(self.net(x))
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (lambda: Net(middle=Lengthwise()), "torch.fx can trace, but: 'len' is not supported"),
+        (lambda: Net(middle=OverBatch()), "the layer 'mean' over the batch at middle.1.mean"),
+        (lambda: Returns(lambda y: (y, y)), "logits"),
+        (lambda: Returns(lambda y: {"logits": y}), "logits"),
+        (lambda: Returns(lambda y: torch.cat([y, y])), "over the batch"),
+        (lambda: Returns(lambda y: y.argmax(1)), "the function argmax"),
+        (lambda: Returns(lambda y: y[:, :2]), "the function getitem"),
+        (lambda: Returns(lambda y: list(y)), "torch.fx can trace"),
+        (lambda: Returns(lambda y: y if y.requires_grad else -y), "torch.fx can trace"),
+        (lambda: Returns(lambda y: np.asarray(y)), "torch.fx can trace"),
+        (lambda: Returns(lambda y: y.numpy()), "the function numpy"),
+        (lambda: Returns(lambda y: 1 / 0), "torch.fx can trace, but: division by zero"),
+        (lambda: Returns(lambda y: F.dropout(y)), "others"),
+        (lambda: quantised(nn.ReLU()), "one kind of activation, got QCFS of 4 levels and ReLUs"),
+        (lambda: quantised(QuantisedAs(8)), "one kind of activation, got QCFS of 4, 8 levels"),
+        (lambda: quantised(QuantisedAs(shift=0.1)), "got the tensor 5.thresh of its own"),
+        (lambda: nn.DataParallel(Net()), "Expected"),
+        (lambda: nn.Sequential(nn.LazyConv2d(4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(4)), "Lazy"),
+        (lambda: torch.relu, "a torch module to convert, got builtin"),
+        (lambda: None, "a torch module to convert, got NoneType"),
+    ],
+)
+def test_what_cannot_be_traced_is_one_sentence(module, message):
+    with pytest.raises(bb.InputError, match=message):
+        convert(seeded(module), IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("images", "settings", "message"),
+    [
+        (IMAGES / torch.nan, {}, "finite logits on the first images|NaN"),
+        (IMAGES[:, :1], {}, "a module that takes images"),
+        (IMAGES, {"mean": [0.1, 0.2]}, "a module that takes images"),
+        (IMAGES, {"mean": "grey"}, "a module that takes images"),
+        (IMAGES, {"std": 0.0}, "finite logits on the first images"),
+        (IMAGES, {"timesteps": 2.5}, "at least 1 timestep, got timesteps=2.5"),
+        (IMAGES, {"batch_size": 0}, "batch_size of at least 1, got 0"),
+        (IMAGES[:0], {}, "images .N, C, H, W., got"),
+        (None, {}, "to set a module's thresholds on, got none"),
+    ],
+)
+def test_wrong_arguments_beside_a_module_are_one_sentence(images, settings, message):
+    with pytest.raises(bb.InputError, match=message):
+        convert(seeded(Net), images, **settings)
+
+
+def test_settings_of_modules_are_refused_for_networks_that_have_their_own():
+    network = trace(seeded(Net), IMAGES)
+    for settings in ({"mean": 0.5}, {"std": [0.5]}, {"max_pool": "average"}, {"activations": {}}):
+        with pytest.raises(bb.InputError, match=f"Expected {next(iter(settings))} for a torch module only"):
+            convert(network, IMAGES, **settings)
+    with pytest.raises(bb.InputError, match="a plain network to convert, got one of form"):
+        convert(network.optimize(), IMAGES)
+    assert convert(network, IMAGES, timesteps=np.int64(3)).timesteps == 3

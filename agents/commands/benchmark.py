@@ -13,7 +13,15 @@ import backbones as bb
 from agents.commands.benchmark_environments import measure_environments
 from agents.commands.benchmark_live import LiveSettings, measure_live
 from agents.commands.benchmark_scale import measure_scale
-from agents.commands.output import close_folder, open_folder
+from agents.commands.options import refuse_unused
+from agents.commands.output import open_folder
+
+READ_BY = {
+    "environments": ("num_envs", "learning"),
+    "scale": ("num_envs", "gigabytes", "keep"),
+    "live": ("backbone", "data_dir", "slots", "dtype", "images", "clock"),
+}
+"""Options that one part reads and another does not."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,10 @@ class Benchmark:
     """Sizes of the slot pool (part "live")."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the network's convolutions (part "live")."""
+    compile: bool = False
+    """Run the network's timestep by torch.compile, with CUDA graphs on a GPU (part "live")."""
+    device: str = "cpu"
+    """Where the network runs (part "live")."""
     images: int = 1000
     """To calibrate on, and to stream round and round (part "live")."""
     clock: Literal["wall", "cpu"] = "wall"
@@ -53,15 +65,20 @@ class Benchmark:
 
     def run(self) -> None:
         """Measure, print the table, write it and its JSON."""
-        folder = open_folder(self.output, self, self.overwrite)
+        for part, names in READ_BY.items():
+            if part != self.part:
+                unread = set(names) - set(READ_BY[self.part])
+                refuse_unused(self, sorted(unread), f"with the part {self.part!r}")
+        makes = rf"{self.part}\.(json|txt)|scale\.(safetensors|logits\.npy)"
+        output = open_folder(self.output, self, self.overwrite, makes=makes)
         with bb.torch_threads(1):
-            result, table = self._measure(folder)
+            result, table = self._measure(output.work)
         result = {"machine": machine(), **result}
-        (folder / f"{self.part}.json").write_text(json.dumps(result, indent=1) + "\n")
-        (folder / f"{self.part}.txt").write_text(table + "\n")
-        close_folder(folder)
+        (output.work / f"{self.part}.json").write_text(json.dumps(result, indent=1) + "\n")
+        (output.work / f"{self.part}.txt").write_text(table + "\n")
+        output.close()
         print(table)
-        print("figures:", folder / f"{self.part}.json")
+        print("figures:", output.final / f"{self.part}.json")
 
     def _measure(self, folder: Path) -> tuple[dict[str, Any], str]:
         if self.part == "environments":
@@ -73,6 +90,8 @@ class Benchmark:
                     self.data_dir,
                     self.slots,
                     dtype=self.dtype,
+                    compile=self.compile,
+                    device=self.device,
                     rounds=self.rounds,
                     seed=self.seed,
                     clock=self.clock,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 import backbones as bb
 from agents.calibration import calibrate
@@ -27,7 +28,7 @@ TARGETS = (1.15, 1.4)
 AIM, AIM_LOW = 0.97, 0.95
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 _BATCH = 128
-"""Rows of a batch at most, for contenders without a pool: more are no faster."""
+"""Rows of a batch at most on a CPU, for contenders without a pool: more are no faster there."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class LiveSettings:
     data_dir: Path | None
     slots: tuple[int, ...]
     dtype: str
+    compile: bool
+    device: str
     rounds: int
     seed: int
     clock: str
@@ -46,9 +49,11 @@ class LiveSettings:
 
 def measure_live(settings: LiveSettings) -> tuple[dict[str, Any], str]:
     """JSON-able figures and the table."""
-    plain = _load(settings.backbone)
+    plain = _load(settings.backbone, settings.device)
     calibration, shown = _samples(settings, plain)
-    backbone = plain.optimize(dtype=settings.dtype, calibration=calibration, min_agreement=None)
+    backbone = plain.optimize(
+        dtype=settings.dtype, compile=settings.compile, calibration=calibration, min_agreement=None
+    )
     traces = record(backbone, calibration, batch_size=64)
     policies: dict[str, Policy] = {}
     for target in TARGETS:
@@ -73,7 +78,7 @@ def measure_live(settings: LiveSettings) -> tuple[dict[str, Any], str]:
         " ".join(f"{value:.4f}" for value in each) for each in (report.accuracy_before, report.accuracy_after)
     )
     lines = [
-        f"{backbone.form}, one thread, {settings.clock} seconds, {settings.rounds} interleaved rounds",
+        f"{backbone.form}, {_place(settings.device)}, {settings.clock} seconds, {settings.rounds} interleaved rounds",
         f"beside the plain form on {report.samples} calibration images: agreement ≥ {report.agreement.min():.4f}, "
         f"accuracy by timestep {before} before, {after} after",
     ]
@@ -88,7 +93,8 @@ def _measure_slots(
     backbone: bb.InferenceNetwork, images: np.ndarray, B: int, policies: dict[str, Policy], settings: LiveSettings
 ) -> tuple[dict[str, Any], list[str]]:
     batch, pooled, single = (
-        Contenders(backbone, images, count, CLOCKS[settings.clock]) for count in (min(B, _BATCH), B, 1)
+        Contenders(backbone, images, count, CLOCKS[settings.clock])
+        for count in (min(B, _BATCH) if settings.device == "cpu" else B, B, 1)
     )
     first = next(iter(policies.values()))
     turns: dict[str, Callable[[], Turn]] = {
@@ -160,8 +166,12 @@ def median_interval(values: np.ndarray, seed: int, resamples: int = 10_000) -> t
     return float(low), float(high)
 
 
-def _load(name: str) -> bb.SpikingNetwork:
-    return bb.load(packaged_file("backbone", name) if is_packaged("backbone", name) else name)
+def _load(name: str, device: str) -> bb.SpikingNetwork:
+    return bb.load(packaged_file("backbone", name) if is_packaged("backbone", name) else name, device=device)
+
+
+def _place(device: str) -> str:
+    return "one thread" if device == "cpu" else torch.cuda.get_device_name(torch.device(device))
 
 
 def _samples(settings: LiveSettings, network: bb.SpikingNetwork) -> tuple[bb.Samples, bb.Samples]:

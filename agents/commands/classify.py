@@ -17,6 +17,7 @@ from tqdm import tqdm
 import backbones as bb
 from agents.classification import Answer, answers
 from agents.commands.data import DataOptions
+from agents.commands.options import refuse_unused
 from agents.commands.output import check_file, on_terminal
 from agents.commands.policies import named_policy
 from agents.exit_energy import counted, sample_of
@@ -56,7 +57,7 @@ class Classify:
     as_completed: bool = False
     """Write each answer as soon as it is there, not in the order of the inputs."""
     class_names: tuple[str, ...] = ()
-    """Of the classes, in their order (default: the dataset's, or numbers)."""
+    """Of the classes, in their order (default: the backbone's, else the dataset's, else numbers)."""
     energy_images: int = 256
     """Of how many images, drawn at random, the energy is counted afterwards; 0 for none."""
     output: Path | None = None
@@ -72,18 +73,26 @@ class Classify:
         """Classify, and say how fast and how many timesteps."""
         if bool(self.inputs) == (self.dataset is not None):
             raise InputError("Expected either --inputs or a --dataset to classify, got both or none.")
+        if self.dataset is None:
+            self.data.refuse()
+            refuse_unused(self, ["split", "seed"], "without a --dataset")
+        else:
+            refuse_unused(self, ["resize"], "with a --dataset")
         if self.slots < 1:
             raise InputError(f"Expected at least 1 slot, got {self.slots}.")
         if self.output is not None:
-            check_file(self.output, self.overwrite)
+            check_file(self.output, self)
+        else:
+            refuse_unused(self, ["overwrite"], "without an --output")
         policy = named_policy(self.policy, self.threshold)
         network = bb.load(self.backbone, device=self.device)
         backbone = network.optimize() if self.optimize else network
         given: Any = list(self.inputs)
-        labels, names = None, self.class_names
+        labels, names = None, self.class_names or network.class_names
         if self.dataset is not None:
             given = self.data.load_for(network, self.dataset, self.seed)[self.split]
-            bb.check_fit(given, network.num_classes, network.timesteps, network.sample_shape)
+            known = network.class_names
+            bb.check_fit(given, network.num_classes, network.timesteps, network.sample_shape, class_names=known)
             labels, names = given.labels, names or given.class_names
         if names and len(names) != network.num_classes:
             raise InputError(f"Expected {network.num_classes} class names, got {len(names)} (--class-names).")

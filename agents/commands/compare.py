@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from agents.calibration import calibrate
-from agents.commands.output import close_folder, open_folder
+from agents.commands.options import refuse_unused
+from agents.commands.output import EVENTS, open_folder
 from agents.commands.train import load_traces
 from agents.comparison import compare
 from agents.rule_table import RULES
@@ -13,6 +14,9 @@ from agents.rules import FixedTimestep, Oracle, Uniform
 from agents.storage import load
 from backbones import InputError, unknown_name
 from seenn_env import Traces
+
+MAKES = rf"table\.txt|comparison\.(json|png)|tensorboard/{EVENTS}"
+"""The files of a comparison."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,8 @@ class Compare:
     """Mean timesteps to set them to."""
     policies: tuple[str, ...] = ()
     """Learned policies as NAME=FILE; one NAME several times is one policy over several seeds."""
-    rules: tuple[str, ...] = ("confidence", "per-timestep-margin")
-    """Names of the rules to calibrate."""
+    rules: tuple[str, ...] | None = None
+    """Names of the rules to calibrate (default: confidence and per-timestep-margin)."""
     seed: int = 0
     """Of the bootstrap."""
     overwrite: bool = False
@@ -45,20 +49,23 @@ class Compare:
             if not separator:
                 raise InputError(f"Expected policies as NAME=FILE, got {entry!r}.")
             learned.setdefault(name, []).append(load(file))
-        for name in self.rules:
+        rules = ("confidence", "per-timestep-margin") if self.rules is None else self.rules
+        for name in rules:
             if name not in RULES:
                 raise unknown_name("rule", name, RULES)
+        if not self.calibration:
+            refuse_unused(self, ["rules", "targets"], "without --calibration")
         calibration = load_traces(self.calibration).select("calibration") if self.calibration else None
         for group in learned.values():
             for policy in group:
                 test.check_backbone(getattr(policy, "settings", {}).get("fingerprint"))
         if calibration is not None:
             calibration.check_backbone(test.info.get("fingerprint"))
-        entries = line_up(test, calibration, self.targets, {name: RULES[name] for name in self.rules}, learned)
-        folder = open_folder(self.output, self, self.overwrite)
-        print(compare(entries, test, log_dir=folder, seed=self.seed).table())
-        close_folder(folder)
-        print("report:", folder)
+        entries = line_up(test, calibration, self.targets, {name: RULES[name] for name in rules}, learned)
+        output = open_folder(self.output, self, self.overwrite, makes=MAKES)
+        print(compare(entries, test, log_dir=output.work, seed=self.seed).table())
+        output.close()
+        print("report:", output.final)
 
 
 def line_up(

@@ -10,6 +10,7 @@ import tyro
 
 import backbones as bb
 from agents.commands.data import DataOptions
+from agents.commands.options import refuse_unused
 from agents.commands.output import check_file
 from agents.commands.train_backbone import accuracy_line
 from backbones.activations import QCFS
@@ -47,10 +48,17 @@ class Convert:
 
     def run(self) -> None:
         """Convert, save, print the accuracy at every timestep beside that of the network without time."""
-        check_file(self.output, self.overwrite)
+        check_file(self.output, self)
         ann = bb.load(self.backbone, device=self.device)
         learned = any(isinstance(activation, QCFS) for activation in activations_of(ann).values())
         splits = None
+        if self.dataset is None:
+            self.data.refuse()
+            refuse_unused(self, ["split", "seed", "images"], "without a --dataset")
+        if learned:
+            refuse_unused(self, ["images", "percentile"], "with a QCFS network, whose thresholds are learned")
+        if self.method == "max":
+            refuse_unused(self, ["percentile"], "with the method max")
         if self.dataset is not None:
             splits = self.data.load_for(ann, self.dataset, self.seed)
         images = None

@@ -1,9 +1,10 @@
 """The settings of commands that load a dataset."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import backbones as bb
+from agents.commands.options import refuse_unused
 from backbones.splits import check_division
 
 
@@ -23,6 +24,14 @@ class DataOptions:
     """Images for the split calibration (default: likewise)."""
     download: bool = False
     """Fetch what is missing; nothing is fetched otherwise."""
+
+    def refuse(self) -> None:
+        """Refuse these options where there is no dataset.
+
+        Raises:
+            InputError: for the first that was given.
+        """
+        refuse_unused(self, [entry.name for entry in fields(self)], "without a --dataset")
 
     def load(self, dataset: str, timesteps: int | None, seed: int = 0) -> bb.Splits:
         """The splits of a dataset for a network of so many timesteps."""

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from agents.commands.options import refuse_unused
 from agents.commands.output import check_file
 from agents.commands.train import load_traces
 from agents.headroom import headroom
@@ -32,7 +33,9 @@ class HeadroomCommand:
     def run(self) -> None:
         """Print the table."""
         if self.output is not None:
-            check_file(self.output, self.overwrite)
+            check_file(self.output, self)
+        else:
+            refuse_unused(self, ["overwrite"], "without an --output")
         traces = load_traces(self.traces)
         names = traces.split.split("+")
         if "test" in names and len(names) > 1:

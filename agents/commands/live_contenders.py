@@ -84,6 +84,8 @@ class Contenders:
         """Start B rows, and no more."""
         begin = self.clock()
         self._start()
+        if self.backbone.device.type == "cuda":
+            torch.cuda.synchronize()
         return Turn(self.B, 0, self.clock() - begin)
 
     def full(self, *, reuse: bool = False) -> Turn:

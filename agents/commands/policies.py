@@ -7,13 +7,14 @@ from typing import Any
 from agents.rule_table import RULES
 from agents.storage import load
 from backbones import InputError, unknown_name
+from seenn_env import decides
 
 
 def named_policy(name: str, threshold: float | None = None) -> Any:
-    """The policy of a file, or a rule with nothing to fit.
+    """The policy of a file, a packaged policy, or a rule with nothing to fit.
 
     Args:
-        name: a file that `agents.save` wrote, or the name of a rule.
+        name: a file that `agents.save` wrote, the name of a packaged policy (digits/ppo), or of a rule.
         threshold: where it exits (default: its own threshold).
 
     Raises:
@@ -21,14 +22,14 @@ def named_policy(name: str, threshold: float | None = None) -> Any:
     """
     policy: Any = RULES.get(name)
     if policy is None:
-        if not Path(name).suffix and not Path(name).exists():
+        if not Path(name).suffix and not Path(name).exists() and "/" not in name:
             raise unknown_name("rule (or a policy file)", name, RULES)
         policy = load(name)
     elif not hasattr(policy, "threshold") or not getattr(policy, "fitted", True):
         raise InputError(
             f"Expected a rule with one threshold and nothing to fit, or a policy file, got {name!r}: calibrate it."
         )
-    if not hasattr(policy, "predict"):
+    if decides(policy) == "end":
         raise InputError(f"Expected a policy that decides as it goes, got {type(policy).__name__}: choose another.")
     if threshold is None:
         return policy

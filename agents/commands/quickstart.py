@@ -6,8 +6,9 @@ from pathlib import Path
 
 import backbones as bb
 import seenn_env
+from agents.commands.compare import MAKES as COMPARISON
 from agents.commands.compare import RULES, line_up
-from agents.commands.output import close_folder, on_terminal, open_folder, step_bar
+from agents.commands.output import EVENTS, on_terminal, open_folder, step_bar
 from agents.commands.train_backbone import accuracy_line
 from agents.comparison import compare
 from agents.learning import train as learn
@@ -17,6 +18,11 @@ from seenn_env import Traces
 
 RECORDED = {"policy": 20, "calibration": 20, "test": 10}
 """Split: rows of each image."""
+MAKES = (
+    rf"(backbone|{'|'.join(RECORDED)}|ppo-seed\d+)\.safetensors|training\.pt(\.tmp)?|backbone/{EVENTS}"
+    rf"|ppo-seed\d+/(.+/)?{EVENTS}|comparison/({COMPARISON})"
+)
+"""The files that are made."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ class Quickstart:
 
     def _run(self) -> None:
         begin = time.monotonic()
-        folder = open_folder(self.output, self, self.overwrite)
+        output = open_folder(self.output, self, self.overwrite, makes=MAKES)
+        folder = output.work
         splits = bb.load_dataset("digits")
         backbone = self._backbone(folder, splits)
         traces = {split: self._record(folder, backbone, splits[split]) for split in RECORDED}
@@ -58,15 +65,16 @@ class Quickstart:
         policies = {"SEENN-II (sequential, PPO)": learned}
         entries = line_up(traces["test"], traces["calibration"], self.targets, rules, policies)
         comparison = compare(entries, traces["test"], log_dir=folder / "comparison", seed=self.seed)
-        close_folder(folder)
+        output.close()
         print(f"\n{comparison.table()}\n")
         print(f"done in {time.monotonic() - begin:.0f} s")
-        print(f"picture: {folder / 'comparison' / 'comparison.png'}")
-        print(f"TensorBoard: tensorboard --logdir {folder}")
+        print(f"picture: {output.final / 'comparison' / 'comparison.png'}")
+        print(f"TensorBoard: tensorboard --logdir {output.final}")
 
     def _backbone(self, folder: Path, splits: bb.Splits) -> bb.SpikingNetwork:
         file = folder / "backbone.safetensors"
         if file.exists():
+            (folder / "training.pt").unlink(missing_ok=True)
             return bb.load(file, device=self.device)
         print(f"train a spiking network on {len(splits.train)} digits: Poisson spikes, T = 8", flush=True)
         network = bb.build(
@@ -87,6 +95,7 @@ class Quickstart:
             progress=on_terminal(),
         )
         bb.save(network, file, division=splits.division)
+        (folder / "training.pt").unlink()
         print("accuracy % on calibration:", accuracy_line(result.accuracy), flush=True)
         return network
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +11,7 @@ import tyro
 import backbones as bb
 import seenn_env
 from agents.commands.data import DataOptions
+from agents.commands.options import refuse_unused
 from agents.commands.output import check_file, on_terminal
 from backbones.corruptions import corrupt
 from backbones.processes import joined, own_device
@@ -69,8 +69,12 @@ class Record:
             raise bb.InputError("Expected --repeats of at least 2 to crop or flip: the first is the image itself.")
         if not self.split or len(set(self.split)) < len(self.split):
             raise bb.InputError(f"Expected one split or several different ones, got {' '.join(self.split) or 'none'}.")
+        if self.corruption is None:
+            refuse_unused(self, ["severity"], "without a --corruption")
+        if not self.energy:
+            refuse_unused(self, ["energy_model"], "without --energy")
         with joined(patient=True) as crew:
-            check_file(self.output, self.overwrite)
+            check_file(self.output, self)
             backbone = bb.load(self.backbone, device=str(own_device(self.device)))
             splits = self.data.load_for(backbone, self.dataset, self.seed)
             if len(self.split) == 1:
@@ -82,7 +86,10 @@ class Record:
                 if crew.leads:
                     traces = Traces.merge(*parts)
                     traces.save(self.output)
-                    shutil.rmtree(folder)
+                    for file in folder.glob("*.safetensors"):
+                        file.unlink()
+                    if not any(folder.iterdir()):
+                        folder.rmdir()
             if crew.leads:
                 print(traces.summary())
                 print("traces:", self.output)
@@ -116,7 +123,7 @@ class Record:
             hidden=self.hidden,
             membrane=self.membrane,
             energy=self.energy,
-            energy_model=self.energy_model,
+            energy_model=self.energy_model if self.energy else None,
             images=self.images,
             overwrite=self.overwrite,
             progress=on_terminal(),

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents.commands.output import check_file, step_bar
-from agents.learning import train
+from agents.commands.options import refuse_unused
+from agents.commands.output import check_file, check_log_dir, step_bar
+from agents.learning import TRAINERS, train
 from agents.storage import save
 from seenn_env import Traces, evaluate
 
@@ -39,7 +40,11 @@ class Train:
 
     def run(self) -> None:
         """Train, save, and print what the policy does on the split it learned on."""
-        check_file(self.output, self.overwrite)
+        check_file(self.output, self)
+        if self.log_dir is not None:
+            check_log_dir(self.log_dir)
+        if self.algorithm in TRAINERS:
+            refuse_unused(self, ["total_timesteps"], f"with {self.algorithm}, which needs no environment")
         traces = load_traces(self.traces)
         bar, move = step_bar("train", self.total_timesteps)
         with bar:

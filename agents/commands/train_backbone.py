@@ -10,11 +10,15 @@ import tyro
 
 import backbones as bb
 from agents.commands.data import DataOptions
-from agents.commands.output import close_folder, give_up_folder, on_terminal, open_folder
+from agents.commands.options import refuse_unused
+from agents.commands.output import EVENTS, on_terminal, open_folder
 from backbones.norms import PER_TIMESTEP
 from backbones.processes import joined, own_device
 from backbones.splits import check_division
-from backbones.training import TrainingConfig, train
+from backbones.training import TrainingConfig, check_training, train
+
+MAKES = rf"backbone\.safetensors|training\.pt(\.tmp)?|tensorboard/{EVENTS}"
+"""The files that are made."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,23 @@ class TrainBackbone:
 
     def run(self) -> None:
         """Train, print the accuracy at every timestep, save."""
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        threads = torch.get_num_threads() if self.threads is None else self.threads
+        if threads < 1:
+            raise bb.InputError(f"Expected at least 1 thread, got {threads}.")
+        with bb.torch_threads(threads):
+            self._run()
+
+    def _run(self) -> None:
+        training = self.training
+        for unread, names, where in (
+            (training.stages, ["epochs", "learning_rate"], "with --stages"),
+            (not training.distill_weight, ["distill_temperature"], "without a --distill-weight"),
+            (training.mixing != "mtt", ["mtt_samples"], "without --mixing mtt"),
+            (training.loss != "tet", ["tet_lambda"], "without --loss tet"),
+            (training.schedule != "onecycle", ["warmup"], "without --schedule onecycle"),
+        ):
+            if unread:
+                refuse_unused(training, names, where)
         splits = self.data.load(self.dataset, self.timesteps)
         mean, std = intensity(splits.train.images) if self.encoding == "direct" else (0.0, 1.0)
         network = bb.build(
@@ -83,8 +102,9 @@ class TrainBackbone:
             teacher = bb.load(self.teacher, device=str(network.device))
             check_division(splits.division, teacher.division, "the teacher")
             bb.check_fit(splits.train, teacher.num_classes, teacher.timesteps, teacher.sample_shape, "the teacher")
+        check_training(network, splits, self.training, teacher)
         with joined(network.device) as crew:
-            folder = open_folder(self.output, self, self.overwrite) if crew.leads else self.output
+            output = open_folder(self.output, self, self.overwrite, makes=MAKES, leads=crew.leads)
             crew.wait()
             try:
                 result = train(
@@ -92,21 +112,22 @@ class TrainBackbone:
                     splits,
                     self.training,
                     teacher=teacher,
-                    log_dir=folder / "tensorboard",
-                    resume=folder / "training.pt",
+                    log_dir=output.work / "tensorboard",
+                    resume=output.work / "training.pt",
                     progress=on_terminal(),
                     on_epoch=None if on_terminal() else lambda epoch: print(epoch, flush=True),
                 )
             except bb.InputError:
                 if crew.leads:
-                    give_up_folder(folder, folder / "training.pt")
+                    output.give_up("training.pt")
                 raise
             if not crew.leads:
                 return
-        bb.save(network, folder / "backbone.safetensors", division=splits.division)
-        close_folder(folder)
+        bb.save(network, output.work / "backbone.safetensors", division=splits.division)
+        (output.work / "training.pt").unlink()
+        output.close()
         print("accuracy % on calibration:", accuracy_line(result.accuracy))
-        print("backbone:", folder / "backbone.safetensors")
+        print("backbone:", output.final / "backbone.safetensors")
 
 
 def copy_weights(source: bb.SpikingNetwork, network: bb.SpikingNetwork, name: Path) -> None:

@@ -15,10 +15,13 @@ from PIL import Image
 
 import backbones as bb
 from agents.commands.data import DataOptions
-from agents.commands.output import check_file, close_folder, open_folder
+from agents.commands.options import refuse_unused
+from agents.commands.output import check_file, open_folder
 from agents.commands.policies import named_policy
+from agents.rules import FixedTimestep
 from backbones import InputError
-from seenn_env import EarlyExitEnv, Episode, ansi, observation_of, rgb_array
+from seenn_env import EarlyExitEnv, Episode, ansi, decides, observation_of, rgb_array
+from seenn_env.evaluation import timesteps_at_start
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,22 @@ class Watch:
 
     def run(self) -> None:
         """Play one episode."""
+        if self.dataset is None:
+            self.data.refuse()
+        if self.backbone is None or not Path(self.backbone).suffix:
+            refuse_unused(self, ["device"], "without the file of a --backbone")
+        if self.row is not None:
+            refuse_unused(self, ["seed"], "with a --row")
+        if self.output is None:
+            refuse_unused(self, ["overwrite"], "without an --output")
+        elif not self.output.suffix:
+            refuse_unused(self, ["fps"], "with pictures one by one")
         if not self.fps > 0:
             raise InputError(f"Expected fps > 0, got {self.fps}.")
         if self.output is not None and self.output.suffix.lower() not in ("", ".gif"):
             raise InputError(f"Expected the output to be a .gif or a folder, got {self.output}.")
         if self.output is not None and self.output.suffix:
-            check_file(self.output, self.overwrite)
+            check_file(self.output, self)
         policy = named_policy(self.policy, self.threshold)
         episodes = play(self._environment(policy), policy, self.row, self.seed)
         if self.output is None:
@@ -67,10 +80,10 @@ class Watch:
         elif self.output.suffix:
             write_gif(episodes, self.output, self.fps)
         else:
-            folder = open_folder(self.output, self, self.overwrite)
+            output = open_folder(self.output, self, self.overwrite, makes=r"\d{3,}\.png")
             for number, episode in enumerate(episodes, 1):
-                Image.fromarray(rgb_array(episode)).save(folder / f"{number:03d}.png")
-            close_folder(folder)
+                Image.fromarray(rgb_array(episode)).save(output.work / f"{number:03d}.png")
+            output.close()
         last = episodes[-1]
         print(f"{last.verdict()}; answer {last.answer}, label {last.name(last.label)}")
         if self.output is not None:
@@ -92,7 +105,7 @@ class Watch:
             backbone=backbone,
             samples=samples,
             split=self.split,
-            observation=observation_of(policy),
+            observation="features" if decides(policy) == "start" else observation_of(policy),
             render_mode="rgb_array",
         )
         if env.traces is not None:
@@ -104,6 +117,12 @@ def play(env: EarlyExitEnv, policy: Any, row: int | None, seed: int) -> list[Epi
     """The episode after each timestep, and at the exit."""
     observation, _ = env.reset(seed=seed, options=None if row is None else {"samples": row})
     episodes, state, start = [env.episode], None, np.ones(1, bool)
+    if decides(policy) == "start":
+        image = episodes[0].image
+        if image is None:
+            raise InputError("Expected an image for a policy that looks at it, got none: record with images=True.")
+        chosen = int(timesteps_at_start(policy, image[None], env.timesteps)[0])
+        policy = FixedTimestep(chosen)
     while not episodes[-1].exited:
         action, state = policy.predict(observation[None], state=state, episode_start=start, deterministic=True)
         observation, *_ = env.step(int(action[0]))

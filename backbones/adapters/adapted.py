@@ -19,6 +19,7 @@ from backbones.contract import Rounding
 from backbones.devices import named_device
 from backbones.encodings import make_encoding
 from backbones.errors import InputError
+from backbones.images import channels_advice, check_images
 
 
 class AdaptedState(NamedTuple):
@@ -125,9 +126,10 @@ class AdaptedBackbone:
         """The state before the first timestep. See `Backbone.start`.
 
         Raises:
-            InputError: for inputs of another shape, or a module in training mode.
+            InputError: for inputs of another shape or form (see `images.check_images`), or a module in training mode.
         """
         refuse_training(self.stepper.module)
+        check_images(inputs, self.encoding, what="inputs")
         source, keys = self._prepare(inputs, keys)
         B = len(source)
         memory = pytree.tree_map(lambda row: _rows(row, B, self.device), self.stepper.fresh)
@@ -164,7 +166,11 @@ class AdaptedBackbone:
 
     def _prepare(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
         if tuple(inputs.shape[1:]) != self.input_shape:
-            raise InputError(f"Expected inputs [B, {', '.join(map(str, self.input_shape))}], got {list(inputs.shape)}.")
+            advice = channels_advice(tuple(inputs.shape[1:]), self.input_shape)
+            raise InputError(
+                f"Expected inputs [B, {', '.join(map(str, self.input_shape))}], got {list(inputs.shape)}{advice}"
+            )
+        check_images(inputs, self.encoding, values=False, what="inputs")
         if keys is None:
             keys = torch.zeros(len(inputs), dtype=torch.int64)
         return as_floats(inputs, self.module, counts=self.encoding.frames), keys.to(self.device)

@@ -19,6 +19,7 @@ from backbones.adapters.watching import root_of
 from backbones.contract import BackboneError, check_backbone
 from backbones.encodings import make_encoding
 from backbones.errors import InputError, unknown_name
+from backbones.images import check_channels, check_images
 from backbones.protocol import Backbone
 
 FRAMEWORKS = {
@@ -99,6 +100,9 @@ def wrap(
     frames = make_encoding(encoding, timesteps).frames
     if frames and (example.dim() < 3 or example.shape[1] != timesteps):
         raise InputError(f"Expected frames [B, {timesteps}, …] for the encoding 'event', got {list(example.shape)}.")
+    check_images(example, make_encoding(encoding, timesteps), what="example inputs")
+    if not frames:
+        check_channels(example, "example inputs")
     shown = as_floats(example, module, counts=frames)
     with torch.no_grad():
         stepper: Stepper = adapter.make_stepper(module, shown[:, 0] if frames else shown, layout)
