@@ -92,6 +92,11 @@ class Metered:
         return self.backbone.fingerprint
 
     @property
+    def sample_shape(self) -> tuple[int, ...] | None:
+        """The backbone's own, where it says it."""
+        return getattr(self.backbone, "sample_shape", None)
+
+    @property
     def sees_spikes(self) -> bool:
         """Has the backbone neurons whose spikes are counted?"""
         return self._counter.sees_spikes

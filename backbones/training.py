@@ -163,6 +163,11 @@ def check_training(
     Raises:
         InputError: for what `train` cannot do with these.
     """
+    if not isinstance(network, SpikingNetwork):
+        raise InputError(
+            f"Expected a network of this package to train, got {type(network).__name__}: train a wrapped module in "
+            "its own framework."
+        )
     check_fit(splits.train, network.num_classes, network.timesteps, network.sample_shape)
     for samples in (splits.train, splits.calibration):
         check_images(samples.images, network.encoding, what=f"images of {samples.split}")

@@ -19,6 +19,7 @@ from backbones.adapters.passed_state import PassedState
 from backbones.adapters.stepping import Layout
 from backbones.adapters.wrapping import FRAMEWORKS
 from backbones.optimization import optimize
+from backbones.training import train
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +233,8 @@ def test_a_state_that_its_module_does_not_use_is_no_spiking_layer(images):
     [
         ({"module": nn.Linear(64, 10)}, "layers of SpikingJelly, snnTorch, Norse, sinabs, NIR, got Linear without any"),
         ({"module": 42}, "Expected a spiking torch module or a NIR graph, got int"),
+        ({"module": bb.build("small", num_classes=10, timesteps=2)}, "got SpikingNetwork, a backbone already"),
+        ({"time_axis": 2}, "Expected time_axis 'auto', None, 0 or 1, got 2"),
         ({"timesteps": 0}, "at least 1 timestep, got timesteps=0"),
         ({"example_inputs": torch.rand(3, 64)}, r"at least 4 example inputs \[B, …\], got \[3, 64\]"),
         ({"output": "potential"}, "output, got 'potential'. Known: membrane, spikes"),
@@ -342,6 +345,8 @@ def test_wrapped_networks_are_recorded_and_classified_with_their_energy(images, 
     expected = seenn_env.evaluate(agents.Margin(0.5), traces)
     np.testing.assert_array_equal(found.timesteps, expected.exit_timesteps)
     np.testing.assert_allclose(found.energy.energy_pj, expected.energy_pj)
+    metered = agents.classify(few, bb.Metered(backbone), agents.Margin(0.5), num_slots=8)
+    np.testing.assert_array_equal(metered.timesteps, found.timesteps)
     again = agents.classify(few.images, backbone, agents.Margin(0.5), num_slots=8, device="cpu")
     np.testing.assert_array_equal(again.timesteps, found.timesteps)
 
@@ -364,7 +369,7 @@ def test_a_network_that_cannot_be_counted_is_classified_without_its_energy(digit
         seenn_env.record(backbone, few, energy=True)
 
 
-def test_what_a_wrapped_network_cannot_do_it_says_in_a_sentence(images, tmp_path):
+def test_what_a_wrapped_network_cannot_do_it_says_in_a_sentence(images, digits, tmp_path):
     backbone = wrap(Plain(), images[:8], T, framework="torch")
     with pytest.raises(
         bb.InputError, match="network of this package to optimize, got Plain of torch: a wrapped module"
@@ -376,6 +381,8 @@ def test_what_a_wrapped_network_cannot_do_it_says_in_a_sentence(images, tmp_path
         bb.save(backbone, tmp_path / "a.safetensors")
     with pytest.raises(bb.InputError, match="network of this package to export, got AdaptedBackbone: export a wrapped"):
         agents.export(backbone, agents.Margin(0.5), tmp_path, num_slots=4)
+    with pytest.raises(bb.InputError, match="network of this package to train, got AdaptedBackbone: train a wrapped"):
+        train(backbone, digits)
     assert list(tmp_path.iterdir()) == []
 
 

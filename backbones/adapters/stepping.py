@@ -147,7 +147,7 @@ def call(module: nn.Module, *arguments: Any) -> Any:
         shape = list(arguments[0].shape)
         raise InputError(
             f"Expected {type(module).__name__} to run one timestep of inputs {shape}, it raised "
-            f"{type(error).__name__}: {first} Look at the shape of the inputs, and at time_axis."
+            f"{type(error).__name__}: {first.rstrip('.')}. Look at the shape of the inputs, and at time_axis."
         ) from error
 
 

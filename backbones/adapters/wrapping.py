@@ -20,6 +20,7 @@ from backbones.contract import BackboneError, check_backbone
 from backbones.encodings import make_encoding
 from backbones.errors import InputError, unknown_name
 from backbones.images import check_channels, check_images
+from backbones.protocol import Backbone
 
 FRAMEWORKS = {
     "spikingjelly": ("SpikingJelly", ("spikingjelly",)),
@@ -73,6 +74,12 @@ def wrap(
     """
     if timesteps < 1:
         raise InputError(f"Expected at least 1 timestep, got timesteps={timesteps}.")
+    if isinstance(module, Backbone):
+        raise InputError(
+            f"Expected another framework's module to wrap, got {type(module).__name__}, a backbone already."
+        )
+    if time_axis not in ("auto", None, 0, 1):
+        raise InputError(f"Expected time_axis 'auto', None, 0 or 1, got {time_axis!r}.")
     if isinstance(output, str) and output not in OUTPUTS:
         raise unknown_name("output", output, OUTPUTS)
     example = torch.as_tensor(example_inputs)
