@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from backbones.images import check_images, encoding_of
+from backbones.images import check_images
+from backbones.kinds import check_kinds
 from backbones.protocol import Backbone, State
 
 
@@ -17,6 +18,7 @@ class BackboneError(AssertionError):
     """A backbone breaks its contract; the message is the promise."""
 
 
+@check_kinds
 def check_backbone(backbone: Backbone, inputs: Tensor, keys: Tensor | None = None) -> None:
     """Try every promise of the `Backbone` protocol on some inputs.
 
@@ -29,7 +31,7 @@ def check_backbone(backbone: Backbone, inputs: Tensor, keys: Tensor | None = Non
         BackboneError: for the first promise that is broken.
         InputError: for inputs of another form (see `images.check_images`).
     """
-    check_images(inputs, encoding_of(backbone), what="inputs")
+    check_images(inputs, backbone, what="inputs")
     B = len(inputs)
     _expect(B >= 4, f"check_backbone needs at least 4 rows of inputs, got {B}.")
     keys = torch.arange(B) if keys is None else keys

@@ -6,18 +6,21 @@ network = convert(ann, timesteps=32)
 network = convert(torchvision_model, images, timesteps=64)               # any ReLU network; images set its thresholds
 """
 
+import torch
 from torch import Tensor, nn
 
 from backbones.activations import QCFS, Activation
 from backbones.building import build
 from backbones.errors import InputError, unknown_name
 from backbones.images import check_channels, check_images
+from backbones.kinds import check_kinds
 from backbones.network import SpikingNetwork
 from backbones.neurons import LIF
 from backbones.thresholds import METHODS, thresholds_of
 from backbones.tracing import trace
 
 
+@check_kinds
 def convert(
     ann: nn.Module,
     images: Tensor | None = None,
@@ -61,7 +64,10 @@ def convert(
         raise InputError(f"Expected at least 1 timestep, got timesteps={timesteps}.")
     if method is not None and method not in METHODS:
         raise unknown_name("method", method, METHODS)
+    if batch_size < 1:
+        raise InputError(f"Expected a batch_size of at least 1, got {batch_size}.")
     if images is not None:
+        images = torch.as_tensor(images)
         check_images(images)
     if not isinstance(ann, SpikingNetwork):
         if images is None:
