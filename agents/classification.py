@@ -17,8 +17,9 @@ from torch import nn
 from agents.exit_energy import EnergySample, ExitEnergy, counted, sample_of, stacked
 from agents.policy import check_timesteps
 from agents.reading import Item, ReadAhead, read_items
-from backbones import Backbone, InputError, SlotPool, encoding_of
+from backbones import Backbone, InputError, SlotPool, check_kinds
 from backbones.devices import named_device
+from backbones.images import encoding_of
 from seenn_env import Exits, Policy, stream
 from seenn_env.observations import AnyObservation
 
@@ -72,8 +73,9 @@ class Classification:
         return float(ran.mean()) if len(ran) else float("nan")
 
 
+@check_kinds
 def classify(
-    inputs: Any, backbone: Backbone, policy: Policy, *, energy_images: int = 256, **settings: Any
+    inputs: Any, backbone: Backbone, policy: Policy | Any, *, energy_images: int = 256, **settings: Any
 ) -> Classification:
     """Answers for all inputs, in their order.
 
@@ -110,10 +112,11 @@ def classify(
     )
 
 
+@check_kinds
 def answers(
     inputs: Any,
     backbone: Backbone,
-    policy: Policy,
+    policy: Policy | Any,
     *,
     num_slots: int = 128,
     in_order: bool = True,
@@ -148,6 +151,10 @@ def answers(
     Raises:
         InputError: as `classify`.
     """
+    if dtype not in ("float32", "float16"):
+        raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
+    if not hasattr(policy, "predict") and not hasattr(policy, "exit_timesteps"):
+        raise InputError(f"Expected a policy with predict, got a {type(policy).__name__}.")
     check_timesteps(policy, backbone.timesteps)
     shape = input_shape or getattr(backbone, "sample_shape", None)
     if shape is None:

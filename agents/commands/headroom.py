@@ -1,6 +1,7 @@
 """`seenn headroom`: is learning worth it on these traces?"""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -47,5 +48,7 @@ class HeadroomCommand:
         print(found.table())
         if self.output is not None:
             self.output.parent.mkdir(parents=True, exist_ok=True)
-            self.output.write_text(json.dumps(asdict(found), indent=1) + "\n")
+            temporary = self.output.with_name(f".{self.output.name}.{os.getpid()}.tmp")
+            temporary.write_text(json.dumps(asdict(found), indent=1) + "\n")
+            temporary.replace(self.output)
             print("figures:", self.output)
