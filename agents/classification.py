@@ -8,10 +8,12 @@ Letters: N images, B slots, T timesteps, C channels, H × W pixels.
 
 import time
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from agents.exit_energy import EnergySample, ExitEnergy, counted, sample_of, stacked
@@ -138,7 +140,7 @@ def answers(
         resize: fit image files of another size.
         dtype: logits are rounded through it, as by traces of that dtype.
         shrink: make the batch smaller when the inputs run out.
-        device: where the network runs (default: where it is).
+        device: where the network runs, a copy of it if it is elsewhere (default: where it is).
         sample: is shown the images and when they leave.
 
     Raises:
@@ -148,8 +150,7 @@ def answers(
     shape = input_shape or getattr(backbone, "sample_shape", None)
     if shape is None:
         raise InputError(f"Expected input_shape, since a {type(backbone).__name__} does not say it: pass it.")
-    if device is not None and isinstance(backbone, nn.Module):
-        backbone = backbone.to(device)
+    backbone = on_device(backbone, device)
     feed = _Feed(ReadAhead(read_items(inputs, shape, resize=resize), 2 * num_slots), sample)
     pool = SlotPool(backbone, num_slots)
     settings: dict[str, Any] = {"observation": observation, "dtype": dtype, "shrink": shrink}
@@ -164,6 +165,23 @@ def answers(
         yield from _in_order(finished()) if in_order else finished()
     finally:
         feed.reader.close()
+
+
+def on_device(backbone: Backbone, device: str | None) -> Backbone:
+    """The backbone where it is, or a copy of it on another device.
+
+    Raises:
+        InputError: for another device than that of a backbone that is no module.
+    """
+    if device is None or torch.zeros((), device=device).device == torch.zeros((), device=backbone.device).device:
+        return backbone
+    if not isinstance(backbone, nn.Module):
+        raise InputError(
+            f"Expected device={str(backbone.device)!r}, where the {type(backbone).__name__} is, got {device!r}: "
+            "move its module first."
+        )
+    copied: Backbone = deepcopy(backbone).to(device)
+    return copied
 
 
 class _Feed:
