@@ -218,10 +218,8 @@ def _lost_statistics(path: Path) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    lines = (
-        line.strip().rstrip(".:") for line in str(error).splitlines() if not line.startswith("Error(s) in loading")
-    )
-    return next((line for line in lines if line), type(error).__name__)
+    lines = [line.strip().rstrip(".:") for line in str(error).splitlines()]
+    return next((line for line in lines if line and not line.startswith("Error(s) in loading")), type(error).__name__)
 
 
 class _Report(BaseCallback):

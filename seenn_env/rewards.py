@@ -145,7 +145,7 @@ def make_reward(reward: "str | Reward", options: dict[str, Any] | None = None) -
         raise InputError(f"Expected no reward_options beside a reward object, got {options}: give them to the object.")
     if isinstance(made, type) or not callable(made) or not callable(getattr(made, "range", None)):
         raise InputError(
-            f"Expected a reward with the methods __call__ and range (see rewards.Reward), got {made!r}: "
+            f"Expected a reward with __call__ and range, methods (see rewards.Reward), got {made!r}: "
             "give a name, or an object of such a class."
         )
     checked: Reward = made
@@ -171,7 +171,8 @@ def pay(
         raise
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"Expected numbers from {reward!r} of (correct, timestep, timesteps, energy), but {error}: see rewards.Reward."
+            f"Expected numbers from {reward!r} of (correct, timestep, timesteps, energy), but {error}: "
+            "see rewards.Reward."
         ) from error
     if paid.shape != np.shape(correct) or not np.isfinite(paid).all():
         raise InputError(

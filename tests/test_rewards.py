@@ -155,11 +155,11 @@ made = Paying()
 @pytest.mark.parametrize(
     ("reward", "message"),
     [
-        (NoMethod(), "the methods __call__ and range"),
-        ("test_rewards:NoMethod", "the methods __call__ and range"),
-        (Property(), "the methods __call__ and range"),
+        (NoMethod(), "with __call__ and range, methods"),
+        ("test_rewards:NoMethod", "with __call__ and range, methods"),
+        (Property(), "with __call__ and range, methods"),
         (Paying, "an object of such a class"),
-        (3, "the methods __call__ and range"),
+        (3, "with __call__ and range, methods"),
         (FewArguments(), r"of \(correct, timestep, timesteps, energy\), but"),
         (Words(), "Expected numbers from"),
     ],

@@ -151,7 +151,7 @@ def test_zips_that_do_not_fit_are_one_sentence(tmp_path):
         load_sb3("ppo", tmp_path / "none.zip", traces)
     with pytest.raises(InputError, match="state its observation and policy_kwargs"):
         load_sb3("ppo", tmp_path / "model.zip", traces, policy_kwargs={"net_arch": [8]})
-    with pytest.raises(InputError, match=r"size mismatch.*policy_kwargs=\{\} for SB3's own defaults"):
+    with pytest.raises(InputError, match=r"policy_net.*policy_kwargs=\{\} for SB3's own defaults"):
         load_sb3("ppo", tmp_path / "model.zip", traces, policy_kwargs={"net_arch": [8]})
     with pytest.raises(InputError, match=r"Expected arguments of PPO, but .* 'net_arch'"):
         load_sb3("ppo", tmp_path / "model.zip", traces, net_arch=[8])
