@@ -8,10 +8,12 @@ Letters: N images, B slots, T timesteps, C channels, H × W pixels.
 
 import time
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from agents.exit_energy import EnergySample, ExitEnergy, counted, sample_of, stacked
@@ -145,7 +147,7 @@ def answers(
         resize: fit image files of another size.
         dtype: logits are rounded through it, as by traces of that dtype.
         shrink: make the batch smaller when the inputs run out.
-        device: where the network runs (default: where it is).
+        device: where the network runs, a copy of it if it is elsewhere (default: where it is).
         sample: is shown the images and when they leave.
 
     Raises:
@@ -159,10 +161,7 @@ def answers(
     shape = input_shape or getattr(backbone, "sample_shape", None)
     if shape is None:
         raise InputError(f"Expected input_shape, since a {type(backbone).__name__} does not say it: pass it.")
-    if device is not None and isinstance(backbone, nn.Module):
-        backbone = backbone.to(device)
-    elif device is not None:
-        backbone = _moved(backbone, device)
+    backbone = on_device(backbone, device)
     feed = _Feed(
         ReadAhead(read_items(inputs, shape, resize=resize, encoding=encoding_of(backbone)), 2 * num_slots), sample
     )
@@ -181,23 +180,25 @@ def answers(
         feed.reader.close()
 
 
-def _moved(backbone: Any, device: str) -> Backbone:
-    """A backbone that is no `torch.nn.Module` on a device: what its own `to` gives.
+def on_device(backbone: Any, device: str | None) -> Backbone:
+    """The backbone where it is, or a copy of it (of another kind of backbone, what its own `to` gives) on a device.
 
     Raises:
-        InputError: for one that is elsewhere and cannot be moved.
+        InputError: for an unknown device, or a backbone that is elsewhere and cannot be moved.
     """
-    place = named_device(device)
-    if hasattr(backbone, "to"):
-        moved: Backbone = backbone.to(place)
-        return moved
-    if backbone.device.type != place.type:
+    place = backbone.device if device is None else named_device(device)
+    if torch.zeros((), device=place).device == torch.zeros((), device=backbone.device).device:
+        found: Backbone = backbone
+    elif isinstance(backbone, nn.Module):
+        found = deepcopy(backbone).to(place)
+    elif hasattr(backbone, "to"):
+        found = backbone.to(place)
+    else:
         raise InputError(
             f"Expected a backbone on {place}, or one that can be moved there (to), got a {type(backbone).__name__} on "
             f"{backbone.device}: make it there, or leave device out."
         )
-    unmoved: Backbone = backbone
-    return unmoved
+    return found
 
 
 class _Feed:

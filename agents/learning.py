@@ -14,7 +14,7 @@ from agents.sb3_training import PRESETS, train_sb3
 from agents.stopping_fit import StoppingSettings, fit_optimal_stopping
 from agents.timestep_training import TimestepSettings, train_timestep_network
 from backbones import InputError, unknown_name
-from seenn_env import Traces
+from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
 
 
@@ -93,6 +93,7 @@ def train(
         raise InputError(f"Expected no log_dir (--log-dir) for {algorithm!r}, which logs nothing: leave it out.")
     calibration = None if target_timesteps is None else traces.select("calibration")
     reward = reward or ("seenn" if algorithm == "one-shot" else "linear")
+    make_reward(reward, reward_options)  # or refuse it now
     common: dict[str, Any] = {"seed": seed, "reward": reward, "reward_options": reward_options}
     if observation is not None:
         common["observation"] = observation

@@ -127,7 +127,7 @@ def make_model(
         overrides: arguments of the algorithm in place of the preset's.
 
     Raises:
-        InputError: for unknown names, or an algorithm of sb3-contrib where that is not installed.
+        InputError: for unknown names or arguments, or an algorithm of sb3-contrib where that is not installed.
     """
     if algorithm not in PRESETS:
         raise unknown_name("algorithm", algorithm, PRESETS)
@@ -144,7 +144,10 @@ def make_model(
         infos="episode",
     )
     arguments = deepcopy({**preset.arguments, **overrides})  # QRDQN writes into its policy_kwargs
-    return kind(preset.policy, env, seed=seed, device="cpu", **arguments)
+    try:
+        return kind(preset.policy, env, seed=seed, device="cpu", **arguments)
+    except TypeError as error:
+        raise InputError(f"Expected arguments of {kind.__name__}, but {error}.") from error
 
 
 def train_sb3(
@@ -199,7 +202,7 @@ def load_sb3(
         except Exception as error:  # torch, zipfile and SB3 raise many kinds
             raise InputError(
                 f"Expected a zip of a {algorithm} model of this architecture at {path}, but {_first_line(error)}: "
-                "state its observation and policy_kwargs."
+                "state its observation and policy_kwargs (policy_kwargs={} for SB3's own defaults)."
             ) from error
     assert model.env is not None
     model.env.close()
@@ -215,7 +218,8 @@ def _lost_statistics(path: Path) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    lines = [line.strip().rstrip(".:") for line in str(error).splitlines()]
+    return next((line for line in lines if line and not line.startswith("Error(s) in loading")), type(error).__name__)
 
 
 class _Report(BaseCallback):
