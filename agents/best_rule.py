@@ -61,8 +61,8 @@ def warn_if_worse(policy: ScoredPolicy, name: str, traces: Traces, target_timest
     error = np.sqrt(len(names)) * difference.std()
     if difference.sum() + 1.96 * error < 0:
         warnings.warn(
-            f"{name} has {100 * right[0].mean():.2f} % at {spent[0]:.3f} timesteps on calibration, less than a threshold "
-            f"of {type(rule).__name__} with {100 * right[1].mean():.2f} % at {spent[1]:.3f}: use that rule, or train "
+            f"{name} has {100 * right[0].mean():.2f} % at {spent[0]:.3f} timesteps on calibration, less than a "
+            f"threshold of {type(rule).__name__} with {100 * right[1].mean():.2f} % at {spent[1]:.3f}: use that rule, or train "
             "for longer or on a richer observation.",
             stacklevel=3,
         )

@@ -98,6 +98,7 @@ def train(
             algorithm,
             learned_from,
             total_timesteps=total_timesteps,
+            target_timesteps=target_timesteps,
             log_dir=log_dir,
             on_step=on_step,
             **common,

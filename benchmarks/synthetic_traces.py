@@ -56,6 +56,4 @@ def _traces(outputs: np.ndarray, labels: np.ndarray, name: str) -> Traces:
     """Running means of outputs `[3 N, T, K]`, the rows of one split after those of another."""
     T = outputs.shape[1]
     logits = (outputs.cumsum(1) / np.arange(1, T + 1)[:, None]).astype(np.float32)
-    return Traces(
-        logits=logits, labels=labels, split=np.repeat(SPLITS, len(labels) // 3), info={"dataset": name}
-    )
+    return Traces(logits=logits, labels=labels, split=np.repeat(SPLITS, len(labels) // 3), info={"dataset": name})
