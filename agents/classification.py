@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -190,7 +190,7 @@ def on_device(backbone: Any, device: str | None) -> Backbone:
     if torch.zeros((), device=place).device == torch.zeros((), device=backbone.device).device:
         found: Backbone = backbone
     elif isinstance(backbone, nn.Module):
-        found = deepcopy(backbone).to(place)
+        found = cast(Any, deepcopy(backbone).to(place))
     elif hasattr(backbone, "to"):
         found = backbone.to(place)
     else:

@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from agents.best_rule import warn_if_worse
 from agents.calibration import calibrate
 from agents.exit_training import ExitSettings, train_exit_network
 from agents.sb3_training import PRESETS, train_sb3
@@ -103,6 +104,7 @@ def train(
             algorithm,
             learned_from,
             total_timesteps=total_timesteps,
+            target_timesteps=target_timesteps,
             log_dir=log_dir,
             on_step=on_step,
             **common,
@@ -125,9 +127,11 @@ def train(
     )
     if algorithm in PRESETS:
         policy.settings["total_timesteps"] = total_timesteps
-    if calibration is None:
+    if calibration is None or target_timesteps is None:
         return policy
-    return calibrate(policy, calibration, target_timesteps=target_timesteps)
+    calibrated = calibrate(policy, calibration, target_timesteps=target_timesteps)
+    warn_if_worse(calibrated, algorithm, calibration, target_timesteps)
+    return calibrated
 
 
 def settings_of(kind: type, overrides: dict[str, Any]) -> Any:
