@@ -56,8 +56,8 @@ def refuse_changes(before: dict[str, Any], after: dict[str, Any]) -> None:
                 raise whole_batch(where, f"which went from {before[where]!r} to {value!r} in one timestep")
             raise InputError(
                 f"Expected state of single rows only, got {where}, which changed in one timestep outside the "
-                "framework's own state, so that a row of it could not be reset: let the framework's layers keep it, or let forward "
-                "take it and give it back."
+                "framework's own state, so that a row of it could not be reset: let the framework's layers keep it, or "
+                "let forward take it and give it back."
             )
 
 
