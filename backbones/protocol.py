@@ -20,8 +20,9 @@ State = Any
 class Backbone(Protocol):
     """A frozen spiking network that is stepped from outside.
 
-    Rows are independent: at one batch shape, permuting, mixing or refilling rows never changes another
-    row's logits. `backbones.check_backbone` tests that.
+    Rows are independent: at one batch shape, the contents and refills of other rows never change a row's logits.
+    Its place in the batch changes no more than their rounding, on processors that round a matrix product's rows by
+    place. `backbones.check_backbone` tests that.
     """
 
     timesteps: int

@@ -162,6 +162,27 @@ class Forgets(Custom):
         return super().forward(images, None)
 
 
+class Loops(Custom):
+    """Runs all timesteps in one call."""
+
+    def forward(self, images, state=None):
+        for _ in range(T):
+            output, state = super().forward(images, state)
+        return output, state
+
+
+class Repeats(Custom):
+    """Repeats the images over time for a layer that runs over it."""
+
+    def __init__(self):
+        super().__init__()
+        self.cell = norse.LIF(FAST)
+
+    def forward(self, images, state=None):
+        spikes, state = self.cell(6 * self.fc(images.flatten(1)).repeat(T, 1, 1), state)
+        return self.head(spikes).mean(0), state
+
+
 class Remembers(Custom):
     """Keeps one state for itself."""
 
@@ -186,6 +207,7 @@ def test_a_module_of_ones_own_is_a_backbone(images):
         (lambda: nn.Sequential(nn.Flatten(), norse.LIFCell()), "raised TypeError"),
         (lambda: small(nn.ReLU()), "without any"),
         (Forgets, "starts afresh in each call"),
+        (Loops, r"got 4 through cell \(LIFCell\)"),
         (Remembers, "got mean, which changed in one timestep"),
         (lambda: small(norse.LIFCell()).train(), r"call \.eval\(\) first"),
         (
@@ -199,3 +221,9 @@ def test_what_cannot_be_stepped_row_by_row_is_refused_by_name(make, message, ima
     net = make()
     with pytest.raises(bb.InputError, match=message):
         wrap(net if "eval" in message else net.eval(), images[:8], T)
+
+
+def test_a_repeat_over_time_in_one_call_is_refused(images):
+    torch.manual_seed(0)
+    with pytest.raises(bb.InputError, match=r"got 4 through cell \(LIF\)"):
+        wrap(Repeats().eval(), images[:8], T, time_axis=None)

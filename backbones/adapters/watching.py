@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.adapters.stepping import same, whole_batch
+from backbones.errors import InputError
 
 _INTERNAL = frozenset(vars(nn.Module()))
 _SIMPLE = (bool, int, float, str)
@@ -51,10 +52,13 @@ def refuse_changes(before: dict[str, Any], after: dict[str, Any]) -> None:
     """
     for where, value in after.items():
         if where in before and not same(before[where], value):
-            change = f"which went from {before[where]!r} to {value!r} in one timestep"
-            if not isinstance(value, _SIMPLE):
-                change = "which changed in one timestep outside the framework's own state"
-            raise whole_batch(where, change)
+            if isinstance(value, _SIMPLE):
+                raise whole_batch(where, f"which went from {before[where]!r} to {value!r} in one timestep")
+            raise InputError(
+                f"Expected state of single rows only, got {where}, which changed in one timestep outside the "
+                "framework's own state, so that a row of it could not be reset: let the framework's layers keep it, or "
+                "let forward take it and give it back."
+            )
 
 
 def copied(value: Any) -> Any:
