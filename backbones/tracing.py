@@ -73,6 +73,7 @@ def trace(
     images = as_images(images)
     if images.dim() != 4 or len(images) == 0:
         raise InputError(f"Expected images [N, C, H, W], got {list(images.shape)}.")
+    mean, std = _numbers("mean", mean), _numbers("std", std)
     first = images[:8]
     with _in_evaluation(module), torch.no_grad():
         staircases = _staircases_of(module, activations)
@@ -109,6 +110,14 @@ def trace(
             if not same:
                 raise _other_logits()
     return network
+
+
+def _numbers(name: str, value: Any) -> Any:
+    """A number or a list of them, as JSON has them."""
+    try:
+        return np.asarray(value, float).tolist()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Expected {name} as a number or one a channel, got {value!r}.") from error
 
 
 def as_images(images: Tensor | np.ndarray | Samples) -> Tensor:
