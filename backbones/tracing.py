@@ -248,7 +248,9 @@ class _Reader:
             return
         if module in self.staircases:
             threshold, levels = self.staircases[module]
-            self.learned[self._add(node, (NEURON, {}), node.args[:1] or tuple(node.kwargs.values()))] = (
+            self.learned[
+                self._add(node, (NEURON, {"levels": levels}), node.args[:1] or tuple(node.kwargs.values()))
+            ] = (
                 threshold,
                 levels,
             )
@@ -356,20 +358,15 @@ def _path(node: fx.Node) -> str:
     return f"{inside}.{node.name}" if inside else node.name
 
 
-def _neuron_of(reader: _Reader) -> str | dict[str, Any]:
-    """The activation of the graph.
+def _neuron_of(reader: _Reader) -> str:
+    """The kind of activation of the graph.
 
     Raises:
         InputError: for more than one.
     """
-    levels = {levels for _, levels in reader.learned.values()}
-    count = sum(node["layer"] == NEURON for node in reader.nodes)
-    if levels and (len(levels) > 1 or len(reader.learned) < count):
-        raise InputError(
-            f"Expected one kind of activation, got QCFS of {', '.join(map(str, sorted(levels)))} levels"
-            f"{' and ReLUs' * (len(reader.learned) < count)}: put one kind, of as many levels, in their place."
-        )
-    return {"type": "qcfs", "levels": levels.pop()} if levels else "relu"
+    if 0 < len(reader.learned) < sum(node["layer"] == NEURON for node in reader.nodes):
+        raise InputError("Expected one kind of activation, got QCFS and ReLUs: put one of them in all places.")
+    return "qcfs" if reader.learned else "relu"
 
 
 def _unsupported(node: fx.Node, what: str) -> InputError:

@@ -355,10 +355,20 @@ def test_a_network_of_qcfs_modules_is_traced_to_the_bit_and_converted_with_its_o
     module = seeded(quantised).eval()
     network = trace(module, IMAGES)
     torch.testing.assert_close(logits(network), module(IMAGES / 255).detach(), rtol=1e-5, atol=1e-6)
-    assert network.config["neuron"] == {"type": "qcfs", "levels": 4}
+    assert network.config["neuron"] == {"type": "qcfs"}
     converted = convert(module, IMAGES, timesteps=8)
     assert sorted(converted.config["neuron"]["thresholds"].values()) == pytest.approx([0.4, 0.8, 2.0])
     bb.check_backbone(converted, IMAGES)
+
+
+def test_activations_may_have_different_levels_and_are_saved_with_them(tmp_path):
+    module = seeded(quantised, QuantisedAs(7, 0.5)).eval()
+    network = trace(module, IMAGES)
+    torch.testing.assert_close(logits(network), module(IMAGES / 255).detach(), rtol=1e-5, atol=1e-6)
+    bb.save(network, tmp_path / "net.safetensors")
+    assert torch.equal(logits(bb.load(tmp_path / "net.safetensors")), logits(network))
+    found = convert(bb.load(tmp_path / "net.safetensors"), timesteps=3).config["neuron"]["thresholds"]
+    assert sorted(found.values()) == pytest.approx([0.5, 0.8, 2.0])
 
 
 class Hidden(QuantisedAs):
@@ -421,8 +431,7 @@ class Returns(nn.Module):
         (lambda: Returns(lambda y: y.numpy()), "the function numpy"),
         (lambda: Returns(lambda y: 1 / 0), "torch.fx can trace, but: division by zero"),
         (lambda: Returns(lambda y: F.dropout(y)), "others"),
-        (lambda: quantised(nn.ReLU()), "one kind of activation, got QCFS of 4 levels and ReLUs"),
-        (lambda: quantised(QuantisedAs(8)), "one kind of activation, got QCFS of 4, 8 levels"),
+        (lambda: quantised(nn.ReLU()), "one kind of activation, got QCFS and ReLUs"),
         (lambda: quantised(QuantisedAs(shift=0.1)), "got the tensor 5.thresh of its own"),
         (lambda: nn.DataParallel(Net()), "Expected"),
         (lambda: nn.Sequential(nn.LazyConv2d(4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(4)), "Lazy"),
