@@ -135,7 +135,7 @@ def _check_built(ann: SpikingNetwork, settings: dict[str, Any]) -> None:
         raise InputError(f"Expected a plain network to convert, got one of form {ann.form!r}: convert that instead.")
     unset = {"max_pool": "refuse", "activations": None, "mean": 0.0, "std": 1.0}
     for name, value in settings.items():
-        if value is not unset[name] and value != unset[name]:
+        if np.ndim(value) or value != unset[name]:
             raise InputError(
                 f"Expected {name} for a torch module only, got it for a network that `build` made, which has its own."
             )

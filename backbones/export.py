@@ -118,44 +118,47 @@ def to_onnx(module: nn.Module, inputs: tuple[Tensor, ...], names: tuple[str, ...
     for package in ("onnx", "onnxscript"):
         if find_spec(package) is None:
             raise InputError(f"Expected the package {package} to export, found none: pip install 'seenn-env[onnx]'.")
-    with _quiet():
-        try:
-            program = torch.onnx.export(
-                module.eval(),
-                inputs,
-                dynamo=True,
-                input_names=list(names),
-                output_names=list(outputs),
-                external_data=False,
-                verbose=False,
-            )
-        except Exception as error:  # the exporter's many ways to fail
-            cause = next(iter(str(error).strip().splitlines()), type(error).__name__)
-            raise InputError(f"Expected layers that torch.onnx can export, but: {cause.rstrip('.')}.") from error
+    with _quiet(), _refusing("that torch.onnx can export"):
+        program = torch.onnx.export(
+            module.eval(),
+            inputs,
+            dynamo=True,
+            input_names=list(names),
+            output_names=list(outputs),
+            external_data=False,
+            verbose=False,
+        )
     assert program is not None
     content: bytes = program.model_proto.SerializeToString()
     return content
 
 
 def runner(model: bytes) -> Run:
-    """A function that runs a model under onnxruntime, or where that is not installed by onnx's own evaluator."""
+    """A function that runs a model under onnxruntime, or where that is not installed by onnx's own evaluator.
+
+    Raises:
+        InputError: for a model that cannot be run; so does the function.
+    """
     session: Any
     if find_spec("onnxruntime") is not None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        with _refusing("that onnxruntime can run"):
+            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         names = {given.name for given in session.get_inputs()}
     else:
         from onnx.reference import ReferenceEvaluator
 
-        session = ReferenceEvaluator(model)
+        with _refusing("that onnx's evaluator can run"):
+            session = ReferenceEvaluator(model)
         names = set(session.input_names)
 
     def run(values: dict[str, Tensor]) -> list[Tensor]:
         given = {name: value.numpy() for name, value in values.items() if name in names}
-        return [torch.as_tensor(np.asarray(output)) for output in session.run(None, given)]
+        with _refusing("that can be run"):
+            return [torch.as_tensor(np.asarray(output)) for output in session.run(None, given)]
 
     return run
 
@@ -302,6 +305,16 @@ class _Step(nn.Module):
         state = State(source, keys, timestep, readout, None, membranes, fresh)
         logits, after = self.network.step(state)
         return logits, after.timestep, after.readout, *after.membranes
+
+
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """Whatever exporter and runtimes raise, as one sentence."""
+    try:
+        yield
+    except Exception as error:
+        cause = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise InputError(f"Expected layers {what}, but: {cause.rstrip('.')}.") from error
 
 
 @contextmanager

@@ -3,7 +3,7 @@
     {"name": "conv1", "layer": "conv", "inputs": ["image"], "settings": {"in_channels": 3, …}}
 
 Layers are listed before those that take their output; the last one's output is the readout. The layer
-"neuron" is where the network spikes.
+"neuron" is where the network spikes; as a QCFS activation it may have "levels" of its own.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from backbones.activations import QCFS
 from backbones.errors import InputError, unknown_name
 from backbones.network import Fire, MakeNeuron, Parts
 
@@ -106,7 +107,10 @@ class Layers(nn.Module):
 
 def _make(node: Node, neuron: MakeNeuron) -> nn.Module:
     if node["layer"] == NEURON:
-        return neuron()
+        made = neuron()
+        if isinstance(made, QCFS) and "levels" in node["settings"]:
+            made.levels = node["settings"]["levels"]
+        return made
     if node["layer"] not in LAYERS:
         raise unknown_name("layer", node["layer"], (*LAYERS, NEURON))
     return LAYERS[node["layer"]](**node["settings"])

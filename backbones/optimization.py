@@ -71,11 +71,15 @@ def optimize(
             f"Expected a network of this package to optimize, got {type(network).__name__}: a wrapped module runs as "
             "its framework has it, so fold its norms and compile it there."
         )
-    if dtype not in DTYPES:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
         raise unknown_name("dtype", dtype, DTYPES)
     if calibration is None and dtype != "float32" and min_agreement is not None:
         raise InputError(
             f"Expected calibration samples to check {dtype} on, got none: pass calibration=…, or min_agreement=None."
+        )
+    if calibration is not None and not isinstance(calibration, Samples):
+        raise InputError(
+            f"Expected Samples for calibration, such as splits.calibration, got {type(calibration).__name__}."
         )
     if calibration is not None and calibration.split == "test":
         raise InputError("Expected samples of another split than 'test' for calibration: use splits.calibration.")

@@ -73,6 +73,7 @@ def trace(
     images = as_images(images)
     if images.dim() != 4 or len(images) == 0:
         raise InputError(f"Expected images [N, C, H, W], got {list(images.shape)}.")
+    mean, std = _numbers("mean", mean), _numbers("std", std)
     first = images[:8]
     with _in_evaluation(module), torch.no_grad():
         staircases = _staircases_of(module, activations)
@@ -109,6 +110,14 @@ def trace(
             if not same:
                 raise _other_logits()
     return network
+
+
+def _numbers(name: str, value: Any) -> Any:
+    """A number or a list of them, as JSON has them."""
+    try:
+        return np.asarray(value, float).tolist()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"Expected {name} as a number or one a channel, got {value!r}.") from error
 
 
 def as_images(images: Tensor | np.ndarray | Samples) -> Tensor:
@@ -239,7 +248,9 @@ class _Reader:
             return
         if module in self.staircases:
             threshold, levels = self.staircases[module]
-            self.learned[self._add(node, (NEURON, {}), node.args[:1] or tuple(node.kwargs.values()))] = (
+            self.learned[
+                self._add(node, (NEURON, {"levels": levels}), node.args[:1] or tuple(node.kwargs.values()))
+            ] = (
                 threshold,
                 levels,
             )
@@ -347,20 +358,15 @@ def _path(node: fx.Node) -> str:
     return f"{inside}.{node.name}" if inside else node.name
 
 
-def _neuron_of(reader: _Reader) -> str | dict[str, Any]:
-    """The activation of the graph.
+def _neuron_of(reader: _Reader) -> str:
+    """The kind of activation of the graph.
 
     Raises:
         InputError: for more than one.
     """
-    levels = {levels for _, levels in reader.learned.values()}
-    count = sum(node["layer"] == NEURON for node in reader.nodes)
-    if levels and (len(levels) > 1 or len(reader.learned) < count):
-        raise InputError(
-            f"Expected one kind of activation, got QCFS of {', '.join(map(str, sorted(levels)))} levels"
-            f"{' and ReLUs' * (len(reader.learned) < count)}: put one kind, of as many levels, in their place."
-        )
-    return {"type": "qcfs", "levels": levels.pop()} if levels else "relu"
+    if 0 < len(reader.learned) < sum(node["layer"] == NEURON for node in reader.nodes):
+        raise InputError("Expected one kind of activation, got QCFS and ReLUs: put one of them in all places.")
+    return "qcfs" if reader.learned else "relu"
 
 
 def _unsupported(node: fx.Node, what: str) -> InputError:

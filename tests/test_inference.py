@@ -227,6 +227,8 @@ def test_bad_requests_are_one_sentence(digits, tmp_path):
     fast = plain.optimize()
     for use, message in (
         (lambda: plain.optimize(dtype="int3"), "dtype, got 'int3'"),
+        (lambda: plain.optimize(dtype=["float32"]), r"dtype, got \['float32'\]"),
+        (lambda: plain.optimize(calibration=digits.calibration.images), "Samples for calibration, .* got ndarray"),
         (lambda: plain.optimize(dtype="bfloat16"), "calibration samples to check bfloat16 on"),
         (lambda: plain.optimize(calibration=digits.test), "another split than 'test'"),
         (lambda: fast.optimize(), "plain network to optimize"),
@@ -248,6 +250,15 @@ def test_a_compiled_step_keeps_the_contract(encoding):
     fast = plain.optimize(compile=True)
     bb.check_backbone(fast, images(8))
     torch.testing.assert_close(logits_of(fast, images(8)), logits_of(plain, images(8)), atol=0.05, rtol=0)
+
+
+@pytest.mark.slow  # compiles C++
+def test_a_compiled_step_of_a_network_of_linear_layers_answers_as_the_plain_one():
+    plain, inputs = graph_of(lenet())
+    fast = plain.optimize(compile=True)
+    torch.testing.assert_close(logits_of(fast, inputs), logits_of(plain, inputs), rtol=1e-3, atol=1e-3)
+    (_, one), (_, other) = plain.step(plain.start(inputs)), fast.step(fast.start(inputs))
+    torch.testing.assert_close(fast.probe(other)["hidden"], plain.probe(one)["hidden"], rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.slow  # compiles C++

@@ -261,6 +261,14 @@ def test_weights_that_are_computed_of_others_are_copied_as_they_are_in_evaluatio
     torch.testing.assert_close(logits(trace(module, IMAGES)), wanted)
 
 
+def test_means_are_arrays_too():
+    module, mean = seeded(Net), [0.4, 0.5, 0.6]
+    networks = [trace(module, IMAGES, mean=kind(mean), std=np.float32(0.25)) for kind in (list, np.array, torch.tensor)]
+    for network in networks[1:]:
+        torch.testing.assert_close(logits(network), logits(networks[0]))
+        assert network.fingerprint
+
+
 def test_arrays_and_splits_are_images_too(digits):
     module = seeded(lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.ReLU(), nn.Linear(20, 10)))
     frozen = digits.train.images[:64].copy()
@@ -347,10 +355,20 @@ def test_a_network_of_qcfs_modules_is_traced_to_the_bit_and_converted_with_its_o
     module = seeded(quantised).eval()
     network = trace(module, IMAGES)
     torch.testing.assert_close(logits(network), module(IMAGES / 255).detach(), rtol=1e-5, atol=1e-6)
-    assert network.config["neuron"] == {"type": "qcfs", "levels": 4}
+    assert network.config["neuron"] == {"type": "qcfs"}
     converted = convert(module, IMAGES, timesteps=8)
     assert sorted(converted.config["neuron"]["thresholds"].values()) == pytest.approx([0.4, 0.8, 2.0])
     bb.check_backbone(converted, IMAGES)
+
+
+def test_activations_may_have_different_levels_and_are_saved_with_them(tmp_path):
+    module = seeded(quantised, QuantisedAs(7, 0.5)).eval()
+    network = trace(module, IMAGES)
+    torch.testing.assert_close(logits(network), module(IMAGES / 255).detach(), rtol=1e-5, atol=1e-6)
+    bb.save(network, tmp_path / "net.safetensors")
+    assert torch.equal(logits(bb.load(tmp_path / "net.safetensors")), logits(network))
+    found = convert(bb.load(tmp_path / "net.safetensors"), timesteps=3).config["neuron"]["thresholds"]
+    assert sorted(found.values()) == pytest.approx([0.5, 0.8, 2.0])
 
 
 class Hidden(QuantisedAs):
@@ -413,8 +431,7 @@ class Returns(nn.Module):
         (lambda: Returns(lambda y: y.numpy()), "the function numpy"),
         (lambda: Returns(lambda y: 1 / 0), "torch.fx can trace, but: division by zero"),
         (lambda: Returns(lambda y: F.dropout(y)), "others"),
-        (lambda: quantised(nn.ReLU()), "one kind of activation, got QCFS of 4 levels and ReLUs"),
-        (lambda: quantised(QuantisedAs(8)), "one kind of activation, got QCFS of 4, 8 levels"),
+        (lambda: quantised(nn.ReLU()), "one kind of activation, got QCFS and ReLUs"),
         (lambda: quantised(QuantisedAs(shift=0.1)), "got the tensor 5.thresh of its own"),
         (lambda: nn.DataParallel(Net()), "Expected"),
         (lambda: nn.Sequential(nn.LazyConv2d(4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(4)), "Lazy"),
@@ -433,7 +450,7 @@ def test_what_cannot_be_traced_is_one_sentence(module, message):
         (IMAGES / torch.nan, {}, "finite logits on the first images|NaN"),
         (IMAGES[:, :1], {}, "a module that takes images"),
         (IMAGES, {"mean": [0.1, 0.2]}, "a module that takes images"),
-        (IMAGES, {"mean": "grey"}, "a module that takes images"),
+        (IMAGES, {"mean": "grey"}, "mean as a number or one a channel, got 'grey'"),
         (IMAGES, {"std": 0.0}, "finite logits on the first images"),
         (IMAGES, {"timesteps": 2.5}, "at least 1 timestep, got timesteps=2.5"),
         (IMAGES, {"batch_size": 0}, "batch_size of at least 1, got 0"),
@@ -448,7 +465,7 @@ def test_wrong_arguments_beside_a_module_are_one_sentence(images, settings, mess
 
 def test_settings_of_modules_are_refused_for_networks_that_have_their_own():
     network = trace(seeded(Net), IMAGES)
-    for settings in ({"mean": 0.5}, {"std": [0.5]}, {"max_pool": "average"}, {"activations": {}}):
+    for settings in ({"mean": 0.5}, {"std": np.ones(3)}, {"max_pool": "average"}, {"activations": {}}):
         with pytest.raises(bb.InputError, match=f"Expected {next(iter(settings))} for a torch module only"):
             convert(network, IMAGES, **settings)
     with pytest.raises(bb.InputError, match="a plain network to convert, got one of form"):
