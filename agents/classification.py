@@ -8,17 +8,20 @@ Letters: N images, B slots, T timesteps, C channels, H × W pixels.
 
 import time
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import torch
 from torch import nn
 
 from agents.exit_energy import EnergySample, ExitEnergy, counted, sample_of, stacked
 from agents.policy import check_timesteps
 from agents.reading import Item, ReadAhead, read_items
-from backbones import Backbone, InputError, SlotPool, encoding_of
+from backbones import Backbone, InputError, SlotPool, check_kinds
 from backbones.devices import named_device
+from backbones.images import encoding_of
 from seenn_env import Exits, Policy, stream
 from seenn_env.observations import AnyObservation
 
@@ -72,8 +75,9 @@ class Classification:
         return float(ran.mean()) if len(ran) else float("nan")
 
 
+@check_kinds
 def classify(
-    inputs: Any, backbone: Backbone, policy: Policy, *, energy_images: int = 256, **settings: Any
+    inputs: Any, backbone: Backbone, policy: Policy | Any, *, energy_images: int = 256, **settings: Any
 ) -> Classification:
     """Answers for all inputs, in their order.
 
@@ -110,10 +114,11 @@ def classify(
     )
 
 
+@check_kinds
 def answers(
     inputs: Any,
     backbone: Backbone,
-    policy: Policy,
+    policy: Policy | Any,
     *,
     num_slots: int = 128,
     in_order: bool = True,
@@ -142,20 +147,21 @@ def answers(
         resize: fit image files of another size.
         dtype: logits are rounded through it, as by traces of that dtype.
         shrink: make the batch smaller when the inputs run out.
-        device: where the network runs (default: where it is).
+        device: where the network runs, a copy of it if it is elsewhere (default: where it is).
         sample: is shown the images and when they leave.
 
     Raises:
         InputError: as `classify`.
     """
+    if dtype not in ("float32", "float16"):
+        raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
+    if not hasattr(policy, "predict") and not hasattr(policy, "exit_timesteps"):
+        raise InputError(f"Expected a policy with predict, got a {type(policy).__name__}.")
     check_timesteps(policy, backbone.timesteps)
     shape = input_shape or getattr(backbone, "sample_shape", None)
     if shape is None:
         raise InputError(f"Expected input_shape, since a {type(backbone).__name__} does not say it: pass it.")
-    if device is not None and isinstance(backbone, nn.Module):
-        backbone = backbone.to(device)
-    elif device is not None:
-        backbone = _moved(backbone, device)
+    backbone = on_device(backbone, device)
     feed = _Feed(
         ReadAhead(read_items(inputs, shape, resize=resize, encoding=encoding_of(backbone)), 2 * num_slots), sample
     )
@@ -174,23 +180,25 @@ def answers(
         feed.reader.close()
 
 
-def _moved(backbone: Any, device: str) -> Backbone:
-    """A backbone that is no `torch.nn.Module` on a device: what its own `to` gives.
+def on_device(backbone: Any, device: str | None) -> Backbone:
+    """The backbone where it is, or a copy of it (of another kind of backbone, what its own `to` gives) on a device.
 
     Raises:
-        InputError: for one that is elsewhere and cannot be moved.
+        InputError: for an unknown device, or a backbone that is elsewhere and cannot be moved.
     """
-    place = named_device(device)
-    if hasattr(backbone, "to"):
-        moved: Backbone = backbone.to(place)
-        return moved
-    if backbone.device.type != place.type:
+    place = backbone.device if device is None else named_device(device)
+    if torch.zeros((), device=place).device == torch.zeros((), device=backbone.device).device:
+        found: Backbone = backbone
+    elif isinstance(backbone, nn.Module):
+        found = cast(Any, deepcopy(backbone).to(place))
+    elif hasattr(backbone, "to"):
+        found = backbone.to(place)
+    else:
         raise InputError(
             f"Expected a backbone on {place}, or one that can be moved there (to), got a {type(backbone).__name__} on "
             f"{backbone.device}: make it there, or leave device out."
         )
-    unmoved: Backbone = backbone
-    return unmoved
+    return found
 
 
 class _Feed:

@@ -73,7 +73,7 @@ class ExitNetwork:
     def inputs(self, observation: np.ndarray, costs: Tensor | None = None) -> Tensor:
         """`[B, …]` what the network sees of an observation `[B, F]` (with costs `[B]` where it takes them)."""
         mean, scale = self.tensors["mean"], self.tensors["scale"]
-        columns = (torch.from_numpy(np.ascontiguousarray(observation, np.float32)) - mean) / scale
+        columns = (torch.from_numpy(np.array(observation, np.float32)) - mean) / scale
         at = torch.from_numpy(timestep_of(observation, self.observation, self.timesteps, self.elapsed)) - 1
         steps = torch.nn.functional.one_hot(at.clamp(max=self.timesteps - 1), self.timesteps).float()
         parts = [steps, columns]

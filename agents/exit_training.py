@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from agents.beliefs import beliefs
+from agents.best_rule import best_threshold, wants_to_exit
 from agents.exact import exit_distribution
 from agents.exit_network import COST_RANGE, ExitNetwork, cost_column
 from agents.perceptrons import make_perceptrons, run_perceptrons
@@ -35,7 +36,7 @@ class ExitSettings:
     dropout: float = 0.0
     """Share of those columns that is dropped in training."""
     steps: int | None = None
-    """Of the gradient (default: 160, and 20 for every timestep where T is above 8)."""
+    """Of the gradient (default: 160, and 20 for every timestep where T is above 8; with a target twice as many)."""
     batch_size: int = 3072
     """Decisions at a time: rows times the T - 1 timesteps of each."""
     learning_rate: float = 1e-2
@@ -49,7 +50,13 @@ class ExitSettings:
     entropy: float = 0.02
     """Reward for the entropy of the exit timestep, falling to 0: exits that look certain early stay open."""
     dual_rate: float = 0.03
-    """Of the time cost, while it is moved towards a target (dual ascent)."""
+    """Of the time cost, while it is moved towards a target (dual ascent): the cost rises by this, times the penalty,
+    times the share of time that is spent above the target."""
+    penalty: float = 10.0
+    """Of (share of time spent - target)² / 2. A cost alone is met by the ends of every chord of accuracy over time:
+    where the curve is convex, by exits at timestep 1 and at the last ones, or by any mixture of them."""
+    imitation: int = 60
+    """Steps of the gradient that imitate the best threshold at the target first; 0 starts from random weights."""
     distill: float = 0.0
     """Share of being right that is the network's own belief after T timesteps (`beliefs`), not the label; 1 is all."""
 
@@ -59,6 +66,8 @@ class ExitSettings:
             raise InputError(f"Expected members, steps, batch_size and hidden of at least 1, got {self}.")
         if not 0 <= self.dropout < 1:
             raise InputError(f"Expected dropout in [0, 1), got {self.dropout}.")
+        if min(self.dual_rate, self.penalty, self.imitation) < 0:
+            raise InputError(f"Expected dual_rate, penalty and imitation of at least 0, got {self}.")
         if not 0 <= self.distill <= 1:
             raise InputError(f"Expected distill from 0 to 1, got {self.distill}.")
 
@@ -80,8 +89,9 @@ def train_exit_network(
 ) -> ExitNetwork:
     """A network that maximises Σ_t π_t Π_{s<t} (1 - π_s) r_t over the rows, exactly.
 
-    With a target and the reward "linear", its time cost is moved by dual ascent until the expected timesteps
-    meet the target (`calibrate` does the rest).
+    With a target and the reward "linear" it first imitates the best threshold there, then learns by an augmented
+    Lagrangian: the time cost is moved by dual ascent until the expected timesteps meet the target, and a quadratic
+    penalty keeps them there (`calibrate` does the rest).
 
     Args:
         traces: all rows are learned from.
@@ -103,7 +113,8 @@ def train_exit_network(
         raise InputError(f"Expected the reward 'linear' for a network that learns from beliefs, got {reward!r}.")
     made = make_reward(reward, reward_options)
     N, T = traces.predictions.shape
-    count = max(160, 20 * T) if settings.steps is None else settings.steps
+    dual = target_timesteps is not None and linear and not settings.cost_input
+    count = max(160, 20 * T) * (2 if dual else 1) if settings.steps is None else settings.steps
     settings = replace(settings, steps=count)
     columns = traces.columns(observation)
     F = columns.shape[-1]
@@ -112,9 +123,8 @@ def train_exit_network(
         right = (1 - settings.distill) * right + settings.distill * beliefs(traces)
     correct = torch.from_numpy(right.astype(np.float32))
     share = torch.linspace(0, 1, T) if T > 1 else torch.zeros(1)
-    steps = torch.arange(1.0, T + 1)
     paid = torch.from_numpy(pay(made, right, np.broadcast_to(np.arange(1, T + 1), (N, T)), T, traces.energy()))
-    log_cost = float(np.log(max(getattr(made, "cost", 0.1), 1e-4)))
+    cost = getattr(made, "cost", 0.1)
     generator = torch.Generator().manual_seed(seed)
     extra = T + (1 if settings.cost_input else 0)
     wide = F - PLAIN_COLUMNS.get(str(observation), F) if settings.bottleneck else 0
@@ -142,12 +152,17 @@ def train_exit_network(
     emphasis = _emphasis(traces, settings, seed)
     for tensor in weights.values():
         tensor.requires_grad_(True)
-    optimizer = torch.optim.AdamW(weights.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, count)
-    dual = target_timesteps is not None and linear and not settings.cost_input
+    size = max(settings.batch_size // (T - 1), 1)
     with torch_threads(1), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for step, rows in enumerate(_batches(N, max(settings.batch_size // (T - 1), 1), count, generator)):
+        if dual:
+            assert target_timesteps is not None
+            aim = (target_timesteps - 1) / (T - 1)
+            taught = torch.from_numpy(wants_to_exit(best_threshold(traces, target_timesteps), traces))
+            _imitate(weights, seen, taught, settings, _batches(N, size, settings.imitation, generator))
+        optimizer = torch.optim.AdamW(weights.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, count)
+        for step, rows in enumerate(_batches(N, size, count, generator)):
             part = seen[rows]
             if settings.cost_input:
                 costs = torch.exp(_uniform(len(rows), np.log(COST_RANGE), generator))
@@ -155,7 +170,7 @@ def train_exit_network(
                 part = torch.cat([given, part[..., 1:]], dim=-1)
                 rewards = correct[rows] - costs[:, None] * share
             elif dual:
-                rewards = correct[rows] - float(np.exp(log_cost)) * share
+                rewards = correct[rows] - cost * share
             else:
                 rewards = paid[rows]
             flat_part = part.reshape(-1, part.shape[-1])
@@ -166,22 +181,36 @@ def train_exit_network(
                 chance = torch.special.entr(distribution.clamp(min=1e-9)).sum(-1)
                 values = values + settings.entropy * (1 - step / count) * chance
             loss = -(values if emphasis is None else values * emphasis[:, rows]).mean(1).sum()
+            if dual:
+                excess = (distribution * share).sum(-1).mean(1) - aim
+                loss = loss + settings.penalty / 2 * excess.square().sum()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             schedule.step()
             if dual:
-                assert target_timesteps is not None
-                spent = float((distribution.detach() * steps).sum(-1).mean())
-                log_cost += settings.dual_rate * (spent - target_timesteps)
-                log_cost = float(np.clip(log_cost, *np.log((1e-4, 2.0))))
+                cost = max(cost + settings.dual_rate * settings.penalty * float(excess.detach().mean()), 0.0)
             if on_progress is not None and (step + 1) % 10 == 0:
                 on_progress((step + 1) / count)
     for tensor in weights.values():
         tensor.requires_grad_(False)
     if dual:
-        policy.settings["cost"] = float(np.exp(log_cost))
+        policy.settings["cost"] = cost
     return policy
+
+
+def _imitate(
+    weights: dict[str, Tensor], seen: Tensor, taught: Tensor, settings: ExitSettings, batches: Iterator[Tensor]
+) -> None:
+    """Fit the exit logits of inputs `[N, T-1, F]` to another policy's wishes to exit, `[N, T-1]` float32 of 0 and 1."""
+    optimizer = torch.optim.AdamW(weights.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    for rows in batches:
+        logits = run_perceptrons(weights, seen[rows].flatten(0, 1), settings.dropout)[..., 0]
+        wanted = taught[rows].flatten().expand_as(logits)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(1).sum()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
 
 
 def _batches(count: int, size: int, steps: int, generator: torch.Generator) -> Iterator[Tensor]:

@@ -21,12 +21,12 @@ from agents.per_timestep import PerTimestep
 from agents.perceptrons import run_perceptrons
 from agents.rules import Confidence, Entropy, Margin
 from backbones import InputError, SpikingNetwork
-from backbones.export import export_module, export_network
+from backbones.export import network_files, runner, to_onnx, write_files
 from seenn_env.columns import FEATURES, LOGITS_RANGE
 
 
 def export(network: SpikingNetwork, policy: Any, folder: str | Path, *, num_slots: int) -> Path:
-    """Write the network and the policy into a folder.
+    """Write the network and the policy into a folder, once the files have been run against them.
 
     Args:
         network: a plain one.
@@ -38,19 +38,47 @@ def export(network: SpikingNetwork, policy: Any, folder: str | Path, *, num_slot
     Raises:
         InputError: for another policy, or as `export_network` does.
     """
-    DecisionModule(policy, network.timesteps)  # or refuse it now
-    folder = export_network(network, folder, num_slots=num_slots)
-    export_policy(network, policy, folder, num_slots=num_slots)
-    return folder
+    if isinstance(network, SpikingNetwork):
+        DecisionModule(policy, network.timesteps)  # or refuse it now
+    files = network_files(network, num_slots)
+    return write_files({**files, "policy.onnx": _policy_file(network, policy, num_slots)}, folder)
 
 
 def export_policy(network: SpikingNetwork, policy: Any, folder: Path, *, num_slots: int) -> None:
     """Write `policy.onnx` alone: another policy for a network that is there. See `export`."""
-    decide = DecisionModule(policy, network.timesteps)
+    write_files({"policy.onnx": _policy_file(network, policy, num_slots)}, folder)
+
+
+def _policy_file(network: SpikingNetwork, policy: Any, num_slots: int) -> bytes:
+    decide = DecisionModule(policy, network.timesteps).eval()
     logits = torch.zeros(num_slots, network.num_classes)
     timestep = torch.ones(num_slots, dtype=torch.int64)
     names = ("logits", "previous", "timestep")
-    export_module(decide, (logits, logits.clone(), timestep), folder / "policy.onnx", names, ("exit",))
+    model = to_onnx(decide, (logits, logits.clone(), timestep), names, ("exit",))
+    run, generator = runner(model), torch.Generator().manual_seed(0)
+    rounds, same = -(-_ROWS // num_slots), 0.0
+    for _ in range(rounds):
+        given = [
+            torch.randn(logits.shape, generator=generator) * 3 * torch.rand(num_slots, 1, generator=generator)
+            for _ in "12"
+        ]
+        values = dict(
+            zip(
+                names, [*given, torch.randint(1, network.timesteps + 1, (num_slots,), generator=generator)], strict=True
+            )
+        )
+        with torch.no_grad():
+            same += float((run(values)[0] == decide(**values)).double().mean()) / rounds
+    if same < 0.99:
+        raise InputError(
+            f"Expected an ONNX file that decides as the policy does, got one that agrees on {same:.1%} of decisions: a "
+            "layer of its network is exported wrongly."
+        )
+    return model
+
+
+_ROWS = 256
+"""Decisions that a policy's file is tried on, at least."""
 
 
 class DecisionModule(nn.Module):

@@ -43,12 +43,15 @@ class Headroom:
     """Accuracy and mean timesteps of exiting as soon as the answer is the one at T, in hindsight, without labels."""
     samples: int
     folds: int
+    split: str
+    """Of the rows."""
 
     def table(self) -> str:
         """As text."""
         width = max(map(len, self.gains))
         head = f"{'target':>8}  confidence %      " + "  ".join(f"{name:>{max(width, 22)}}" for name in self.gains)
-        lines = [f"points gained over a confidence threshold at equal mean timesteps [95 %], {self.folds} folds", head]
+        title = "points gained over a confidence threshold at equal mean timesteps [95 %]"
+        lines = [f"{title}, split {self.split}, {self.folds} folds", head]
         for g, target in enumerate(self.targets):
             base = self.confidence[g]
             cells = [
@@ -137,6 +140,7 @@ def headroom(
         stable=(float(traces.correct[np.arange(N), settled].mean()), float(settled.mean() + 1)),
         samples=len(names),
         folds=folds,
+        split=traces.split,
     )
 
 

@@ -112,7 +112,7 @@ class LearnedPolicy:
         """See `ScoredPolicy`; the state is that of a recurrent network."""
         with torch.no_grad():
             given = observation if self.normaliser is None else self.normaliser(observation)
-            inputs = torch.as_tensor(np.asarray(given), dtype=torch.float32)
+            inputs = torch.from_numpy(np.array(given, np.float32))  # a copy: torch takes no read-only arrays
             scores, state = head_of(self.network).scores(self.network, inputs, state, episode_start)
             return scores.double().numpy(), state
 

@@ -8,13 +8,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from agents.best_rule import warn_if_worse
 from agents.calibration import calibrate
 from agents.exit_training import ExitSettings, train_exit_network
 from agents.sb3_training import PRESETS, train_sb3
 from agents.stopping_fit import StoppingSettings, fit_optimal_stopping
 from agents.timestep_training import TimestepSettings, train_timestep_network
 from backbones import InputError, unknown_name
-from seenn_env import Traces
+from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
 
 
@@ -93,6 +94,7 @@ def train(
         raise InputError(f"Expected no log_dir (--log-dir) for {algorithm!r}, which logs nothing: leave it out.")
     calibration = None if target_timesteps is None else traces.select("calibration")
     reward = reward or ("seenn" if algorithm == "one-shot" else "linear")
+    make_reward(reward, reward_options)  # or refuse it now
     common: dict[str, Any] = {"seed": seed, "reward": reward, "reward_options": reward_options}
     if observation is not None:
         common["observation"] = observation
@@ -102,6 +104,7 @@ def train(
             algorithm,
             learned_from,
             total_timesteps=total_timesteps,
+            target_timesteps=target_timesteps,
             log_dir=log_dir,
             on_step=on_step,
             **common,
@@ -124,9 +127,11 @@ def train(
     )
     if algorithm in PRESETS:
         policy.settings["total_timesteps"] = total_timesteps
-    if calibration is None:
+    if calibration is None or target_timesteps is None:
         return policy
-    return calibrate(policy, calibration, target_timesteps=target_timesteps)
+    calibrated = calibrate(policy, calibration, target_timesteps=target_timesteps)
+    warn_if_worse(calibrated, algorithm, calibration, target_timesteps)
+    return calibrated
 
 
 def settings_of(kind: type, overrides: dict[str, Any]) -> Any:

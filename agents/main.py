@@ -67,7 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command.run()
     except KeyboardInterrupt:
         on = "the same command goes on from there" if isinstance(command, CONTINUED) else "the same command begins anew"
-        print(f"\nseenn: stopped; {on}.", file=sys.stderr)
+        below_a_bar = "\n" if sys.stderr.isatty() else ""
+        print(f"{below_a_bar}seenn: stopped; {on}.", file=sys.stderr)
         sys.exit(130)
     except InputError as error:
         print(f"seenn: {error}", file=sys.stderr)

@@ -87,7 +87,7 @@ def gains(tensors: dict[str, Tensor], t: int, columns: np.ndarray) -> np.ndarray
         return run_trees(trees.numpy(), columns) + float(tensors[f"base_{t}"])
     weights = {name.split(".", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(f"{t}.")}
     with torch.no_grad():
-        inputs = (torch.from_numpy(np.ascontiguousarray(columns, np.float32)) - tensors["mean"]) / tensors["scale"]
+        inputs = (torch.from_numpy(np.array(columns, np.float32)) - tensors["mean"]) / tensors["scale"]
         found: np.ndarray = run_perceptrons(weights, inputs)[..., 0].mean(0).double().numpy()
     return found
 

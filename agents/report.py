@@ -40,7 +40,11 @@ def write_report(comparison: Comparison, members: Mapping[str, Sequence[Any]], t
 
 
 def draw(comparison: Comparison, members: Mapping[str, Sequence[Any]], traces: Traces) -> Figure:
-    """Accuracy over mean timesteps: a curve a policy, one colour for all targets of one ("name @ target")."""
+    """Accuracy over mean timesteps, means over seeds: a colour for all targets of a policy ("name @ target").
+
+    A line joins a policy's targets, each with the policy that was calibrated to it; one at a single level has the curve
+    of all its levels.
+    """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(range(1, traces.timesteps + 1), 100 * traces.accuracy, "o--", color="0.6", label="fixed timestep")
@@ -48,12 +52,15 @@ def draw(comparison: Comparison, members: Mapping[str, Sequence[Any]], traces: T
     limit = max(1.3 * max(spent, default=0), 2.05)
     palette = matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
     colors: dict[str, Any] = {}
+    places: dict[str, list[tuple[float, float]]] = {}
+    families = [row.name.split(" @ ")[0] for row in comparison.rows]
     for row in comparison.rows:
         policy = members[row.name][0]
         if isinstance(policy, FixedTimestep) or row.mean_timesteps > limit:
             continue
         family = row.name.split(" @ ")[0]
         first = family not in colors
+        places.setdefault(family, []).append((row.mean_timesteps, 100 * row.accuracy.estimate))
         color = colors.setdefault(family, palette[len(colors) % len(palette)])
         a = row.accuracy
         axes.errorbar(
@@ -67,9 +74,11 @@ def draw(comparison: Comparison, members: Mapping[str, Sequence[Any]], traces: T
             color=color,
             label=family if first else None,
         )
-        if first and isinstance(policy, ScoredPolicy):
-            curve = exit_curve(policy, traces)
-            axes.plot(curve.mean_timesteps, 100 * curve.accuracy, color=color, alpha=0.5, linewidth=1)
+        if families.count(family) == 1 and isinstance(policy, ScoredPolicy):
+            axes.plot(*mean_curve(members[row.name], traces), color=color, alpha=0.5, linewidth=1)
+    for family, joined in places.items():
+        if families.count(family) > 1:
+            axes.plot(*zip(*sorted(joined), strict=True), color=colors[family], alpha=0.5, linewidth=1)
     axes.set_xlim(0.95, limit)
     floor = float(np.floor(100 * min(row.accuracy.low for row in comparison.rows)))
     axes.set_ylim(max(0, floor), 100.5)
@@ -79,3 +88,12 @@ def draw(comparison: Comparison, members: Mapping[str, Sequence[Any]], traces: T
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", loc="lower right")
     return figure
+
+
+def mean_curve(policies: Sequence[ScoredPolicy], traces: Traces) -> tuple[np.ndarray, np.ndarray]:
+    """Mean timesteps, and accuracy in % there, of a policy at all its levels: the mean over its seeds."""
+    curves = [exit_curve(policy, traces) for policy in policies]
+    if len(curves) == 1:
+        return curves[0].mean_timesteps, 100 * curves[0].accuracy
+    at = np.linspace(1, traces.timesteps, 1000)
+    return at, 100 * np.mean([np.interp(at, curve.mean_timesteps, curve.accuracy) for curve in curves], axis=0)

@@ -12,13 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy
 
+from agents.best_rule import best_threshold, wants_to_exit
+from agents.exit_training import ExitSettings, train_exit_network
 from agents.heads import contrib
 from agents.learned import LearnedPolicy
+from agents.policy import ScoredPolicy
+from agents.priced_time import FollowTarget, PricedTime
 from backbones import InputError, torch_threads, unknown_name
 from seenn_env import EarlyExitVectorEnv, Traces, to_sb3
 from seenn_env.evaluation import LOST_STATISTICS
@@ -47,8 +54,17 @@ class Preset:
         return self.kind
 
 
+_CLONING_STEPS, _CLONING_RATE = 150, 3e-3
+"""Of behaviour cloning."""
+
+
+def falling(rate: float) -> Callable[[float], float]:
+    """A learning rate that falls to 0 with what remains of the training."""
+    return lambda remaining: rate * remaining
+
+
 _OFF_POLICY: dict[str, Any] = {
-    "learning_rate": 1e-3,
+    "learning_rate": falling(1e-3),
     "buffer_size": 200_000,
     "learning_starts": 10_000,
     "batch_size": 1024,
@@ -68,7 +84,7 @@ PRESETS: dict[str, Preset] = {
             "n_steps": 16,
             "batch_size": 4096,
             "n_epochs": 4,
-            "learning_rate": 3e-3,
+            "learning_rate": falling(3e-3),
             "gamma": 1.0,
             "gae_lambda": 0.95,
             "ent_coef": 0.0,
@@ -78,7 +94,13 @@ PRESETS: dict[str, Preset] = {
     "a2c": Preset(
         A2C,
         512,
-        {"n_steps": 4, "learning_rate": 3e-3, "gamma": 1.0, "ent_coef": 0.0, "policy_kwargs": {"net_arch": [64, 64]}},
+        {
+            "n_steps": 4,
+            "learning_rate": falling(3e-3),
+            "gamma": 1.0,
+            "ent_coef": 0.0,
+            "policy_kwargs": {"net_arch": [64, 64]},
+        },
     ),
     "dqn": Preset(DQN, 128, {**_OFF_POLICY, "policy_kwargs": {"net_arch": [64, 64]}}),
     "qrdqn": Preset("QRDQN", 128, {**_OFF_POLICY, "policy_kwargs": {"net_arch": [64, 64], "n_quantiles": 25}}),
@@ -89,7 +111,7 @@ PRESETS: dict[str, Preset] = {
             "n_steps": 16,
             "batch_size": 2048,
             "n_epochs": 4,
-            "learning_rate": 3e-3,
+            "learning_rate": falling(3e-3),
             "gamma": 1.0,
             "gae_lambda": 0.95,
             "ent_coef": 0.0,
@@ -127,7 +149,7 @@ def make_model(
         overrides: arguments of the algorithm in place of the preset's.
 
     Raises:
-        InputError: for unknown names, or an algorithm of sb3-contrib where that is not installed.
+        InputError: for unknown names or arguments, or an algorithm of sb3-contrib where that is not installed.
     """
     if algorithm not in PRESETS:
         raise unknown_name("algorithm", algorithm, PRESETS)
@@ -144,7 +166,10 @@ def make_model(
         infos="episode",
     )
     arguments = deepcopy({**preset.arguments, **overrides})  # QRDQN writes into its policy_kwargs
-    return kind(preset.policy, env, seed=seed, device="cpu", **arguments)
+    try:
+        return kind(preset.policy, env, seed=seed, device="cpu", **arguments)
+    except TypeError as error:
+        raise InputError(f"Expected arguments of {kind.__name__}, but {error}.") from error
 
 
 def train_sb3(
@@ -152,19 +177,67 @@ def train_sb3(
     traces: Traces,
     *,
     total_timesteps: int,
+    target_timesteps: float | None = None,
     log_dir: str | Path | None = None,
     on_step: Callable[[int], None] | None = None,
     observation: AnyObservation = "features",
+    reward: str = "linear",
+    reward_options: dict[str, Any] | None = None,
+    seed: int = 0,
     **named: Any,
 ) -> LearnedPolicy:
-    """A trained policy; the arguments are those of `make_model` and `train`."""
+    """A trained policy; the arguments are those of `make_model` and `train`.
+
+    With a target and the reward "linear", time has a price of the target's own: the one at which the exact learner
+    meets it, unless `reward_options` has a cost. Actor-critics begin as the best threshold at the target (behaviour
+    cloning), and their price follows the timesteps that they spend, as in `train_exit_network`.
+    """
+    options = dict(reward_options or {})
+    priced = target_timesteps is not None and reward == "linear" and traces.timesteps > 1
+    callbacks: list[BaseCallback] = [] if on_step is None else [_Report(on_step)]
+    facts: dict[str, Any] = {}
     with torch_threads(1):
-        model = make_model(algorithm, traces, observation=observation, **named)
+        given = {"cost": 0.0} if priced else options
+        model = make_model(
+            algorithm, traces, observation=observation, reward=reward, reward_options=given, seed=seed, **named
+        )
+        if priced:
+            assert target_timesteps is not None
+            assert model.env is not None
+            cost = options.get("cost")
+            if cost is None:
+                taught = train_exit_network(
+                    traces, ExitSettings(), observation=observation, target_timesteps=target_timesteps, seed=seed
+                )
+                cost = taught.settings["cost"]
+            env = PricedTime(model.env, traces.timesteps, cost)
+            model.set_env(env)
+            facts = {"cost": cost}
+            if isinstance(model, OnPolicyAlgorithm):
+                callbacks.append(FollowTarget(env, target_timesteps))
+                if type(model.policy) is ActorCriticPolicy:
+                    _clone(model.policy, best_threshold(traces, target_timesteps), traces, observation, seed)
         model.set_logger(configure(None if log_dir is None else str(log_dir), ["tensorboard"] if log_dir else []))
-        model.learn(total_timesteps, callback=None if on_step is None else _Report(on_step))
+        model.learn(total_timesteps, callback=CallbackList(callbacks))
     assert model.env is not None
     model.env.close()
-    return LearnedPolicy.of(model, observation=observation)
+    return LearnedPolicy.of(model, observation=observation, settings=facts)
+
+
+def _clone(
+    network: ActorCriticPolicy, rule: ScoredPolicy, traces: Traces, observation: AnyObservation, seed: int
+) -> None:
+    """Fit the actor to a rule's decisions, at every timestep of every row."""
+    columns = torch.from_numpy(traces.columns(observation)[:, :-1]).flatten(0, 1)
+    wants = torch.from_numpy(wants_to_exit(rule, traces)).flatten().long()
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(network.parameters(), lr=_CLONING_RATE)
+    for _ in range(_CLONING_STEPS):
+        rows = torch.randint(len(wants), (4096,), generator=generator)
+        loss = -network.get_distribution(columns[rows]).log_prob(wants[rows]).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
 
 
 def load_sb3(
@@ -199,7 +272,7 @@ def load_sb3(
         except Exception as error:  # torch, zipfile and SB3 raise many kinds
             raise InputError(
                 f"Expected a zip of a {algorithm} model of this architecture at {path}, but {_first_line(error)}: "
-                "state its observation and policy_kwargs."
+                "state its observation and policy_kwargs (policy_kwargs={} for SB3's own defaults)."
             ) from error
     assert model.env is not None
     model.env.close()
@@ -215,7 +288,8 @@ def _lost_statistics(path: Path) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    lines = [line.strip().rstrip(".:") for line in str(error).splitlines()]
+    return next((line for line in lines if line and not line.startswith("Error(s) in loading")), type(error).__name__)
 
 
 class _Report(BaseCallback):

@@ -52,6 +52,13 @@ class Clusters:
         self.weights = self.rng.multinomial(self.count, share, resamples).astype(np.float64)
         """`[R, C]` how often a resample holds each sample."""
         self.rows = np.bincount(self.of_row).astype(np.float64)
+        self._seeds: dict[int, np.ndarray] = {}
+
+    def seeds(self, count: int) -> np.ndarray:
+        """`[R, S]` which of `count` policy seeds a resample holds; the same for all who ask for as many."""
+        if count not in self._seeds:
+            self._seeds[count] = self.rng.integers(count, size=(len(self.weights), count))
+        return self._seeds[count]
 
     @cached_property
     def single_weights(self) -> np.ndarray:
@@ -119,6 +126,13 @@ def mean_interval(values: np.ndarray, clusters: Clusters) -> Interval:
 def paired_difference(
     evaluations: Sequence[Evaluation], rival: ScoredPolicy, traces: Traces, clusters: Clusters
 ) -> Interval:
+    """`paired_draws` as an interval."""
+    return Interval.of(*paired_draws(evaluations, rival, traces, clusters))
+
+
+def paired_draws(
+    evaluations: Sequence[Evaluation], rival: ScoredPolicy, traces: Traces, clusters: Clusters
+) -> tuple[float, np.ndarray]:
     """Accuracy of a policy less that of a rival which spends the same mean timesteps on these rows.
 
     The rival's level is set anew in every resample, between two levels by randomising, so that it spends
@@ -129,6 +143,10 @@ def paired_difference(
         rival: its level moves; everything else about it stays.
         traces: the rows.
         clusters: of those rows.
+
+    Returns:
+        estimate: on the rows as they are.
+        draws: `[R]` in every resample.
     """
     scores, correct = scores_of(rival, traces), traces.correct
     curve = level_curve(scores, correct)
@@ -156,16 +174,15 @@ def paired_difference(
         return got - np.array(matched)
 
     estimate = differences(np.ones((1, clusters.count))).mean()
-    return _seeds_resampled(float(estimate), differences(clusters.weights), clusters)
+    return float(estimate), _seeds_resampled(differences(clusters.weights), clusters)
 
 
 def across_seeds(values: Sequence[np.ndarray], clusters: Clusters) -> Interval:
     """The mean of `[N]` values over rows and policy seeds (one array each); samples and seeds are resampled."""
     drawn = np.stack([clusters.means(np.asarray(each, float)) for each in values], 1)
-    return _seeds_resampled(float(np.mean(values)), drawn, clusters)
+    return Interval.of(float(np.mean(values)), _seeds_resampled(drawn, clusters))
 
 
-def _seeds_resampled(estimate: float, drawn: np.ndarray, clusters: Clusters) -> Interval:
-    """Of draws `[R, S]` over samples, one column a seed."""
-    seeds = clusters.rng.integers(drawn.shape[1], size=drawn.shape)
-    return Interval.of(estimate, np.take_along_axis(drawn, seeds, axis=1).mean(1))
+def _seeds_resampled(drawn: np.ndarray, clusters: Clusters) -> np.ndarray:
+    """`[R]` of draws `[R, S]` over samples, one column a seed."""
+    return np.take_along_axis(drawn, clusters.seeds(drawn.shape[1]), axis=1).mean(1)

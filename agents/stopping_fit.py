@@ -39,8 +39,9 @@ class StoppingSettings:
     """Units of a network's hidden layers."""
     steps: int = 200
     """Of the gradient, for a network."""
-    rounds: int = 5
-    """Times that the time cost is bisected towards a target; 0 leaves it."""
+    rounds: int = 7
+    """Times that the time cost is bisected towards a target, from 0.001 to T - 1 (where a timestep costs as much as
+    being right is worth); 0 leaves it."""
 
     def __post_init__(self) -> None:
         if self.regressor not in ("trees", "network"):
@@ -83,7 +84,7 @@ def fit_optimal_stopping(
             "leave one of them out."
         )
     rounds = settings.rounds if searched else 1
-    low, high = np.log(0.001), np.log(1.0)
+    low, high = np.log(0.001), np.log(max(traces.timesteps - 1, 1))
     policy: OptimalStopping | None = None
     for round_ in range(rounds):
         options = {"cost": float(np.exp((low + high) / 2))} if searched else reward_options

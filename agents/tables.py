@@ -41,7 +41,7 @@ class Difference:
     rival: str
     interval: Interval
     adjusted_p: float = 1.0
-    """The interval's p-value after Holm's correction for all differences of the comparison."""
+    """For all differences of the comparison at once, by `max_t`; never below 1 / (resamples + 1)."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class Comparison:
     dataset: str
     samples: int
     timesteps: int
+    resamples: int
+    """R of the bootstrap."""
 
     def __getitem__(self, name: str) -> Row:
         return next(row for row in self.rows if row.name == name)
@@ -72,11 +74,13 @@ class Comparison:
             spent = f"  {row.energy_pj / 1000:9.4g}" if metered and row.energy_pj is not None else ""
             lines.append(f"{row.name:<{width}}  {interval}  {row.mean_timesteps:9.3f}{spent}  {shares}")
         if self.differences:
-            lines += ["", "accuracy difference at equal mean timesteps, points [95 %], p after Holm"]
+            floor = f"{1 / (self.resamples + 1):.1g}"
+            title = "accuracy difference at equal mean timesteps, points [95 %], p"
+            lines += ["", f"{title} (max-t over all {len(self.differences)}, not below {floor})"]
         for d in self.differences:
             i = d.interval
             points = f"{100 * i.estimate:+.2f} [{100 * i.low:+.2f}, {100 * i.high:+.2f}]"
-            lines.append(f"{d.policy} - {d.rival}: {points}  {d.adjusted_p:.3f}")
+            lines.append(f"{d.policy} - {d.rival}: {points}  {d.adjusted_p:.4f}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,6 +94,7 @@ class Comparison:
             "split": self.split,
             "samples": self.samples,
             "timesteps": self.timesteps,
+            "resamples": self.resamples,
             "rows": [
                 {
                     "name": row.name,

@@ -7,8 +7,9 @@ from backbones.contract import BackboneError, check_backbone
 from backbones.datasets import load_dataset
 from backbones.energy import EnergyModel, Metered, MeteredState
 from backbones.errors import InputError, unknown_name
-from backbones.images import check_images, encoding_of
+from backbones.images import check_images
 from backbones.inference import InferenceNetwork
+from backbones.kinds import check_kinds
 from backbones.network import SpikingNetwork
 from backbones.neurons import IF, LIF
 from backbones.processes import Crew, joined
@@ -46,8 +47,8 @@ __all__ = [
     "check_backbone",
     "check_fit",
     "check_images",
+    "check_kinds",
     "count_operations",
-    "encoding_of",
     "joined",
     "load",
     "load_dataset",

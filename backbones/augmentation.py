@@ -15,6 +15,7 @@ from torch import Tensor
 from backbones.auto_augment import UNIFORMS, auto_augment, check_images
 from backbones.encodings import hash_uniform
 from backbones.errors import InputError
+from backbones.kinds import check_fields
 from backbones.splits import Samples
 
 
@@ -31,6 +32,7 @@ class Augmentation:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if min(self.crop, self.cutout) < 0:
             raise InputError(f"Expected crop and cutout of at least 0, got {self.crop} and {self.cutout}.")
 

@@ -6,18 +6,21 @@ backbone = build("small", num_classes=10, timesteps=8, encoding="poisson", input
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from backbones.activations import ACTIVATIONS
 from backbones.architectures import ARCHITECTURES
 from backbones.converted import ConvertedIF
 from backbones.errors import InputError, unknown_name
+from backbones.kinds import check_kinds
 from backbones.network import SpikingNetwork
 from backbones.neurons import LIF, NEURONS
 
 KINDS: dict[str, type[LIF]] = {**NEURONS, **ACTIVATIONS, "converted-if": ConvertedIF}
 
 
+@check_kinds
 def build(
     network: str,
     *,
@@ -59,8 +62,9 @@ def build(
     for name in options:
         if name not in known_options:
             raise unknown_name(f"option of network {network!r}", name, known_options)
-    if options.get("width", 1) < 1:
-        raise InputError(f"Expected a width of at least 1, got {options['width']}.")
+    width = options.get("width", 1)
+    if not isinstance(width, int | np.integer) or isinstance(width, bool) or width < 1:
+        raise InputError(f"Expected a width of at least 1, got {width!r}.")
     if timesteps < 1:
         raise InputError(f"Expected at least 1 timestep, got timesteps={timesteps}.")
     if num_classes < 2:
@@ -82,7 +86,7 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         settings = {name: value for name, value in config["neuron"].items() if name != "thresholds"}
-        if settings["type"] in ACTIVATIONS and (timesteps != 1 or encoding != "direct"):
+        if settings.get("type") in ACTIVATIONS and (timesteps != 1 or encoding != "direct"):
             raise InputError(
                 f"Expected timesteps=1 and encoding='direct' with the activation {settings['type']!r}, got {timesteps} "
                 f"and {encoding!r}: a network without time sees the image itself, once."
@@ -123,7 +127,7 @@ def make_neuron(settings: dict[str, Any]) -> LIF:
     Raises:
         InputError: for an unknown type or setting.
     """
-    kind, rest = settings["type"], {k: v for k, v in settings.items() if k != "type"}
+    kind, rest = settings.get("type"), {k: v for k, v in settings.items() if k != "type"}
     if kind not in KINDS:
         raise unknown_name("neuron", kind, KINDS)
     try:

@@ -10,12 +10,14 @@ from torch import Tensor
 from backbones.building import build
 from backbones.devices import named_device
 from backbones.errors import InputError
+from backbones.kinds import check_kinds
 from backbones.network import SpikingNetwork
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 
 FORMAT = "seenn_env.backbone/1"
 
 
+@check_kinds
 def save(
     backbone: SpikingNetwork,
     path: str | Path,
@@ -56,6 +58,7 @@ def save(
     save_tensor_file(path, backbone.state_dict(), metadata)
 
 
+@check_kinds
 def load(path: str | Path, *, device: str = "cpu") -> SpikingNetwork:
     """Read a network that `save` wrote, in evaluation mode.
 

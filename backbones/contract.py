@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from backbones.images import check_images, encoding_of
+from backbones.images import check_images
+from backbones.kinds import check_kinds
 from backbones.protocol import Backbone, State
 
 ROUNDING = 2e-6
@@ -33,6 +34,7 @@ class Rounding:
     """The largest fraction of rows that differ at a timestep. A rounding may flip a spike, and so grow in a few."""
 
 
+@check_kinds
 def check_backbone(backbone: Backbone, inputs: Tensor, keys: Tensor | None = None) -> Rounding:
     """Try every promise of the `Backbone` protocol on some inputs.
 
@@ -53,7 +55,7 @@ def check_backbone(backbone: Backbone, inputs: Tensor, keys: Tensor | None = Non
         InputError: for inputs of another form (see `images.check_images`).
     """
     inputs = torch.as_tensor(inputs)
-    check_images(inputs, encoding_of(backbone), what="inputs")
+    check_images(inputs, backbone, what="inputs")
     B = len(inputs)
     _expect(B >= 4, f"check_backbone needs at least 4 rows of inputs, got {B}.")
     keys = torch.arange(B) if keys is None else torch.as_tensor(keys)

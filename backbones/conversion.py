@@ -15,6 +15,7 @@ from backbones.activations import QCFS, Activation
 from backbones.building import build
 from backbones.errors import InputError, unknown_name
 from backbones.images import check_channels, check_images
+from backbones.kinds import check_kinds
 from backbones.network import SpikingNetwork
 from backbones.neurons import LIF
 from backbones.splits import Samples
@@ -22,6 +23,7 @@ from backbones.thresholds import METHODS, thresholds_of
 from backbones.tracing import Activations, as_images, trace
 
 
+@check_kinds
 def convert(
     ann: nn.Module,
     images: Tensor | np.ndarray | Samples | None = None,
@@ -71,6 +73,8 @@ def convert(
     timesteps = int(timesteps)
     if method is not None and method not in METHODS:
         raise unknown_name("method", method, METHODS)
+    if batch_size < 1:
+        raise InputError(f"Expected a batch_size of at least 1, got {batch_size}.")
     if images is not None:
         images = as_images(images)
         check_images(images)

@@ -17,6 +17,7 @@ from backbones.errors import InputError, unknown_name
 from backbones.event_sets import EVENT_SETS, read_events
 from backbones.folder import decoded
 from backbones.frames import read_frames
+from backbones.kinds import check_kinds
 from backbones.layouts import read_tree
 from backbones.splits import SPLITS, Division, Samples, Splits, Whole, stratified_split
 from backbones.torchvision_sets import TORCHVISION_SETS, read_torchvision
@@ -139,6 +140,7 @@ DATASETS: dict[str, Callable[[Wanted], Whole]] = {
 }
 
 
+@check_kinds
 def load_dataset(
     name: str,
     root: str | Path | None = None,
@@ -173,6 +175,8 @@ def load_dataset(
     Raises:
         InputError: for a name that is not known, or data that are not as expected.
     """
+    if seed < 0:
+        raise InputError(f"Expected a seed of at least 0, got {seed}.")
     if name not in DATASETS:
         raise unknown_name("dataset", name, DATASETS)
     wanted = Wanted(

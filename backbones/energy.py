@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.errors import InputError
+from backbones.kinds import check_fields
 from backbones.protocol import Backbone, Probed, Wrapping
 from backbones.synaptic_operations import OperationCounter, Operations
 
@@ -36,6 +37,7 @@ class EnergyModel:
     """Of a multiply-accumulate."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name, value in vars(self).items():
             if not 0 < value < float("inf"):
                 raise InputError(f"Expected {name} above 0, in picojoules, got {value}.")

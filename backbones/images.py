@@ -27,7 +27,8 @@ def check_images(images: Any, encoding: Any = None, *, values: bool = True, what
 
     Args:
         images: `[B, …]` an array, or a tensor.
-        encoding: the network's `Encoding`, where it is known (default: frames are `[B, T, C, H, W]`).
+        encoding: the network's `Encoding`, or the network (default, and where it does not say: frames are
+            `[B, T, C, H, W]`).
         values: look at the values too, not only at the dtype. Those of floats take 4 µs for one image of CIFAR-10's
             size and 40 µs for 64; uint8 and `values=False` 0.3 µs.
         what: what to call them.
@@ -35,9 +36,12 @@ def check_images(images: Any, encoding: Any = None, *, values: bool = True, what
     Raises:
         InputError: saying what came.
     """
+    if not hasattr(images, "dtype"):
+        raise InputError(f"Expected {what} as an array or a tensor, got a {type(images).__name__}.")
     dtype = str(images.dtype).removeprefix("torch.")
     if dtype == "uint8":
         return
+    encoding = encoding if hasattr(encoding, "frames") else encoding_of(encoding)
     frames = bool(encoding.frames) if encoding is not None else images.ndim == 5
     floating = dtype.startswith(("float", "bfloat"))
     if not floating and not (frames and dtype.startswith(("int", "uint", "bool"))):

@@ -23,6 +23,8 @@ PARTS = {
     "val": {"val", "valid", "validation", "dev", "eval", "evaluation"},
 }
 """What folders of a tree's parts are called."""
+_OTHER_PARTS = {"extra", "fold", "folds", "holdout", "part", "partition", "split", "subset", "unlabeled", "unlabelled"}
+"""What folders of parts are called that are not read."""
 _BESIDE = {"", "data", "dataset", "images", "imgs", "seg", "set", "split"}
 """Words that may stand beside that in a folder's name."""
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -104,11 +106,10 @@ def _refuse_parts(root: Path, parts: dict[str, str]) -> None:
     Raises:
         InputError: naming them.
     """
-    if not parts:
-        return
     folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
     inside = {path.name: {each.name for each in path.iterdir() if each.is_dir()} for path in folders}
-    for part in parts.values():
+    others = [name for name in inside if not _OTHER_PARTS.isdisjoint(re.split(r"[^a-z]+", name.lower()))]
+    for part in (*parts.values(), *others):
         for name, classes in inside.items():
             if name != part and (len(classes & inside[part]) > 1 or name in parts.values()):
                 raise InputError(

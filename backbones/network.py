@@ -276,6 +276,8 @@ class SpikingNetwork(nn.Module):
             inputs = self.normalised(inputs) if self.encoding.static else self._floats(inputs)
         if keys is None:
             keys = torch.zeros(len(inputs), dtype=torch.int64)
+        elif not isinstance(keys, Tensor) or keys.shape != inputs.shape[:1]:
+            raise InputError(f"Expected keys [{len(inputs)}] as a tensor, one for each input, got {keys!r}.")
         return inputs, keys.to(self.device)
 
     def _check_shape(self, inputs: Tensor) -> None:

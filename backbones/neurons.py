@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.errors import InputError
+from backbones.kinds import check_kinds
 from backbones.surrogates import derivative_function, spike_function
 
 
@@ -44,6 +45,7 @@ class LIF(nn.Module):
     height: float = 1.0
     """What a spike is in the next layer's input."""
 
+    @check_kinds
     def __init__(
         self,
         decay: float = 0.5,

@@ -13,6 +13,7 @@ import numpy as np
 
 from backbones.errors import InputError, unknown_name
 from backbones.inference import DTYPES, InferenceNetwork
+from backbones.kinds import check_kinds
 from backbones.network import SpikingNetwork
 from backbones.protocol import Backbone
 from backbones.running import make_keys, run
@@ -33,6 +34,7 @@ class Report:
     """N."""
 
 
+@check_kinds
 def optimize(
     network: SpikingNetwork,
     *,

@@ -11,16 +11,28 @@ import torch
 from torch import Tensor
 
 from backbones.errors import InputError
+from backbones.kinds import check_kinds
 from backbones.protocol import Backbone, Probed, State
 
 REPEAT_BITS = 16
 
 
 def make_keys(index: np.ndarray, repeat: np.ndarray | int = 0) -> np.ndarray:
-    """`[N]` int64 row names of dataset indices and repeats (below 2¹⁶)."""
+    """`[N]` int64 row names of dataset indices and repeats (below 2¹⁶).
+
+    Raises:
+        InputError: for what are no whole numbers, or numbers of them that differ.
+    """
+    for name, given in (("index", index), ("repeat", repeat)):
+        kind = np.asarray(given).dtype.kind if isinstance(given, np.ndarray | int | Sequence) else ""
+        if kind not in ("i", "u") and np.size(given):
+            raise InputError(f"Expected {name} of whole numbers, got {given!r}.")
+    if np.ndim(repeat) and np.shape(repeat) != np.shape(index):
+        raise InputError(f"Expected a repeat for each index, got {np.shape(repeat)} and {np.shape(index)}.")
     return (np.asarray(index, np.int64) << REPEAT_BITS) | np.asarray(repeat, np.int64)
 
 
+@check_kinds
 def run(
     backbone: Backbone,
     images: np.ndarray,
@@ -42,6 +54,7 @@ def run(
         yield rows, fields["logits"]
 
 
+@check_kinds
 def run_probed(
     backbone: Backbone,
     images: np.ndarray,
@@ -72,7 +85,18 @@ def run_probed(
         fields: "logits" `[b, T, K]`, and each probe `[b, T, F]`, on the backbone's device.
     """
     N = len(keys)
-    for begin in range(0, N, batch_size) if begins is None else begins:
+    shown_images = N if shows is None else len(shows)
+    if batch_size < 1 or (timesteps is not None and timesteps < 1):
+        raise InputError(f"Expected batch_size ≥ 1 and timesteps ≥ 1, got {batch_size} and {timesteps}.")
+    if np.ndim(keys) != 1 or shown_images != N or len(images) < (N if shows is None else max(shows, default=-1) + 1):
+        raise InputError(
+            f"Expected a key for each image that is shown, got {list(np.shape(keys))} keys, {shown_images} places and "
+            f"{len(images)} images."
+        )
+    starts = list(range(0, N, batch_size) if begins is None else begins)
+    if not all(isinstance(begin, int | np.integer) for begin in starts):
+        raise InputError(f"Expected begins of whole numbers, the first row of each batch, got {starts}.")
+    for begin in starts:
         rows = slice(begin, min(begin + batch_size, N))
         padded = np.minimum(np.arange(begin, begin + batch_size), N - 1)
         shown = padded if shows is None else shows[padded]
@@ -117,11 +141,14 @@ def probe_sizes(backbone: Backbone, images: np.ndarray, names: Sequence[str] | N
     return {name: values.shape[1] for name, values in given.items()}
 
 
+@check_kinds
 def accuracy(
     backbone: Backbone, images: np.ndarray, labels: np.ndarray, keys: np.ndarray, *, timesteps: int | None = None
 ) -> np.ndarray:
     """`[T]` fraction of right answers after each timestep (of the first `timesteps`)."""
-    right, labels = np.zeros(timesteps or backbone.timesteps), np.asarray(labels)
+    if np.shape(labels) != (len(keys),):
+        raise InputError(f"Expected a label for each of {len(keys)} keys, got {list(np.shape(labels))}.")
+    right, labels = np.zeros(max(0, timesteps or backbone.timesteps)), np.asarray(labels)
     for rows, logits in run(backbone, images, keys, timesteps=timesteps):
         right += (logits.argmax(-1).cpu().numpy() == labels[rows, None]).sum(0)
     return right / max(1, len(labels))

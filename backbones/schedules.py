@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from backbones.errors import InputError, unknown_name
+from backbones.kinds import check_fields
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,7 @@ class TrainingConfig:
     """Of the order of the images and their augmentation."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.epochs < 1 or self.batch_size < 2:
             raise InputError(f"Expected epochs ≥ 1 and batch_size ≥ 2, got {self.epochs} and {self.batch_size}.")
         for stage in self.stages:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from backbones.errors import InputError
+from backbones.kinds import check_kinds
 from backbones.protocol import Advancing, Backbone, State
 from backbones.running import probe
 
@@ -43,6 +44,7 @@ class SlotPool:
         InputError: for fewer slots than 1.
     """
 
+    @check_kinds
     def __init__(self, backbone: Backbone, num_slots: int) -> None:
         if num_slots < 1:
             raise InputError(f"Expected num_slots ≥ 1, got {num_slots}.")

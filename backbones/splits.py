@@ -15,6 +15,7 @@ from torch import Tensor
 
 from backbones.errors import InputError, unknown_name
 from backbones.images import channels_advice
+from backbones.kinds import check_kinds
 from backbones.row_view import RowView, rows_of
 
 SPLITS = ("train", "policy", "calibration", "test")
@@ -77,13 +78,13 @@ class Samples:
             object.__setattr__(self, name, given.astype(np.int64, copy=False))
         if isinstance(self.class_names, str) or not isinstance(self.class_names, Iterable | None):
             raise InputError(f"Expected class_names as a tuple of names, got {self.class_names!r}.")
-        names = tuple(str(name) for name in self.class_names or ())
+        names = tuple(str(name) for name in (() if self.class_names is None else self.class_names))
         if len(self.labels) and (self.labels.min() < 0 or (names and self.labels.max() >= len(names))):
             raise InputError(
                 f"Expected labels in 0…{len(names) - 1 if names else 'K-1'}, got {self.labels.min()} to "
                 f"{self.labels.max()}: number the classes from 0, with a name for each."
             )
-        if self.split not in SPLITS:
+        if not isinstance(self.split, str) or self.split not in SPLITS:
             raise unknown_name("split", self.split, SPLITS)
         object.__setattr__(self, "images", images)
         object.__setattr__(self, "class_names", names)
@@ -92,7 +93,19 @@ class Samples:
         return len(self.labels)
 
     def select(self, rows: np.ndarray | slice) -> "Samples":
-        """Those rows only, of the same split."""
+        """Those rows only, of the same split.
+
+        Raises:
+            InputError: for what chooses no rows.
+        """
+        if not isinstance(rows, slice):
+            given = _array(rows, "rows")
+            rows = given.astype(np.int64) if given.size == 0 else given
+            within = rows.shape == (len(self),) if rows.dtype == bool else bool((np.abs(rows + 0.5) <= len(self)).all())
+            if rows.ndim != 1 or rows.dtype.kind not in "biu" or not within:
+                raise InputError(
+                    f"Expected rows [R] in 0…{len(self) - 1}, a mask [{len(self)}] or a slice, got {rows!r}."
+                )
         return replace(self, images=self.images[rows], labels=self.labels[rows], index=self.index[rows])
 
     def evenly(self, count: int) -> "Samples":
@@ -230,6 +243,7 @@ def stratified_split(labels: np.ndarray, sizes: dict[str, int], seed: int) -> di
     return {name: np.sort(order[end - size : end]) for (name, size), end in zip(sizes.items(), ends, strict=True)}
 
 
+@check_kinds
 def check_fit(
     samples: Samples,
     num_classes: int,

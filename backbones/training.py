@@ -20,6 +20,7 @@ from tqdm import tqdm
 from backbones.distillation import digest
 from backbones.errors import InputError
 from backbones.images import check_images
+from backbones.kinds import check_kinds
 from backbones.network import SpikingNetwork
 from backbones.norm_statistics import reestimate_norms
 from backbones.processes import Crew, joined, shared_statistics
@@ -68,6 +69,7 @@ class TrainingResult:
     """`[epochs]` mean training loss."""
 
 
+@check_kinds
 def train(
     network: SpikingNetwork,
     splits: Splits,

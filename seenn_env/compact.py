@@ -15,7 +15,7 @@ import numpy as np
 from backbones import InputError
 from seenn_env.columns import FEATURES
 from seenn_env.observations import AnyObservation, Observation
-from seenn_env.storage import COMPACT_FORMAT, row_chunks
+from seenn_env.storage import COMPACT_FORMAT, read_only, row_chunks
 from seenn_env.traces import Traces
 
 TOP = ("top_logits", "top_classes", "log_sum_exp", "features")
@@ -86,7 +86,7 @@ class CompactTraces(Traces):
     def predictions(self) -> np.ndarray:
         """`[N, T]` int64: the class with the largest logit after each timestep."""
         self._check_seal()
-        return self.top_classes[..., 0].astype(np.int64)
+        return read_only(self.top_classes[..., 0].astype(np.int64))
 
     def observation(self, observation: AnyObservation) -> Observation:
         """The observation "features" for these traces' T and K.

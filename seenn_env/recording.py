@@ -24,7 +24,7 @@ from backbones import (
     Samples,
     check_fit,
     check_images,
-    encoding_of,
+    check_kinds,
     joined,
     make_keys,
     probe_sizes,
@@ -38,6 +38,7 @@ from seenn_env.traces import Traces
 _SECONDS_BETWEEN_SAVES = 2.0
 
 
+@check_kinds
 def record(
     backbone: Backbone,
     samples: Samples,
@@ -94,7 +95,7 @@ def record(
     names = tuple(getattr(backbone, "class_names", ()))
     shape = getattr(backbone, "sample_shape", None)
     check_fit(samples, backbone.num_classes, backbone.timesteps, shape, class_names=names)
-    check_images(samples.images, encoding_of(backbone), what="samples")
+    check_images(samples.images, backbone, what="samples")
     shows = np.repeat(np.arange(len(samples)), repeats)
     repeat = np.tile(np.arange(repeats, dtype=np.int32), len(samples))
     sample = samples.index[shows]

@@ -8,6 +8,7 @@ A reward comes once, when the episode ends; timesteps count from 1. A user's own
 """
 
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -40,7 +41,7 @@ class Reward(Protocol):
 
 
 def _check_not_negative(option: str, value: float) -> None:
-    if not value >= 0:
+    if not isinstance(value, Real) or not value >= 0:
         raise InputError(f"Expected {option} ≥ 0, got {value}.")
 
 
@@ -133,19 +134,20 @@ def make_reward(reward: "str | Reward", options: dict[str, Any] | None = None) -
             maker = REWARDS[reward]
         else:
             raise unknown_name("reward", reward, REWARDS)
-        if options and not isinstance(maker, type) and hasattr(maker, "range"):
-            raise InputError(
-                f"Expected no reward_options beside a reward object, got {options}: give them to the object."
-            )
-        try:
-            made = maker(**(options or {})) if isinstance(maker, type) or not hasattr(maker, "range") else maker
-        except TypeError as error:
-            known = ", ".join(option.name for option in fields(maker)) if reward in REWARDS else "its own"
-            raise InputError(f"Expected options of the reward {reward!r} ({known}), got {options}.") from error
-    elif options:
+        if isinstance(maker, type) or not hasattr(maker, "range"):
+            try:
+                return make_reward(maker(**(options or {})))
+            except TypeError as error:
+                known = ", ".join(option.name for option in fields(maker)) if reward in REWARDS else "its own"
+                raise InputError(f"Expected options of the reward {reward!r} ({known}), got {options}.") from error
+        made = maker
+    if options:
         raise InputError(f"Expected no reward_options beside a reward object, got {options}: give them to the object.")
-    if not callable(made) or not callable(getattr(made, "range", None)):
-        raise InputError(f"Expected a reward with __call__ and range (see rewards.Reward), got {made!r}.")
+    if isinstance(made, type) or not callable(made) or not callable(getattr(made, "range", None)):
+        raise InputError(
+            f"Expected a reward with __call__ and range, methods (see rewards.Reward), got {made!r}: "
+            "give a name, or an object of such a class."
+        )
     checked: Reward = made
     return checked
 
@@ -156,13 +158,22 @@ def pay(
     """The reward of exits, float32 in the shape of `correct`, checked.
 
     Raises:
-        InputError: for a reward that needs energy where there is none, or that gives another shape, or NaN.
+        InputError: for a reward that needs energy where there is none, takes other arguments than these, or gives
+            no numbers, another shape, or NaN.
     """
     if energy is None and getattr(reward, "needs_energy", False):
         raise InputError(
             f"Expected traces with energy_pj for the reward {reward.name!r}, got none: use other traces or reward."
         )
-    paid = np.asarray(reward(correct, timestep, timesteps, energy), np.float32)
+    try:
+        paid = np.asarray(reward(correct, timestep, timesteps, energy), np.float32)
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"Expected numbers from {reward!r} of (correct, timestep, timesteps, energy), but {error}: "
+            "see rewards.Reward."
+        ) from error
     if paid.shape != np.shape(correct) or not np.isfinite(paid).all():
         raise InputError(
             f"Expected finite rewards {list(np.shape(correct))} from {reward!r}, got {list(paid.shape)}: "

@@ -20,7 +20,6 @@ from backbones import (
     Samples,
     check_fit,
     check_images,
-    encoding_of,
     load,
     load_dataset,
     make_keys,
@@ -118,7 +117,7 @@ class Live:
     ) -> None:
         shape, names = getattr(backbone, "sample_shape", None), getattr(backbone, "class_names", ())
         check_fit(samples, backbone.num_classes, backbone.timesteps, shape, class_names=names)
-        check_images(samples.images, encoding_of(backbone), what="samples")
+        check_images(samples.images, backbone, what="samples")
         self.backbone, self.samples = backbone, samples
         self.batch_size, self.dtype = batch_size, dtype
         self.shows = np.repeat(np.arange(len(samples)), repeats)

@@ -86,6 +86,13 @@ class Seal:
             del self.unchecked[name]
 
 
+def read_only(array: np.ndarray) -> np.ndarray:
+    """A view that cannot be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 def large_array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array to fill: in memory, or beyond `VERIFY_AT_ONCE` bytes in a temporary file that goes with it."""
     if math.prod(shape) * np.dtype(dtype).itemsize <= VERIFY_AT_ONCE:

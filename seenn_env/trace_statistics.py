@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from seenn_env.storage import row_chunks
+from seenn_env.storage import read_only, row_chunks
 
 
 class TraceStatistics:
@@ -45,7 +45,7 @@ class TraceStatistics:
         for rows in row_chunks(self.logits):
             # A copy of a few rows: argmax is faster on float32 than on float16.
             predictions[rows] = self.logits[rows].astype(np.float32).argmax(-1)
-        return predictions
+        return read_only(predictions)
 
     def _check_seal(self) -> None:
         """Refuse logits that were altered, where that has not been looked at yet."""
@@ -53,7 +53,7 @@ class TraceStatistics:
     @cached_property
     def correct(self) -> np.ndarray:
         """`[N, T]` bool: is the prediction right?"""
-        return self.predictions == self.labels[:, None]
+        return read_only(self.predictions == self.labels[:, None])
 
     @property
     def accuracy(self) -> np.ndarray:

@@ -7,6 +7,7 @@ Letters: N samples (with their repeats), T timesteps, K classes, F features, M i
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from backbones import SPLITS, InputError, unknown_name
 from seenn_env.observations import AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.packaged import packaged_file
 from seenn_env.rewards import Energy
-from seenn_env.storage import COMPACT_FORMAT, FORMAT, Seal, map_tensors, take_rows, write_tensors
+from seenn_env.storage import COMPACT_FORMAT, FORMAT, Seal, map_tensors, read_only, take_rows, write_tensors
 from seenn_env.trace_fields import (
     ROW_FIELDS,
     SPLIT_CODES,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Traces(TraceStatistics):
-    """The running logits of a backbone over a set of samples.
+    """The running logits of a backbone over a set of samples; its arrays are read-only views of those given.
 
     Args:
         logits: `[N, T, K]` float32 or float16, the mean of the outputs up to each timestep.
@@ -96,6 +97,10 @@ class Traces(TraceStatistics):
         set_(self, "split", "+".join(names))
         if self.image_index is not None:
             set_(self, "image_index", np.asarray(self.image_index).astype(np.int64, copy=False))
+        for name, values in vars(self).items():
+            if isinstance(values, np.ndarray):
+                set_(self, name, read_only(values))
+        set_(self, "info", deepcopy(self.info))
         check_images(self.images, self.image_index)
         check_fields(vars(self), N, self.timesteps, values=not self.trusted)
         if not self.trusted and (self.labels.min() < 0 or self.labels.max() >= self.num_classes):
@@ -252,7 +257,7 @@ class Traces(TraceStatistics):
         Raises:
             InputError: where there is none.
         """
-        return image_places(self.image_index, self.sample)
+        return read_only(image_places(self.image_index, self.sample))
 
     @property
     def shape(self) -> TraceShape:
@@ -265,13 +270,12 @@ class Traces(TraceStatistics):
         return {}
 
     def columns(self, observation: AnyObservation) -> np.ndarray:
-        """`[N, T, F]` float32: an observation of every row after every timestep, computed once."""
+        """`[N, T, F]` float32, read-only: an observation of every row after every timestep, computed once."""
         if observation not in self._columns:
             self._check_seal()
             spec = self.observation(observation)
-            self._columns[observation] = spec.of_trace(
-                self.logits, **{name: getattr(self, name) for name in spec.needs}
-            )
+            needs = {name: getattr(self, name) for name in spec.needs}
+            self._columns[observation] = read_only(spec.of_trace(self.logits, **needs))
         return self._columns[observation]
 
     def _check_seal(self) -> None:

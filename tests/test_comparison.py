@@ -10,6 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agents import Confidence, FixedTimestep, Margin, Oracle, PerTimestep, calibrate, compare
 from agents.curves import exit_curve
+from agents.main import main
+from agents.report import draw, mean_curve
 from agents.statistics import Clusters, mean_interval, paired_difference
 from backbones import InputError
 from seenn_env import Traces, evaluate
@@ -131,3 +133,80 @@ def test_bad_arguments_are_one_sentence(test_traces):
         compare({}, test_traces)
     with pytest.raises(InputError, match=r"rivals to be policies with a score.*got 'oracle'"):
         compare({"oracle": Oracle()}, test_traces, rivals=["oracle"])
+
+
+def test_the_rows_are_those_of_test_where_there_are_several_splits_and_it_says_so(test_traces, tmp_path, capsys):
+    own = make_traces(300, split="policy", seed=9)
+    both = Traces.merge(own, test_traces)
+    comparison = compare(entries(), both)
+    assert comparison.split == evaluate(Margin(), both).split == "test"
+    assert "split test, 1000 samples" in comparison.table()
+    assert comparison.to_dict() == compare(entries(), test_traces).to_dict()
+    assert compare(entries(), both, split="policy").samples == 300
+    assert evaluate(Margin(0.5), both, split="policy").accuracy == evaluate(Margin(0.5), own).accuracy
+    without = Traces.merge(own, make_traces(300, split="calibration", seed=8))
+    for run in (lambda: compare(entries(), without), lambda: evaluate(Margin(), without)):
+        with pytest.raises(InputError, match=r"rows of 'test', got split 'policy\+calibration': choose one"):
+            run()
+    file = str(both.save(tmp_path / "both.safetensors"))
+    main(["compare", "--traces", file, "--output", str(tmp_path / "a")])
+    assert "split test, 1000 samples" in capsys.readouterr().out
+    main(["compare", "--traces", file, "--split", "policy", "--output", str(tmp_path / "b")])
+    assert "split policy, 300 samples" in capsys.readouterr().out
+
+
+def test_bare_models_read_the_observation_that_is_given_for_all_or_by_name(test_traces):
+    class OnLogits:
+        def predict(self, observation, state=None, episode_start=None, deterministic=True):
+            assert observation.shape[1] == 6 if self.features else observation.shape[1] == test_traces.num_classes + 1
+            return (observation[:, 0] > 0.5).astype(int), None
+
+        def __init__(self, features):
+            self.features = features
+
+    both = {"logits": OnLogits(False), "features": OnLogits(True)}
+    compare(both, test_traces, observation={"logits": "logits"})
+    compare({"logits": both["logits"]}, test_traces, observation="logits")
+    with pytest.raises(InputError, match="policy of observation, got 'other'"):
+        compare(both, test_traces, observation={"other": "logits"})
+
+
+def test_p_values_of_many_differences_can_be_small_and_say_how_small(test_traces):
+    calibration = make_traces(1000, split="calibration", seed=6)
+    targets = np.linspace(1.2, 3, 14)
+    many = {f"margin @ {t:g}": calibrate(Margin(), calibration, target_timesteps=t) for t in targets}
+    many |= {f"confidence @ {t:g}": calibrate(Confidence(), calibration, target_timesteps=t) for t in targets}
+
+    class Worse(Outsider):
+        """Exits of a rule that looks at the wrong end."""
+
+        def __init__(self, threshold):
+            super().__init__(threshold)
+            self.score = lambda observation: -self.inner.score(observation)
+            self.level = -threshold
+            self.predict = lambda observation, **_: ((self.score(observation) >= self.level).astype(int), None)
+
+    comparison = compare({**many, **{f"worse {i}": Worse(0.3 + 0.01 * i) for i in range(28)}}, test_traces)
+    assert len(comparison.differences) == 56
+    assert max(d.adjusted_p for d in comparison.differences) < 0.01
+    assert min(d.adjusted_p for d in comparison.differences) == pytest.approx(1 / (comparison.resamples + 1))
+    assert "p (max-t over all 56, not below 0.0005)" in comparison.table()
+
+
+def test_the_picture_joins_each_targets_own_policy_and_averages_seeds(test_traces):
+    given = entries()
+    comparison = compare(given, test_traces)
+    members = {name: group if isinstance(group, list) else [group] for name, group in given.items()}
+    lines = draw(comparison, members, test_traces).axes[0].get_lines()
+    drawn = [np.array(line.get_xydata()) for line in lines]
+    for family in ("confidence", "margin", "per-timestep"):
+        rows = [comparison[f"{family} @ {t}"] for t in (1.3, 2.0)]
+        joined = np.array([(row.mean_timesteps, 100 * row.accuracy.estimate) for row in rows])
+        assert any(line.shape == joined.shape and np.allclose(line, joined) for line in drawn), family
+    at, accuracy = mean_curve(members["learned"], test_traces)
+    assert any(line.shape == (len(at), 2) and np.allclose(line[:, 1], accuracy) for line in drawn)
+    one, other = (exit_curve(member, test_traces) for member in members["learned"])
+    halfway = (
+        np.interp(1.7, one.mean_timesteps, one.accuracy) + np.interp(1.7, other.mean_timesteps, other.accuracy)
+    ) / 2
+    assert np.interp(1.7, at, accuracy) == pytest.approx(100 * halfway, abs=0.1)

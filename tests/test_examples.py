@@ -154,3 +154,10 @@ def test_a_torchvision_resnet_is_converted_and_ppo_learns_when_it_may_stop():
     assert last > 0.8
     assert row.mean_timesteps < 8
     assert row.accuracy.estimate > first + 0.05
+
+
+def test_a_network_laid_out_as_seenns_own_is_converted_with_the_thresholds_it_learned():
+    before, after = example("convert_qcfs_network")["main"](epochs=4)
+    assert before > 0.8
+    assert after[-1] > before - 0.03
+    assert len(after) == 32

@@ -1,6 +1,8 @@
 """Export: what runs under onnxruntime decides as the live network and policy do."""
 
+import copy
 import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +12,14 @@ import pytest
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.dqn.policies import DQNPolicy
+from torch import nn
 
 import backbones as bb
 from agents import Confidence, Entropy, ExitNetwork, FixedTimestep, LearnedPolicy, Margin, PerTimestep, classify, train
 from agents.export import DecisionModule, export, export_policy, features
 from agents.perceptrons import make_perceptrons
+from backbones.conversion import convert
+from backbones.export import check_files, export_network, runner, to_onnx
 from backbones.norms import TimestepBatchNorm2d
 from seenn_env import evaluate, record
 from seenn_env.packaged import packaged_file
@@ -146,3 +151,117 @@ def test_without_the_extra_one_sentence_names_it(network, tmp_path, monkeypatch)
     monkeypatch.setattr("backbones.export.find_spec", lambda name: None)
     with pytest.raises(bb.InputError, match=r"pip install 'seenn-env\[onnx\]'"):
         export(network, Margin(), tmp_path / "out", num_slots=2)
+
+
+@pytest.fixture(scope="module")
+def of_pools() -> bb.SpikingNetwork:
+    """A network of average pools with every setting, and channels of odd numbers."""
+    torch.manual_seed(1)
+    pools = (
+        nn.AvgPool2d(3, 2, divisor_override=4),
+        nn.AvgPool2d(3, 1, padding=1, ceil_mode=True, divisor_override=5),
+        nn.AvgPool2d((3, 2), (2, 2), padding=(1, 0), ceil_mode=True, count_include_pad=False),
+        nn.AvgPool2d(3, 3, ceil_mode=True),
+    )
+    layers = [part for pool in pools for part in (nn.Conv2d(7, 7, 3, padding=1), nn.ReLU(), pool)]
+    module = nn.Sequential(nn.Conv2d(3, 7, 3), nn.ReLU(), *layers, nn.Flatten(), nn.Linear(14, 5))
+    images = torch.randint(256, (8, 3, 19, 15), dtype=torch.uint8)
+    return convert(module.eval(), images, timesteps=3)
+
+
+@pytest.fixture(scope="module")
+def folder_of_pools(of_pools, tmp_path_factory) -> Path:
+    return export(of_pools, Margin(0.3), tmp_path_factory.mktemp("pools") / "out", num_slots=4)
+
+
+def models(folder: Path):
+    return [runner((folder / f"{name}.onnx").read_bytes()) for name in ("start", "step")]
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "onnx"])
+def test_pools_are_exported_with_all_their_settings(runtime, of_pools, folder_of_pools, monkeypatch):
+    if runtime == "onnx":
+        monkeypatch.setattr("backbones.export.find_spec", lambda name: None if name == "onnxruntime" else name)
+    files = {path.name for path in folder_of_pools.iterdir()}
+    assert files == {"network.json", "policy.onnx", "start.onnx", "step.onnx"}
+    assert json.loads((folder_of_pools / "network.json").read_text())["fingerprint"] == of_pools.fingerprint
+    start, step = models(folder_of_pools)
+    images = torch.rand(4, 3, 19, 15, generator=torch.Generator().manual_seed(0))
+    state = of_pools.start(images)
+    _, shapes = of_pools.step(state)
+    values = {name: getattr(state, name) for name in ("keys", "timestep", "readout")}
+    values |= {f"membrane_{layer}": torch.zeros_like(v) for layer, v in enumerate(shapes.membranes)}
+    values |= {"source": start({"images": images})[0], "fresh": torch.ones(4, dtype=torch.bool)}
+    for _ in range(3):
+        wanted, state = of_pools.step(state)
+        found, timestep, readout, *membranes = step(values)
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+        values |= {"timestep": timestep, "readout": readout, "fresh": torch.zeros(4, dtype=torch.bool)}
+        values |= {f"membrane_{layer}": v for layer, v in enumerate(membranes)}
+
+
+def change_mean(network):
+    network.mean += 0.01
+
+
+def change_pool(network):
+    (last,) = (
+        module
+        for module in network.modules()
+        if isinstance(module, nn.AvgPool2d) and module.kernel_size == 3 and module.stride == 3
+    )
+    last.divisor_override = 8
+
+
+def change_weight(network):
+    network.head.layers["_15"].weight.data[0] += 0.1
+
+
+def change_threshold(network):
+    neuron = [module for module in network.modules() if isinstance(module, bb.LIF)][-1]
+    neuron.v_threshold = neuron.height = neuron.v_threshold * 1.01
+
+
+@pytest.mark.parametrize("change", [change_mean, change_pool, change_weight, change_threshold])
+def test_files_that_compute_something_else_are_refused(change, of_pools, folder_of_pools):
+    check_files(of_pools, 4, *models(folder_of_pools))
+    other = copy.deepcopy(of_pools)
+    change(other)
+    with pytest.raises(bb.InputError, match="compute what the network does, got others"):
+        check_files(other, 4, *models(folder_of_pools))
+
+
+def test_a_refused_file_is_not_handed_over(of_pools, tmp_path, monkeypatch):
+    def tampered(module, *arguments):
+        return to_onnx(DecisionModule(Margin(0.9), module.T), *arguments)
+
+    monkeypatch.setattr(importlib.import_module("agents.export"), "to_onnx", tampered)
+    with pytest.raises(bb.InputError, match="decides as the policy does, got one that agrees on"):
+        export_policy(of_pools, Margin(0.3), tmp_path / "out", num_slots=4)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_exported_is_one_sentence(of_pools, tmp_path, monkeypatch):
+    for what, settings, message in (
+        (nn.Linear(3, 2), {"num_slots": 2}, "that `build` or `convert` made to export, got Linear"),
+        (of_pools, {"num_slots": 1.5}, r"num_slots ≥ 1, got 1\.5"),
+        (of_pools, {"num_slots": "many"}, "num_slots ≥ 1, got 'many'"),
+    ):
+        with pytest.raises(bb.InputError, match=message):
+            export(what, Margin(), tmp_path / "out", **settings)
+
+    def broken(*arguments, **settings):
+        raise RuntimeError("no such operator.\nAnd much more.")
+
+    monkeypatch.setattr("torch.onnx.export", broken)
+    with pytest.raises(bb.InputError, match=r"layers that torch.onnx can export, but: no such operator\.$"):
+        export(of_pools, Margin(), tmp_path / "out", num_slots=2)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow  # seconds of torch's exporter
+def test_networks_of_frames_are_exported_and_the_callers_own_mode_stays(tmp_path):
+    network = bb.build("small", num_classes=3, timesteps=3, encoding="event", input_shape=(2, 8, 8), width=4).train()
+    export_network(network, tmp_path / "out", num_slots=2)
+    assert network.training
+    assert json.loads((tmp_path / "out" / "network.json").read_text())["input_shape"] == [3, 2, 8, 8]

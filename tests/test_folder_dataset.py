@@ -255,7 +255,8 @@ def test_parts_by_other_names_are_parts(images, tmp_path, train, test):
 
 
 @pytest.mark.parametrize(
-    "parts", [("train", "extra"), ("test", "valid"), ("train", "training", "test"), ("Train", "unlabelled")]
+    "parts",
+    [("train", "extra"), ("test", "valid"), ("train", "training", "test"), ("Train", "unlabelled"), ("fold1", "fold2")],
 )
 def test_parts_that_are_not_known_are_not_taken_for_classes(tmp_path, parts):
     for part in parts:

@@ -174,8 +174,8 @@ def test_measure_comes_through(tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "out" / "measured.json").read_text())["parts"]
     for part in ("live-float32", "environments"):
-        assert found[part]["exit_status"] == 0, (tmp_path / "out" / f"{part}.txt").read_text()
-        assert (tmp_path / "out" / f"{part}.json").is_file()
+        assert found[part]["exit_status"] == 0, (tmp_path / "out" / "measured.txt").read_text()
+        assert found[part]["figures"]
     lean = environment(PYTHONPATH=str(tmp_path / "lean"))
     command[-1] = tmp_path / "lean-out"
     done = subprocess.run(command, env=lean, capture_output=True, text=True)

@@ -78,3 +78,12 @@ def test_bad_arguments_are_one_sentence():
         headroom(traces, targets=(9,))
     with pytest.raises(InputError, match="at least 2 timesteps"):
         headroom(make_traces(60, T=1))
+
+
+def test_it_says_which_splits_rows_it_took(tmp_path, capsys):
+    parts = [make_traces(200, split=split, seed=seed) for seed, split in enumerate(("policy", "calibration", "test"))]
+    file = str(Traces.merge(*parts).save(tmp_path / "all.safetensors"))
+    command = ["headroom", "--traces", file, "--targets", "1.5", "--folds", "2"]
+    for options, split in (([], "policy+calibration"), (["--split", "calibration"], "calibration")):
+        main([*command, *options])
+        assert f"split {split}, 2 folds" in capsys.readouterr().out

@@ -117,7 +117,7 @@ def test_classify_says_of_each_image_what_is_wrong(wrong, network, pixels):
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrap_and_its_backbone_refuse_other_images(wrong, pixels, monkeypatch):
     module = Held()
-    module.fc = nn.Linear(192, 32)
+    module.fc = nn.Linear(192, 32).eval()
     adapter = SimpleNamespace(
         default_time_axis=lambda _: None,
         make_stepper=lambda module, shown, layout: HeldState("toys", module, Access(module), layout, shown),

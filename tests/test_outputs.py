@@ -34,6 +34,13 @@ def test_refused_arguments_leave_the_old_result_as_it_is(net, capsys):
         assert contents(net) == before, wrong
 
 
+def test_a_run_that_diverges_leaves_the_old_result_alone(net):
+    before = contents(net)
+    with pytest.raises(SystemExit):
+        seenn("train-backbone", "--output", net, *SHORT, "--learning-rate", 1e30, "--overwrite")
+    assert contents(net) == before
+
+
 def test_a_run_that_fails_leaves_the_old_result_and_is_continued(net, monkeypatch):
     before = (net / "backbone.safetensors").read_bytes()
     again = ("train-backbone", "--output", net, *SHORT, "--seed", 5, "--overwrite")

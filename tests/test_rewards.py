@@ -1,11 +1,12 @@
 """Rewards are their formulas, stay in their ranges, and a user's own goes the same way."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from recorded import full_traces
 
+from agents import train
 from backbones import InputError
 from seenn_env import (
     ChooseTimestepVectorEnv,
@@ -13,6 +14,7 @@ from seenn_env import (
     EarlyExitVectorEnv,
     Energy,
     EnergyReward,
+    Traces,
     evaluate,
     make_reward,
 )
@@ -115,3 +117,78 @@ def test_a_reward_that_is_not_finite_is_refused():
 
 def test_options_reach_a_users_reward_by_name():
     assert make_reward("test_rewards:Thrifty", {"scale": 5.0}).scale == 5.0
+
+
+class Paying:
+    """A user's own reward."""
+
+    name = "paying"
+
+    def __call__(self, correct, timestep, timesteps, energy=None):
+        return np.asarray(correct, np.float32)
+
+    def range(self, timesteps):
+        return 0.0, 1.0
+
+
+class NoMethod(Paying):
+    range = (0.0, 1.0)
+
+
+class Property(Paying):
+    range = property(lambda self: (0.0, 1.0))
+
+
+class FewArguments(Paying):
+    def __call__(self, correct):
+        return correct
+
+
+class Words(Paying):
+    def __call__(self, correct, timestep, timesteps, energy=None):
+        return np.full(np.shape(correct), "much")
+
+
+made = Paying()
+
+
+@pytest.mark.parametrize(
+    ("reward", "message"),
+    [
+        (NoMethod(), "with __call__ and range, methods"),
+        ("test_rewards:NoMethod", "with __call__ and range, methods"),
+        (Property(), "with __call__ and range, methods"),
+        (Paying, "an object of such a class"),
+        (3, "with __call__ and range, methods"),
+        (FewArguments(), r"of \(correct, timestep, timesteps, energy\), but"),
+        (Words(), "Expected numbers from"),
+    ],
+)
+def test_what_is_no_reward_is_refused_at_once_in_one_sentence(reward, message, traces):
+    for run in (
+        lambda: EarlyExitEnv(traces, reward=reward),
+        lambda: EarlyExitVectorEnv(2, traces, reward=reward),
+        lambda: ChooseTimestepVectorEnv(2, traces.compact(), reward=reward, observation="features"),
+        lambda: train("exact", traces, reward=reward),
+    ):
+        with pytest.raises(InputError, match=message):
+            run()
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "exact", "optimal-stopping"])
+@pytest.mark.parametrize(
+    ("reward", "options"),
+    [
+        ("linear", {"cots": 1}),
+        ("linear", {"beta": 1}),
+        ("linear", {"cost": "much"}),
+        ("linear", {"cost": np.ones(2)}),
+        ("test_rewards:Paying", {"cost": 1}),
+        ("test_rewards:made", {"cost": 1}),
+        (made, {"cost": 1}),
+    ],
+)
+def test_options_without_effect_are_refused_at_once(algorithm, reward, options, traces):
+    both = Traces.merge(traces, replace(traces, split="calibration"))
+    with pytest.raises(InputError, match=r"Expected (options|no reward_options|cost)"):
+        train(algorithm, both, reward=reward, reward_options=options, target_timesteps=1.5)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_traces
+from stable_baselines3 import A2C, DQN, PPO
 from test_learning import trivial
 
 from agents import LearnedPolicy, calibrate, load, load_sb3, save, train
@@ -14,7 +15,7 @@ from agents.costs import energy_costs, own_energy
 from agents.policy import scores_of
 from agents.sb3_training import PRESETS, make_model
 from backbones import EnergyModel, InputError, torch_threads
-from seenn_env import evaluate
+from seenn_env import EarlyExitEnv, evaluate
 
 MAC_PJ = EnergyModel().pj_per_mac
 
@@ -150,9 +151,24 @@ def test_zips_that_do_not_fit_are_one_sentence(tmp_path):
         load_sb3("ppo", tmp_path / "none.zip", traces)
     with pytest.raises(InputError, match="state its observation and policy_kwargs"):
         load_sb3("ppo", tmp_path / "model.zip", traces, policy_kwargs={"net_arch": [8]})
+    with pytest.raises(InputError, match=r"policy_net.*policy_kwargs=\{\} for SB3's own defaults"):
+        load_sb3("ppo", tmp_path / "model.zip", traces, policy_kwargs={"net_arch": [8]})
+    with pytest.raises(InputError, match=r"Expected arguments of PPO, but .* 'net_arch'"):
+        load_sb3("ppo", tmp_path / "model.zip", traces, net_arch=[8])
     (tmp_path / "broken.zip").write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match="a zip of a ppo model of this architecture"):
         load_sb3("ppo", tmp_path / "broken.zip", traces)
+
+
+@pytest.mark.parametrize(("algorithm", "kind"), [("ppo", PPO), ("a2c", A2C), ("dqn", DQN)])
+def test_a_zip_of_sb3s_own_defaults_is_read(algorithm, kind, tmp_path):
+    traces = make_traces(50)
+    small = {"buffer_size": 100} if kind is DQN else {}
+    model = kind("MlpPolicy", EarlyExitEnv(traces), device="cpu", **small)
+    model.save(tmp_path / "model.zip")
+    policy = load_sb3(algorithm, tmp_path / "model.zip", traces, policy_kwargs={})
+    assert np.array_equal(evaluate(policy, traces).exit_timesteps, evaluate(model, traces).exit_timesteps)
+    load(save(policy, tmp_path / "policy.safetensors"))
 
 
 def test_without_sb3_contrib_its_algorithms_say_what_to_install(monkeypatch):

@@ -14,6 +14,7 @@ from agents.rules import FixedTimestep, Oracle, Uniform
 from agents.storage import load
 from backbones import InputError, unknown_name
 from seenn_env import Traces
+from seenn_env.evaluation import evaluated_rows
 
 MAKES = rf"table\.txt|comparison\.(json|png)|tensorboard/{EVENTS}"
 """The files of a comparison."""
@@ -24,9 +25,11 @@ class Compare:
     """Compare policies and rules: a table, a picture, JSON and TensorBoard."""
 
     traces: tuple[Path, ...]
-    """Traces files to compare on, usually of split "test"."""
+    """Traces files to compare on."""
     output: Path
     """Folder for the results."""
+    split: str | None = None
+    """Which split's rows to compare on (default: "test", where the files have several)."""
     calibration: tuple[Path, ...] = ()
     """Traces files with rows of split "calibration", on which rules and policies are set to the targets."""
     targets: tuple[float, ...] = (1.2, 1.5, 2.0)
@@ -42,7 +45,7 @@ class Compare:
 
     def run(self) -> None:
         """Compare and print the table."""
-        test = load_traces(self.traces)
+        test = evaluated_rows(load_traces(self.traces), self.split)
         learned: dict[str, list[Any]] = {}
         for entry in self.policies:
             name, separator, file = entry.partition("=")

@@ -1,6 +1,7 @@
 """`seenn headroom`: is learning worth it on these traces?"""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +17,9 @@ class HeadroomCommand:
     """What thresholds for every timestep and cross-fitted optimal stopping gain over confidence, before training."""
 
     traces: tuple[Path, ...] = (Path("digits"),)
-    """Traces files, or packaged names; rows of split "test" are left out."""
+    """Traces files, or packaged names."""
+    split: str | None = None
+    """Which split's rows (default: all but those of "test")."""
     targets: tuple[float, ...] = (1.1, 1.2, 1.5, 2.0)
     """Mean timesteps."""
     folds: int = 5
@@ -37,8 +40,9 @@ class HeadroomCommand:
         else:
             refuse_unused(self, ["overwrite"], "without an --output")
         traces = load_traces(self.traces)
-        names = traces.split.split("+")
-        if "test" in names and len(names) > 1:
+        if self.split is not None:
+            traces = traces.select(self.split)
+        elif "test" in traces.split and traces.split != "test":
             traces = traces.without("test")
         with torch_threads(1):
             found = headroom(
@@ -47,5 +51,7 @@ class HeadroomCommand:
         print(found.table())
         if self.output is not None:
             self.output.parent.mkdir(parents=True, exist_ok=True)
-            self.output.write_text(json.dumps(asdict(found), indent=1) + "\n")
+            temporary = self.output.with_name(f".{self.output.name}.{os.getpid()}.tmp")
+            temporary.write_text(json.dumps(asdict(found), indent=1) + "\n")
+            temporary.replace(self.output)
             print("figures:", self.output)

@@ -117,7 +117,7 @@ class TrainBackbone:
                     progress=on_terminal(),
                     on_epoch=None if on_terminal() else lambda epoch: print(epoch, flush=True),
                 )
-            except bb.InputError:
+            except Exception:  # refused, or diverged at once
                 if crew.leads:
                     output.give_up("training.pt")
                 raise

@@ -1,11 +1,12 @@
 """GPU figures within a number of seconds: live exit, SpikingJelly, environments and PPO; see measure.sh.
 
-In OUT: PART.json and PART.txt of each part, and measured.json: what ran, how long, and what had no time left.
+In OUT: measured.json (the figures of each part, how long it took, and what had no time left) and measured.txt (what the
+parts printed).
 """
 
 import argparse
+import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -128,7 +129,7 @@ def main() -> None:
             elif left < part.least:
                 facts["parts"][part.name] = {"left_out": f"no time: {left:.0f} s left"}
             else:
-                with (out / f"{part.name}.txt").open("wb") as file:
+                with (scratch / f"{part.name}.txt").open("wb") as file:
                     process = subprocess.Popen(
                         [sys.executable, *part.command], cwd=ROOT, stdout=file, stderr=subprocess.STDOUT
                     )
@@ -155,11 +156,14 @@ def finish(
         process.kill()
         process.wait()
     name = part.name.split("-")[0]
+    found: dict[str, Any] = {"seconds": round(time.time() - began, 1), "exit_status": process.returncode}
+    print(part.name, found, flush=True)
     for made in (scratch / part.name / f"{name}.json", scratch / f"{part.name}.json"):
         if made.is_file():
-            shutil.copy(made, settings.out / f"{part.name}.json")
-    facts["parts"][part.name] = {"seconds": round(time.time() - began, 1), "exit_status": process.returncode}
-    print(part.name, facts["parts"][part.name], flush=True)
+            found["figures"] = json.loads(made.read_text())
+    facts["parts"][part.name] = found
+    with (settings.out / "measured.txt").open("a") as file:
+        file.write(f"== {part.name}\n{(scratch / f'{part.name}.txt').read_text(errors='replace')}\n")
 
 
 if __name__ == "__main__":

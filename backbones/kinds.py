@@ -1,0 +1,135 @@
+"""Check of arguments against their annotations, so that another kind of value is one sentence.
+
+@check_kinds
+def record(backbone: Backbone, samples: Samples, *, repeats: int = 1): …     # repeats="many": InputError
+"""
+
+import dataclasses
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, wraps
+from numbers import Integral, Real
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from backbones.errors import InputError
+from backbones.row_view import RowView
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_WORDS: dict[Any, str] = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    types.NoneType: "None",
+    np.ndarray: "an array",
+    Tensor: "a tensor",
+}
+
+
+def check_kinds(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, which refuses arguments of another kind than it is annotated with.
+
+    Raises:
+        InputError: from the function, with the argument's name, what was expected and what came.
+    """
+    signature = inspect.signature(function)
+
+    @wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = signature.bind(*args, **kwargs)
+        hints = _hints(function)
+        for name, value in bound.arguments.items():
+            parameter = signature.parameters[name]
+            if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) and name in hints:
+                _check(name, value, hints[name])
+        return function(*args, **kwargs)
+
+    return checked
+
+
+def check_fields(settings: Any) -> None:
+    """Refuse fields of a dataclass of another kind than they are annotated with: the first line of `__post_init__`.
+
+    Raises:
+        InputError: as `check_kinds`.
+    """
+    kind: Any = type(settings)
+    hints = _hints(kind)
+    for field in dataclasses.fields(settings):
+        _check(field.name, getattr(settings, field.name), hints[field.name])
+
+
+def _check(name: str, value: Any, hint: Any) -> None:
+    if not _fits(value, hint):
+        shown = repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
+        raise InputError(f"Expected {name} to be {_in_words(hint)}, got {shown}.")
+
+
+@cache
+def _hints(function: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function)
+    except NameError:  # an annotation for the type checker alone
+        return {}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of an annotated kind, as far as it can be told; arrays and tensors stand for each other."""
+    kind, parts = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
+    if kind in (typing.Union, types.UnionType):
+        return any(_fits(value, part) for part in parts)
+    if kind is typing.Literal:
+        return any(type(value) is type(part) for part in parts)  # which ones, the function says
+    if kind in (tuple, list, Sequence, Iterable):
+        if kind is Iterable:
+            return isinstance(value, Iterable) and not isinstance(value, str | bytes)
+        if not isinstance(value, Sequence | np.ndarray | Tensor) or isinstance(value, str | bytes):
+            return False
+        several = kind is not tuple or (len(parts) == 2 and parts[1] is ...)
+        if not several:
+            return len(value) == len(parts) and all(_fits(*each) for each in zip(value, parts, strict=True))
+        return not parts or all(_fits(each, parts[0]) for each in value)
+    if kind in (dict, Mapping):
+        return isinstance(value, Mapping)
+    if hint is None or hint is types.NoneType:
+        return value is None
+    if not isinstance(hint, type):
+        return kind is not Callable or callable(value)
+    if hint is bool:
+        return isinstance(value, bool | np.bool_)
+    if hint is int:
+        return isinstance(value, Integral) and not isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
+    if hint in (np.ndarray, Tensor):
+        return isinstance(value, np.ndarray | Tensor | RowView)
+    if getattr(hint, "_is_protocol", False):
+        methods = [name for name, part in vars(hint).items() if inspect.isfunction(part) and name[0] != "_"]
+        return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in methods)
+    return isinstance(value, hint)
+
+
+def _in_words(hint: Any) -> str:
+    kind, parts = typing.get_origin(hint), typing.get_args(hint)
+    if kind in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_in_words(part) for part in parts))
+    if kind is typing.Literal:
+        return " or ".join(repr(part) for part in parts)
+    if kind in (tuple, list, Sequence, Iterable):
+        inner = [_in_words(part).removeprefix("a ") for part in parts if part is not ...]
+        return f"a sequence of {' and '.join(dict.fromkeys(inner))}" if inner else "a sequence"
+    if kind in (dict, Mapping):
+        return "a dictionary"
+    if hint in _WORDS:
+        return _WORDS[hint]
+    return f"a {hint.__name__}" if isinstance(hint, type) else "a function"
