@@ -322,6 +322,24 @@ def test_the_output_is_chosen_among_what_is_no_state(images):
     refilled_rows_run_afresh(backbone, images)
 
 
+class Named(Documented):
+    """Gives its layers their states by name, in another order than they take them."""
+
+    def forward(self, x, mem2, syn1, mem1, syn2):
+        spk1, syn1, mem1 = self.lif1(self.fc1(x.flatten(1)), mem=mem1, syn=syn1)
+        spk2, syn2, mem2 = self.lif2(self.fc2(spk1), mem=mem2, syn=syn2)
+        return spk2, mem2, syn1, mem1, syn2
+
+
+def test_states_given_by_name_are_not_mixed_up(images):
+    net, states, found = Named().eval(), [torch.zeros(0)] * 4, []
+    with torch.no_grad():
+        for _ in range(T):
+            spikes, *states = net(images / 255, *states)
+            found.append(spikes)
+    assert torch.equal(logits(wrap(net, images[:8], T), images), running_mean(torch.stack(found)))
+
+
 class Tutorial(ByHand):
     """All timesteps in one call, their states by hand."""
 

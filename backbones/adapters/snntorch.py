@@ -181,7 +181,8 @@ class _ByHand(_HiddenBuffers):
 
         def note(layer: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], result: Any) -> None:
             after = result if isinstance(result, tuple) else (result,)
-            before = [*arguments[1:], *named.values()][-len(after) :]
+            before = list(inspect.signature(layer.forward).bind(*arguments, **named).arguments.values())[1:]
+            before = before[-len(after) :]
             uses.extend(zip(before, after[len(after) - len(before) :], strict=True))
 
         hooks = [layer.register_forward_hook(note, with_kwargs=True) for layer in self.layers]
