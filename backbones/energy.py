@@ -38,7 +38,7 @@ class EnergyModel:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not isinstance(value, Real) or not 0 < value < float("inf"):
+            if not isinstance(value, Real) or not 0 < float(value) < float("inf"):
                 raise InputError(f"Expected {name} above 0, in picojoules, got {value}.")
 
     def energy_pj(self, operations: Operations) -> Tensor:
