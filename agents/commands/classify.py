@@ -117,7 +117,7 @@ class Classify:
         used, seconds = count - broken, time.perf_counter() - begin
         summary = f"{used} images, {used / seconds:.0f} images/s, mean timesteps {timesteps / max(used, 1):.3f}"
         if labels is not None:
-            summary += f" of {network.timesteps}, accuracy {100 * right / max(used, 1):.2f} %"
+            summary += f" of {network.timesteps}, accuracy {100 * right / max(used, 1):.2f} % on {self.split}"
         if broken:
             summary += f"; {broken} could not be used"
         to = sys.stderr if self.output is None else sys.stdout
