@@ -60,9 +60,9 @@ def warn_if_worse(policy: ScoredPolicy, name: str, traces: Traces, target_timest
     difference = np.bincount(of_row, right[0] - right[1]) / len(rows)  # each sample's part of the mean
     error = np.sqrt(len(names)) * difference.std()
     if difference.sum() + 1.96 * error < 0:
+        mine, rival = (f"{100 * hits.mean():.2f} % at {t:.3f}" for hits, t in zip(right, spent, strict=True))
         warnings.warn(
-            f"{name} has {100 * right[0].mean():.2f} % at {spent[0]:.3f} timesteps on calibration, less than a "
-            f"threshold of {type(rule).__name__} with {100 * right[1].mean():.2f} % at {spent[1]:.3f}: use that rule, or train "
-            "for longer or on a richer observation.",
+            f"{name} has {mine} timesteps on calibration, less than a threshold of {type(rule).__name__} with {rival}: "
+            "use that rule, or train for longer or on a richer observation.",
             stacklevel=3,
         )

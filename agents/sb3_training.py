@@ -57,14 +57,8 @@ class Preset:
 _CLONING_STEPS, _CLONING_RATE = 150, 3e-3
 """Of behaviour cloning."""
 
-
-def falling(rate: float) -> Callable[[float], float]:
-    """A learning rate that falls to 0 with what remains of the training."""
-    return lambda remaining: rate * remaining
-
-
 _OFF_POLICY: dict[str, Any] = {
-    "learning_rate": falling(1e-3),
+    "learning_rate": 1e-3,
     "buffer_size": 200_000,
     "learning_starts": 10_000,
     "batch_size": 1024,
@@ -84,7 +78,7 @@ PRESETS: dict[str, Preset] = {
             "n_steps": 16,
             "batch_size": 4096,
             "n_epochs": 4,
-            "learning_rate": falling(3e-3),
+            "learning_rate": 3e-3,
             "gamma": 1.0,
             "gae_lambda": 0.95,
             "ent_coef": 0.0,
@@ -96,7 +90,7 @@ PRESETS: dict[str, Preset] = {
         512,
         {
             "n_steps": 4,
-            "learning_rate": falling(3e-3),
+            "learning_rate": 3e-3,
             "gamma": 1.0,
             "ent_coef": 0.0,
             "policy_kwargs": {"net_arch": [64, 64]},
@@ -111,7 +105,7 @@ PRESETS: dict[str, Preset] = {
             "n_steps": 16,
             "batch_size": 2048,
             "n_epochs": 4,
-            "learning_rate": falling(3e-3),
+            "learning_rate": 3e-3,
             "gamma": 1.0,
             "gae_lambda": 0.95,
             "ent_coef": 0.0,
@@ -189,8 +183,9 @@ def train_sb3(
     """A trained policy; the arguments are those of `make_model` and `train`.
 
     With a target and the reward "linear", time has a price of the target's own: the one at which the exact learner
-    meets it, unless `reward_options` has a cost. Actor-critics begin as the best threshold at the target (behaviour
-    cloning), and their price follows the timesteps that they spend, as in `train_exit_network`.
+    meets it, unless `reward_options` has a cost; the learning rate falls to 0, unless one is given. Actor-critics begin
+    as the best threshold at the target (behaviour cloning), and their price follows the timesteps that they spend, as
+    in `train_exit_network`.
     """
     options = dict(reward_options or {})
     priced = target_timesteps is not None and reward == "linear" and traces.timesteps > 1
@@ -198,6 +193,8 @@ def train_sb3(
     facts: dict[str, Any] = {}
     with torch_threads(1):
         given = {"cost": 0.0} if priced else options
+        if priced and algorithm in PRESETS:
+            named.setdefault("learning_rate", _falling(PRESETS[algorithm].arguments["learning_rate"]))
         model = make_model(
             algorithm, traces, observation=observation, reward=reward, reward_options=given, seed=seed, **named
         )
@@ -222,6 +219,11 @@ def train_sb3(
     assert model.env is not None
     model.env.close()
     return LearnedPolicy.of(model, observation=observation, settings=facts)
+
+
+def _falling(rate: float) -> Callable[[float], float]:
+    """A learning rate that falls to 0 with what remains of the training."""
+    return lambda remaining: rate * remaining
 
 
 def _clone(

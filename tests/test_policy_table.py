@@ -83,7 +83,7 @@ def test_one_command_makes_every_policy_the_figures_and_the_page(made):
     assert exact["seeds"] == 2
     assert exact["charge"] > 0
     assert found["rows"]["SEENN-II (sequential, PPO)"]["charge"] == pytest.approx(4608 * 1.6 / 1e6)
-    assert all(difference["max_t_p"] <= difference["adjusted_p"] + 0.02 for difference in exact["at_targets"])
+    assert all(difference["max_t_p"] <= difference["adjusted_p"] + 0.05 for difference in exact["at_targets"])
     text = (made / "page.md").read_text()
     chosen = found["rows"][found["chosen"]]
     assert "**Primary endpoint** (declared before the runs): the area of " + found["chosen"] in text
