@@ -230,7 +230,7 @@ def _clone(
     network: ActorCriticPolicy, rule: ScoredPolicy, traces: Traces, observation: AnyObservation, seed: int
 ) -> None:
     """Fit the actor to a rule's decisions, at every timestep of every row."""
-    columns = torch.from_numpy(traces.columns(observation)[:, :-1]).flatten(0, 1)
+    columns = torch.tensor(traces.columns(observation)[:, :-1]).flatten(0, 1)
     wants = torch.from_numpy(wants_to_exit(rule, traces)).flatten().long()
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(network.parameters(), lr=_CLONING_RATE)

@@ -12,6 +12,7 @@ from backbones.devices import named_device
 from backbones.errors import InputError
 from backbones.kinds import check_kinds
 from backbones.network import SpikingNetwork
+from backbones.protocol import Backbone
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 
 FORMAT = "seenn_env.backbone/1"
@@ -19,7 +20,7 @@ FORMAT = "seenn_env.backbone/1"
 
 @check_kinds
 def save(
-    backbone: SpikingNetwork,
+    backbone: Backbone,
     path: str | Path,
     *,
     division: Mapping[str, Any] | None = None,

@@ -36,7 +36,7 @@ class Report:
 
 @check_kinds
 def optimize(
-    network: SpikingNetwork,
+    network: Backbone,
     *,
     dtype: str = "float32",
     channels_last: bool = True,

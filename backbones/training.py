@@ -24,6 +24,7 @@ from backbones.kinds import check_kinds
 from backbones.network import SpikingNetwork
 from backbones.norm_statistics import reestimate_norms
 from backbones.processes import Crew, joined, shared_statistics
+from backbones.protocol import Backbone
 from backbones.run_state import RunState
 from backbones.running import accuracy, make_keys
 from backbones.schedules import Stage, TrainingConfig, make_optimizer, stages_of
@@ -71,7 +72,7 @@ class TrainingResult:
 
 @check_kinds
 def train(
-    network: SpikingNetwork,
+    network: Backbone,
     splits: Splits,
     config: TrainingConfig | None = None,
     *,
@@ -104,6 +105,7 @@ def train(
     """
     config = config or TrainingConfig()
     stages = check_training(network, splits, config, teacher)
+    assert isinstance(network, SpikingNetwork)
     if config.channels_last:
         network.to(memory_format=torch.channels_last)
     network.compiled = config.compile
@@ -158,7 +160,7 @@ def train(
 
 
 def check_training(
-    network: SpikingNetwork, splits: Splits, config: TrainingConfig, teacher: nn.Module | None = None
+    network: Backbone, splits: Splits, config: TrainingConfig, teacher: nn.Module | None = None
 ) -> tuple[Stage, ...]:
     """The stages of a run, of which nothing has begun.
 
