@@ -10,15 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.policies import ActorCriticPolicy
 
+from agents.best_rule import best_threshold, wants_to_exit
 from agents.exit_training import ExitSettings, train_exit_network
 from agents.heads import contrib
 from agents.learned import LearnedPolicy
+from agents.policy import ScoredPolicy
 from agents.priced_time import FollowTarget, PricedTime
 from backbones import InputError, torch_threads, unknown_name
 from seenn_env import EarlyExitVectorEnv, Traces, to_sb3
@@ -45,6 +49,9 @@ class Preset:
             return found
         return self.kind
 
+
+_CLONING_STEPS, _CLONING_RATE = 150, 3e-3
+"""Of behaviour cloning."""
 
 _OFF_POLICY: dict[str, Any] = {
     "learning_rate": 1e-3,
@@ -166,8 +173,9 @@ def train_sb3(
     """A trained policy; the arguments are those of `make_model` and `train`.
 
     With a target and the reward "linear", time has a price of the target's own: the one at which the exact learner
-    meets it, unless `reward_options` has a cost; the learning rate falls to 0, unless one is given. The price of
-    on-policy algorithms follows the timesteps that they spend, as in `train_exit_network`.
+    meets it, unless `reward_options` has a cost; the learning rate falls to 0, unless one is given. Actor-critics begin
+    as the best threshold at the target (behaviour cloning), and their price follows the timesteps that they spend, as
+    in `train_exit_network`.
     """
     options = dict(reward_options or {})
     priced = target_timesteps is not None and reward == "linear" and traces.timesteps > 1
@@ -194,6 +202,8 @@ def train_sb3(
             facts = {"cost": cost}
             if isinstance(model, OnPolicyAlgorithm):
                 callbacks.append(FollowTarget(env, target_timesteps))
+                if type(model.policy) is ActorCriticPolicy:
+                    _clone(model.policy, best_threshold(traces, target_timesteps), traces, observation, seed)
         model.set_logger(configure(None if log_dir is None else str(log_dir), ["tensorboard"] if log_dir else []))
         model.learn(total_timesteps, callback=CallbackList(callbacks))
     assert model.env is not None
@@ -204,6 +214,20 @@ def train_sb3(
 def _falling(rate: float) -> Callable[[float], float]:
     """A learning rate that falls to 0 with what remains of the training."""
     return lambda remaining: rate * remaining
+
+
+def _clone(network: ActorCriticPolicy, rule: ScoredPolicy, traces: Traces, observation: str, seed: int) -> None:
+    """Fit the actor to a rule's decisions, at every timestep of every row."""
+    columns = torch.from_numpy(traces.columns(observation)[:, :-1]).flatten(0, 1)
+    wants = torch.from_numpy(wants_to_exit(rule, traces)).flatten().long()
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.Adam(network.parameters(), lr=_CLONING_RATE)
+    for _ in range(_CLONING_STEPS):
+        rows = torch.randint(len(wants), (4096,), generator=generator)
+        loss = -network.get_distribution(columns[rows]).log_prob(wants[rows]).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
 
 
 def load_sb3(
