@@ -56,6 +56,8 @@ class Preset:
 
 _CLONING_STEPS, _CLONING_RATE = 150, 3e-3
 """Of behaviour cloning."""
+_EXPLORING = 0.1
+"""Probability, after behaviour cloning, of the action that the rule would not take."""
 
 _OFF_POLICY: dict[str, Any] = {
     "learning_rate": 1e-3,
@@ -229,16 +231,19 @@ def _falling(rate: float) -> Callable[[float], float]:
 def _clone(
     network: ActorCriticPolicy, rule: ScoredPolicy, traces: Traces, observation: AnyObservation, seed: int
 ) -> None:
-    """Fit the actor to a rule's decisions, at every timestep of every row."""
+    """Fit the actor to a rule's decisions, at every timestep of every row, with soft targets: it still explores."""
     columns = torch.tensor(traces.columns(observation)[:, :-1]).flatten(0, 1)
-    wants = torch.from_numpy(wants_to_exit(rule, traces)).flatten().long()
+    exits = torch.from_numpy(wants_to_exit(rule, traces)).flatten()
+    exits = _EXPLORING + (1 - 2 * _EXPLORING) * exits
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(network.parameters(), lr=_CLONING_RATE)
     for _ in range(_CLONING_STEPS):
-        rows = torch.randint(len(wants), (4096,), generator=generator)
-        loss = -network.get_distribution(columns[rows]).log_prob(wants[rows]).mean()
+        rows = torch.randint(len(exits), (4096,), generator=generator)
+        actions, wanted = network.get_distribution(columns[rows]), exits[rows]
+        exiting = torch.ones(len(rows), dtype=torch.int64)
+        likelihood = wanted * actions.log_prob(exiting) + (1 - wanted) * actions.log_prob(1 - exiting)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (-likelihood.mean()).backward()
         optimizer.step()
 
 
