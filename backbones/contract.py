@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from backbones.images import check_images
+from backbones.images import as_tensor, check_images
 from backbones.kinds import check_kinds
 from backbones.protocol import Backbone, State
 
@@ -54,7 +54,7 @@ def check_backbone(backbone: Backbone, inputs: Tensor, keys: Tensor | None = Non
         BackboneError: for the first promise that is broken.
         InputError: for inputs of another form (see `images.check_images`).
     """
-    inputs = torch.as_tensor(inputs)
+    inputs = as_tensor(inputs, "inputs")
     check_images(inputs, backbone, what="inputs")
     B = len(inputs)
     _expect(B >= 4, f"check_backbone needs at least 4 rows of inputs, got {B}.")

@@ -66,15 +66,13 @@ def convert(
         InputError: for a network with another activation, an unsupported layer (by its path), a negative λ,
             missing images, an unknown method, or settings of modules for a network that `build` made.
     """
-    if not hasattr(timesteps, "__index__") or timesteps < 1:
+    if timesteps < 1:
         raise InputError(f"Expected at least 1 timestep, got timesteps={timesteps!r}.")
-    if not hasattr(batch_size, "__index__") or batch_size < 1:
+    if batch_size < 1:
         raise InputError(f"Expected a batch_size of at least 1, got {batch_size!r}.")
     timesteps = int(timesteps)
     if method is not None and method not in METHODS:
         raise unknown_name("method", method, METHODS)
-    if batch_size < 1:
-        raise InputError(f"Expected a batch_size of at least 1, got {batch_size}.")
     if images is not None:
         images = as_images(images)
         check_images(images)

@@ -63,6 +63,24 @@ def check_images(images: Any, encoding: Any = None, *, values: bool = True, what
 _ACCEPTED = "uint8 or floats in [0, 1]"
 
 
+def as_tensor(values: Any, what: str = "images") -> Tensor:
+    """Numbers of a tensor or an array, as a tensor.
+
+    Raises:
+        InputError: for anything else, a single number included.
+    """
+    if isinstance(values, Tensor):
+        found = values
+    else:
+        array = np.asarray(values)
+        if array.dtype.kind not in "buif":
+            raise InputError(f"Expected {what} as an array or a tensor of numbers, got a {type(values).__name__}.")
+        found = torch.as_tensor(array if array.flags.writeable else array.copy())
+    if found.dim() == 0:
+        raise InputError(f"Expected {what} as an array or a tensor with a row each, got {values!r}.")
+    return found
+
+
 def check_channels(images: Any, what: str = "images") -> None:
     """Refuse `[B, H, W, C]` where `[B, C, H, W]` is expected, as far as the shape shows it.
 

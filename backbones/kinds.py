@@ -69,7 +69,7 @@ def check_fields(settings: Any) -> None:
 
 def _check(name: str, value: Any, hint: Any) -> None:
     if not _fits(value, hint):
-        shown = repr(value) if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
+        shown = repr(value) if isinstance(value, str | int | float | None) else with_article(type(value).__name__)
         raise InputError(f"Expected {name} to be {_in_words(hint)}, got {shown}.")
 
 
@@ -126,10 +126,15 @@ def _in_words(hint: Any) -> str:
     if kind is typing.Literal:
         return " or ".join(repr(part) for part in parts)
     if kind in (tuple, list, Sequence, Iterable):
-        inner = [_in_words(part).removeprefix("a ") for part in parts if part is not ...]
-        return f"a sequence of {' and '.join(dict.fromkeys(inner))}" if inner else "a sequence"
+        inner = [_in_words(part) for part in parts if part is not ...]
+        return f"a sequence, each {' or '.join(dict.fromkeys(inner))}" if inner else "a sequence"
     if kind in (dict, Mapping):
         return "a dictionary"
     if hint in _WORDS:
         return _WORDS[hint]
-    return f"a {hint.__name__}" if isinstance(hint, type) else "a function"
+    return with_article(hint.__name__) if isinstance(hint, type) else "a function"
+
+
+def with_article(name: str) -> str:
+    """The name, after a or an."""
+    return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from backbones.encodings import make_encoding
 from backbones.errors import InputError
-from backbones.images import channels_advice, check_images
+from backbones.images import as_tensor, channels_advice, check_images
 from backbones.late_rows import LateRows
 from backbones.neuron_pass import fire_over_time
 from backbones.neurons import LIF
@@ -301,4 +301,4 @@ def _pooled(values: Tensor) -> Tensor:
 
 def _tensors(inputs: Any, keys: Any) -> tuple[Tensor, Tensor | None]:
     """Inputs and keys as tensors: they may be arrays."""
-    return torch.as_tensor(inputs), None if keys is None else torch.as_tensor(keys)
+    return as_tensor(inputs, "inputs"), None if keys is None else as_tensor(keys, "keys")

@@ -71,7 +71,7 @@ def optimize(
             f"Expected a network of this package to optimize, got {type(network).__name__}: a wrapped module runs as "
             "its framework has it, so fold its norms and compile it there."
         )
-    if not isinstance(dtype, str) or dtype not in DTYPES:
+    if dtype not in DTYPES:
         raise unknown_name("dtype", dtype, DTYPES)
     if calibration is None and dtype != "float32" and min_agreement is not None:
         raise InputError(

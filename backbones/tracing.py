@@ -18,6 +18,7 @@ from backbones.activations import QCFS
 from backbones.building import build
 from backbones.errors import InputError, unknown_name
 from backbones.graphs import IMAGE, NEURON, Node
+from backbones.images import as_tensor
 from backbones.known_layers import ADDITIONS, FUNCTIONS, MODULES, PASSING, Layer, flattens, is_batch_size
 from backbones.network import SpikingNetwork
 from backbones.splits import Samples
@@ -126,14 +127,7 @@ def as_images(images: Tensor | np.ndarray | Samples) -> Tensor:
     Raises:
         InputError: for anything else.
     """
-    given: Any = images.images if isinstance(images, Samples) else images
-    try:
-        if not isinstance(given, Tensor):
-            given = np.asarray(given)
-            given = torch.as_tensor(given if given.flags.writeable else given.copy())
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"Expected images [N, C, H, W] as numbers, got {type(images).__name__}.") from error
-    return given
+    return as_tensor(images.images if isinstance(images, Samples) else images)
 
 
 class _Tracer(fx.Tracer):

@@ -276,7 +276,7 @@ def test_arrays_and_splits_are_images_too(digits):
     samples = digits.train.select(slice(64))
     found = {convert(module, given, timesteps=4).fingerprint for given in (torch.tensor(frozen), frozen, samples)}
     assert len(found) == 1
-    with pytest.raises(bb.InputError, match=r"images .* as numbers, got str"):
+    with pytest.raises(bb.InputError, match=r"Expected images to be a tensor or .*, got 'digits'"):
         convert(module, "digits")
 
 
@@ -390,7 +390,7 @@ def test_activations_say_how_a_module_is_qcfs():
         ({Hidden: lambda part: part.thresh}, r"activations\[Hidden\] to give \(threshold, levels\) of 5, but"),
         ({Hidden: lambda part: part.up}, r"of 5, but: 'Hidden' object has no attribute 'up'"),
         ({"Hidden": 3}, "activations as {class: function"),
-        ([Hidden], "activations as {class: function"),
+        ([Hidden], "Expected activations to be a dictionary"),
     ):
         with pytest.raises(bb.InputError, match=message):
             convert(module, IMAGES, activations=activations)
@@ -435,8 +435,8 @@ class Returns(nn.Module):
         (lambda: quantised(QuantisedAs(shift=0.1)), "got the tensor 5.thresh of its own"),
         (lambda: nn.DataParallel(Net()), "Expected"),
         (lambda: nn.Sequential(nn.LazyConv2d(4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(4)), "Lazy"),
-        (lambda: torch.relu, "a torch module to convert, got builtin"),
-        (lambda: None, "a torch module to convert, got NoneType"),
+        (lambda: torch.relu, "Expected ann to be a Module, got a builtin"),
+        (lambda: None, "Expected ann to be a Module, got None"),
     ],
 )
 def test_what_cannot_be_traced_is_one_sentence(module, message):
@@ -450,9 +450,9 @@ def test_what_cannot_be_traced_is_one_sentence(module, message):
         (IMAGES / torch.nan, {}, "finite logits on the first images|NaN"),
         (IMAGES[:, :1], {}, "a module that takes images"),
         (IMAGES, {"mean": [0.1, 0.2]}, "a module that takes images"),
-        (IMAGES, {"mean": "grey"}, "mean as a number or one a channel, got 'grey'"),
+        (IMAGES, {"mean": "grey"}, "Expected mean to be a number or .*, got 'grey'"),
         (IMAGES, {"std": 0.0}, "finite logits on the first images"),
-        (IMAGES, {"timesteps": 2.5}, "at least 1 timestep, got timesteps=2.5"),
+        (IMAGES, {"timesteps": 2.5}, "Expected timesteps to be a whole number, got 2.5"),
         (IMAGES, {"batch_size": 0}, "batch_size of at least 1, got 0"),
         (IMAGES[:0], {}, "images .N, C, H, W., got"),
         (None, {}, "to set a module's thresholds on, got none"),

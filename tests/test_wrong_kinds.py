@@ -145,7 +145,7 @@ def test_the_sentence_names_the_argument_what_was_expected_and_what_came():
         ({"count": True}, "Expected count to be a whole number, got True."),
         ({"scale": "big"}, "Expected scale to be a number or None, got 'big'."),
         ({"scale": float("nan")}, "Expected scale to be a number or None, got nan."),
-        ({"names": "abc"}, "Expected names to be a sequence of string, got 'abc'."),
+        ({"names": "abc"}, "Expected names to be a sequence, each a string, got 'abc'."),
         ({"images": [1]}, "Expected images to be an array, got a list."),
     ):
         with pytest.raises(bb.InputError) as refused:
