@@ -16,7 +16,7 @@ data=$(realpath "$1") out=$2
 mkdir -p "$out"
 if [ ! -s "$out/gpu-tests.txt" ]; then
     tests=0
-    (cd "$here/../.." && timeout "${TESTS:-60}" "$PYTHON" -m pytest -q -m gpu -p no:cacheprovider tests/test_gpu.py) \
+    (cd "$here/../.." && timeout "${TESTS:-45}" "$PYTHON" -m pytest -q -m gpu -p no:cacheprovider tests/test_gpu.py) \
         >"$out/.gpu-tests" 2>&1 || tests=$?
     echo "exit status $tests" >>"$out/.gpu-tests"
     mv "$out/.gpu-tests" "$out/gpu-tests.txt"
