@@ -17,9 +17,6 @@ from backbones.residual import resnet, resnet9
 class SmallBody(nn.Module):
     """neuron – 3×3 convolution with stride 2, norm – neuron."""
 
-    simple = True
-    """See `inference.InferenceNetwork`."""
-
     def __init__(self, width: int, neuron: MakeNeuron) -> None:
         super().__init__()
         self.first, self.second = neuron(), neuron()

@@ -77,9 +77,6 @@ class Layers(nn.Module):
     def __init__(self, source: str, nodes: list[Node], neuron: MakeNeuron) -> None:
         super().__init__()
         self.source, self.nodes = source, nodes
-        takers = [node["layer"] for node in nodes for name in node["inputs"] if name == source]
-        self.simple = takers == [NEURON]
-        """See `inference.InferenceNetwork`."""
         made = {node["name"]: _make(node, neuron) for node in nodes}
         self.layers = nn.ModuleDict(made)
         used = {name: place for place, node in enumerate(nodes) for name in node["inputs"]}

@@ -10,10 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from backbones.errors import InputError
-from backbones.finite import bounded, stays_finite
 from backbones.folding import fold_norms
 from backbones.inplace import InPlaceFire
-from backbones.late_rows import LateRows
 from backbones.network import SpikingNetwork, State
 from backbones.norms import TimestepScale
 from backbones.winograd import use_winograd
@@ -46,22 +44,16 @@ class InferenceNetwork(SpikingNetwork):
     layers `ROWS_AT_ONCE` at a time, so that logits do not depend on the number of slots where that is a
     multiple of it (other numbers are cut into about equal parts); on a GPU all at once.
 
-    A body says with `simple = True` that it is layers, sums and `fire`, and that its current goes into `fire` alone.
-    Then, on a CPU, fresh rows are put among the others only when they go on (`LateRows`), and potentials are not
-    cleared before; so that no row can leave NaN behind, an input that is NaN counts as 0 there, and one beyond ±1e6
-    as that.
-
     Args:
         network: what to take over; it stays as it is.
         dtype: of the convolutions, "float32" or "bfloat16".
         channels_last: layout of images and spikes.
         compile: run a step through `torch.compile` (with CUDA graphs on a GPU).
-        winograd: convolutions with fewer multiplications where that is faster (see `backbones.winograd`): on a
-            CPU, in float32 and channels_last, not compiled.
+        winograd: see `optimization.optimize`.
     """
 
     def __init__(
-        self, network: SpikingNetwork, *, dtype: str, channels_last: bool, compile: bool, winograd: bool = True
+        self, network: SpikingNetwork, *, dtype: str, channels_last: bool, compile: bool, winograd: bool = False
     ) -> None:
         plain, network = network, copy.deepcopy(network).eval().requires_grad_(False)
         settings = {"dtype": dtype, "channels_last": channels_last, "compile": compile, "winograd": winograd}
@@ -79,11 +71,6 @@ class InferenceNetwork(SpikingNetwork):
         self._settings = settings
         parts = ["folded", dtype, *["channels_last"] * channels_last, *["compiled"] * compile]
         on_cpu = self.device.type == "cpu"
-        self._simple: bool = getattr(body, "simple", False)
-        simple = on_cpu and not compile and self._simple
-        self._puts_late = simple and self.encoding.static
-        self.clears: bool = not (simple and stays_finite(stem, body) and bool((1 / self.std).isfinite().all()))
-        """Whether potentials of fresh rows are cleared of what was there before, as they may not be finite."""
         if winograd and dtype == "float32" and channels_last and on_cpu and not compile and self._use_winograd():
             parts.append("winograd")
         self.form = "+".join(parts)
@@ -112,10 +99,8 @@ class InferenceNetwork(SpikingNetwork):
     @torch.no_grad()
     def step(self, state: State) -> tuple[Tensor, State]:
         """One timestep for every row; `state` itself stays as it is. See `Backbone.step`."""
-        source: Any = state.source
         return self.advance(
             state._replace(
-                source=source.whole() if isinstance(source, LateRows) else source,
                 readout=state.readout.clone(),
                 hidden=None if state.hidden is None else state.hidden.clone(),
                 membranes=tuple(v.clone() for v in state.membranes),
@@ -126,22 +111,16 @@ class InferenceNetwork(SpikingNetwork):
     def advance(self, state: State) -> tuple[Tensor, State]:
         """One timestep for every row, in the memory of `state`, which is used up. See `Advancing.advance`."""
         B = len(state.keys)
-        late = state.source if isinstance(state.source, LateRows) else None
-        if late is not None:
-            late.settle()
         timestep = state.timestep + 1
         membranes, hidden, fresh = list(state.membranes), state.hidden, state.fresh
-        if not membranes:
-            membranes = [] if self._compiled is None else self._blank(state)
-            fresh = torch.ones_like(state.keys, dtype=torch.bool)
+        if self._compiled is not None and not membranes:
+            membranes, fresh = self._blank(state), torch.ones_like(state.keys, dtype=torch.bool)
         for rows in [slice(0, B)] if self.device.type == "cuda" else parts_of(B):
             when = state.timestep[rows]
             self._tell_norms(when)
             current = self._current(state, rows, timestep)
             if self._compiled is None:
-                parts = () if late is None else late.parts(rows.start, rows.stop)
-                keep = current if self.encoding.static or not self._simple else None
-                fire = InPlaceFire(membranes, B, rows, fresh, keep, parts, finite=not self.clears)
+                fire = InPlaceFire(membranes, B, rows, fresh, keep=current)
                 output, pooled = self.head(self.body(current, fire)), _activity(*fire.last)
             else:
                 output, pooled = self._run_compiled(current, membranes, rows, fresh, when)
@@ -159,16 +138,6 @@ class InferenceNetwork(SpikingNetwork):
             InputError: always.
         """
         raise InputError(f"Expected a plain network to optimize, got one of form {self.form!r}: optimize that instead.")
-
-    def _prepare(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
-        return super()._prepare(inputs if self.clears else bounded(inputs), keys)
-
-    def _put(self, source: Any, rows: Tensor, new: Tensor) -> Any:
-        if not self._puts_late:
-            return super()._put(source, rows, new)
-        late = source if isinstance(source, LateRows) else LateRows(source)
-        late.put(rows, new)
-        return late
 
     def _compile(self) -> Any:
         def step(
@@ -202,14 +171,13 @@ class InferenceNetwork(SpikingNetwork):
         with torch.no_grad():
             state = self.eval().start(torch.zeros(1, *self.sample_shape, device=self.device))
             current = self._current(state, slice(0, 1), state.timestep + 1)
-            self.body(current, InPlaceFire([], 1, slice(0, 1), None, current))
+            self.body(current, InPlaceFire([], 1, slice(0, 1), None, keep=current))
         for hook in hooks:
             hook.remove()
         return use_winograd(self.body, sizes)
 
     def _current(self, state: State, rows: slice, timestep: Tensor) -> Tensor:
-        source: Any = state.source  # of late rows `fire` gets the parts, and the base stands for them
-        current: Tensor = (source.base if isinstance(source, LateRows) else source)[rows]
+        current = state.source[rows]
         if self.encoding.static:
             return current
         stem: Tensor = self.stem(self.encoding(current, state.keys[rows], timestep[rows]))
@@ -219,7 +187,7 @@ class InferenceNetwork(SpikingNetwork):
         """Room for the membranes; their shapes are found by a step that is not compiled."""
         if not self._shapes:
             current = self._current(state, slice(0, 1), state.timestep)
-            self.body(current, InPlaceFire(self._shapes, 1, slice(0, 1), None, current))
+            self.body(current, InPlaceFire(self._shapes, 1, slice(0, 1), None, keep=current))
         B = len(state.keys)
         return [torch.empty_strided((B, *v.shape[1:]), v.stride(), device=v.device).zero_() for v in self._shapes]
 

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from backbones.encodings import make_encoding
 from backbones.errors import InputError
 from backbones.images import as_tensor, channels_advice, check_images
-from backbones.late_rows import LateRows
 from backbones.neuron_pass import fire_over_time
 from backbones.neurons import LIF
 from backbones.norms import PER_TIMESTEP, Clock, TimestepBatchNorm2d, TimestepScale
@@ -39,8 +38,7 @@ class State(NamedTuple):
     """Everything that a row carries from one timestep to the next."""
 
     source: Tensor
-    """`[B, …]` what each timestep starts from: the stem's output where the encoding is static (after a refill of an
-    inference form perhaps as `LateRows`), else the input."""
+    """`[B, …]` what each timestep starts from: the stem's output where the encoding is static, else the input."""
     keys: Tensor
     """`[B]` int64 names of the rows."""
     timestep: Tensor
@@ -213,7 +211,7 @@ class SpikingNetwork(nn.Module):
         rows = torch.as_tensor(rows, device=self.device)
         fresh = torch.zeros_like(state.keys, dtype=torch.bool) if state.fresh is None else state.fresh
         return state._replace(
-            source=self._put(state.source, rows, source),
+            source=state.source.index_copy_(0, rows, source),
             keys=state.keys.index_copy(0, rows, keys),
             timestep=state.timestep.index_fill(0, rows, 0),
             readout=state.readout.index_fill(0, rows, 0),
@@ -243,14 +241,6 @@ class SpikingNetwork(nn.Module):
         inputs, keys = self._prepare(inputs, keys)
         self._tell_norms(None)
         return self.stem(self.encoding(inputs, keys, keys)) if self.encoding.static else inputs, keys
-
-    def _put(self, source: Any, rows: Tensor, new: Tensor) -> Any:
-        """What the rows start from, with new ones among them; `source` is used up."""
-        if source.device.type != "cpu":
-            return source.index_copy_(0, rows, new)
-        late = LateRows(source)  # neighbouring rows at once: several times as fast there
-        late.put(rows, new)
-        return late.whole()
 
     def _tell_norms(self, when: Tensor | None, timesteps: int | None = None) -> None:
         """Norms of statistics per timestep learn which row is at which, from 0; past T they stay with the last."""

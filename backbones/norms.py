@@ -3,6 +3,7 @@
 Letters: T timesteps, B rows, C channels. Time is merged into the batch while training: `[T·B, C, H, W]`.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -11,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.errors import InputError, unknown_name
-from backbones.stretches import stretches_of
 
 MakeNorm = Callable[..., nn.Module]
 """`make_norm(channels, alpha=1.0)`."""
@@ -65,17 +65,18 @@ class Clock:
         """`[rows]` int64 from 0; None: 0."""
         self.timesteps: int | None = None
         """How many timesteps lie one after another, of equally many rows each, where that is known."""
-        self._stretches: tuple[list[int], list[int]] | None = None
+        self._runs: tuple[list[int], list[int]] | None = None
 
     def tell(self, when: Tensor | None, timesteps: int | None = None) -> None:
         """Set `when` and `timesteps`."""
-        self.when, self.timesteps, self._stretches = when, timesteps, None
+        self.when, self.timesteps, self._runs = when, timesteps, None
 
-    def stretches(self) -> tuple[list[int], list[int]]:
-        """Of rows at the same timestep, on a CPU: how long each is, and the timestep from 0. Found once for all."""
-        if self._stretches is None:
-            self._stretches = ([], []) if self.when is None else stretches_of(self.when)
-        return self._stretches
+    def runs(self) -> tuple[list[int], list[int]]:
+        """Run-length encoding of `when`, on a CPU: the length of each run and its timestep. Made once for all norms."""
+        if self._runs is None:
+            groups = [] if self.when is None else [(t, len(list(g))) for t, g in itertools.groupby(self.when.tolist())]
+            self._runs = [length for _, length in groups], [t for t, _ in groups]
+        return self._runs
 
 
 class TimestepBatchNorm2d(nn.Module):
@@ -170,7 +171,7 @@ class TimestepScale(nn.Module):
             return input
         if input.is_cuda or torch.compiler.is_compiling():
             return _scaled(input, self.factor, self.shift, when).to(input.dtype)
-        lengths, timesteps = self.clock.stretches()
+        lengths, timesteps = self.clock.runs()
         if not any(timesteps):
             return input
         if self._views is None:

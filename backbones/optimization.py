@@ -41,7 +41,7 @@ def optimize(
     dtype: str = "float32",
     channels_last: bool = True,
     compile: bool = False,
-    winograd: bool = True,
+    winograd: bool = False,
     calibration: Samples | None = None,
     min_agreement: float | None = 0.999,
 ) -> InferenceNetwork:
@@ -55,9 +55,9 @@ def optimize(
             compute in it). Potentials, readout and head stay in float32.
         channels_last: the layout that convolutions on CPUs and tensor cores like best.
         compile: `torch.compile` a step; needs a C++ compiler, and a while at the first one.
-        winograd: convolutions with fewer multiplications where that is faster (on a CPU, in float32,
-            channels_last and not compiled): those of many channels on images of up to 8×8. They take 4 times the
-            memory for weights, and round about ten times as much as direct ones.
+        winograd: convolutions of many channels on images of up to 8×8 by Winograd's F(4×4, 3×3), with a quarter of
+            the multiplications (on a CPU, in float32, channels_last and not compiled). They take 4 times the memory
+            for weights, and round about ten times as much as direct ones.
         calibration: samples on which both forms are run; the result's `report` says what was found.
         min_agreement: the least fraction of equal answers at any timestep, where the other answers may be a whole
             number of samples (0.999 of 500 samples: one may differ); None accepts any.

@@ -22,9 +22,6 @@ VGGSNN = (1, 2, POOL, 4, 4, POOL, 8, 8, POOL, 8, 8)
 class PlainBody(nn.Module):
     """A neuron; then 3×3 convolutions with norm and neuron, some after an average pool."""
 
-    simple = True
-    """See `inference.InferenceNetwork`."""
-
     def __init__(self, channels: tuple[int, ...], neuron: MakeNeuron, norm: MakeNorm) -> None:
         super().__init__()
         self.neurons = nn.ModuleList([neuron()])

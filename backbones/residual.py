@@ -78,9 +78,6 @@ class BlockStage(nn.Module):
 class ResidualBody(nn.Module):
     """neuron – stages, one after another."""
 
-    simple = True
-    """See `inference.InferenceNetwork`."""
-
     def __init__(self, neuron: LIF, stages: list[nn.Module]) -> None:
         super().__init__()
         self.neuron = neuron

@@ -101,7 +101,7 @@ def test_the_inference_form_answers_as_the_plain_network():
 
 def test_a_form_made_on_the_cpu_is_made_anew_on_another_device():
     network, images = small_resnet(), pictures()
-    form = network.optimize()
+    form = network.optimize(winograd=True)
     there = form.to(DEVICE)
     assert there.device.type == DEVICE
     if DEVICE != "cpu":

@@ -20,8 +20,7 @@ NEURONS = [
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("together", [2 * 48, 10**9])
-@pytest.mark.parametrize("finite", [False, True])
-def test_a_timestep_in_place_is_that_of_the_neuron(neuron, dtype, layout, together, finite, monkeypatch):
+def test_a_timestep_in_place_is_that_of_the_neuron(neuron, dtype, layout, together, monkeypatch):
     monkeypatch.setattr("backbones.inplace._TOGETHER", together)
     generator = torch.Generator().manual_seed(0)
     currents = [torch.randn(6, 3, 4, 4, generator=generator).to(dtype).to(memory_format=layout) for _ in range(5)]
@@ -34,7 +33,7 @@ def test_a_timestep_in_place_is_that_of_the_neuron(neuron, dtype, layout, togeth
             spikes, expected = neuron(current.float(), expected, mask)
             keep = current if t % 2 else None
             before = current.clone()
-            got = InPlaceFire(membranes, 6, slice(0, 6), mask, keep, finite=finite)(neuron, current)
+            got = InPlaceFire(membranes, 6, slice(0, 6), mask, keep=keep)(neuron, current)
             assert torch.equal(got.float(), spikes)
             assert got.dtype == dtype
             assert (got is current) == (keep is None)
@@ -49,24 +48,8 @@ def test_fresh_rows_start_from_the_initial_potential_whatever_was_there():
     membranes = [torch.full((4, 2), float("nan"))]
     membranes[0][2] = 0.25
     fresh = torch.tensor([True, True, False, True])
-    InPlaceFire(membranes, 4, slice(0, 4), fresh, None)(neuron, torch.zeros(4, 2))
+    InPlaceFire(membranes, 4, slice(0, 4), fresh)(neuron, torch.zeros(4, 2))
     assert membranes[0].tolist() == [[0.5, 0.5], [0.5, 0.5], [0.25, 0.25], [0.5, 0.5]]
-
-
-@pytest.mark.parametrize("neuron", [LIF(0.5, 0.8), IF(0.4, v_init=0.2)], ids=repr)
-@pytest.mark.parametrize("all_known", [True, False])
-def test_a_current_may_lie_in_parts(neuron, all_known):
-    current = torch.randn(6, 3, generator=torch.Generator().manual_seed(0))
-    fresh = torch.tensor([False, True, True, False, False, True])
-    before = torch.randn(6, 3, generator=torch.Generator().manual_seed(1))
-    spikes, after = neuron(current, before, fresh)
-    # A fresh row among the others, where not all that are fresh come in parts of their own.
-    parts = [(current[:1], False), (current[1:3], True), (current[3:5], False), (current[5:], all_known)]
-    membranes, stands_for_it = [before.clone()], torch.full_like(current, float("nan"))
-    got = InPlaceFire(membranes, 6, slice(0, 6), fresh, stands_for_it, parts)(neuron, stands_for_it)
-    assert torch.equal(got, spikes)
-    torch.testing.assert_close(membranes[0], after)
-    assert 0 < spikes.sum() < 18
 
 
 def test_a_neuron_with_dynamics_of_its_own_keeps_them():
@@ -75,6 +58,6 @@ def test_a_neuron_with_dynamics_of_its_own_keeps_them():
             return v + 2 * current
 
     membranes = [torch.zeros(1, 1)]
-    spikes = InPlaceFire(membranes, 1, slice(0, 1), None, None)(Doubles(), torch.full((1, 1), 0.75))
+    spikes = InPlaceFire(membranes, 1, slice(0, 1), None)(Doubles(), torch.full((1, 1), 0.75))
     assert spikes.item() == 1
     assert membranes[0].item() == 0
