@@ -41,14 +41,6 @@ class ConvertedIF(LIF):
         """See `LIF.settings`."""
         return {"v_threshold": self.v_threshold}
 
-    def forward(self, current: Tensor, v: Tensor, fresh: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """One timestep, as `LIF.forward`; spikes are 0 or θ."""
-        if fresh is not None:
-            v = v.masked_fill(fresh.view(-1, *[1] * (v.dim() - 1)), self.v_init)
-        v = v + current
-        spikes = self.fire(v)
-        return spikes, v - spikes
-
     def fire(self, v: Tensor) -> Tensor:
         """Spikes of a potential: 0 or θ."""
         spikes: Tensor = self.spike(v - self.v_threshold)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from backbones.errors import InputError
 from backbones.folding import fold_norms
 from backbones.inplace import InPlaceFire
-from backbones.network import SpikingNetwork, State
+from backbones.network import SpikingNetwork, State, pooled
 from backbones.norms import TimestepScale
 from backbones.winograd import use_winograd
 
@@ -53,7 +53,7 @@ class InferenceNetwork(SpikingNetwork):
     """
 
     def __init__(
-        self, network: SpikingNetwork, *, dtype: str, channels_last: bool, compile: bool, winograd: bool = False
+        self, network: SpikingNetwork, *, dtype: str, channels_last: bool, compile: bool, winograd: bool
     ) -> None:
         plain, network = network, copy.deepcopy(network).eval().requires_grad_(False)
         settings = {"dtype": dtype, "channels_last": channels_last, "compile": compile, "winograd": winograd}
@@ -121,13 +121,14 @@ class InferenceNetwork(SpikingNetwork):
             current = self._current(state, rows, timestep)
             if self._compiled is None:
                 fire = InPlaceFire(membranes, B, rows, fresh, keep=current)
-                output, pooled = self.head(self.body(current, fire)), _activity(*fire.last)
+                output = self.head(self.body(current, fire))
+                active = _activity(*fire.last)
             else:
-                output, pooled = self._run_compiled(current, membranes, rows, fresh, when)
+                output, active = self._run_compiled(current, membranes, rows, fresh, when)
             if hidden is None:
-                hidden = pooled.new_empty(B, pooled.shape[1])
+                hidden = active.new_empty(B, active.shape[1])
             state.readout[rows] += output
-            hidden[rows] = pooled
+            hidden[rows] = active
         logits = state.readout / timestep[:, None]
         return logits, state._replace(timestep=timestep, hidden=hidden, membranes=tuple(membranes), fresh=None)
 
@@ -160,14 +161,14 @@ class InferenceNetwork(SpikingNetwork):
         return torch.compile(step, mode=mode, dynamic=False)
 
     def _use_winograd(self) -> int:
-        """Put it where it is faster, which the sizes of a run of an empty image decide."""
+        """Replace the convolutions for which it is faster, by the sizes that an empty image has there."""
         sizes: dict[nn.Conv2d, tuple[int, int]] = {}
 
-        def look(module: nn.Conv2d, inputs: Any) -> None:
+        def note_size(module: nn.Conv2d, inputs: Any) -> None:
             sizes[module] = tuple(inputs[0].shape[2:])
 
         convolutions = [module for module in self.body.modules() if isinstance(module, nn.Conv2d)]
-        hooks = [module.register_forward_pre_hook(look) for module in convolutions]
+        hooks = [module.register_forward_pre_hook(note_size) for module in convolutions]
         with torch.no_grad():
             state = self.eval().start(torch.zeros(1, *self.sample_shape, device=self.device))
             current = self._current(state, slice(0, 1), state.timestep + 1)
@@ -195,16 +196,15 @@ class InferenceNetwork(SpikingNetwork):
         self, current: Tensor, membranes: list[Tensor], rows: slice, fresh: Tensor | None, when: Tensor
     ) -> tuple[Tensor, Tensor]:
         mask = torch.zeros(len(membranes[0]), dtype=torch.bool, device=self.device) if fresh is None else fresh
-        output, pooled, after = self._compiled(current, [v[rows] for v in membranes], mask[rows], when)
+        output, active, after = self._compiled(current, [v[rows] for v in membranes], mask[rows], when)
         for v, new in zip(membranes, after, strict=True):
             v[rows] = new
-        return output, pooled
+        return output, active
 
 
 def _activity(spikes: Tensor, height: float) -> Tensor:
-    """`[B, F]` float32 share of spikes in those of the last layer, over space if there is any."""
-    spikes = spikes.float()
-    return (spikes.mean(tuple(range(2, spikes.dim()))) if spikes.dim() > 2 else spikes) / height
+    """`[B, F]` float32 spikes averaged over space, each counted as 1."""
+    return pooled(spikes.float()) / height
 
 
 def parts_of(batch: int) -> list[slice]:

@@ -73,7 +73,7 @@ class _StepFire:
         """`[B, F]` spikes of the layer that fired last, averaged over space, each counted as 1."""
         assert self.last is not None
         spikes, height = self.last
-        return _pooled(spikes) / height
+        return pooled(spikes) / height
 
 
 class TimeFire:
@@ -226,7 +226,7 @@ class SpikingNetwork(nn.Module):
         """
         if state.hidden is None:
             raise InputError("Expected the state of a step to probe, got one before the first timestep: step it.")
-        return {"hidden": state.hidden, "membrane": _pooled(state.membranes[-1])}
+        return {"hidden": state.hidden, "membrane": pooled(state.membranes[-1])}
 
     def optimize(self, **settings: Any) -> "InferenceNetwork":
         """The network in a form for inference, checked on calibration data; see `optimization.optimize`."""
@@ -284,7 +284,7 @@ class SpikingNetwork(nn.Module):
         raise InputError(f"Expected inputs [B, {', '.join(map(str, shape))}], got {list(inputs.shape)}{advice}")
 
 
-def _pooled(values: Tensor) -> Tensor:
+def pooled(values: Tensor) -> Tensor:
     """`[B, F, …]` averaged over space, if there is any."""
     return values.flatten(2).mean(2) if values.dim() > 2 else values
 

@@ -9,7 +9,6 @@ Letters: B slots, R rows that are refilled, K classes.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -132,7 +131,7 @@ class SlotPool:
         R = len(rows)
         size = next(size for size in self.sizes if size >= R)
         if size > R:
-            filled = _filled(R, size)
+            filled = torch.arange(size).clamp_(max=R - 1)
             rows, inputs, keys = (given.index_select(0, filled) for given in (rows, inputs, keys))
         self._state = self.backbone.refill(self._state, rows.to(self.backbone.device), inputs, keys)
 
@@ -154,9 +153,3 @@ class SlotPool:
         part = pytree.tree_leaves(self.backbone.start(inputs, keys))
         whole = pytree.tree_leaves(self._state)
         return all(one is None or torch.equal(one, other[: len(one)]) for one, other in zip(part, whole, strict=True))
-
-
-@lru_cache(maxsize=_AT_ONCE)
-def _filled(count: int, size: int) -> Tensor:
-    """`[size]` places of rows, and the last one's over and over."""
-    return torch.arange(size).clamp_(max=count - 1)
