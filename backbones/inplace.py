@@ -11,7 +11,9 @@ the potentials' are first put into theirs, and spikes back: passes over two dtyp
 Letters: B rows.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import compress
 from typing import Any, cast
 
 import torch
@@ -40,9 +42,9 @@ class InPlaceFire:
     ) -> None:
         self.membranes, self.batch, self.rows, self.keep = membranes, batch, rows, keep
         self.fresh = None if fresh is None else fresh[rows]
-        self._fresh_rows: list[int] | None = None
+        self._is_fresh: list[bool] = []
         if self.fresh is not None and not self.fresh.is_cuda:  # on a GPU a list would wait for it
-            self._fresh_rows = self.fresh.nonzero().flatten().tolist()
+            self._is_fresh = self.fresh.tolist()
         self.layer = 0
         self.last: tuple[Tensor, float]
         """Spikes of the layer that fired last, and their height."""
@@ -54,22 +56,16 @@ class InPlaceFire:
         v = self.membranes[self.layer][self.rows]
         self.layer += 1
         if _is_plain(cast(Any, type(neuron))):
-            self._start_fresh(v, neuron.v_init)
+            if v.is_cuda and self.fresh is not None:
+                v.masked_fill_(self.fresh.view(-1, *[1] * (v.dim() - 1)), neuron.v_init)
             spikes = torch.empty_like(current) if current is self.keep else current
-            step_in_place(neuron, current, v, spikes)
+            step_in_place(neuron, current, v, spikes, self._is_fresh)
         else:
             spikes, after = neuron(current, v, self.fresh)
             v.copy_(after)
             spikes = spikes.to(current.dtype)
         self.last = spikes, neuron.height
         return spikes
-
-    def _start_fresh(self, v: Tensor, v_init: float) -> None:
-        if self._fresh_rows is not None:
-            for row in self._fresh_rows:  # on a CPU an eighth of the time of a masked fill
-                v[row].fill_(v_init)
-        elif self.fresh is not None:
-            v.masked_fill_(self.fresh.view(-1, *[1] * (v.dim() - 1)), v_init)
 
 
 @lru_cache(maxsize=64)
@@ -78,7 +74,7 @@ def _is_plain(own: Any) -> bool:
     return all(getattr(own, name) is getattr(LIF, name) for name in ("forward", "charge", "fire", "reset"))
 
 
-def step_in_place(neuron: LIF, current: Tensor, v: Tensor, spikes: Tensor) -> None:
+def step_in_place(neuron: LIF, current: Tensor, v: Tensor, spikes: Tensor, fresh: Sequence[bool] = ()) -> None:
     """One timestep of some rows.
 
     Args:
@@ -86,11 +82,15 @@ def step_in_place(neuron: LIF, current: Tensor, v: Tensor, spikes: Tensor) -> No
         current: `[B, …]`.
         v: `[B, …]` float32, becomes the potential after the reset.
         spikes: `[B, …]` becomes the spikes; it may be the current.
+        fresh: `[B]` rows that start from the initial potential; empty for none.
     """
     leak = float(neuron.leak())
     most = len(v) if v.is_cuda else max(1, _TOGETHER // v[0].numel())
     room = None if v.is_cuda or spikes.dtype == v.dtype else torch.empty_like(v[:most])
-    for x, v_, spikes_ in zip(current.split(most), v.split(most), spikes.split(most), strict=True):
+    for begin in range(0, len(v), most):
+        x, v_, spikes_ = (tensor[begin : begin + most] for tensor in (current, v, spikes))
+        for row in compress(range(begin, begin + most), fresh[begin : begin + most]):
+            v[row].fill_(neuron.v_init)  # an eighth of the time of a masked fill
         fired = spikes_ if room is None else room[: len(v_)].copy_(x)
         torch.add(x if room is None else fired, v_, alpha=leak, out=v_)
         if neuron.v_rest and leak != 1:
