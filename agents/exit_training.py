@@ -72,7 +72,7 @@ class ExitSettings:
             raise InputError(f"Expected distill from 0 to 1, got {self.distill}.")
 
 
-PLAIN_COLUMNS = {"hidden": 6, "membrane": 6, "rich_classes": 17, "rich_hidden": 17}
+PLAIN_COLUMNS = {"hidden": 6, "membrane": 6, "rich+classes": 17, "rich+hidden": 17}
 """How many of an observation's columns do not go through the bottleneck; all, where it is not named."""
 
 

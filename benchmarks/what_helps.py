@@ -67,7 +67,7 @@ def contenders(learned: Traces) -> dict[str, Callable[[float], Any]]:
     found |= {f"per-timestep {name}": rule(PerTimestep(given)) for name, given in rules.items()}
     if learned.hidden is not None:
         for width in (2, 8):
-            found[f"exact, hidden, bottleneck {width}"] = exact("rich_hidden", bottleneck=width, dropout=0.5)
+            found[f"exact, hidden, bottleneck {width}"] = exact("rich+hidden", bottleneck=width, dropout=0.5)
     return found | {
         "exact, features": exact("features"),
         "exact, features, of 1/8 the images": exact("features", part(1 / 8)),
@@ -77,11 +77,11 @@ def contenders(learned: Traces) -> dict[str, Callable[[float], Any]]:
         "exact, rich, 5 members": exact("rich", members=5),
         "exact, rich, 5 bootstrapped": exact("rich", members=5, bootstrap=True),
         "exact, rich, cost as input": rule(served),
-        "exact, classes": exact("rich_classes"),
-        "exact, classes, bottleneck 2": exact("rich_classes", bottleneck=2, dropout=0.3),
+        "exact, classes": exact("rich+classes"),
+        "exact, classes, bottleneck 2": exact("rich+classes", bottleneck=2, dropout=0.3),
         "exact, features, beliefs": exact("features", distill=1.0),
-        "exact, classes, half beliefs": exact("rich_classes", distill=0.5),
-        "exact, classes, beliefs": exact("rich_classes", distill=1.0),
+        "exact, classes, half beliefs": exact("rich+classes", distill=0.5),
+        "exact, classes, beliefs": exact("rich+classes", distill=1.0),
         "optimal stopping, features": stopping("features", trees=40),
         "optimal stopping, rich": stopping("rich", trees=40),
         "optimal stopping, features, network": stopping("features", regressor="network"),

@@ -123,7 +123,7 @@ def test_ensembles_differ_and_a_seed_gives_the_same_network_again():
 
 def test_hidden_spikes_go_through_a_bottleneck(tmp_path):
     traces = full_traces()
-    policy = train("exact", traces, observation="rich_hidden", bottleneck=2, dropout=0.2, **QUICK)
+    policy = train("exact", traces, observation="rich+hidden", bottleneck=2, dropout=0.2, **QUICK)
     F = traces.hidden.shape[-1]
     assert policy.tensors["squeeze"].shape == (1, F, 2)
     assert policy.macs == F * 2 + (traces.timesteps + 17 + 2) * 32 + 32 * 32 + 32
