@@ -30,7 +30,7 @@ def make_perceptron(inputs: int, *, hidden: Sequence[int], seed: int = 0) -> dic
 def run_perceptron(weights: Mapping[str, Tensor], columns: Tensor) -> Tensor:
     """`[B]` the output of columns `[B, F]`."""
     layers = sum(name.startswith("weight_") for name in weights)
-    hidden = columns[None]
+    hidden = columns
     for layer in range(layers):
         # A batched product of one: a plain product rounds otherwise, and saved policies keep their answers.
         hidden = torch.matmul(hidden, weights[f"weight_{layer}"][None]) + weights[f"bias_{layer}"]
