@@ -13,20 +13,14 @@ from agents.curves import exit_curve, exits_at
 from agents.policy import ScoredPolicy, scores_of
 from agents.rules import Confidence, Entropy, Gap, Margin
 from seenn_env import Traces
-from seenn_env.compact import CompactTraces
 
 SINGLE_THRESHOLDS: tuple[ScoredPolicy, ...] = (Confidence(), Margin(), Entropy(), Gap())
 
 
 def best_threshold(traces: Traces, target_timesteps: float) -> ScoredPolicy:
-    """The most accurate rule of one threshold on these traces, at the level whose mean timesteps are nearest.
-
-    Of compact traces, which have not all logits, the rules that read the features are tried.
-    """
+    """The most accurate rule of one threshold on these traces, at the level whose mean timesteps are nearest."""
     found = []
     for rule in SINGLE_THRESHOLDS:
-        if isinstance(traces, CompactTraces) and rule.observation != "features":
-            continue
         curve = exit_curve(rule, traces)
         entry = curve.nearest(target_timesteps)
         found.append((float(curve.accuracy[entry]), rule.at_level(float(curve.levels[entry]))))

@@ -1,6 +1,6 @@
 """The exact expected reward of exiting by chance, for every row at once: no sampling is needed.
 
-Letters: N rows, T timesteps; leading dimensions (ensemble members) are free.
+Letters: N rows, T timesteps; leading dimensions are free.
 """
 
 import torch

@@ -3,7 +3,7 @@
     policy = train("exact", traces, target_timesteps=1.5)
     policy = ExitNetwork.fit(traces.select("policy"), cost=0.1)
 
-Letters: M members, B rows, F columns of the observation, T timesteps.
+Letters: B rows, F columns of the observation, T timesteps.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.perceptrons import count_macs, run_perceptrons
+from agents.perceptrons import count_macs, run_perceptron
 from agents.policy import drawing, own_settings, timestep_of
 from backbones import InputError
 from seenn_env import Traces
@@ -29,11 +29,11 @@ _COSTS = np.geomspace(*COST_RANGE, 25)
 class ExitNetwork:
     """Exits when the network gives exiting a probability of at least the threshold.
 
-    The network sees the columns of an observation, standardised, and one-hot the timestep; an ensemble's exit
-    logits are averaged. `agents.train("exact", …)` makes it.
+    The network sees the columns of an observation, standardised, and one-hot the timestep.
+    `agents.train("exact", …)` makes it.
 
     Args:
-        tensors: weights (see `perceptrons`), and "mean" and "scale" `[F]` of the columns.
+        tensors: weights (see `make_perceptron`), and "mean" and "scale" `[F]` of the columns.
         observation: name of the observation.
         timesteps: T.
         threshold: ½ is the network's own choice; `calibrate` moves it.
@@ -54,16 +54,13 @@ class ExitNetwork:
 
     def __post_init__(self) -> None:
         own_settings(self)
+        if (found := self.tensors["weight_0"]).ndim != 2:
+            raise InputError(f"Expected weight_0 [inputs, H], got {list(found.shape)}: train the policy anew.")
 
     @property
     def level(self) -> float:
         """See `ScoredPolicy.level`."""
         return self.threshold
-
-    @property
-    def members(self) -> int:
-        """M."""
-        return len(self.tensors["weight_0"])
 
     @property
     def macs(self) -> int:
@@ -84,8 +81,7 @@ class ExitNetwork:
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`: the probability of exiting, in float64 so that large ones stay apart."""
         with torch.no_grad():
-            logits = run_perceptrons(self.tensors, self.inputs(observation))[..., 0].mean(0)
-            return torch.sigmoid(logits.double()).numpy()
+            return torch.sigmoid(run_perceptron(self.tensors, self.inputs(observation)).double()).numpy()
 
     def at_level(self, level: float) -> "ExitNetwork":
         """See `ScoredPolicy.at_level`."""

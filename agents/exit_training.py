@@ -1,6 +1,6 @@
 """Training an `ExitNetwork` on the exact expected reward, by its exact gradient.
 
-Letters: N rows, T timesteps, F columns, M members.
+Letters: N rows, T timesteps, F columns.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.beliefs import beliefs
 from agents.best_rule import best_threshold, wants_to_exit
 from agents.exact import exit_distribution
 from agents.exit_network import COST_RANGE, ExitNetwork, cost_column
-from agents.perceptrons import make_perceptrons, run_perceptrons
+from agents.perceptrons import make_perceptron, run_perceptron
 from agents.policy import elapsed_column
 from backbones import InputError, torch_threads
 from seenn_env import Traces, make_reward
@@ -27,14 +26,8 @@ from seenn_env.rewards import pay
 class ExitSettings:
     """How an `ExitNetwork` is made and trained."""
 
-    members: int = 1
-    """Networks whose exit logits are averaged."""
     hidden: tuple[int, ...] = (32, 32)
     """Units of the hidden layers."""
-    bottleneck: int = 0
-    """Columns after the observation's own features go through a linear layer of so many; 0 leaves them."""
-    dropout: float = 0.0
-    """Share of those columns that is dropped in training."""
     steps: int | None = None
     """Of the gradient (default: 160, and 20 for every timestep where T is above 8; with a target twice as many)."""
     batch_size: int = 3072
@@ -43,8 +36,6 @@ class ExitSettings:
     """Of Adam; it falls to 0 as a cosine."""
     weight_decay: float = 1e-3
     """As in AdamW."""
-    bootstrap: bool = False
-    """Members weight the rows differently (exponential weights by sample)."""
     cost_input: bool = False
     """The time cost is an input: one network for all of them."""
     entropy: float = 0.02
@@ -57,23 +48,13 @@ class ExitSettings:
     where the curve is convex, by exits at timestep 1 and at the last ones, or by any mixture of them."""
     imitation: int = 60
     """Steps of the gradient that imitate the best threshold at the target first; 0 starts from random weights."""
-    distill: float = 0.0
-    """Share of being right that is the network's own belief after T timesteps (`beliefs`), not the label; 1 is all."""
 
     def __post_init__(self) -> None:
         steps = 1 if self.steps is None else self.steps
-        if min(self.members, steps, self.batch_size, *self.hidden) < 1 or self.bottleneck < 0:
-            raise InputError(f"Expected members, steps, batch_size and hidden of at least 1, got {self}.")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"Expected dropout in [0, 1), got {self.dropout}.")
+        if min(steps, self.batch_size, *self.hidden) < 1:
+            raise InputError(f"Expected steps, batch_size and hidden of at least 1, got {self}.")
         if min(self.dual_rate, self.penalty, self.imitation) < 0:
             raise InputError(f"Expected dual_rate, penalty and imitation of at least 0, got {self}.")
-        if not 0 <= self.distill <= 1:
-            raise InputError(f"Expected distill from 0 to 1, got {self.distill}.")
-
-
-PLAIN_COLUMNS = {"hidden": 6, "membrane": 6, "rich_classes": 17, "rich_hidden": 17}
-"""How many of an observation's columns do not go through the bottleneck; all, where it is not named."""
 
 
 def train_exit_network(
@@ -104,13 +85,11 @@ def train_exit_network(
         on_progress: called with the fraction done.
 
     Raises:
-        InputError: for a cost input or distilled beliefs with another reward than "linear".
+        InputError: for a cost input with another reward than "linear".
     """
     linear = reward == "linear"
     if settings.cost_input and not linear:
         raise InputError(f"Expected the reward 'linear' for a network that takes the time cost, got {reward!r}.")
-    if settings.distill and not linear:
-        raise InputError(f"Expected the reward 'linear' for a network that learns from beliefs, got {reward!r}.")
     made = make_reward(reward, reward_options)
     N, T = traces.predictions.shape
     dual = target_timesteps is not None and linear and not settings.cost_input
@@ -118,24 +97,12 @@ def train_exit_network(
     settings = replace(settings, steps=count)
     columns = traces.columns(observation)
     F = columns.shape[-1]
-    right = traces.correct
-    if settings.distill:
-        right = (1 - settings.distill) * right + settings.distill * beliefs(traces)
-    correct = torch.from_numpy(right.astype(np.float32))
+    correct = torch.from_numpy(traces.correct.astype(np.float32))
     share = torch.linspace(0, 1, T) if T > 1 else torch.zeros(1)
-    paid = torch.from_numpy(pay(made, right, np.broadcast_to(np.arange(1, T + 1), (N, T)), T, traces.energy()))
+    paid = torch.from_numpy(pay(made, traces.correct, np.broadcast_to(np.arange(1, T + 1), (N, T)), T, traces.energy()))
     cost = getattr(made, "cost", 0.1)
     generator = torch.Generator().manual_seed(seed)
-    extra = T + (1 if settings.cost_input else 0)
-    wide = F - PLAIN_COLUMNS.get(str(observation), F) if settings.bottleneck else 0
-    weights = make_perceptrons(
-        F + extra,
-        members=settings.members,
-        hidden=settings.hidden,
-        squeezed=wide,
-        bottleneck=settings.bottleneck,
-        seed=seed,
-    )
+    weights = make_perceptron(F + T + settings.cost_input, hidden=settings.hidden, seed=seed)
     flat = columns[:, : max(T - 1, 1)].reshape(-1, F)
     norm = {"mean": torch.from_numpy(flat.mean(0)), "scale": torch.from_numpy(np.maximum(flat.std(0), 1e-3))}
     policy = ExitNetwork(
@@ -149,7 +116,6 @@ def train_exit_network(
     if T == 1:
         return policy
     seen = policy.inputs(flat).reshape(N, T - 1, -1)
-    emphasis = _emphasis(traces, settings, seed)
     for tensor in weights.values():
         tensor.requires_grad_(True)
     size = max(settings.batch_size // (T - 1), 1)
@@ -173,23 +139,22 @@ def train_exit_network(
                 rewards = correct[rows] - cost * share
             else:
                 rewards = paid[rows]
-            flat_part = part.reshape(-1, part.shape[-1])
-            logits = run_perceptrons(weights, flat_part, settings.dropout)
-            distribution = exit_distribution(torch.sigmoid(logits[..., 0]).reshape(-1, len(rows), T - 1))
+            logits = run_perceptron(weights, part.reshape(-1, part.shape[-1]))
+            distribution = exit_distribution(torch.sigmoid(logits).reshape(len(rows), T - 1))
             values = (distribution * rewards).sum(-1)
             if settings.entropy:
                 chance = torch.special.entr(distribution.clamp(min=1e-9)).sum(-1)
                 values = values + settings.entropy * (1 - step / count) * chance
-            loss = -(values if emphasis is None else values * emphasis[:, rows]).mean(1).sum()
+            loss = -values.mean()
             if dual:
-                excess = (distribution * share).sum(-1).mean(1) - aim
-                loss = loss + settings.penalty / 2 * excess.square().sum()
+                excess = (distribution * share).sum(-1).mean() - aim
+                loss = loss + settings.penalty / 2 * excess.square()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             schedule.step()
             if dual:
-                cost = max(cost + settings.dual_rate * settings.penalty * float(excess.detach().mean()), 0.0)
+                cost = max(cost + settings.dual_rate * settings.penalty * float(excess.detach()), 0.0)
             if on_progress is not None and (step + 1) % 10 == 0:
                 on_progress((step + 1) / count)
     for tensor in weights.values():
@@ -205,9 +170,8 @@ def _imitate(
     """Fit the exit logits of inputs `[N, T-1, F]` to another policy's wishes to exit, `[N, T-1]` float32 of 0 and 1."""
     optimizer = torch.optim.AdamW(weights.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     for rows in batches:
-        logits = run_perceptrons(weights, seen[rows].flatten(0, 1), settings.dropout)[..., 0]
-        wanted = taught[rows].flatten().expand_as(logits)
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none").mean(1).sum()
+        logits = run_perceptron(weights, seen[rows].flatten(0, 1))
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, taught[rows].flatten())
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -222,15 +186,6 @@ def _batches(count: int, size: int, steps: int, generator: torch.Generator) -> I
                 return
             done += 1
             yield rows
-
-
-def _emphasis(traces: Traces, settings: ExitSettings, seed: int) -> Tensor | None:
-    """`[M, N]` weights with mean 1, equal for the rows of a sample; None where all are 1."""
-    if not settings.bootstrap:
-        return None
-    names, of_row = np.unique(traces.sample, return_inverse=True)
-    drawn = np.random.default_rng(seed).exponential(size=(settings.members, len(names))).astype(np.float32)
-    return torch.from_numpy((drawn / drawn.mean(1, keepdims=True))[:, of_row])
 
 
 def _uniform(count: int, bounds: np.ndarray, generator: torch.Generator) -> Tensor:

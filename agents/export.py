@@ -18,7 +18,7 @@ from agents.exit_network import ExitNetwork, cost_column
 from agents.heads import ActorCriticHead, ValueHead, head_of
 from agents.learned import LearnedPolicy
 from agents.per_timestep import PerTimestep
-from agents.perceptrons import run_perceptrons
+from agents.perceptrons import run_perceptron
 from agents.rules import Confidence, Entropy, Margin
 from backbones import InputError, SpikingNetwork
 from backbones.export import network_files, runner, to_onnx, write_files
@@ -126,7 +126,7 @@ def _score_of(policy: Any, timesteps: int) -> nn.Module:
     if isinstance(policy, ExitNetwork):
         if policy.timesteps != timesteps:
             raise InputError(f"Expected a policy for T = {timesteps}, the network's, got one for {policy.timesteps}.")
-        return _Perceptrons(policy)
+        return _Perceptron(policy)
     if isinstance(policy, LearnedPolicy):
         if policy.normaliser is not None:
             raise InputError(
@@ -176,7 +176,7 @@ class _Advantage(nn.Module):
         return values[:, 1] - values[:, 0]
 
 
-class _Perceptrons(nn.Module):
+class _Perceptron(nn.Module):
     """`ExitNetwork.score`; the cost, where it takes one, is that of the policy."""
 
     mean: Tensor
@@ -198,7 +198,7 @@ class _Perceptrons(nn.Module):
         if self.cost is not None:
             parts.insert(0, self.cost.expand(len(columns), 1))
         weights = {name: getattr(self, name) for name in self.names}
-        return torch.sigmoid(run_perceptrons(weights, torch.cat(parts, 1))[..., 0].mean(0).double())
+        return torch.sigmoid(run_perceptron(weights, torch.cat(parts, 1)).double())
 
 
 def features(logits: Tensor, previous: Tensor, timestep: Tensor, T: int) -> Tensor:

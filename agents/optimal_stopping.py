@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.perceptrons import count_macs, run_perceptrons
+from agents.perceptrons import count_macs, run_perceptron
 from agents.policy import own_settings, timestep_of
 from seenn_env.observations import AnyObservation
 
@@ -88,7 +88,7 @@ def gains(tensors: dict[str, Tensor], t: int, columns: np.ndarray) -> np.ndarray
     weights = {name.split(".", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(f"{t}.")}
     with torch.no_grad():
         inputs = (torch.from_numpy(np.array(columns, np.float32)) - tensors["mean"]) / tensors["scale"]
-        found: np.ndarray = run_perceptrons(weights, inputs)[..., 0].mean(0).double().numpy()
+        found: np.ndarray = run_perceptron(weights, inputs).double().numpy()
     return found
 
 

@@ -3,7 +3,7 @@
 Letters: N rows, T timesteps, F columns.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,8 +13,8 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from torch import Tensor
 
 from agents.optimal_stopping import OptimalStopping, gains
-from agents.perceptrons import make_perceptrons, run_perceptrons
-from agents.policy import elapsed_column, scores_of
+from agents.perceptrons import make_perceptron, run_perceptron
+from agents.policy import elapsed_column
 from backbones import InputError, torch_threads
 from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
@@ -117,41 +117,6 @@ def _fit(
     return OptimalStopping(tensors, observation, T, settings=facts, elapsed=elapsed), float(exits.mean())
 
 
-def distill_stopping(
-    traces: Traces,
-    taught: np.ndarray,
-    settings: StoppingSettings,
-    *,
-    observation: AnyObservation = "features",
-    seed: int = 0,
-) -> OptimalStopping:
-    """A policy that regresses on the gains that another one, or several, expect.
-
-        taught, _ = cross_fit(lambda rows: fit_optimal_stopping(rows, StoppingSettings()), traces)
-        policy = distill_stopping(traces, taught, StoppingSettings(regressor="network"))
-
-    Args:
-        traces: all rows are learned from.
-        taught: `[N, T-1]` what exiting is worth over going on, at every timestep of every row.
-        settings: see `StoppingSettings`; `rounds` is the teacher's business.
-        observation: what it sees.
-        seed: of the fits.
-
-    Raises:
-        InputError: for gains of another shape, or the split "test".
-    """
-    traces.refuse_test("fitting")
-    N, T = traces.predictions.shape
-    if taught.shape != (N, T - 1):
-        raise InputError(f"Expected gains [{N}, {T - 1}] of these traces, got {list(taught.shape)}.")
-    columns, elapsed = traces.columns(observation), elapsed_column(traces.observation(observation))
-    tensors = _scales(columns, settings)
-    for t in range(T - 1):
-        tensors |= _regress(columns[:, t], taught[:, t], settings, t, seed, tensors)
-    facts = {"optimal-stopping": {**asdict(settings), "hidden": list(settings.hidden)}, "distilled": True}
-    return OptimalStopping(tensors, observation, T, settings=facts, elapsed=elapsed)
-
-
 def _scales(columns: np.ndarray, settings: StoppingSettings) -> dict[str, Tensor]:
     """What a network's columns are scaled by."""
     if settings.regressor == "trees":
@@ -208,7 +173,7 @@ def _fit_network(
 ) -> dict[str, Tensor]:
     inputs = (torch.from_numpy(np.ascontiguousarray(columns)) - norm["mean"]) / norm["scale"]
     wanted = torch.from_numpy(target.astype(np.float32))
-    weights = make_perceptrons(columns.shape[-1], members=1, hidden=settings.hidden, seed=seed + t)
+    weights = make_perceptron(columns.shape[-1], hidden=settings.hidden, seed=seed + t)
     for tensor in weights.values():
         tensor.requires_grad_(True)
     optimizer = torch.optim.AdamW(weights.values(), lr=1e-2, weight_decay=1e-3)
@@ -217,47 +182,9 @@ def _fit_network(
     with torch_threads(1):
         for _ in range(settings.steps):
             rows = torch.randint(len(wanted), (min(2048, len(wanted)),), generator=generator)
-            loss = (run_perceptrons(weights, inputs[rows])[0, :, 0] - wanted[rows]).square().mean()
+            loss = (run_perceptron(weights, inputs[rows]) - wanted[rows]).square().mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
             schedule.step()
     return {f"{t}.{name}": tensor.detach() for name, tensor in weights.items()}
-
-
-def folds_of(traces: Traces, folds: int = 5, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of rows to learn from `[n]` and rows held out `[m]`; the rows of one sample stay together.
-
-    Raises:
-        InputError: for fewer than two folds, or fewer samples than folds.
-    """
-    names, of_row = np.unique(traces.sample, return_inverse=True)
-    if not 2 <= folds <= len(names):
-        raise InputError(f"Expected from 2 folds to one for each of the {len(names)} samples, got {folds}.")
-    fold = np.random.default_rng(seed).permutation(len(names)) % folds
-    for held in range(folds):
-        out = fold[of_row] == held
-        yield np.flatnonzero(~out), np.flatnonzero(out)
-
-
-def cross_fit(
-    fit: Callable[[Traces], Any], traces: Traces, *, folds: int = 5, seed: int = 0
-) -> tuple[np.ndarray, list[Any]]:
-    """Scores of every row by a policy that never saw its sample.
-
-    Args:
-        fit: makes a policy with a score of traces.
-        traces: of any split but "test".
-        folds: how many policies.
-        seed: of the folds.
-
-    Returns:
-        `[N, T-1]` out-of-fold scores, and the policies.
-    """
-    traces.refuse_test("fitting")
-    scores = np.empty((len(traces), traces.timesteps - 1))
-    policies = []
-    for learned, held in folds_of(traces, folds, seed):
-        policies.append(fit(traces[learned]))
-        scores[held] = scores_of(policies[-1], traces[held])
-    return scores, policies

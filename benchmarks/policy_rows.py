@@ -18,6 +18,7 @@ from agents.statistics import Clusters, Interval, holm, max_t
 from agents.tabular_stopping import TabularStopping
 from backbones import Samples, Splits, load_dataset
 from seenn_env import Traces, decides, evaluate
+from seenn_env.trace_fields import ROW_FIELDS
 
 _KEPT = 80
 FLOOR = "table of (timestep, confidence)"
@@ -32,7 +33,7 @@ def load(files: str | list[str]) -> Traces:
 def digest_of(traces: Traces) -> str:
     """A digest of everything that traces hold of their rows, and of the backbone that they are of."""
     found = hashlib.blake2b(str(traces.info.get("fingerprint")).encode(), digest_size=16)
-    for name in (*traces.ROW_FIELDS, "split_codes"):
+    for name in (*ROW_FIELDS, "split_codes"):
         values = getattr(traces, name)
         if values is not None:
             found.update(f"{name} {values.dtype} {values.shape}".encode())

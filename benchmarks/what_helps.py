@@ -3,8 +3,8 @@
     python benchmarks/what_helps.py            # "cifar10-jpeg"; about two minutes of one thread
     python benchmarks/what_helps.py --learned policy.safetensors --held calibration.safetensors --output FILE.json
 
-The second learns from other rows of the policy split, such as `seenn record --split policy --hidden --repeats 4
---crop 4 --flip` gives; rules are fitted to each image's first row.
+The second learns from other rows of the policy split, such as `seenn record --split policy --repeats 4 --crop 4
+--flip` gives; rules are fitted to each image's first row.
 
 Nothing here sees the test split. docs/policies.md has what came out.
 """
@@ -12,7 +12,6 @@ Nothing here sees the test split. docs/policies.md has what came out.
 import argparse
 import json
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ import torch
 
 from agents import Confidence, Entropy, Gap, Margin, PerTimestep, TabularStopping, calibrate, exit_curve
 from agents.exit_training import ExitSettings, train_exit_network
-from agents.stopping_fit import StoppingSettings, cross_fit, distill_stopping, fit_optimal_stopping
+from agents.stopping_fit import StoppingSettings, fit_optimal_stopping
 from seenn_env import Traces
 
 TARGETS = (1.1, 1.2, 1.35, 1.5, 1.75)
@@ -35,18 +34,6 @@ def contenders(learned: Traces) -> dict[str, Callable[[float], Any]]:
     def exact(observation: str, rows: Traces = learned, **settings: Any) -> Callable[[float], Any]:
         made = ExitSettings(**settings)
         return lambda t: train_exit_network(rows, made, observation=observation, target_timesteps=t)
-
-    @cache
-    def taught(t: float) -> np.ndarray:
-        """What five forests, each without the rows it speaks of, expect of exiting over going on."""
-        trees = StoppingSettings(trees=40)
-        return cross_fit(
-            lambda rows: fit_optimal_stopping(rows, trees, observation="rich", target_timesteps=t), learned
-        )[0]
-
-    def distilled(observation: str) -> Callable[[float], Any]:
-        network = StoppingSettings(regressor="network")
-        return lambda t: distill_stopping(learned, taught(t), network, observation=observation)
 
     def part(share: float) -> Traces:
         names = np.unique(learned.sample)
@@ -65,28 +52,17 @@ def contenders(learned: Traces) -> dict[str, Callable[[float], Any]]:
     rules = {"confidence": Confidence(), "entropy": Entropy(), "margin": Margin(), "gap": Gap()}
     found = {name: rule(given) for name, given in rules.items()}
     found |= {f"per-timestep {name}": rule(PerTimestep(given)) for name, given in rules.items()}
-    if learned.hidden is not None:
-        for width in (2, 8):
-            found[f"exact, hidden, bottleneck {width}"] = exact("rich_hidden", bottleneck=width, dropout=0.5)
     return found | {
         "exact, features": exact("features"),
         "exact, features, of 1/8 the images": exact("features", part(1 / 8)),
         "exact, features, of 1/4 the images": exact("features", part(1 / 4)),
         "exact, features, of 1/2 the images": exact("features", part(1 / 2)),
         "exact, rich": exact("rich"),
-        "exact, rich, 5 members": exact("rich", members=5),
-        "exact, rich, 5 bootstrapped": exact("rich", members=5, bootstrap=True),
         "exact, rich, cost as input": rule(served),
-        "exact, classes": exact("rich_classes"),
-        "exact, classes, bottleneck 2": exact("rich_classes", bottleneck=2, dropout=0.3),
-        "exact, features, beliefs": exact("features", distill=1.0),
-        "exact, classes, half beliefs": exact("rich_classes", distill=0.5),
-        "exact, classes, beliefs": exact("rich_classes", distill=1.0),
+        "exact, classes": exact("rich+classes"),
         "optimal stopping, features": stopping("features", trees=40),
         "optimal stopping, rich": stopping("rich", trees=40),
         "optimal stopping, features, network": stopping("features", regressor="network"),
-        "distilled trees, features, network": distilled("features"),
-        "distilled trees, rich, network": distilled("rich"),
         "table": lambda t: TabularStopping.fit(learned, cost=COSTS[t]),
     }
 

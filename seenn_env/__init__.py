@@ -3,7 +3,6 @@
 from seenn_env.check_vector import check_vector_env
 from seenn_env.choose_timestep import ChooseTimestepEnv
 from seenn_env.choose_timestep_vector import ChooseTimestepVectorEnv
-from seenn_env.compact import CompactTraces
 from seenn_env.early_exit import EarlyExitEnv
 from seenn_env.early_exit_vector import EarlyExitVectorEnv
 from seenn_env.evaluation import Evaluation, HindsightPolicy, Policy, decides, evaluate, observation_of
@@ -25,7 +24,6 @@ __all__ = [
     "ArrayFeed",
     "ChooseTimestepEnv",
     "ChooseTimestepVectorEnv",
-    "CompactTraces",
     "EarlyExitEnv",
     "EarlyExitVectorEnv",
     "Energy",

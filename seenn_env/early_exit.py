@@ -33,7 +33,8 @@ class EarlyExitEnv(EpisodeEnv):
     `Discrete(2)`: 0 continues with the next timestep, 1 exits with the present answer.
 
     ## Observation Space
-    A `Box` of float32 columns, by name; `observation_names` has one name a column.
+    A `Box` of float32 columns, by name, or by several names joined: `"rich+hidden"` has the columns of both, each once.
+    `observation_names` has one name a column.
 
     | name | columns | bounds |
     | --- | --- | --- |
@@ -41,12 +42,12 @@ class EarlyExitEnv(EpisodeEnv):
     | `"logits"` | the K running logits, clipped; elapsed = timestep / T | ±20; 0 to 1 |
     | `"hidden"` | the features; the last hidden layer's F spikes, averaged over space | 0 to 1 |
     | `"membrane"` | the features; that layer's F membrane potentials, averaged and clipped | 0 to 1; ±5 |
-    | `"rich"` | the features; gap, log-sum-exp, largest probabilities, … (see `rich_observations.py`) | stated |
-    | `"rich_classes"`, `"rich_hidden"` | the rich columns; the two likeliest classes, one-hot; or the spikes | 0 to 1 |
+    | `"rich"` | the features; gap, log-sum-exp, largest probabilities, … (see `rich_observations.rich`) | stated |
+    | `"classes"` | the features; which class is likeliest, and which second, one-hot | 0 to 1 |
 
-    `"hidden"`, `"rich_hidden"` and `"membrane"` need traces recorded with them, as the packaged "digits-hidden"
-    are, or a live backbone whose `probe(state)` gives them. A user's own is an `Observation`, a function of a
-    `TraceShape` that makes one, or such a function as "module:name".
+    `"hidden"` and `"membrane"` need traces recorded with them, as the packaged "digits-hidden" are, or a live backbone
+    whose `probe(state)` gives them. A user's own is an `Observation`, a function of a `TraceShape` that makes one, or
+    such a function as "module:name", which can be joined to others too.
 
     ## Reward
     0 until the episode ends, then by name:

@@ -3,8 +3,9 @@
     observation = make_observation("features", timesteps=8, num_classes=10)
     columns = observation(logits, previous, timestep)             # [B, F] float32
 
-A user's own observation is an `Observation`, or a function that makes one of a `TraceShape`; written
-"module:name" it goes through `gym.make`, JSON and other processes:
+A name is that of a part, or of several joined: "rich+hidden" has the columns of "rich", then those of "hidden" that
+are not there yet. A user's own observation is an `Observation`, or a function that makes one of a `TraceShape`; written
+"module:name" it goes through `gym.make`, JSON and other processes, and is a part too ("rich+module:name"):
 
     def top_two(shape: TraceShape) -> Observation:
         def columns(logits, previous, timestep, timesteps):
@@ -14,7 +15,7 @@ A user's own observation is an `Observation`, or a function that makes one of a 
 Letters: B rows, T timesteps, K classes, F columns or features of the last hidden layer.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ from seenn_env.columns import (
     with_membrane,
 )
 from seenn_env.entry_points import is_entry_point, load_entry_point
+from seenn_env.rich_observations import GAP_RANGE, RICH, rich, rich_answers, with_classes
 from seenn_env.storage import large_array
 
 Columns = Callable[..., np.ndarray]
@@ -177,28 +179,37 @@ def _make_probed(name: str, low: float, high: float, columns: Columns) -> MakeOb
     return make
 
 
-def _made_elsewhere(name: str) -> MakeObservation:
-    """What a file that builds on this one makes; it is imported when it is first asked for."""
+def _make_rich(shape: TraceShape) -> Observation:
+    names = (*FEATURES, *RICH, *(f"probability_{i + 1}" for i in range(min(5, shape.num_classes))))
+    low, high = np.zeros(len(names), np.float32), np.ones(len(names), np.float32)
+    high[names.index("gap")] = GAP_RANGE
+    for name in ("top_logit", "log_sum_exp"):
+        low[names.index(name)], high[names.index(name)] = -LOGITS_RANGE, LOGITS_RANGE
+    return Observation("rich", shape.timesteps, names, low, high, rich, prepare=rich_answers)
 
-    def make(shape: TraceShape) -> Observation:
-        made: Observation = load_entry_point(f"seenn_env.rich_observations:{name}", "observation")(shape)
-        return made
 
-    return make
+def _make_classes(shape: TraceShape) -> Observation:
+    names = (*FEATURES, *(f"{place}_{k}" for place in ("first", "second") for k in range(shape.num_classes)))
+    zeros = np.zeros(len(names), np.float32)
+    return Observation("classes", shape.timesteps, names, zeros, zeros + 1, with_classes, prepare=rich_answers)
 
-
-OF_LOGITS = ("features", "logits", "rich", "rich_classes")
-"""Observations made of the logits alone."""
 
 OBSERVATIONS: dict[str, MakeObservation] = {
     "features": _make_features,
     "logits": _make_logits,
+    "rich": _make_rich,
+    "classes": _make_classes,
     "hidden": _make_probed("hidden", 0.0, 1.0, with_hidden),
     "membrane": _make_probed("membrane", -MEMBRANE_RANGE, MEMBRANE_RANGE, with_membrane),
-    "rich": _made_elsewhere("make_rich"),
-    "rich_classes": _made_elsewhere("make_rich_classes"),
-    "rich_hidden": _made_elsewhere("make_rich_hidden"),
 }
+"""Parts of observations, by name."""
+
+_OF_LOGITS = {"features", "logits", "rich", "classes"}
+
+
+def reads_logits_alone(observation: AnyObservation) -> bool:
+    """Whether an observation is known to be made of the logits alone, before it is made."""
+    return isinstance(observation, str) and set(observation.split("+")) <= _OF_LOGITS
 
 
 def make_observation(
@@ -209,30 +220,19 @@ def make_observation(
     hidden: int | None = None,
     membrane: int | None = None,
 ) -> Observation:
-    """The observation of that name, or a user's own ("module:name", a function that makes it, or itself).
+    """The observation of a name or a sum of names, or a user's own ("module:name", a function that makes it, itself).
 
     Raises:
-        InputError: for a name that is not known, one that needs what is not there, or one for another T.
+        InputError: for a part that is not known or named twice, one that needs what is not there, or one for another T.
     """
-    made: object = observation
-    if isinstance(observation, str):
-        if observation in OBSERVATIONS:
-            made = OBSERVATIONS[observation]
-        elif is_entry_point(observation):
-            made = load_entry_point(observation, "observation")
-        elif observation in ("image", "image_float"):
-            raise InputError(
-                f"Expected columns, got the observation {observation!r}: only ChooseTimestep shows the image."
-            )
-        else:
-            raise unknown_name("observation", observation, OBSERVATIONS)
     shape = TraceShape(timesteps, num_classes, hidden, membrane)
-    if not isinstance(made, Observation) and callable(made):
-        made = made(shape)
-    if not isinstance(made, Observation):
-        raise InputError(f"Expected an Observation, or a function of a TraceShape that makes one, got {made!r}.")
-    if made.timesteps != timesteps:
-        raise InputError(f"Expected an observation for T = {timesteps}, got {made.name!r} for {made.timesteps}.")
+    names: list[Any] = observation.split("+") if isinstance(observation, str) else [observation]
+    if len(names) > 1 and len(set(names)) < len(names):
+        raise InputError(
+            f"Expected every part of an observation once, got {observation!r}: join some of {', '.join(OBSERVATIONS)}."
+        )
+    parts = [_make_part(name, shape) for name in names]
+    made = parts[0] if len(parts) == 1 else _joined(str(observation), parts)
     for name in made.needs:
         if getattr(shape, name, None) is None:
             raise InputError(
@@ -240,3 +240,45 @@ def make_observation(
                 "or run a backbone live whose probe(state) gives it."
             )
     return made
+
+
+def _make_part(part: AnyObservation, shape: TraceShape) -> Observation:
+    made: object = part
+    if isinstance(part, str):
+        if part in OBSERVATIONS:
+            made = OBSERVATIONS[part]
+        elif is_entry_point(part):
+            made = load_entry_point(part, "observation")
+        elif part in ("image", "image_float"):
+            raise InputError(f"Expected columns, got the observation {part!r}: only ChooseTimestep shows the image.")
+        else:
+            raise unknown_name("observation", part, OBSERVATIONS)
+    if not isinstance(made, Observation) and callable(made):
+        made = made(shape)
+    if not isinstance(made, Observation):
+        raise InputError(f"Expected an Observation, or a function of a TraceShape that makes one, got {made!r}.")
+    if made.timesteps != shape.timesteps:
+        raise InputError(f"Expected an observation for T = {shape.timesteps}, got {made.name!r} for {made.timesteps}.")
+    return made
+
+
+def _joined(name: str, parts: Sequence[Observation]) -> Observation:
+    """The columns of several observations side by side; of those with one name, the first."""
+    first: dict[str, int] = {}
+    for place, column in enumerate(column for part in parts for column in part.names):
+        first.setdefault(column, place)
+    kept = list(first.values())
+
+    def prepare(logits: np.ndarray) -> tuple[Any, ...]:
+        return tuple(part.prepared(logits) for part in parts)
+
+    def columns(now: Any, before: Any, timestep: np.ndarray, timesteps: int, **needs: np.ndarray) -> np.ndarray:
+        found = [
+            part.columns(mine, earlier, timestep, timesteps, **{need: needs[need] for need in part.needs})
+            for part, mine, earlier in zip(parts, now, before, strict=True)
+        ]
+        return np.concatenate(found, axis=-1)[:, kept]
+
+    low, high = (np.concatenate([getattr(part, bound) for part in parts])[kept] for bound in ("low", "high"))
+    needs = tuple(dict.fromkeys(need for part in parts for need in part.needs))
+    return Observation(name, parts[0].timesteps, tuple(first), low, high, columns, needs, prepare)

@@ -1,19 +1,13 @@
-"""Richer columns than the features, for agents that learn: "rich", "rich_classes" and "rich_hidden".
+"""Richer columns than the features, for agents that learn: those of the observations "rich" and "classes".
 
-    envs = EarlyExitVectorEnv(1024, traces, observation="rich")
-
-They begin with the features; `RICH` names what follows. "rich_classes" adds which classes come first and second
-(one-hot, 2 K columns), "rich_hidden" the pooled spikes of the last hidden layer.
-
-Letters: B rows, K classes, k = min(5, K) of them, F features of the last hidden layer.
+Letters: B rows, K classes, k = min(5, K) of them.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from seenn_env.columns import FEATURES, LOGITS_RANGE, Answers, answers, features
-from seenn_env.observations import Observation, TraceShape
+from seenn_env.columns import LOGITS_RANGE, Answers, answers, features
 
 RICH = ("gap", "top_logit", "log_sum_exp", "summed_confidence", "answer_before", "margin_before")
 """Columns after the features; then `probability_1` … `probability_k`, sorted."""
@@ -70,51 +64,10 @@ def rich(now: RichAnswers, before: RichAnswers, timestep: np.ndarray, timesteps:
     return np.concatenate([basic, np.stack(columns, -1).astype(np.float32), probabilities.clip(0, 1)], -1)
 
 
-def rich_classes(now: RichAnswers, before: RichAnswers, timestep: np.ndarray, timesteps: int) -> np.ndarray:
-    """The rich columns, and one-hot which class comes first and which second."""
+def with_classes(now: RichAnswers, before: RichAnswers, timestep: np.ndarray, timesteps: int) -> np.ndarray:
+    """The features, and one-hot which class comes first and which second."""
     classes = np.zeros((len(now.top), 2, now.logits.shape[-1]), np.float32)
     for place in range(min(2, now.top.shape[1])):
         classes[np.arange(len(classes)), place, now.top[:, place]] = 1
-    return np.concatenate([rich(now, before, timestep, timesteps), classes.reshape(len(classes), -1)], -1)
-
-
-def rich_hidden(
-    now: RichAnswers, before: RichAnswers, timestep: np.ndarray, timesteps: int, *, hidden: np.ndarray
-) -> np.ndarray:
-    """The rich columns, and the pooled spikes of the last hidden layer, clipped to 0…1."""
-    return np.concatenate([rich(now, before, timestep, timesteps), hidden.clip(0, 1)], -1)
-
-
-def make_rich(shape: TraceShape) -> Observation:
-    """The observation "rich"."""
-    names, low, high = _rich_columns(shape)
-    return Observation("rich", shape.timesteps, names, low, high, rich, prepare=rich_answers)
-
-
-def make_rich_classes(shape: TraceShape) -> Observation:
-    """The observation "rich_classes"."""
-    K = shape.num_classes
-    classes = [f"{place}_{k}" for place in ("first", "second") for k in range(K)]
-    names, low, high = _rich_columns(shape, classes)
-    return Observation("rich_classes", shape.timesteps, names, low, high, rich_classes, prepare=rich_answers)
-
-
-def make_rich_hidden(shape: TraceShape) -> Observation:
-    """The observation "rich_hidden"."""
-    names, low, high = _rich_columns(shape, [f"hidden_{f}" for f in range(shape.hidden or 0)])
-    return Observation(
-        "rich_hidden", shape.timesteps, names, low, high, rich_hidden, needs=("hidden",), prepare=rich_answers
-    )
-
-
-def _rich_columns(shape: TraceShape, more: list[str] | None = None) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
-    """Names and bounds; `more` columns are within 0…1."""
-    names = (*FEATURES, *RICH, *(f"probability_{i + 1}" for i in range(min(5, shape.num_classes))), *(more or []))
-    low, high = np.zeros(len(names), np.float32), np.ones(len(names), np.float32)
-    for name, bounds in {
-        "gap": (0, GAP_RANGE),
-        "top_logit": (-LOGITS_RANGE, LOGITS_RANGE),
-        "log_sum_exp": (-LOGITS_RANGE, LOGITS_RANGE),
-    }.items():
-        low[names.index(name)], high[names.index(name)] = bounds
-    return names, low, high
+    basic = features(now.answers, before.answers, timestep, timesteps)
+    return np.concatenate([basic, classes.reshape(len(classes), -1)], -1)

@@ -23,7 +23,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from backbones import InputError
-from seenn_env.partial_reset import with_partial_reset
+from seenn_env.partial_reset import resets_rows
 from seenn_env.slot_infos import slot_infos
 from seenn_env.slots import SlotsVectorEnv
 from seenn_env.sub_environments import SubEnvironments
@@ -52,11 +52,11 @@ def to_sb3(
     SB3 resets in the same step: a finished row shows its next episode's first observation, and its last one
     is `info["terminal_observation"]`. `SAME_STEP` environments do that themselves; for `DISABLED` ones the
     adapter resets the finished rows. `NEXT_STEP` ones are treated the same way wherever rows can be reset
-    alone: Gymnasium's `SyncVectorEnv`, `AsyncVectorEnv` with shared memory, and the native CartPole.
+    alone: Gymnasium's `SyncVectorEnv`, and `AsyncVectorEnv` with shared memory.
 
-    Any other `NEXT_STEP` environment spends one step on resetting a row, in which the row's action is
-    ignored, and SB3 has no way to skip a row. A warning says so, and that step is shown as an episode of its
-    own that starts and ends at the last observation: reward 0, done, no `info["episode"]`, and
+    Any other `NEXT_STEP` environment (such as Gymnasium's native CartPole) spends one step on resetting a row, in
+    which the row's action is ignored, and SB3 has no way to skip a row. A warning says so, and that step is shown
+    as an episode of its own that starts and ends at the last observation: reward 0, done, no `info["episode"]`, and
     `TimeLimit.truncated` as the real end had it. Where the episode terminated, it teaches a value of 0 to an
     observation whose value is never used; where it was truncated, it pulls the value V there towards gamma V.
     Logged episodes stay exact; `num_timesteps` counts the extra steps.
@@ -97,7 +97,7 @@ class SB3VecEnv(VecEnv):
         if partial_reset is None:
             partial_reset = vector_env.metadata.get("partial_reset")
         if mode is AutoresetMode.NEXT_STEP and partial_reset is None:
-            vector_env, partial_reset = with_partial_reset(vector_env)
+            partial_reset = resets_rows(vector_env)
             if not partial_reset:
                 warnings.warn(
                     f"{type(vector_env.unwrapped).__name__} resets rows in the step after their last, so SB3 "

@@ -26,7 +26,7 @@ from backbones import (
     probe,
     probe_sizes,
 )
-from seenn_env.observations import OF_LOGITS, AnyObservation, Observation, TraceShape, make_observation
+from seenn_env.observations import AnyObservation, Observation, TraceShape, make_observation, reads_logits_alone
 from seenn_env.packaged import is_packaged, packaged_file
 from seenn_env.pictures import still
 from seenn_env.rendering import episode_of
@@ -123,7 +123,7 @@ class Live:
         self.shows = np.repeat(np.arange(len(samples)), repeats)
         self.labels, self.sample = samples.labels[self.shows], samples.index[self.shows]
         self.keys = make_keys(self.sample, np.tile(np.arange(repeats), len(samples)))
-        plain = observation is None or observation in OF_LOGITS
+        plain = observation is None or reads_logits_alone(observation)
         sizes = {} if plain else probe_sizes(backbone, samples.images[[0] * batch_size])
         self.shape = TraceShape(backbone.timesteps, backbone.num_classes, **sizes)
         self.observation = None if observation is None else make_observation(observation, **vars(self.shape))

@@ -19,18 +19,15 @@ import numpy as np
 from backbones import InputError
 
 FORMAT = "seenn_env.traces/1"
-COMPACT_FORMAT = "seenn_env.compact_traces/1"
 CHUNK_BYTES = 1 << 24
 VERIFY_AT_ONCE = 1 << 30
 """Files up to this many bytes have every chunk checked when they are opened."""
 
-_DTYPES = {"F32": "<f4", "F16": "<f2", "U16": "<u2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "F64": "<f8"}
+_DTYPES = {"F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "F64": "<f8"}
 _NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
 
 
-def write_tensors(
-    path: Path, tensors: Mapping[str, np.ndarray], info: Mapping[str, Any], *, format: str = FORMAT
-) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> None:
     """Write tensors and JSON-able `info` to `path`; equal content gives equal bytes.
 
     The file appears under its name only when it is whole.
@@ -44,7 +41,7 @@ def write_tensors(
         table[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, end]}
         offset = end
     digests = {name: [_digest(chunk) for chunk in _chunks(tensors[name])] for name in order}
-    metadata = {"format": format, "info": _json(info), "digests": _json(digests)}
+    metadata = {"format": FORMAT, "info": _json(info), "digests": _json(digests)}
     metadata["header_digest"] = _header_digest(metadata, table)
     header = _json({"__metadata__": metadata, **table}).encode()
     header += b" " * (-len(header) % 8)
@@ -140,7 +137,6 @@ class MappedFile:
     """What was written with them."""
     seal: Seal
     """What is left to check."""
-    format: str
 
 
 def map_tensors(path: Path, *, verify: bool | None = None) -> MappedFile:
@@ -159,7 +155,7 @@ def map_tensors(path: Path, *, verify: bool | None = None) -> MappedFile:
     size = path.stat().st_size
     table, begin = _read_header(path, size)
     metadata = table.pop("__metadata__", None) or {}
-    if metadata.get("format") not in (FORMAT, COMPACT_FORMAT):
+    if metadata.get("format") != FORMAT:
         raise InputError(f"Expected a traces file ({FORMAT}), got format {metadata.get('format')!r} in {path}.")
     if _header_digest(metadata, table) != metadata.get("header_digest"):
         raise InputError(f"The header of {path} does not match its digest: the file was altered. Record it anew.")
@@ -177,7 +173,7 @@ def map_tensors(path: Path, *, verify: bool | None = None) -> MappedFile:
     seal = Seal(path, tensors, digests)
     if check:
         seal.check()
-    return MappedFile(tensors, json.loads(metadata["info"]), seal, metadata["format"])
+    return MappedFile(tensors, json.loads(metadata["info"]), seal)
 
 
 def _read_header(path: Path, size: int) -> tuple[dict[str, Any], int]:

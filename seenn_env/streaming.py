@@ -15,7 +15,7 @@ from torch import Tensor
 
 from backbones import InputError, Probed, SlotPool
 from seenn_env.evaluation import Policy, decides, normaliser_of, observation_of, timesteps_at_start
-from seenn_env.observations import OF_LOGITS, AnyObservation, Observation, make_observation
+from seenn_env.observations import AnyObservation, Observation, make_observation, reads_logits_alone
 
 Inputs = np.ndarray | Tensor
 Feed = Callable[[int], tuple[Inputs, np.ndarray]]
@@ -161,6 +161,6 @@ def rounded(values: Tensor, dtype: str, name: str = "logits") -> np.ndarray:
 def _made(reads: AnyObservation, pool: SlotPool) -> Observation:
     """The observation that is read, sized for what the backbone gives."""
     backbone, sizes = pool.backbone, {}
-    if reads not in OF_LOGITS and isinstance(backbone, Probed):
+    if not reads_logits_alone(reads) and isinstance(backbone, Probed):
         sizes = {name: values.shape[1] for name, values in backbone.probe(pool.state).items()}
     return make_observation(reads, timesteps=backbone.timesteps, num_classes=backbone.num_classes, **sizes)

@@ -74,7 +74,7 @@ def check_fields(fields: Mapping[str, Any], N: int, T: int, *, values: bool) -> 
             raise InputError(f"Expected {name} {list(shape)} of int64, got {list(field.shape)} of {field.dtype}.")
     if not values:
         return
-    for name in ("logits", "hidden", "membrane", "energy_pj", "top_logits", "log_sum_exp", "features"):
+    for name in ("logits", "hidden", "membrane", "energy_pj"):
         field = fields.get(name)
         if field is None:
             continue

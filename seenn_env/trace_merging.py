@@ -7,7 +7,7 @@ import numpy as np
 
 from backbones import InputError
 from seenn_env.storage import join_rows
-from seenn_env.trace_fields import join_images
+from seenn_env.trace_fields import ROW_FIELDS, join_images
 
 if TYPE_CHECKING:
     from seenn_env.traces import Traces
@@ -17,13 +17,11 @@ def merged(parts: "tuple[Traces, ...]") -> "Traces":
     """See `Traces.merge`."""
     first = parts[0]
     for other in parts[1:]:
-        if type(other) is not type(first):
-            raise InputError("Expected traces that are all compact or all full, got both: call compact() on each.")
         sizes = [(part.timesteps, part.num_classes) for part in (first, other)]
         if sizes[0] != sizes[1]:
             raise InputError(f"Expected traces of equal T and K, got {sizes[0]} and {sizes[1]}.")
         other.check_backbone(first.info.get("fingerprint"))
-        for name in first.ROW_FIELDS:
+        for name in ROW_FIELDS:
             shapes = [None if (field := getattr(part, name)) is None else field.shape[1:] for part in (first, other)]
             if shapes[0] != shapes[1]:
                 raise InputError(
@@ -32,7 +30,7 @@ def merged(parts: "tuple[Traces, ...]") -> "Traces":
                 )
     joined: dict[str, Any] = {
         name: join_rows([getattr(part, name) for part in parts])
-        for name in first.ROW_FIELDS
+        for name in ROW_FIELDS
         if getattr(first, name) is not None
     }
     images, image_index = join_images([(part.images, part.image_index) for part in parts])

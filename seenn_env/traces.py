@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from backbones import SPLITS, InputError, unknown_name
 from seenn_env.observations import AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.packaged import packaged_file
 from seenn_env.rewards import Energy
-from seenn_env.storage import COMPACT_FORMAT, FORMAT, Seal, map_tensors, read_only, take_rows, write_tensors
+from seenn_env.storage import Seal, map_tensors, read_only, take_rows, write_tensors
 from seenn_env.trace_fields import (
     ROW_FIELDS,
     SPLIT_CODES,
@@ -33,9 +33,6 @@ from seenn_env.trace_fields import (
 )
 from seenn_env.trace_merging import merged
 from seenn_env.trace_statistics import TraceStatistics
-
-if TYPE_CHECKING:
-    from seenn_env.compact import CompactTraces
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -63,9 +60,6 @@ class Traces(TraceStatistics):
         InputError: for shapes that do not fit, NaN or infinite logits, labels out of range, unknown splits.
     """
 
-    ROW_FIELDS: ClassVar[tuple[str, ...]] = ROW_FIELDS
-    FORMAT: ClassVar[str] = FORMAT
-
     logits: np.ndarray
     labels: np.ndarray
     split: Any
@@ -88,7 +82,7 @@ class Traces(TraceStatistics):
     def __post_init__(self) -> None:
         N = len(self.labels)
         set_ = object.__setattr__
-        self._check_answers()
+        check_logits(self.logits, N)
         set_(self, "labels", np.asarray(self.labels).astype(np.int64, copy=False))
         set_(self, "sample", int_column(self.sample, np.arange(N), N, "sample", np.int64))
         set_(self, "repeat", int_column(self.repeat, np.zeros(N), N, "repeat", np.int32))
@@ -107,10 +101,6 @@ class Traces(TraceStatistics):
             raise InputError(
                 f"Expected labels in 0…{self.num_classes - 1}, got {self.labels.min()}…{self.labels.max()}."
             )
-
-    def _check_answers(self) -> None:
-        """Refuse what holds the network's answers, where it is of another shape or dtype."""
-        check_logits(self.logits, len(self.labels))
 
     split_codes: np.ndarray = field(init=False)
     """`[N]` uint8: each row's place in `backbones.SPLITS`."""
@@ -132,45 +122,24 @@ class Traces(TraceStatistics):
         file = packaged_file("traces", path)
         mapped = map_tensors(file, verify=verify)
         facts: dict[str, Any] = {**mapped.tensors, "info": mapped.info, "path": file, "seal": mapped.seal}
-        if mapped.format == COMPACT_FORMAT:
-            from seenn_env.compact import CompactTraces  # it is made of traces
-
-            traces: Traces = CompactTraces(**facts, classes=mapped.info.pop("num_classes"), trusted=True)
-        else:
-            traces = Traces(**facts, trusted=True)
+        traces = Traces(**facts, trusted=True)
         return traces if split is None else traces.select(split)
 
     def save(self, path: str | Path) -> Path:
         """Write to one file, atomically; equal traces give equal bytes."""
         self._check_seal()
-        tensors = {name: getattr(self, name) for name in self.ROW_FIELDS if getattr(self, name) is not None}
+        tensors = {name: getattr(self, name) for name in ROW_FIELDS if getattr(self, name) is not None}
         tensors |= {"split": self.split_codes}
         tensors |= used_images(self.images, self.image_index, self.sample)
-        write_tensors(Path(path), tensors, self._stored_info(), format=self.FORMAT)
+        write_tensors(Path(path), tensors, self.info)
         return Path(path)
-
-    def _stored_info(self) -> dict[str, Any]:
-        return self.info
-
-    def compact(self, k: int = 5) -> "CompactTraces":
-        """A fraction of the size: the k largest logits and the features, bit for bit, in place of all logits.
-
-        Args:
-            k: classes to keep at each timestep, from 1 to K.
-
-        Raises:
-            InputError: for k out of range.
-        """
-        from seenn_env.compact import compact_traces  # it is made of traces
-
-        return compact_traces(self, k)
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def __repr__(self) -> str:
         shape = f"N={len(self)}, T={self.timesteps}, K={self.num_classes}"
-        return f"{type(self).__name__}({shape}, split={self.split!r}, dataset={self.info.get('dataset')!r})"
+        return f"Traces({shape}, split={self.split!r}, dataset={self.info.get('dataset')!r})"
 
     def __getitem__(self, rows: slice | np.ndarray | Sequence[int]) -> "Traces":
         """Those rows (a slice, indices or a mask) as new traces."""
@@ -178,7 +147,7 @@ class Traces(TraceStatistics):
             rows = np.asarray(rows)
             self._check_seal()  # a copy has no file to be checked against
         fields: dict[str, Any] = {
-            name: None if (field := getattr(self, name)) is None else take_rows(field, rows) for name in self.ROW_FIELDS
+            name: None if (field := getattr(self, name)) is None else take_rows(field, rows) for name in ROW_FIELDS
         }
         return replace(self, **fields, split=self.split_codes[rows], trusted=True)
 

@@ -61,5 +61,5 @@ class UnknownCartPole(CartPoleVectorEnv):
         return obs, np.ones_like(rewards), *rest
 
 
-def native_cartpole(num_envs, **kwargs):
-    return gym.make_vec("CartPole-v1", num_envs=num_envs, vectorization_mode="vector_entry_point", **kwargs)
+def cartpole(num_envs, **kwargs):
+    return gym.make_vec("CartPole-v1", num_envs=num_envs, vectorization_mode="sync", **kwargs)

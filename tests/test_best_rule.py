@@ -52,11 +52,6 @@ def test_the_best_threshold_is_the_most_accurate_of_all_at_the_target():
     assert np.array_equal(exits, evaluate(rule, traces).exit_timesteps)
 
 
-def test_of_compact_traces_the_rules_that_read_the_features_are_tried():
-    traces = make_traces(300, split="calibration")
-    assert best_threshold(traces.compact(3), 1.5).observation == "features"
-
-
 @pytest.mark.parametrize("target", CONVEX)
 def test_the_exact_learner_is_above_the_best_threshold_where_accuracy_is_convex_in_time(target):
     assert over_best_threshold("exact", s_shaped(2500), target) > 0.01

@@ -17,7 +17,7 @@ from torch import nn
 import backbones as bb
 from agents import Confidence, Entropy, ExitNetwork, FixedTimestep, LearnedPolicy, Margin, PerTimestep, classify, train
 from agents.export import DecisionModule, export, export_policy, features
-from agents.perceptrons import make_perceptrons
+from agents.perceptrons import make_perceptron
 from backbones.conversion import convert
 from backbones.export import check_files, export_network, runner, to_onnx
 from backbones.norms import TimestepBatchNorm2d
@@ -42,7 +42,7 @@ def valued() -> LearnedPolicy:
 
 def exit_network(observation: str = "features", columns: int = 6, cost: float | None = None) -> ExitNetwork:
     inputs = 4 + columns + (cost is not None)
-    tensors = make_perceptrons(inputs, members=2, hidden=(16,), seed=1)
+    tensors = make_perceptron(inputs, hidden=(16,), seed=1)
     tensors["weight_1"] = torch.randn(tensors["weight_1"].shape, generator=torch.Generator().manual_seed(0))
     tensors |= {"mean": torch.full((columns,), 0.2), "scale": torch.full((columns,), 0.5)}
     return ExitNetwork(tensors, observation, 4, cost=cost)

@@ -28,8 +28,9 @@ def two_largest(shape: TraceShape) -> Observation:
     return Observation("two", shape.timesteps, ("second", "first", "spikes"), -bound, bound, columns, ("hidden",))
 
 
-RICH = ["rich", "rich_classes", "rich_hidden"]
-OBSERVATIONS = ["features", "logits", "hidden", "membrane", *RICH, two_largest, "test_observations:two_largest"]
+OWN = "test_observations:two_largest"
+SUMS = ["rich+classes", "rich+hidden", "hidden+membrane+logits", f"logits+{OWN}"]
+OBSERVATIONS = ["features", "logits", "rich", "classes", "hidden", "membrane", *SUMS, two_largest, OWN]
 LIVE = {"backbone": small_backbone(), "samples": few_samples(), "repeats": 2, "batch_size": BATCH}
 
 
@@ -95,8 +96,25 @@ def test_rich_columns_are_what_their_names_say():
     assert np.array_equal(columns[:, :6], traces.columns("features")[0])
     for name, values in wanted.items():
         assert columns[:, names.index(name)] == pytest.approx(np.array(values), rel=1e-5), name
-    classes = traces.columns("rich_classes")[0, :, len(names) :]
+    classes = traces.columns("rich+classes")[0, :, len(names) :]
     assert classes.tolist() == [[0, 1, 0, 1, 0, 0], [1, 0, 0, 0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    "parts", [("rich", "hidden"), ("hidden", "membrane", "classes"), ("logits", "features"), ("logits", OWN)]
+)
+def test_a_sum_has_the_columns_of_its_parts_in_order_each_once(parts):
+    traces = full_traces()
+    whole, names = traces.columns("+".join(parts)), list(traces.observation("+".join(parts)).names)
+    wanted = dict.fromkeys(name for part in parts for name in traces.observation(part).names)
+    assert names == list(wanted)
+    for part in parts:
+        spec = traces.observation(part)
+        places = [names.index(name) for name in spec.names]
+        assert np.array_equal(whole[..., places], traces.columns(part))
+        space = traces.observation("+".join(parts))
+        assert np.array_equal(space.low[places], spec.low)
+        assert np.array_equal(space.high[places], spec.high)
 
 
 def test_membrane_is_clipped_to_its_stated_range():
@@ -138,6 +156,10 @@ def test_a_users_columns_that_break_their_promise_are_refused(columns, message):
     ("observation", "message"),
     [
         ("feature", "Expected the name of a known observation, got 'feature'"),
+        ("rich+feature", "Expected the name of a known observation, got 'feature'. Known: .*features.*membrane"),
+        ("rich+", "Expected the name of a known observation, got ''"),
+        ("rich+hidden+rich", "Expected every part of an observation once, got .*: join some of features, logits, rich"),
+        ("features+image", "got the observation 'image': only ChooseTimestep shows the image"),
         ("no_such_module:thing", "Expected the observation 'no_such_module:thing' to be importable"),
         ("recorded:BATCH", "Expected an Observation, or a function of a TraceShape"),
         (make_observation("features", timesteps=7, num_classes=10), "Expected an observation for T = 4"),

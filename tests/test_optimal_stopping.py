@@ -18,7 +18,7 @@ from agents import (
 )
 from agents.optimal_stopping import gains
 from agents.policy import scores_of
-from agents.stopping_fit import StoppingSettings, _fit_trees, cross_fit, distill_stopping, folds_of
+from agents.stopping_fit import StoppingSettings, _fit_trees
 from backbones import InputError
 from seenn_env import LinearReward, Traces, evaluate
 
@@ -55,16 +55,6 @@ def test_it_waits_exactly_where_waiting_pays(kind, cost, wait):
     assert (exits[unsure] == (2 if wait else 1)).all()
     gain = scores_of(policy, traces)[unsure, 0].mean()
     assert gain == pytest.approx(cost - 0.6, abs=0.03)
-
-
-@pytest.mark.parametrize("regressor", ["trees", "network"])
-def test_a_pupil_stops_where_its_teacher_does(regressor):
-    traces = two_kinds()
-    teacher = train("optimal-stopping", traces, reward_options={"cost": 0.3})
-    pupil = distill_stopping(traces, scores_of(teacher, traces), StoppingSettings(regressor=regressor))
-    assert np.array_equal(evaluate(pupil, traces).exit_timesteps, evaluate(teacher, traces).exit_timesteps)
-    turned = distill_stopping(traces, -scores_of(teacher, traces), StoppingSettings(regressor=regressor))
-    assert not np.array_equal(evaluate(turned, traces).exit_timesteps, evaluate(teacher, traces).exit_timesteps)
 
 
 def test_stored_trees_are_scikit_learns():
@@ -109,30 +99,12 @@ def test_a_table_is_the_best_of_all_tables_on_its_rows(tmp_path):
     assert evaluate(mixed, traces).mean_timesteps == pytest.approx(1.7, abs=0.05)
 
 
-def test_cross_fitting_keeps_the_rows_of_a_sample_together_and_scores_each_row_once(packaged):
-    traces = packaged.select("policy")[::4]
-    seen = np.zeros(len(traces), int)
-    for learned, held in folds_of(traces, 4):
-        seen[held] += 1
-        assert not set(traces.sample[learned]) & set(traces.sample[held])
-        assert len(learned) + len(held) == len(traces)
-    assert (seen == 1).all()
-    small = make_traces(200)
-    scores, policies = cross_fit(lambda part: TabularStopping.fit(part, bins=4), small, folds=3)
-    assert len(policies) == 3
-    for policy, (_, held) in zip(policies, folds_of(small, 3), strict=True):
-        assert np.array_equal(scores[held], scores_of(policy, small[held]))
-
-
 def test_bad_input_is_one_sentence(traces):
     for run, message in [
         (lambda: train("optimal-stopping", traces, regressor="forest"), "'trees' or 'network', got 'forest'"),
         (lambda: train("optimal-stopping", traces, leaves=1), "2 leaves"),
         (lambda: TabularStopping.fit(make_traces(20, split="test")), "nothing is chosen on test"),
         (lambda: TabularStopping.fit(traces, bins=0), "at least 1 bin, got 0"),
-        (lambda: next(folds_of(traces, 1)), "from 2 folds"),
-        (lambda: cross_fit(TabularStopping.fit, make_traces(20, split="test")), "nothing is chosen on test"),
-        (lambda: distill_stopping(make_traces(20), np.zeros((3, 2)), StoppingSettings()), "Expected gains .20, "),
     ]:
         with pytest.raises(InputError, match=message):
             run()

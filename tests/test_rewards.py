@@ -168,7 +168,7 @@ def test_what_is_no_reward_is_refused_at_once_in_one_sentence(reward, message, t
     for run in (
         lambda: EarlyExitEnv(traces, reward=reward),
         lambda: EarlyExitVectorEnv(2, traces, reward=reward),
-        lambda: ChooseTimestepVectorEnv(2, traces.compact(), reward=reward, observation="features"),
+        lambda: ChooseTimestepVectorEnv(2, traces, reward=reward, observation="features"),
         lambda: train("exact", traces, reward=reward),
     ):
         with pytest.raises(InputError, match=message):

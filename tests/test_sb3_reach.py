@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
-from rows import Counter, native_cartpole
+from rows import Counter, cartpole
 from stable_baselines3.common.monitor import Monitor
 
 from seenn_env.sb3 import to_sb3
 
 
 def test_seeds_reproduce_and_are_used_once():
-    adapter = to_sb3(native_cartpole(3))
+    adapter = to_sb3(cartpole(3))
     adapter.seed(7)
     first, second = adapter.reset(), adapter.reset()
     adapter.seed(7)
@@ -22,7 +22,7 @@ def test_seeds_reproduce_and_are_used_once():
 
 
 def test_options_reach_the_next_reset_and_only_that_one():
-    adapter = to_sb3(native_cartpole(3))
+    adapter = to_sb3(cartpole(3))
     adapter.set_options([{"low": 0.9, "high": 0.91}] * 3)
     assert adapter.reset().min() >= 0.9
     assert adapter.reset().max() <= 0.05
@@ -111,7 +111,7 @@ def test_mistakes_are_explained():
     silent.metadata = {}
     with pytest.raises(ValueError, match=r"Expected metadata\['autoreset_mode'\]"):
         to_sb3(silent)
-    forgetful = native_cartpole(1)
+    forgetful = cartpole(1)
     forgetful.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
     adapter = to_sb3(forgetful)
     adapter.set_options({"low": 3.0, "high": 4.0})

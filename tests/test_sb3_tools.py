@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from rows import Counter, native_cartpole
+from rows import Counter, cartpole
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -48,7 +48,7 @@ def test_eval_callback_reports_successes_and_does_not_warn(tmp_path):
 
 
 def test_vec_normalize_normalises_terminal_observations_on_top():
-    raw, normalized = to_sb3(native_cartpole(4)), VecNormalize(to_sb3(native_cartpole(4)), norm_reward=False)
+    raw, normalized = to_sb3(cartpole(4)), VecNormalize(to_sb3(cartpole(4)), norm_reward=False)
     for adapter in (raw, normalized):
         adapter.seed(1)
         adapter.reset()
@@ -66,7 +66,7 @@ def test_vec_normalize_normalises_terminal_observations_on_top():
 
 
 def test_vec_monitor_on_top_counts_the_same():
-    inner = to_sb3(native_cartpole(4))
+    inner = to_sb3(cartpole(4))
     with pytest.warns(UserWarning, match="already wrapped with a `Monitor`"):
         monitored = VecMonitor(inner)
     monitored.reset()
@@ -88,7 +88,7 @@ def test_vec_monitor_on_top_counts_the_same():
 
 @pytest.mark.usefixtures("_one_thread")
 def test_dqn_stores_last_observations_not_the_next_episodes_first():
-    env = to_sb3(native_cartpole(4, max_episode_steps=9))
+    env = to_sb3(cartpole(4, max_episode_steps=9))
     model = DQN("MlpPolicy", env, buffer_size=1000, learning_starts=1000, device="cpu", seed=0).learn(200)
     buffer, size = model.replay_buffer, model.replay_buffer.pos
     done = buffer.dones[:size].astype(bool)
@@ -100,9 +100,9 @@ def test_dqn_stores_last_observations_not_the_next_episodes_first():
 
 
 @pytest.mark.usefixtures("_one_thread")
-def test_ppo_learns_native_cartpole():
+def test_ppo_learns_cartpole():
     settings = {"n_steps": 32, "batch_size": 256, "n_epochs": 10, "gae_lambda": 0.8, "gamma": 0.98}
-    env = to_sb3(native_cartpole(8))
+    env = to_sb3(cartpole(8))
     model = PPO("MlpPolicy", env, learning_rate=1e-3, device="cpu", seed=0, **settings)
     model.learn(2_000)
     early = np.mean([episode["r"] for episode in model.ep_info_buffer])

@@ -75,7 +75,7 @@ def test_a_state_that_was_given_stays_as_it_was(policy, traces):
     assert np.array_equal(results[0], results[2])
 
 
-@pytest.mark.parametrize("make", [full_traces, lambda: full_traces().compact(3), lambda: Traces.load("digits")])
+@pytest.mark.parametrize("make", [full_traces, lambda: Traces.load("digits")])
 def test_arrays_of_traces_cannot_be_written_to(make):
     traces = make()
     given = [value for value in vars(traces).values() if isinstance(value, np.ndarray)]
