@@ -14,7 +14,7 @@ from torch import Tensor
 
 from agents.optimal_stopping import OptimalStopping, gains
 from agents.perceptrons import make_perceptrons, run_perceptrons
-from agents.policy import elapsed_column, scores_of
+from agents.policy import elapsed_column
 from backbones import InputError, torch_threads
 from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
@@ -259,5 +259,5 @@ def cross_fit(
     policies = []
     for learned, held in folds_of(traces, folds, seed):
         policies.append(fit(traces[learned]))
-        scores[held] = scores_of(policies[-1], traces[held])
+        scores[held] = policies[-1].trace_scores(traces[held])
     return scores, policies

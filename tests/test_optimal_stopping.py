@@ -17,7 +17,6 @@ from agents import (
     train,
 )
 from agents.optimal_stopping import gains
-from agents.policy import scores_of
 from agents.stopping_fit import StoppingSettings, _fit_trees, cross_fit, distill_stopping, folds_of
 from backbones import InputError
 from seenn_env import LinearReward, Traces, evaluate
@@ -53,7 +52,7 @@ def test_it_waits_exactly_where_waiting_pays(kind, cost, wait):
     exits = evaluate(policy, traces).exit_timesteps
     assert (exits[~unsure] == 1).all()
     assert (exits[unsure] == (2 if wait else 1)).all()
-    gain = scores_of(policy, traces)[unsure, 0].mean()
+    gain = policy.trace_scores(traces)[unsure, 0].mean()
     assert gain == pytest.approx(cost - 0.6, abs=0.03)
 
 
@@ -61,9 +60,9 @@ def test_it_waits_exactly_where_waiting_pays(kind, cost, wait):
 def test_a_pupil_stops_where_its_teacher_does(regressor):
     traces = two_kinds()
     teacher = train("optimal-stopping", traces, reward_options={"cost": 0.3})
-    pupil = distill_stopping(traces, scores_of(teacher, traces), StoppingSettings(regressor=regressor))
+    pupil = distill_stopping(traces, teacher.trace_scores(traces), StoppingSettings(regressor=regressor))
     assert np.array_equal(evaluate(pupil, traces).exit_timesteps, evaluate(teacher, traces).exit_timesteps)
-    turned = distill_stopping(traces, -scores_of(teacher, traces), StoppingSettings(regressor=regressor))
+    turned = distill_stopping(traces, -teacher.trace_scores(traces), StoppingSettings(regressor=regressor))
     assert not np.array_equal(evaluate(turned, traces).exit_timesteps, evaluate(teacher, traces).exit_timesteps)
 
 
@@ -121,7 +120,7 @@ def test_cross_fitting_keeps_the_rows_of_a_sample_together_and_scores_each_row_o
     scores, policies = cross_fit(lambda part: TabularStopping.fit(part, bins=4), small, folds=3)
     assert len(policies) == 3
     for policy, (_, held) in zip(policies, folds_of(small, 3), strict=True):
-        assert np.array_equal(scores[held], scores_of(policy, small[held]))
+        assert np.array_equal(scores[held], policy.trace_scores(small[held]))
 
 
 def test_bad_input_is_one_sentence(traces):
