@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.perceptrons import count_macs, run_perceptrons
-from agents.policy import ScoredPolicy, own_settings, timestep_of
+from agents.policy import ScoredPolicy, timestep_of
 from backbones import InputError
 from seenn_env import Traces
 from seenn_env.observations import AnyObservation
@@ -26,7 +26,7 @@ _COSTS = np.geomspace(*COST_RANGE, 25)
 
 @dataclass(frozen=True, eq=False)
 class ExitNetwork(ScoredPolicy):
-    """Exits when the network gives exiting a probability of at least the threshold.
+    """Exits when a network gives exiting at least this probability: SEENN-II (sequential), on the exact reward.
 
     The network sees the columns of an observation, standardised, and one-hot the timestep; an ensemble's exit
     logits are averaged. `agents.train("exact", …)` makes it.
@@ -50,9 +50,6 @@ class ExitNetwork(ScoredPolicy):
     settings: dict[str, Any] = field(default_factory=dict)
     elapsed: int | None = None
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        own_settings(self)
 
     @property
     def made_for(self) -> int:

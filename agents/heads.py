@@ -53,7 +53,7 @@ class ActorCriticHead:
 
     def score_module(self, network: Any) -> nn.Module:
         """See `Head.score_module`."""
-        return _Chances(nn.Sequential(network.mlp_extractor.policy_net, network.action_net))
+        return _ExitOverContinue(True, network.mlp_extractor.policy_net, network.action_net)
 
     def arguments(self, network: Any) -> dict[str, Any]:
         """See `Head.arguments`."""
@@ -119,7 +119,7 @@ class ValueHead:
 
     def score_module(self, network: Any) -> nn.Module:
         """See `Head.score_module`."""
-        return _Advantage(network.q_net.q_net)
+        return _ExitOverContinue(False, network.q_net.q_net)
 
     def arguments(self, network: Any) -> dict[str, Any]:
         """See `Head.arguments`."""
@@ -195,25 +195,14 @@ def _probability(distribution: Any) -> Tensor:
     return torch.sigmoid(logits[:, 1] - logits[:, 0])
 
 
-class _Chances(nn.Module):
-    """The chance of exiting, of two logits."""
+class _ExitOverContinue(nn.Module):
+    """The second output less the first, or the probability of the second."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, probability: bool, *layers: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.probability, self.network = probability, nn.Sequential(*layers)
 
     def forward(self, columns: Tensor, at: Tensor) -> Tensor:
-        stay_or_go = self.network(columns).double()
-        return torch.sigmoid(stay_or_go[:, 1] - stay_or_go[:, 0])
-
-
-class _Advantage(nn.Module):
-    """The value of exiting less that of going on."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, columns: Tensor, at: Tensor) -> Tensor:
-        values = self.network(columns).double()
-        return values[:, 1] - values[:, 0]
+        outputs = self.network(columns).double()
+        difference = outputs[:, 1] - outputs[:, 0]
+        return torch.sigmoid(difference) if self.probability else difference

@@ -6,7 +6,7 @@ actions, state = policy.predict(observation)
 
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import gymnasium as gym
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from agents.heads import HEADS, head_of
 from agents.multiplications import count_multiplications
-from agents.policy import ScoredPolicy, no_export, own_settings
+from agents.policy import ScoredPolicy, no_export
 from backbones import InputError
 from seenn_env.evaluation import normaliser_of
 from seenn_env.observations import AnyObservation
@@ -56,7 +56,7 @@ class Normaliser:
 
 @dataclass(frozen=True)
 class LearnedPolicy(ScoredPolicy):
-    """Exits when the network gives exiting a probability, or an advantage, of at least the threshold.
+    """Exits when a network of stable-baselines3 gives exiting a probability or an advantage of at least the threshold.
 
     Args:
         network: a policy over `Discrete(2)`: an actor-critic (the score is the probability of exiting), a recurrent
@@ -74,9 +74,6 @@ class LearnedPolicy(ScoredPolicy):
     settings: dict[str, Any] = field(default_factory=dict)
     normaliser: Normaliser | None = None
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        own_settings(self)
 
     @classmethod
     def of(
@@ -132,23 +129,14 @@ class LearnedPolicy(ScoredPolicy):
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """See `ScoredPolicy.to_tensors`."""
-        head, box = head_of(self.network), self.network.observation_space
+        facts = {**vars(self), "normaliser": self.normaliser and asdict(self.normaliser)}
+        head, box = head_of(facts.pop("network")), self.network.observation_space
         assert isinstance(box, gym.spaces.Box)
-        facts = {
-            "head": head.name,
-            "observation": self.observation,
-            "threshold": self.threshold,
-            "settings": self.settings,
-            "normaliser": None if self.normaliser is None else asdict(self.normaliser),
-            "seed": self.seed,
-            "low": box.low.tolist(),
-            "high": box.high.tolist(),
-            **head.arguments(self.network),
-        }
-        return self.network.state_dict(), facts
+        facts |= {"head": head.name, "low": box.low.tolist(), "high": box.high.tolist()}
+        return self.network.state_dict(), facts | head.arguments(self.network)
 
     @classmethod
-    def from_tensors(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> "LearnedPolicy":
+    def from_tensors(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Self:
         """See `ScoredPolicy.from_tensors`."""
         box = gym.spaces.Box(np.float32(facts.pop("low")), np.float32(facts.pop("high")), dtype=np.float32)
         own = {name: facts.pop(name) for name in ("observation", "threshold", "settings", "normaliser", "seed")}

@@ -14,7 +14,7 @@ from seenn_env.observations import AnyObservation
 
 @dataclass(frozen=True)
 class Mixed(ScoredPolicy):
-    """In each episode, decides at the policy's own level or, with a probability, at another.
+    """Exits at the policy's own level or, in a share of the episodes, at another: any mean is met on average.
 
     Args:
         policy: at the level of the rest of the episodes.

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from agents.perceptrons import count_macs, run_perceptrons
-from agents.policy import ScoredPolicy, own_settings, timestep_of
+from agents.policy import ScoredPolicy, timestep_of
 from seenn_env.observations import AnyObservation
 
 
 @dataclass(frozen=True, eq=False)
 class OptimalStopping(ScoredPolicy):
-    """Exits when the fitted gain of exiting over going on is at least the threshold.
+    """Exits when the gain of exiting, fitted by backward induction, is at least the threshold.
 
     Args:
         tensors: for each timestep t, of trees "tree_t" `[R, J, 5]` (column, split, left, right, value) and "base_t",
@@ -37,9 +37,6 @@ class OptimalStopping(ScoredPolicy):
     threshold: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
     elapsed: int | None = None
-
-    def __post_init__(self) -> None:
-        own_settings(self)
 
     @property
     def made_for(self) -> int:

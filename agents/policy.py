@@ -6,7 +6,7 @@ Letters: B rows, N rows of traces, T timesteps, F columns of an observation.
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import fields, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Self, TypeVar
 
@@ -56,6 +56,8 @@ class ScoredPolicy:
     """Of the draws of `predict(…, deterministic=False)`."""
 
     def __post_init__(self) -> None:
+        if "settings" in vars(self):  # copies at other levels share none
+            object.__setattr__(self, "settings", deepcopy(self.settings))
         if self.largest is not None and not 0 <= self.threshold <= self.largest:
             raise InputError(f"Expected a threshold in [0, {self.largest:g}], got {self.threshold}.")
 
@@ -161,7 +163,7 @@ class ScoredPolicy:
 
 def field_tensors(policy: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The fields of a dataclass: arrays, and a field `tensors`, as tensors; all others as facts."""
-    facts = {entry.name: vars(policy)[entry.name] for entry in fields(policy)}
+    facts = dict(vars(policy))
     tensors = dict(facts.pop("tensors", {}))
     for name in [name for name, value in facts.items() if isinstance(value, np.ndarray)]:
         tensors[name] = torch.from_numpy(facts.pop(name))
@@ -234,11 +236,6 @@ def drawing(state: Any, episode_start: np.ndarray | None, seed: int) -> Drawing:
         return Drawing(state.inner, own_generator(state.rng, seed))
     alone = state is None and (episode_start is None or not np.all(episode_start))
     return Drawing(state, np.random.default_rng() if alone else np.random.default_rng(seed))
-
-
-def own_settings(policy: Any) -> None:
-    """Give a frozen policy settings of its own: copies at other levels share none."""
-    object.__setattr__(policy, "settings", deepcopy(policy.settings))
 
 
 def elapsed_of(observation: np.ndarray, name: AnyObservation, column: int | None = None) -> np.ndarray:

@@ -110,7 +110,7 @@ class Gap(ScoredPolicy):
 
 @dataclass(frozen=True)
 class SummedConfidence(ScoredPolicy):
-    """The confidence of SEENN's published code: softmax of logits *summed* over time, t · their mean.
+    """Exits when the largest probability of the logits *summed* over time is at least the threshold (SEENN's code).
 
     Its temperature falls as 1/t, so that thresholds are comparable with published ones, and not with those of
     `Confidence`. (That code exits strictly above its threshold; for converted networks it divides the sum by 8.)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.policy import COLUMNS, ScoredPolicy, own_settings, timestep_of
+from agents.policy import COLUMNS, ScoredPolicy, timestep_of
 from backbones import InputError
 from seenn_env import Traces, make_reward
 from seenn_env.rewards import pay
@@ -20,7 +20,7 @@ _CONFIDENCE = COLUMNS["confidence"]
 
 @dataclass(frozen=True, eq=False)
 class TabularStopping(ScoredPolicy):
-    """Exits when the table's gain of exiting over going on is at least the threshold.
+    """Exits when a table of (timestep, confidence) gives exiting at least this gain: the floor of every learner.
 
     Args:
         edges: `[T-1, M-1]` ascending, between the bins of confidence.
@@ -35,9 +35,6 @@ class TabularStopping(ScoredPolicy):
     threshold: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
     observation = "features"
-
-    def __post_init__(self) -> None:
-        own_settings(self)
 
     @classmethod
     def fit(cls, traces: Traces, *, bins: int = 20, reward: str = "linear", **reward_options: Any) -> "TabularStopping":

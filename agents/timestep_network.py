@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.multiplications import count_multiplications
-from agents.policy import ScoredPolicy, drawing, own_settings
+from agents.policy import ScoredPolicy, drawing
 from backbones import InputError, Samples, check_images, torch_threads
 from seenn_env import Traces
 from seenn_env.trace_fields import image_places
@@ -24,7 +24,7 @@ _BATCH = 1024
 
 @dataclass(frozen=True, eq=False)
 class TimestepNetwork(ScoredPolicy):
-    """Chooses the number of timesteps from the image alone (SEENN-II, Li et al. 2023, section 3.3).
+    """Chooses the number of timesteps from the image alone (SEENN-II, one-shot, Li et al. 2023, section 3.3).
 
     By itself it takes the likeliest timestep. With a `threshold` (which `calibrate` sets) it takes the first one
     up to which the chances add to at least that: one number that reaches any mean.
@@ -49,9 +49,6 @@ class TimestepNetwork(ScoredPolicy):
     settings: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     observation = "image"
-
-    def __post_init__(self) -> None:
-        own_settings(self)
 
     @property
     def decides(self) -> Literal["start"]:
@@ -124,8 +121,9 @@ class TimestepNetwork(ScoredPolicy):
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """See `ScoredPolicy.to_tensors`."""
-        names = ("shape", "timesteps", "width", "threshold", "settings", "seed")
-        return self.network.state_dict(), {name: vars(self)[name] for name in names}
+        return self.network.state_dict(), {
+            name: vars(self)[name] for name in vars(self).keys() - {"network", "samples"}
+        }
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> "TimestepNetwork":
