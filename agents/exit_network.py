@@ -136,7 +136,7 @@ class _Perceptrons(nn.Module):
         parts = [steps, (columns - self.mean) / self.scale]
         if self.cost is not None:
             parts.insert(0, self.cost.expand(len(columns), 1))
-        weights = {name: getattr(self, name) for name in self.names}
+        weights = {name: self.get_buffer(name) for name in self.names}
         return torch.sigmoid(run_perceptrons(weights, torch.cat(parts, 1))[..., 0].mean(0).double())
 
 

@@ -233,7 +233,7 @@ def folds_of(traces: Traces, folds: int = 5, seed: int = 0) -> Iterator[tuple[np
     """
     names, of_row = np.unique(traces.sample, return_inverse=True)
     if not 2 <= folds <= len(names):
-        raise InputError(f"Expected from 2 folds to one for each of the {len(names)} samples, got {folds}.")
+        raise InputError(f"Expected folds from 2 to the number of samples, {len(names)}, got {folds}.")
     fold = np.random.default_rng(seed).permutation(len(names)) % folds
     for held in range(folds):
         out = fold[of_row] == held
