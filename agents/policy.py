@@ -238,8 +238,8 @@ def drawing(state: Any, episode_start: np.ndarray | None, seed: int) -> Drawing:
     return Drawing(state, np.random.default_rng() if alone else np.random.default_rng(seed))
 
 
-def elapsed_of(observation: np.ndarray, name: AnyObservation, column: int | None = None) -> np.ndarray:
-    """`[B]` timestep / T of an observation: that column, or where this package's observation of that name has it.
+def timestep_of(observation: np.ndarray, name: AnyObservation, T: int, column: int | None = None) -> np.ndarray:
+    """`[B]` int64 timesteps, from 1, of an observation: T times that column, or the one that this package's have.
 
     Raises:
         InputError: without a column, for an observation that is not this package's.
@@ -250,13 +250,7 @@ def elapsed_of(observation: np.ndarray, name: AnyObservation, column: int | None
                 f"Expected an observation of this package, which says the timestep, got {name!r}: use one of them."
             )
         column = -1 if name == "logits" else ELAPSED
-    elapsed: np.ndarray = observation[:, column]
-    return elapsed
-
-
-def timestep_of(observation: np.ndarray, name: AnyObservation, T: int, column: int | None = None) -> np.ndarray:
-    """`[B]` int64 timesteps, from 1, of an observation; see `elapsed_of`."""
-    return np.rint(elapsed_of(observation, name, column) * T).astype(np.int64)
+    return np.rint(observation[:, column] * T).astype(np.int64)
 
 
 def elapsed_column(spec: Observation) -> int:

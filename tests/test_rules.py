@@ -1,5 +1,7 @@
 """Each rule exits when its own words say so; what is fitted is fitted right; all of it is saved and calibrated."""
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import pytest
 from conftest import make_traces
@@ -15,12 +17,13 @@ from agents import (
     PerformanceConfidence,
     PerTimestep,
     ScaledConfidence,
+    ScoredPolicy,
     SummedConfidence,
     calibrate,
     load,
     save,
 )
-from agents.rule_table import RULES
+from agents.rule_table import POLICIES, RULES
 from backbones import InputError
 from seenn_env import Traces, evaluate
 from seenn_env.columns import softmax
@@ -162,3 +165,25 @@ def test_rules_refuse_what_they_cannot_use(tmp_path):
     ]:
         with pytest.raises(InputError, match=message):
             make()
+
+
+def test_a_new_rule_is_one_class_and_one_line_in_the_table(monkeypatch, tmp_path, traces):
+    @dataclass(frozen=True)
+    class Hesitant(ScoredPolicy):
+        threshold: float = 1.0
+        weights: np.ndarray = field(default_factory=lambda: np.arange(6.0), compare=False)
+        observation = "features"
+        sign = -1
+
+        def score(self, observation):
+            return -(observation @ self.weights)
+
+    found = [calibrate(rule, traces, target_timesteps=1.7) for rule in (Hesitant(), PerTimestep(Hesitant()))]
+    found.append(calibrate(Hesitant(), traces, target_timesteps=1.7, randomise=True))
+    with pytest.raises(InputError, match="a policy of this package to save, got Hesitant"):
+        save(found[0], tmp_path / "policy.safetensors")
+    monkeypatch.setitem(POLICIES, "Hesitant", Hesitant)
+    for rule in found:
+        again = load(save(rule, tmp_path / "policy.safetensors"))
+        assert repr(again) == repr(rule)
+        assert np.array_equal(evaluate(again, traces).exit_timesteps, evaluate(rule, traces).exit_timesteps)
