@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 
 from agents.curves import exit_curve, exits_at
-from agents.policy import ScoredPolicy, scores_of
+from agents.policy import ScoredPolicy
 from agents.rules import Confidence, Entropy, Gap, Margin
 from seenn_env import Traces
 
@@ -29,7 +29,7 @@ def best_threshold(traces: Traces, target_timesteps: float) -> ScoredPolicy:
 
 def wants_to_exit(policy: ScoredPolicy, traces: Traces) -> np.ndarray:
     """`[N, T-1]` float32: 1 where a policy's score reaches its level."""
-    wants: np.ndarray = (scores_of(policy, traces) >= policy.level).astype(np.float32)
+    wants: np.ndarray = (policy.trace_scores(traces) >= policy.level).astype(np.float32)
     return wants
 
 
@@ -47,7 +47,7 @@ def warn_if_worse(policy: ScoredPolicy, name: str, traces: Traces, target_timest
     rule = best_threshold(traces, target_timesteps)
     rows, right, spent = np.arange(len(traces)), [], []
     for each in (policy, rule):
-        exits = exits_at(scores_of(each, traces), each.level)
+        exits = exits_at(each.trace_scores(traces), each.level)
         right.append(traces.correct[rows, exits - 1].astype(float))
         spent.append(exits.mean())
     names, of_row = np.unique(traces.sample, return_inverse=True)

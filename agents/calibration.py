@@ -3,21 +3,34 @@
 rule = calibrate(Confidence(), traces.select("calibration"), target_timesteps=1.5)
 """
 
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, overload
 
 from agents.curves import exit_curve
 from agents.goals import make_goal
-from agents.guarantees import control_risk
+from agents.guarantees import Scored, control_risk
 from agents.mixed import Mixed
 from agents.policy import ScoredPolicy
+from agents.rules import FixedTimestep
 from backbones import InputError
 from seenn_env import Traces
 
-AnyPolicy = TypeVar("AnyPolicy", bound=ScoredPolicy)
 
-
+@overload
 def calibrate(
-    policy: AnyPolicy,
+    policy: Scored,
+    traces: Traces,
+    *,
+    target_timesteps: float | None = None,
+    target_accuracy: float | None = None,
+    target_energy_pj: float | None = None,
+    target_cost: float | None = None,
+    costs: Any = None,
+) -> Scored: ...
+
+
+@overload
+def calibrate(
+    policy: Scored,
     traces: Traces,
     *,
     target_timesteps: float | None = None,
@@ -30,7 +43,24 @@ def calibrate(
     risk: Literal["accuracy", "consistency"] = "accuracy",
     randomise: bool = False,
     seed: int = 0,
-) -> AnyPolicy:
+) -> Scored | Mixed | FixedTimestep: ...
+
+
+def calibrate(
+    policy: Scored,
+    traces: Traces,
+    *,
+    target_timesteps: float | None = None,
+    target_accuracy: float | None = None,
+    target_energy_pj: float | None = None,
+    target_cost: float | None = None,
+    costs: Any = None,
+    max_risk: float | None = None,
+    confidence: float = 0.95,
+    risk: Literal["accuracy", "consistency"] = "accuracy",
+    randomise: bool = False,
+    seed: int = 0,
+) -> Scored | Mixed | FixedTimestep:
     """The policy at the level that meets the target on these traces.
 
     What has to be fitted first is fitted on the same traces; of a policy with several settings (the thresholds
@@ -61,8 +91,7 @@ def calibrate(
         for target in (target_timesteps, target_accuracy, target_energy_pj, target_cost):
             if target is not None:
                 raise InputError(f"Expected either max_risk or a target, got both, {max_risk} and {target}.")
-        safe: Any = control_risk(policy, traces, max_risk=max_risk, confidence=confidence, risk=risk).policy
-        return safe
+        return control_risk(policy, traces, max_risk=max_risk, confidence=confidence, risk=risk).policy
     goal = make_goal(
         traces,
         target_timesteps=target_timesteps,
@@ -73,12 +102,12 @@ def calibrate(
     )
     plain: Any = policy.policy if isinstance(policy, Mixed) else policy
     if not isinstance(plain, ScoredPolicy):
-        raise InputError(f"Expected a policy with a score to calibrate, got {policy!r}, which has none.")
-    if not getattr(plain, "fitted", True):
-        plain = plain.fit(traces)  # type: ignore[attr-defined]
+        raise InputError(f"Expected a policy with a score to calibrate (a ScoredPolicy), got {policy!r}.")
+    if not plain.fitted:
+        plain = plain.fit(traces)
     charged = goal.costs(plain)
     best: Any = None
-    for variant in plain.variants(traces) if hasattr(plain, "variants") else [plain]:
+    for variant in plain.variants(traces):
         curve = exit_curve(variant, traces, charged)
         entry = goal.entry(curve)
         worth = goal.worth(curve, entry)
@@ -88,5 +117,4 @@ def calibrate(
     if not randomise:
         return variant.at_level(float(curve.levels[entry]))
     first, second, share = goal.bracket(curve)
-    mixed: Any = Mixed(variant.at_level(float(curve.levels[first])), float(curve.levels[second]), share, seed)
-    return mixed
+    return Mixed(variant.at_level(float(curve.levels[first])), float(curve.levels[second]), share, seed)

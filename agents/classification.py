@@ -22,7 +22,8 @@ from agents.reading import Item, ReadAhead, read_items
 from backbones import Backbone, InputError, SlotPool, check_kinds
 from backbones.devices import named_device
 from backbones.images import encoding_of
-from seenn_env import Exits, Policy, stream
+from seenn_env import Exits, Policy, decides, stream
+from seenn_env.columns import softmax
 from seenn_env.observations import AnyObservation
 
 
@@ -155,8 +156,7 @@ def answers(
     """
     if dtype not in ("float32", "float16"):
         raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
-    if not hasattr(policy, "predict") and not hasattr(policy, "exit_timesteps"):
-        raise InputError(f"Expected a policy with predict, got a {type(policy).__name__}.")
+    decides(policy)  # or refuse it now
     check_timesteps(policy, backbone.timesteps)
     shape = input_shape or getattr(backbone, "sample_shape", None)
     if shape is None:
@@ -235,8 +235,7 @@ class _Feed:
 
     def named(self, exits: Exits) -> Iterator[Answer]:
         """The answers of images that left."""
-        shifted = exits.logits - exits.logits.max(-1, keepdims=True)
-        confidence = 1 / np.exp(shifted.astype(np.float64)).sum(-1)
+        confidence = softmax(exits.logits.astype(np.float64)).max(-1)
         columns = (exits.places, exits.predictions, exits.timesteps, confidence)
         for fed, prediction, timesteps, sure in zip(*(column.tolist() for column in columns), strict=True):
             place, name = self._inside.pop(fed)

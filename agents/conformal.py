@@ -6,18 +6,17 @@ Letters: B rows, n rows of the calibration, T timesteps, K classes.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
 
 import numpy as np
 
-from agents.policy import timestep_of
+from agents.policy import ScoredPolicy, timestep_of
 from backbones import InputError
 from seenn_env import Traces
 from seenn_env.columns import softmax
 
 
 @dataclass(frozen=True)
-class ConformalSets:
+class ConformalSets(ScoredPolicy):
     """Exits when the prediction set holds at most `size` classes (SpikeCP, Chen et al., arXiv 2305.11322).
 
     At each of the T checkpoints the set holds every class whose conformal p-value exceeds `miscoverage` / T
@@ -36,7 +35,7 @@ class ConformalSets:
     miscoverage: float = 0.1
     size: int = 1
     nonconformity: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32), compare=False)
-    observation: ClassVar[str] = "logits"
+    observation = "logits"
 
     def __post_init__(self) -> None:
         if not self.miscoverage >= 0:
@@ -90,13 +89,3 @@ class ConformalSets:
     def at_level(self, level: float) -> "ConformalSets":
         """See `ScoredPolicy.at_level`."""
         return replace(self, miscoverage=float(max(-level * max(len(self.nonconformity), 1), 0.0)))
-
-    def predict(
-        self,
-        observation: np.ndarray,
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, None]:
-        """Actions `[B]`."""
-        return (self.score(observation) >= self.level).astype(np.int64), None

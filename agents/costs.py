@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from agents.policy import ScoredPolicy
 from backbones import EnergyModel, InputError
-from seenn_env import Traces, decides
+from seenn_env import Traces
 
 
 def timestep_costs(traces: Traces) -> np.ndarray:
@@ -16,11 +17,11 @@ def timestep_costs(traces: Traces) -> np.ndarray:
     return np.broadcast_to(np.arange(1.0, traces.timesteps + 1), (len(traces), traces.timesteps))
 
 
-def energy_costs(policy: Any, traces: Traces) -> np.ndarray:
+def energy_costs(policy: ScoredPolicy | None, traces: Traces) -> np.ndarray:
     """`[N, T]` pJ that an exit has cost: the network's energy up to it, and the policy's own.
 
-    A policy that says its `macs` (multiplications and additions of one decision) pays for each what the traces' energy
-    model says: once for every decision, of which there is none at T, or once for every row if it decides at the start.
+    A `ScoredPolicy` pays for its `macs` (multiplications and additions of one decision) what the traces' energy model
+    says: once for every decision, of which there is none at T, or once for every row if it decides at the start.
 
     Raises:
         InputError: for traces without energy.
@@ -33,8 +34,10 @@ def energy_costs(policy: Any, traces: Traces) -> np.ndarray:
 
 def own_energy(policy: Any, timesteps: int, model: EnergyModel | None = None) -> np.ndarray:
     """`[T]` pJ that a policy itself has spent on an exit at each timestep."""
-    spent = float((model or EnergyModel()).pj(getattr(policy, "macs", 0), 0))
-    if policy is not None and decides(policy) == "start":
+    if not isinstance(policy, ScoredPolicy):
+        return np.zeros(timesteps)
+    spent = float((model or EnergyModel()).pj(policy.macs, 0))
+    if policy.decides == "start":
         return np.full(timesteps, spent)
     return spent * np.minimum(np.arange(1, timesteps + 1), timesteps - 1)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.policy import ScoredPolicy, scores_of
+from agents.policy import ScoredPolicy
 from seenn_env import Traces
 
 
@@ -60,7 +60,7 @@ def level_curve(scores: np.ndarray, correct: np.ndarray, costs: np.ndarray | Non
 
 def exit_curve(policy: ScoredPolicy, traces: Traces, costs: np.ndarray | None = None) -> Curve:
     """The curve of a policy on traces, whose exits cost `[N, T]` (or timesteps)."""
-    return level_curve(scores_of(policy, traces), traces.correct, costs)
+    return level_curve(policy.trace_scores(traces), traces.correct, costs)
 
 
 def exits_at(scores: np.ndarray, level: float) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from agents.curves import level_curve
-from agents.policy import ScoredPolicy, scores_of
+from agents.policy import ScoredPolicy
 from agents.statistics import Clusters, Interval, max_t
 from backbones import InputError
 from seenn_env import Traces
@@ -121,7 +121,7 @@ def matched_curve(
     clusters: Clusters,
     *,
     charge: float = 0.0,
-    scores: Callable[[ScoredPolicy, Traces], np.ndarray] = scores_of,
+    scores: Callable[[ScoredPolicy, Traces], np.ndarray] = lambda policy, traces: policy.trace_scores(traces),
 ) -> MatchedCurve:
     """What `area_between` compares; policies that stand at several targets are computed once.
 

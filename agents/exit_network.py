@@ -1,7 +1,6 @@
 """SEENN-II (sequential), a small network that gives the probability of exiting now.
 
     policy = train("exact", traces, target_timesteps=1.5)
-    policy = ExitNetwork.fit(traces.select("policy"), cost=0.1)
 
 Letters: B rows, F columns of the observation, T timesteps.
 """
@@ -12,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from agents.perceptrons import count_macs, run_perceptron
-from agents.policy import drawing, own_settings, timestep_of
+from agents.policy import ScoredPolicy, timestep_of
 from backbones import InputError
 from seenn_env import Traces
 from seenn_env.observations import AnyObservation
@@ -26,8 +25,8 @@ _COSTS = np.geomspace(*COST_RANGE, 25)
 
 
 @dataclass(frozen=True, eq=False)
-class ExitNetwork:
-    """Exits when the network gives exiting a probability of at least the threshold.
+class ExitNetwork(ScoredPolicy):
+    """Exits when a network gives exiting at least this probability: SEENN-II (sequential), on the exact reward.
 
     The network sees the columns of an observation, standardised, and one-hot the timestep.
     `agents.train("exact", …)` makes it.
@@ -53,14 +52,19 @@ class ExitNetwork:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        own_settings(self)
+        super().__post_init__()
         if (found := self.tensors["weight_0"]).ndim != 2:
             raise InputError(f"Expected weight_0 [inputs, H], got {list(found.shape)}: train the policy anew.")
 
     @property
-    def level(self) -> float:
-        """See `ScoredPolicy.level`."""
-        return self.threshold
+    def made_for(self) -> int:
+        """See `ScoredPolicy.made_for`."""
+        return self.timesteps
+
+    @property
+    def probabilities(self) -> bool:
+        """See `ScoredPolicy.probabilities`."""
+        return True
 
     @property
     def macs(self) -> int:
@@ -83,10 +87,6 @@ class ExitNetwork:
         with torch.no_grad():
             return torch.sigmoid(run_perceptron(self.tensors, self.inputs(observation)).double()).numpy()
 
-    def at_level(self, level: float) -> "ExitNetwork":
-        """See `ScoredPolicy.at_level`."""
-        return replace(self, threshold=float(level))
-
     def at_cost(self, cost: float) -> "ExitNetwork":
         """At another time cost: what all T timesteps cost, in units of accuracy.
 
@@ -107,19 +107,36 @@ class ExitNetwork:
         else:
             yield from (self.at_cost(float(np.clip(cost, *COST_RANGE))) for cost in _COSTS)
 
-    def predict(
-        self,
-        observation: np.ndarray,
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, Any]:
-        """Actions `[B]`: at the threshold, or drawn from the network's own probabilities."""
-        score = self.score(observation)
-        if deterministic:
-            return (score >= self.threshold).astype(np.int64), None
-        drawn = drawing(state, episode_start, self.seed)
-        return (drawn.rng.random(len(score)) < score).astype(np.int64), drawn
+    def score_module(self, timesteps: int) -> nn.Module:
+        """See `ScoredPolicy.score_module`."""
+        if self.timesteps != timesteps:
+            raise InputError(f"Expected a policy for T = {timesteps}, the network's, got one for {self.timesteps}.")
+        return _Perceptron(self)
+
+
+class _Perceptron(nn.Module):
+    """`ExitNetwork.score`; the cost, where it takes one, is that of the policy."""
+
+    mean: Tensor
+    scale: Tensor
+    cost: Tensor | None
+
+    def __init__(self, policy: ExitNetwork) -> None:
+        super().__init__()
+        self.T = policy.timesteps
+        self.names = [name for name in policy.tensors if name not in ("mean", "scale")]
+        for name, tensor in policy.tensors.items():
+            self.register_buffer(name, tensor)
+        cost = None if policy.cost is None else cost_column(torch.tensor([policy.cost]))
+        self.register_buffer("cost", cost)
+
+    def forward(self, columns: Tensor, at: Tensor) -> Tensor:
+        steps = (at[:, None] == torch.arange(self.T)).float()
+        parts = [steps, (columns - self.mean) / self.scale]
+        if self.cost is not None:
+            parts.insert(0, self.cost.expand(len(columns), 1))
+        weights = {name: self.get_buffer(name) for name in self.names}
+        return torch.sigmoid(run_perceptron(weights, torch.cat(parts, 1)).double())
 
 
 def cost_column(costs: Tensor) -> Tensor:

@@ -14,15 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.exit_network import ExitNetwork, cost_column
-from agents.heads import ActorCriticHead, ValueHead, head_of
-from agents.learned import LearnedPolicy
-from agents.per_timestep import PerTimestep
-from agents.perceptrons import run_perceptron
-from agents.rules import Confidence, Entropy, Margin
+from agents.policy import ScoredPolicy, no_export
 from backbones import InputError, SpikingNetwork
 from backbones.export import network_files, runner, to_onnx, write_files
-from seenn_env.columns import FEATURES, LOGITS_RANGE
+from seenn_env.columns import LOGITS_RANGE
 
 
 def export(network: SpikingNetwork, policy: Any, folder: str | Path, *, num_slots: int) -> Path:
@@ -92,21 +87,17 @@ class DecisionModule(nn.Module):
         InputError: for another policy.
     """
 
-    wanted: Tensor
-
     def __init__(self, policy: Any, timesteps: int) -> None:
         super().__init__()
         self.T = timesteps
-        self.observation = getattr(policy, "observation", None)
-        self.level = float(getattr(policy, "level", 0))
-        rule = policy.rule if isinstance(policy, PerTimestep) else policy
-        self.score = _score_of(rule, timesteps)
+        if not isinstance(policy, ScoredPolicy):
+            raise no_export(policy)
+        self.observation, self.level = policy.observation, float(policy.level)
+        self.score = policy.score_module(timesteps)
         if self.observation not in ("features", "logits"):
             raise InputError(
                 f"Expected a policy on the observation 'features' or 'logits' to export, got {self.observation!r}."
             )
-        wanted = np.append(policy.thresholds, 0.0) if isinstance(policy, PerTimestep) else np.zeros(timesteps)
-        self.register_buffer("wanted", getattr(rule, "sign", 1) * torch.tensor(wanted))
 
     def forward(self, logits: Tensor, previous: Tensor, timestep: Tensor) -> Tensor:
         """`[B]` bool: who exits."""
@@ -116,89 +107,7 @@ class DecisionModule(nn.Module):
             elapsed = (timestep / self.T).float()
             columns = torch.cat([logits.clamp(-LOGITS_RANGE, LOGITS_RANGE), elapsed[:, None]], -1)
         at = (timestep - 1).clamp(0, self.T - 1)
-        return (self.score(columns, at) - self.wanted[at] >= self.level) | (timestep >= self.T)
-
-
-def _score_of(policy: Any, timesteps: int) -> nn.Module:
-    """`module(columns [B, F], at [B] from 0) -> [B]` float64, a policy's score."""
-    if isinstance(policy, Confidence | Entropy | Margin):
-        return _Column(FEATURES.index(policy.column), policy.sign)
-    if isinstance(policy, ExitNetwork):
-        if policy.timesteps != timesteps:
-            raise InputError(f"Expected a policy for T = {timesteps}, the network's, got one for {policy.timesteps}.")
-        return _Perceptron(policy)
-    if isinstance(policy, LearnedPolicy):
-        if policy.normaliser is not None:
-            raise InputError(
-                "Expected a policy that reads observations as they are to export, got one trained under VecNormalize."
-            )
-        head, network = head_of(policy.network), policy.network
-        if isinstance(head, ActorCriticHead):
-            return _Chances(nn.Sequential(network.mlp_extractor.policy_net, network.action_net))  # type: ignore[arg-type, union-attr]
-        if isinstance(head, ValueHead):
-            return _Advantage(network.q_net.q_net)  # type: ignore[arg-type, union-attr]
-    raise InputError(
-        "Expected Confidence, Entropy, Margin, an ExitNetwork, an actor-critic or DQN LearnedPolicy, or PerTimestep of "
-        f"them to export, got {type(policy).__name__}."
-    )
-
-
-class _Column(nn.Module):
-    def __init__(self, column: int, sign: int) -> None:
-        super().__init__()
-        self.column, self.sign = column, sign
-
-    def forward(self, columns: Tensor, at: Tensor) -> Tensor:
-        return self.sign * columns[:, self.column].double()
-
-
-class _Chances(nn.Module):
-    """The chance of exiting, of two logits."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, columns: Tensor, at: Tensor) -> Tensor:
-        stay_or_go = self.network(columns).double()
-        return torch.sigmoid(stay_or_go[:, 1] - stay_or_go[:, 0])
-
-
-class _Advantage(nn.Module):
-    """The value of exiting less that of going on."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, columns: Tensor, at: Tensor) -> Tensor:
-        values = self.network(columns).double()
-        return values[:, 1] - values[:, 0]
-
-
-class _Perceptron(nn.Module):
-    """`ExitNetwork.score`; the cost, where it takes one, is that of the policy."""
-
-    mean: Tensor
-    scale: Tensor
-    cost: Tensor | None
-
-    def __init__(self, policy: ExitNetwork) -> None:
-        super().__init__()
-        self.T = policy.timesteps
-        self.names = [name for name in policy.tensors if name not in ("mean", "scale")]
-        for name, tensor in policy.tensors.items():
-            self.register_buffer(name, tensor)
-        cost = None if policy.cost is None else cost_column(torch.tensor([policy.cost]))
-        self.register_buffer("cost", cost)
-
-    def forward(self, columns: Tensor, at: Tensor) -> Tensor:
-        steps = (at[:, None] == torch.arange(self.T)).float()
-        parts = [steps, (columns - self.mean) / self.scale]
-        if self.cost is not None:
-            parts.insert(0, self.cost.expand(len(columns), 1))
-        weights = {name: getattr(self, name) for name in self.names}
-        return torch.sigmoid(run_perceptron(weights, torch.cat(parts, 1)).double())
+        return (self.score(columns, at) >= self.level) | (timestep >= self.T)
 
 
 def features(logits: Tensor, previous: Tensor, timestep: Tensor, T: int) -> Tensor:

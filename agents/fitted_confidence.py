@@ -6,25 +6,25 @@ Letters: B rows, N rows of the traces, T timesteps, M knots of a table.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.isotonic import IsotonicRegression
 
-from agents.policy import timestep_of
-from agents.rules import Threshold
+from agents.policy import COLUMNS, ScoredPolicy, timestep_of
 from backbones import InputError
-from seenn_env import Traces, make_observation
+from seenn_env import Traces
+from seenn_env.columns import softmax
 
-_CONFIDENCE = make_observation("features", timesteps=1, num_classes=2).names.index("confidence")
+_CONFIDENCE = COLUMNS["confidence"]
 _TEMPERATURES = (0.02, 50.0)
 _EVEN = 1e-7
 """Rows of one bin are told apart by so much of their confidence."""
 
 
 @dataclass(frozen=True)
-class ScaledConfidence(Threshold):
+class ScaledConfidence(ScoredPolicy):
     """Exits when the largest probability of softmax(logits / temperature) is at least the threshold.
 
     Temperatures are fitted by maximum likelihood (Guo et al., ICML 2017), one for each timestep or one for all.
@@ -39,7 +39,8 @@ class ScaledConfidence(Threshold):
     threshold: float = 0.9
     temperatures: tuple[float, ...] = ()
     shared: bool = False
-    observation: ClassVar[str] = "logits"
+    observation = "logits"
+    largest = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,20 +61,19 @@ class ScaledConfidence(Threshold):
         labels = np.repeat(traces.labels, traces.timesteps) if self.shared else traces.labels
         return replace(self, temperatures=tuple(fit_temperature(part, labels) for part in parts))
 
-    def measure(self, observation: np.ndarray) -> np.ndarray:
-        """See `Threshold.measure`."""
+    def score(self, observation: np.ndarray) -> np.ndarray:
+        """See `ScoredPolicy.score`."""
         if not self.temperatures:
             raise _not_fitted(self)
         T = len(self.temperatures)
         logits = observation[:, :-1].astype(np.float64)
         at = timestep_of(observation, "logits", T) - 1 if T > 1 else np.zeros(len(logits), np.int64)
-        shifted = (logits - logits.max(-1, keepdims=True)) / np.array(self.temperatures)[at][:, None]
-        confidence: np.ndarray = 1 / np.exp(shifted).sum(-1)
+        confidence: np.ndarray = softmax(logits / np.array(self.temperatures)[at][:, None]).max(-1)
         return confidence
 
 
 @dataclass(frozen=True)
-class PerformanceConfidence(Threshold):
+class PerformanceConfidence(ScoredPolicy):
     """Exits when held-out rows of like confidence, at this timestep, have been right at least so often.
 
     Performance control early exiting (Mofakhami et al. 2024, arXiv 2412.19325): the threshold is an accuracy.
@@ -91,11 +91,13 @@ class PerformanceConfidence(Threshold):
     accuracies: tuple[tuple[float, ...], ...] = ()
     method: str = "isotonic"
     bins: int = 50
+    observation = "features"
+    largest = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("confidences", "accuracies"):
-            object.__setattr__(self, name, tuple(tuple(row) for row in getattr(self, name)))
+            object.__setattr__(self, name, tuple(tuple(row) for row in vars(self)[name]))
         if self.method not in ("binned", "isotonic"):
             raise InputError(f"Expected the method 'binned' or 'isotonic', got {self.method!r}.")
         if self.bins < 1:
@@ -122,8 +124,8 @@ class PerformanceConfidence(Threshold):
         confidences = tuple(tuple(float(c) for c in row) for row, _ in knots)
         return replace(self, confidences=confidences, accuracies=tuple(tuple(map(float, row)) for _, row in knots))
 
-    def measure(self, observation: np.ndarray) -> np.ndarray:
-        """See `Threshold.measure`."""
+    def score(self, observation: np.ndarray) -> np.ndarray:
+        """See `ScoredPolicy.score`."""
         if not self.confidences:
             raise _not_fitted(self)
         count = len(self.confidences)

@@ -8,26 +8,28 @@ Letters: n samples (all repeats of an image are one), L levels from careful to b
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from scipy import stats
 
 from agents.curves import exits_at, level_curve
-from agents.policy import ScoredPolicy, scores_of
+from agents.policy import ScoredPolicy
 from agents.rules import FixedTimestep
 from backbones import InputError, unknown_name
 from seenn_env import Traces
+
+Scored = TypeVar("Scored", bound=ScoredPolicy)
 
 RISKS = ("accuracy", "consistency")
 METHODS = ("learn-then-test", "conformal")
 
 
 @dataclass(frozen=True)
-class Guarantee:
+class Guarantee(Generic[Scored]):
     """A policy, and what is promised about its early exits."""
 
-    policy: Any
+    policy: Scored | FixedTimestep
     """At the boldest level that keeps the promise; `FixedTimestep(T)` where none does."""
     risk: str
     """"accuracy": accuracy at T less accuracy at the exit; "consistency": how often the exit's answer is not T's."""
@@ -66,7 +68,7 @@ class Guarantee:
 
 
 def control_risk(
-    policy: ScoredPolicy,
+    policy: Scored,
     traces: Traces,
     *,
     max_risk: float,
@@ -75,7 +77,7 @@ def control_risk(
     method: Literal["learn-then-test", "conformal"] = "learn-then-test",
     levels_from: Traces | None = None,
     num_levels: int = 200,
-) -> Guarantee:
+) -> Guarantee[Scored]:
     """The boldest level of a policy whose early exits provably cost little.
 
     "learn-then-test" (Angelopoulos et al., *Learn then Test*, 2021, with fixed-sequence testing): levels are
@@ -112,16 +114,16 @@ def control_risk(
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
     if not isinstance(policy, ScoredPolicy):
-        raise InputError(f"Expected a policy with a score to calibrate, got {policy!r}, which has none.")
+        raise InputError(f"Expected a policy with a score to calibrate (a ScoredPolicy), got {policy!r}.")
     source, tested = _divide(traces, levels_from)
-    if not getattr(policy, "fitted", True):
-        policy = policy.fit(source)  # type: ignore[attr-defined]
-    curve = level_curve(scores_of(policy, source), source.correct)
+    if not policy.fitted:
+        policy = policy.fit(source)
+    curve = level_curve(policy.trace_scores(source), source.correct)
     wanted = np.linspace(source.timesteps, 1, num_levels)
     levels = np.unique(curve.levels[_nearest(curve.mean_timesteps, wanted)])[::-1]
     levels = levels[np.isfinite(levels)]
 
-    scores = scores_of(policy, tested)
+    scores = policy.trace_scores(tested)
     losses, spent = _losses(scores, levels, tested, risk)
     if method == "conformal":
         n = len(losses)

@@ -6,7 +6,7 @@
 Letters: N rows, T timesteps, G targets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from agents.calibration import calibrate
 from agents.curves import exits_at
 from agents.endpoints import difference_at, matched_accuracy
 from agents.per_timestep import PerTimestep
-from agents.policy import ScoredPolicy, scores_of
+from agents.policy import ScoredPolicy
 from agents.rules import Confidence, Margin
 from agents.statistics import Clusters, Interval
 from agents.stopping_fit import StoppingSettings, fit_optimal_stopping
@@ -99,21 +99,16 @@ def headroom(
     """
     traces.refuse_test("headroom")
     T, N = traces.timesteps, len(traces)
-    names, sample = np.unique(traces.sample, return_inverse=True)
     if T < 2:
         raise InputError("Expected traces of at least 2 timesteps, got 1: there is nothing to decide.")
-    if not 2 <= folds <= len(names):
-        raise InputError(f"Expected folds from 2 to the number of samples, {len(names)}, got {folds}.")
     if not targets or min(targets) < 1 or max(targets) > T:
         raise InputError(f"Expected targets from 1 to T = {T}, got {tuple(targets)}.")
-    fold = (np.random.default_rng(seed).permutation(len(names)) % folds)[sample]
     clusters = Clusters(traces.sample, seed=seed)
     base = _scores_at(Confidence(), traces)
     confidence = matched_accuracy(base, traces.correct, np.array(targets), clusters)
     scores = np.empty((len(WAYS), len(targets), N, T - 1))
-    for held_out in range(folds):
-        rows = fold == held_out
-        here, others = traces[rows], traces[~rows]
+    for learned, rows in folds_of(traces, folds, seed):
+        here, others = traces[rows], traces[learned]
         stopping = [
             fit_optimal_stopping(
                 others, StoppingSettings(), observation=observation, reward_options={"cost": cost}, seed=seed
@@ -138,7 +133,7 @@ def headroom(
         gains={way: tuple(intervals) for way, intervals in found.items()},
         full=float(traces.accuracy[-1]),
         stable=(float(traces.correct[np.arange(N), settled].mean()), float(settled.mean() + 1)),
-        samples=len(names),
+        samples=clusters.count,
         folds=folds,
         split=traces.split,
     )
@@ -147,5 +142,20 @@ def headroom(
 def _scores_at(policy: ScoredPolicy, traces: Traces) -> np.ndarray:
     """Scores less the level, so that those of policies fitted on different rows can stand together."""
     level = policy.level if np.isfinite(policy.level) else 0.0
-    scores: np.ndarray = scores_of(policy, traces) - level
+    scores: np.ndarray = policy.trace_scores(traces) - level
     return scores
+
+
+def folds_of(traces: Traces, folds: int = 5, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of rows to learn from `[n]` and rows held out `[m]`; the rows of one sample stay together.
+
+    Raises:
+        InputError: for fewer than two folds, or fewer samples than folds.
+    """
+    names, of_row = np.unique(traces.sample, return_inverse=True)
+    if not 2 <= folds <= len(names):
+        raise InputError(f"Expected folds from 2 to the number of samples, {len(names)}, got {folds}.")
+    fold = np.random.default_rng(seed).permutation(len(names)) % folds
+    for held in range(folds):
+        out = fold[of_row] == held
+        yield np.flatnonzero(~out), np.flatnonzero(out)

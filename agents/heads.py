@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.dqn.policies import DQNPolicy
-from torch import Tensor
+from torch import Tensor, nn
 
 from backbones import InputError
 
@@ -28,6 +28,9 @@ class Head(Protocol):
 
     def scores(self, network: Any, inputs: Tensor, state: Any, episode_start: np.ndarray | None) -> tuple[Tensor, Any]:
         """`[B]` of inputs `[B, F]`, and the next state."""
+
+    def score_module(self, network: Any) -> nn.Module | None:
+        """See `ScoredPolicy.score_module`; None where the score is not exported."""
 
     def arguments(self, network: Any) -> dict[str, Any]:
         """JSON-able arguments that make a network of the same shape."""
@@ -47,6 +50,10 @@ class ActorCriticHead:
     def scores(self, network: Any, inputs: Tensor, state: Any, episode_start: np.ndarray | None) -> tuple[Tensor, Any]:
         """See `Head.scores`."""
         return _probability(network.get_distribution(inputs)), None
+
+    def score_module(self, network: Any) -> nn.Module:
+        """See `Head.score_module`."""
+        return _ExitOverContinue(True, network.mlp_extractor.policy_net, network.action_net)
 
     def arguments(self, network: Any) -> dict[str, Any]:
         """See `Head.arguments`."""
@@ -74,6 +81,10 @@ class RecurrentHead:
         given = tuple(torch.as_tensor(part, dtype=torch.float32) for part in state)
         distribution, given = network.get_distribution(inputs, given, torch.as_tensor(starts, dtype=torch.float32))
         return _probability(distribution), tuple(part.numpy() for part in given)
+
+    def score_module(self, network: Any) -> None:
+        """See `Head.score_module`."""
+        return
 
     def arguments(self, network: Any) -> dict[str, Any]:
         """See `Head.arguments`."""
@@ -106,6 +117,10 @@ class ValueHead:
         values = network.q_net(inputs)
         return values[:, 1] - values[:, 0], None
 
+    def score_module(self, network: Any) -> nn.Module:
+        """See `Head.score_module`."""
+        return _ExitOverContinue(False, network.q_net.q_net)
+
     def arguments(self, network: Any) -> dict[str, Any]:
         """See `Head.arguments`."""
         return {"net_arch": network.net_arch}
@@ -127,6 +142,10 @@ class QuantileHead:
         """See `Head.scores`."""
         values = network.quantile_net(inputs).mean(1)
         return values[:, 1] - values[:, 0], None
+
+    def score_module(self, network: Any) -> None:
+        """See `Head.score_module`."""
+        return
 
     def arguments(self, network: Any) -> dict[str, Any]:
         """See `Head.arguments`."""
@@ -174,3 +193,16 @@ def contrib(module: str, name: str) -> Any:
 def _probability(distribution: Any) -> Tensor:
     logits = distribution.distribution.logits.double()
     return torch.sigmoid(logits[:, 1] - logits[:, 0])
+
+
+class _ExitOverContinue(nn.Module):
+    """The second output less the first, or the probability of the second."""
+
+    def __init__(self, probability: bool, *layers: nn.Module) -> None:
+        super().__init__()
+        self.probability, self.network = probability, nn.Sequential(*layers)
+
+    def forward(self, columns: Tensor, at: Tensor) -> Tensor:
+        outputs = self.network(columns).double()
+        difference = outputs[:, 1] - outputs[:, 0]
+        return torch.sigmoid(difference) if self.probability else difference

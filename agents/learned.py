@@ -5,17 +5,20 @@ actions, state = policy.predict(observation)
 """
 
 from copy import deepcopy
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 
+import gymnasium as gym
 import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
+from torch import Tensor, nn
 
-from agents.heads import head_of
+from agents.heads import HEADS, head_of
 from agents.multiplications import count_multiplications
-from agents.policy import Drawing, drawing, own_settings
+from agents.policy import ScoredPolicy, no_export
+from backbones import InputError
 from seenn_env.evaluation import normaliser_of
 from seenn_env.observations import AnyObservation
 
@@ -52,8 +55,8 @@ class Normaliser:
 
 
 @dataclass(frozen=True)
-class LearnedPolicy:
-    """Exits when the network gives exiting a probability, or an advantage, of at least the threshold.
+class LearnedPolicy(ScoredPolicy):
+    """Exits when a network of stable-baselines3 gives exiting a probability or an advantage of at least the threshold.
 
     Args:
         network: a policy over `Discrete(2)`: an actor-critic (the score is the probability of exiting), a recurrent
@@ -72,9 +75,6 @@ class LearnedPolicy:
     normaliser: Normaliser | None = None
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        own_settings(self)
-
     @classmethod
     def of(
         cls, model: BaseAlgorithm, *, observation: AnyObservation, settings: dict[str, Any] | None = None
@@ -90,11 +90,6 @@ class LearnedPolicy:
         return cls(network, observation, head.own_threshold, settings or {}, normaliser)
 
     @property
-    def level(self) -> float:
-        """See `ScoredPolicy.level`."""
-        return self.threshold
-
-    @property
     def macs(self) -> int:
         """Multiplications and additions of one decision: of the layers that the score needs, not the critic's."""
         shape = self.network.observation_space.shape
@@ -104,10 +99,10 @@ class LearnedPolicy:
 
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`."""
-        return self.score_step(observation, None, None)[0]
+        return self.score_step(observation)[0]
 
     def score_step(
-        self, observation: np.ndarray, state: Any, episode_start: np.ndarray | None
+        self, observation: np.ndarray, state: Any = None, episode_start: np.ndarray | None = None
     ) -> tuple[np.ndarray, Any]:
         """See `ScoredPolicy`; the state is that of a recurrent network."""
         with torch.no_grad():
@@ -116,21 +111,37 @@ class LearnedPolicy:
             scores, state = head_of(self.network).scores(self.network, inputs, state, episode_start)
             return scores.double().numpy(), state
 
-    def at_level(self, level: float) -> "LearnedPolicy":
-        """See `ScoredPolicy.at_level`."""
-        return replace(self, threshold=float(level))
+    @property
+    def probabilities(self) -> bool:
+        """See `ScoredPolicy.probabilities`."""
+        return head_of(self.network).probabilities
 
-    def predict(
-        self,
-        observation: np.ndarray,
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, Any]:
-        """Actions `[B]`: at the threshold, or drawn from the network's own probabilities, where it has any."""
-        drawn = not deterministic and head_of(self.network).probabilities
-        inner, rng = drawing(state, episode_start, self.seed) if drawn else (state, None)
-        score, inner = self.score_step(observation, inner, episode_start)
-        if rng is None:
-            return (score >= self.threshold).astype(np.int64), inner
-        return (rng.random(len(score)) < score).astype(np.int64), Drawing(inner, rng)
+    def score_module(self, timesteps: int) -> nn.Module:
+        """See `ScoredPolicy.score_module`."""
+        if self.normaliser is not None:
+            raise InputError(
+                "Expected a policy that reads observations as they are to export, got one trained under VecNormalize."
+            )
+        module = head_of(self.network).score_module(self.network)
+        if module is None:
+            raise no_export(self)
+        return module
+
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """See `ScoredPolicy.to_tensors`."""
+        facts = {**vars(self), "normaliser": self.normaliser and asdict(self.normaliser)}
+        head, box = head_of(facts.pop("network")), self.network.observation_space
+        assert isinstance(box, gym.spaces.Box)
+        facts |= {"head": head.name, "low": box.low.tolist(), "high": box.high.tolist()}
+        return self.network.state_dict(), facts | head.arguments(self.network)
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Self:
+        """See `ScoredPolicy.from_tensors`."""
+        box = gym.spaces.Box(np.float32(facts.pop("low")), np.float32(facts.pop("high")), dtype=np.float32)
+        own = {name: facts.pop(name) for name in ("observation", "threshold", "settings", "normaliser", "seed")}
+        if own["normaliser"] is not None:
+            own["normaliser"] = Normaliser(**own["normaliser"])
+        network = HEADS[facts.pop("head")].make(box, facts)
+        network.load_state_dict(tensors)
+        return cls(network.eval(), **own)

@@ -6,20 +6,27 @@ policy = train("exact", traces, target_timesteps=1.5, seed=0)
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from agents.best_rule import warn_if_worse
 from agents.calibration import calibrate
+from agents.exit_network import ExitNetwork
 from agents.exit_training import ExitSettings, train_exit_network
+from agents.learned import LearnedPolicy
+from agents.optimal_stopping import OptimalStopping
 from agents.sb3_training import PRESETS, train_sb3
 from agents.stopping_fit import StoppingSettings, fit_optimal_stopping
+from agents.timestep_network import TimestepNetwork
 from agents.timestep_training import TimestepSettings, train_timestep_network
 from backbones import InputError, unknown_name
 from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
 
+TrainedPolicy = ExitNetwork | LearnedPolicy | OptimalStopping | TimestepNetwork
+Settings = TypeVar("Settings")
 
-def _exact(traces: Traces, *, overrides: dict[str, Any], **named: Any) -> Any:
+
+def _exact(traces: Traces, *, overrides: dict[str, Any], **named: Any) -> ExitNetwork:
     return train_exit_network(traces, settings_of(ExitSettings, overrides), **named)
 
 
@@ -30,18 +37,22 @@ def _one_shot(
     target_timesteps: float | None,
     observation: str = "image",
     **named: Any,
-) -> Any:
+) -> TimestepNetwork:
     if observation != "image":
         raise InputError(f"Expected the observation 'image' for 'one-shot', got {observation!r}: leave it out.")
     samples = overrides.pop("samples", None)
     return train_timestep_network(traces, settings_of(TimestepSettings, overrides), samples=samples, **named)
 
 
-def _stopping(traces: Traces, *, overrides: dict[str, Any], **named: Any) -> Any:
+def _stopping(traces: Traces, *, overrides: dict[str, Any], **named: Any) -> OptimalStopping:
     return fit_optimal_stopping(traces, settings_of(StoppingSettings, overrides), **named)
 
 
-TRAINERS: dict[str, Callable[..., Any]] = {"exact": _exact, "one-shot": _one_shot, "optimal-stopping": _stopping}
+TRAINERS: dict[str, Callable[..., TrainedPolicy]] = {
+    "exact": _exact,
+    "one-shot": _one_shot,
+    "optimal-stopping": _stopping,
+}
 """What needs no environment, as the trace has the reward of every exit."""
 
 ALGORITHMS = (*PRESETS, *TRAINERS)
@@ -61,7 +72,7 @@ def train(
     log_dir: str | Path | None = None,
     on_step: Callable[[int], None] | None = None,
     **overrides: Any,
-) -> Any:
+) -> TrainedPolicy:
     """Train a policy on the rows of split "policy".
 
     Args:
@@ -100,7 +111,7 @@ def train(
         common["observation"] = observation
     learned_from = traces.select("policy")
     if algorithm in PRESETS:
-        policy = train_sb3(
+        policy: TrainedPolicy = train_sb3(
             algorithm,
             learned_from,
             total_timesteps=total_timesteps,
@@ -134,13 +145,13 @@ def train(
     return calibrated
 
 
-def settings_of(kind: type, overrides: dict[str, Any]) -> Any:
+def settings_of(kind: type[Settings], overrides: dict[str, Any]) -> Settings:
     """A settings dataclass with those fields.
 
     Raises:
         InputError: for a field that it does not have.
     """
-    known = [entry.name for entry in fields(kind)]
+    known = [entry.name for entry in fields(kind)]  # type: ignore[arg-type]
     for name in overrides:
         if name not in known:
             raise unknown_name(f"setting of {kind.__name__}", name, known)

@@ -1,18 +1,20 @@
-"""A policy between two of its levels, by chance: it spends any mean, where scores are equal for many rows too."""
+"""Randomises between two levels, so that the mean exit timestep meets a target where many rows have equal scores."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from agents.policy import ScoredPolicy, own_generator, scores_of, step_scores
-from seenn_env import Traces, decides
+from agents.curves import exits_at
+from agents.policy import ScoredPolicy, own_generator
+from seenn_env import Traces
 from seenn_env.observations import AnyObservation
 
 
 @dataclass(frozen=True)
-class Mixed:
-    """In each episode, decides at the policy's own level or, with a probability, at another.
+class Mixed(ScoredPolicy):
+    """Exits at the policy's own level or, in a share of the episodes, at another: any mean is met on average.
 
     Args:
         policy: at the level of the rest of the episodes.
@@ -27,14 +29,14 @@ class Mixed:
     seed: int = 0
 
     @property
-    def observation(self) -> AnyObservation:
+    def observation(self) -> AnyObservation:  # type: ignore[override]
         """See `ScoredPolicy.observation`."""
         return self.policy.observation
 
     @property
-    def decides(self) -> str:
+    def decides(self) -> Literal["step", "start"]:
         """See `seenn_env.decides`: as the policy."""
-        return decides(self.policy)
+        return self.policy.decides
 
     @property
     def level(self) -> float:
@@ -42,24 +44,33 @@ class Mixed:
         return self.other if self.share > 0.5 else self.policy.level
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """Those of the policy, where it has any."""
-        found: dict[str, Any] = getattr(self.policy, "settings", {})
-        return found
+    def settings(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """See `ScoredPolicy.settings`: the policy's."""
+        return self.policy.settings
+
+    @property
+    def made_for(self) -> int | None:
+        """See `ScoredPolicy.made_for`: as the policy."""
+        return self.policy.made_for
+
+    @property
+    def macs(self) -> int:
+        """See `ScoredPolicy.macs`: the policy's."""
+        return self.policy.macs
 
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`."""
         return self.policy.score(observation)
 
     def score_step(
-        self, observation: np.ndarray, state: Any, episode_start: np.ndarray | None
+        self, observation: np.ndarray, state: Any = None, episode_start: np.ndarray | None = None
     ) -> tuple[np.ndarray, Any]:
         """See `ScoredPolicy`."""
-        return step_scores(self.policy, observation, state, episode_start)
+        return self.policy.score_step(observation, state, episode_start)
 
     def trace_scores(self, traces: Traces) -> np.ndarray:
         """See `ScoredPolicy`."""
-        return scores_of(self.policy, traces)
+        return self.policy.trace_scores(traces)
 
     def at_level(self, level: float) -> "Mixed":
         """At one level, without chance."""
@@ -80,16 +91,16 @@ class Mixed:
             rng = own_generator(rng, self.seed)
             draws = np.where(starts, _even(B, rng), draws)
         if self.decides == "start":
-            one, other = (each.predict(observation)[0] for each in (self.policy, self.policy.at_level(self.other)))  # type: ignore[attr-defined]
+            one, other = (each.predict(observation)[0] for each in (self.policy, self.policy.at_level(self.other)))
             return np.where(draws < self.share, other, one), (inner, draws, rng)
-        scores, inner = step_scores(self.policy, observation, inner, starts)
+        scores, inner = self.policy.score_step(observation, inner, starts)
         levels = np.where(draws < self.share, self.other, self.policy.level)
         return (scores >= levels).astype(np.int64), (inner, draws, rng)
 
     def exit_timesteps(self, traces: Traces) -> np.ndarray:
         """`[N]` of a policy that decides at the start."""
-        one, other = (each.exit_timesteps(traces) for each in (self.policy, self.policy.at_level(self.other)))  # type: ignore[attr-defined]
         draws = _even(len(traces), np.random.default_rng(self.seed))
+        one, other = (exits_at(self.trace_scores(traces), level) for level in (self.policy.level, self.other))
         return np.where(draws < self.share, other, one)
 
 

@@ -5,7 +5,7 @@
 Letters: B rows, F columns, T timesteps, R trees, J nodes of the largest tree.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from agents.perceptrons import count_macs, run_perceptron
-from agents.policy import own_settings, timestep_of
+from agents.policy import ScoredPolicy, timestep_of
 from seenn_env.observations import AnyObservation
 
 
 @dataclass(frozen=True, eq=False)
-class OptimalStopping:
-    """Exits when the fitted gain of exiting over going on is at least the threshold.
+class OptimalStopping(ScoredPolicy):
+    """Exits when the gain of exiting, fitted by backward induction, is at least the threshold.
 
     Args:
         tensors: for each timestep t, of trees "tree_t" `[R, J, 5]` (column, split, left, right, value) and "base_t",
@@ -38,13 +38,10 @@ class OptimalStopping:
     settings: dict[str, Any] = field(default_factory=dict)
     elapsed: int | None = None
 
-    def __post_init__(self) -> None:
-        own_settings(self)
-
     @property
-    def level(self) -> float:
-        """See `ScoredPolicy.level`."""
-        return self.threshold
+    def made_for(self) -> int:
+        """See `ScoredPolicy.made_for`."""
+        return self.timesteps
 
     @property
     def macs(self) -> int:
@@ -64,20 +61,6 @@ class OptimalStopping:
             rows = at == t
             found[rows] = gains(self.tensors, int(t), observation[rows])
         return found
-
-    def at_level(self, level: float) -> "OptimalStopping":
-        """See `ScoredPolicy.at_level`."""
-        return replace(self, threshold=float(level))
-
-    def predict(
-        self,
-        observation: np.ndarray,
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, None]:
-        """Actions `[B]`."""
-        return (self.score(observation) >= self.threshold).astype(np.int64), None
 
 
 def gains(tensors: dict[str, Tensor], t: int, columns: np.ndarray) -> np.ndarray:

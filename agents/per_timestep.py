@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
-from agents.policy import ScoredPolicy, elapsed_of, scores_of, step_scores
+from agents.policy import ScoredPolicy, timestep_of
 from backbones import InputError
 from seenn_env import Traces
 from seenn_env.observations import AnyObservation
@@ -22,7 +24,7 @@ _SWEEPS = 20
 
 
 @dataclass(frozen=True)
-class PerTimestep:
+class PerTimestep(ScoredPolicy):
     """Exits at timestep t when the rule's score is at least that of `thresholds[t-1]`, t = 1…T-1.
 
     Args:
@@ -35,8 +37,11 @@ class PerTimestep:
     thresholds: tuple[float, ...] = ()
     shift: float = 0.0
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "thresholds", tuple(self.thresholds))
+
     @property
-    def observation(self) -> AnyObservation:
+    def observation(self) -> AnyObservation:  # type: ignore[override]
         """See `ScoredPolicy.observation`: the rule's."""
         return self.rule.observation
 
@@ -46,18 +51,23 @@ class PerTimestep:
         return self.shift
 
     @property
-    def timesteps(self) -> int | None:
-        """T that the thresholds are for; None before there are any."""
+    def made_for(self) -> int | None:
+        """See `ScoredPolicy.made_for`; None before there are thresholds."""
         return len(self.thresholds) + 1 if self.thresholds else None
+
+    @property
+    def macs(self) -> int:
+        """See `ScoredPolicy.macs`: the rule's."""
+        return self.rule.macs
 
     @property
     def fitted(self) -> bool:
         """Whether the rule has what it needs of data; thresholds are found in `variants`."""
-        return getattr(self.rule, "fitted", True)
+        return self.rule.fitted
 
     def fit(self, traces: Traces) -> "PerTimestep":
         """With a fitted rule."""
-        return replace(self, rule=self.rule.fit(traces))  # type: ignore[attr-defined]
+        return replace(self, rule=self.rule.fit(traces))
 
     def variants(self, traces: Traces) -> Iterator["PerTimestep"]:
         """The best thresholds of these traces at each of a range of prices of a timestep.
@@ -65,12 +75,12 @@ class PerTimestep:
         Coordinate ascent on accuracy - price · mean timesteps: with the other thresholds held, the best one of
         a timestep is found exactly by sorting.
         """
-        scores, correct = scores_of(self.rule, traces), traces.correct
+        scores, correct = self.rule.trace_scores(traces), traces.correct
         levels = np.full(scores.shape[1], np.median(scores) if scores.size else 0.0)
         orders = [np.argsort(-column, kind="stable") for column in scores.T]
         for price in _PRICES:
             levels = _ascend(scores, correct, orders, price, levels)
-            yield replace(self, thresholds=tuple(float(_sign(self.rule) * level) for level in levels))
+            yield replace(self, thresholds=tuple(float(self.rule.sign * level) for level in levels))
 
     def trace_scores(self, traces: Traces) -> np.ndarray:
         """See `ScoredPolicy`: `[N, T-1]`, as `score_step` gives them one by one.
@@ -80,22 +90,22 @@ class PerTimestep:
         """
         if traces.timesteps > 1 and len(self._checked()) != traces.timesteps - 1:
             raise InputError(f"Expected traces of T = {len(self.thresholds) + 1}, got {traces.timesteps}.")
-        scores: np.ndarray = scores_of(self.rule, traces) - _sign(self.rule) * np.array(self.thresholds)
+        scores: np.ndarray = self.rule.trace_scores(traces) - self.rule.sign * np.array(self.thresholds)
         return scores
 
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`: how far the rule's score is above this timestep's threshold."""
-        return self.score_step(observation, None, None)[0]
+        return self.score_step(observation)[0]
 
     def score_step(
-        self, observation: np.ndarray, state: Any, episode_start: np.ndarray | None
+        self, observation: np.ndarray, state: Any = None, episode_start: np.ndarray | None = None
     ) -> tuple[np.ndarray, Any]:
         """See `ScoredPolicy`; the state is the rule's."""
         T = len(self._checked()) + 1
-        timestep = np.rint(elapsed_of(observation, self.observation) * T).astype(np.int64)
+        timestep = timestep_of(observation, self.observation, T)
         wanted = np.append(np.array(self.thresholds), 0.0)[np.minimum(timestep, T) - 1]
-        scores, state = step_scores(self.rule, observation, state, episode_start)
-        return scores - _sign(self.rule) * wanted, state
+        scores, state = self.rule.score_step(observation, state, episode_start)
+        return scores - self.rule.sign * wanted, state
 
     def _checked(self) -> tuple[float, ...]:
         if not self.thresholds:
@@ -106,21 +116,22 @@ class PerTimestep:
         """See `ScoredPolicy.at_level`."""
         return replace(self, shift=float(level))
 
-    def predict(
-        self,
-        observation: np.ndarray,
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, Any]:
-        """Actions `[B]`; the state is the rule's."""
-        scores, state = self.score_step(observation, state, episode_start)
-        return (scores >= self.shift).astype(np.int64), state
+    def score_module(self, timesteps: int) -> nn.Module:
+        """See `ScoredPolicy.score_module`."""
+        return _AboveThresholds(self.rule.score_module(timesteps), self.rule.sign * np.append(self.thresholds, 0.0))
 
 
-def _sign(rule: ScoredPolicy) -> int:
-    """-1 where the rule's threshold counts against its score."""
-    return getattr(rule, "sign", 1)
+class _AboveThresholds(nn.Module):
+    wanted: Tensor
+
+    def __init__(self, score: nn.Module, wanted: np.ndarray) -> None:
+        super().__init__()
+        self.score = score
+        self.register_buffer("wanted", torch.from_numpy(wanted))
+
+    def forward(self, columns: Tensor, at: Tensor) -> Tensor:
+        above: Tensor = self.score(columns, at) - self.wanted[at]
+        return above
 
 
 def _ascend(

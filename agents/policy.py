@@ -1,62 +1,216 @@
-"""What the agents of this package have in common: a score, and a level from which on they exit.
+"""A score, and a level from which on a policy exits: the protocol of everything that can be calibrated.
 
-Letters: B rows now, N rows of traces, T timesteps, F columns of an observation.
+Letters: B rows, N rows of traces, T timesteps, F columns of an observation.
 """
 
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
+import torch
+from torch import Tensor, nn
 
 from backbones import InputError
-from seenn_env import Observation, Traces, make_observation, observation_of
+from seenn_env import Observation, Traces, make_observation
 from seenn_env.observations import OBSERVATIONS, AnyObservation
 
-ELAPSED = make_observation("features", timesteps=1, num_classes=2).names.index("elapsed")
+COLUMNS = {name: column for column, name in enumerate(make_observation("rich", timesteps=1, num_classes=2).names)}
+"""Of the observation "rich", which begins with "features"."""
+ELAPSED = COLUMNS["elapsed"]
+Kind = TypeVar("Kind")
 
 
-@runtime_checkable
-class ScoredPolicy(Protocol):
-    """Exits as soon as `score(observation) ≥ level`: one number to turn, whatever the score is made of.
+class ScoredPolicy:
+    """Exits as soon as `score(observation) ≥ level`: the base of every policy with one number to calibrate.
 
-    Optional, where the score is made of more than the present observation:
-    - `score_step(observation, state, episode_start) -> (score, state)`: of the steps before, too; `score` is
-      then that of a first step.
-    - `trace_scores(traces) -> [N, T-1]`: of what only the traces have, such as the image.
+    A subclass is a frozen dataclass that names its `observation` and has a field `threshold`, and either `column` or
+    a `score` of its own. The defaults of everything else suit a score of the present observation alone:
 
-    Optional, for what has to be fitted to data before it has a score:
-    - `fitted: bool`, and `fit(traces) -> Self`, which `calibrate` calls where it is not fitted.
-    - `variants(traces) -> iterable of Self`: the settings among which `calibrate` chooses, besides the level.
+        @dataclass(frozen=True)
+        class Confidence(ScoredPolicy):
+            threshold: float = 0.9
+            observation = "features"
+            column = "confidence"
+            largest = 1.0
+
+    `agents.rule_table` lists the subclasses of this package; a line there makes one known to `save`, `load` and the
+    command line.
     """
 
+    observation: AnyObservation
+    """The observation that the policy reads."""
+    threshold: float
+    column: str
+    """Of the observation "features" or "rich": `sign` times it is the score."""
+    sign: int = 1
+    """+1 exits at or above the threshold, -1 at or below: the level is `sign` times the threshold."""
+    largest: float | None = None
+    """The threshold is from 0 to this; None is any number."""
+    settings: Mapping[str, Any] = MappingProxyType({})
+    """JSON-able facts of the training."""
+    seed: int = 0
+    """Of the draws of `predict(…, deterministic=False)`."""
+
+    def __post_init__(self) -> None:
+        if "settings" in vars(self):  # copies at other levels share none
+            object.__setattr__(self, "settings", deepcopy(self.settings))
+        if self.largest is not None and not 0 <= self.threshold <= self.largest:
+            raise InputError(f"Expected a threshold in [0, {self.largest:g}], got {self.threshold}.")
+
     @property
-    def observation(self) -> AnyObservation:
-        """The observation that the policy reads."""
+    def decides(self) -> Literal["step", "start"]:
+        """See `seenn_env.decides`."""
+        return "step"
+
+    @property
+    def made_for(self) -> int | None:
+        """T of the traces that the policy was fitted to; None for any."""
+        return self.settings.get("timesteps")
+
+    @property
+    def macs(self) -> int:
+        """Multiplications and additions of one decision."""
+        return 0
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether scores are probabilities of exiting, from which `predict(…, deterministic=False)` draws."""
+        return False
+
+    @property
+    def fitted(self) -> bool:
+        """Whether there is a score yet; `calibrate` fits a policy without one."""
+        return True
+
+    def fit(self, traces: Traces) -> Self:
+        """The policy fitted to traces."""
+        return self
+
+    def variants(self, traces: Traces) -> Iterable[Self]:
+        """The settings among which `calibrate` chooses, besides the level."""
+        return (self,)
 
     @property
     def level(self) -> float:
         """The score from which on the policy exits."""
-
-    def score(self, observation: np.ndarray) -> np.ndarray:
-        """`[B]` float64, the higher the more the policy wants to exit, for observations `[B, F]`."""
+        return self.sign * self.threshold
 
     def at_level(self, level: float) -> Self:
-        """The same policy with another level."""
+        """The same policy with another level; one out of range becomes the nearest in range."""
+        threshold = self.sign * float(level)
+        if self.largest is not None:
+            threshold = float(np.clip(threshold, 0, self.largest))
+        return replace(self, threshold=threshold)  # type: ignore[type-var]
+
+    def score(self, observation: np.ndarray) -> np.ndarray:
+        """`[B]` float64, the higher the more the policy wants to exit, for observations `[B, F]`; of a first step."""
+        return self.sign * observation[:, COLUMNS[self.column]].astype(np.float64)
+
+    def score_step(
+        self, observation: np.ndarray, state: Any = None, episode_start: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Any]:
+        """`[B]` scores at one step, and the next state (None, unless scores depend on the steps before)."""
+        return self.score(observation), None
+
+    def trace_scores(self, traces: Traces) -> np.ndarray:
+        """`[N, T-1]` scores at every timestep at which there is something to decide."""
+        columns = traces.columns(self.observation)
+        N, T, _ = columns.shape
+        found, state, starts = np.empty((N, T - 1)), None, np.ones(N, bool)
+        for t in range(T - 1):
+            found[:, t], state = self.score_step(columns[:, t].copy(), state, starts)
+            starts = np.zeros(N, bool)
+        return found
+
+    def predict(
+        self,
+        observation: np.ndarray,
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:
+        """Actions `[B]`: 1 where the score is at least the level, or drawn where scores are probabilities."""
+        drawn = self.probabilities and not deterministic
+        inner, rng = drawing(state, episode_start, self.seed) if drawn else (state, None)
+        scores, inner = self.score_step(observation, inner, episode_start)
+        if rng is None:
+            return (scores >= self.level).astype(np.int64), inner
+        return (rng.random(len(scores)) < scores).astype(np.int64), Drawing(inner, rng)
+
+    def score_module(self, timesteps: int) -> nn.Module:
+        """`module(columns [B, F], at [B] from 0) -> [B] float64`: the score in torch, for `agents.export`.
+
+        Raises:
+            InputError: where there is none.
+        """
+        if type(self).score is not ScoredPolicy.score:
+            raise no_export(self)
+        return _ColumnScore(COLUMNS[self.column], self.sign)
+
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON-able facts that `from_tensors` makes the policy of."""
+        return field_tensors(self)
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Self:
+        """The policy of what `to_tensors` gave."""
+        return of_fields(cls, tensors, facts)
+
+
+def field_tensors(policy: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The fields of a dataclass: arrays, and a field `tensors`, as tensors; all others as facts."""
+    facts = dict(vars(policy))
+    tensors = dict(facts.pop("tensors", {}))
+    for name in [name for name, value in facts.items() if isinstance(value, np.ndarray)]:
+        tensors[name] = torch.from_numpy(facts.pop(name))
+    return tensors, facts
+
+
+def of_fields(kind: Callable[..., Kind], tensors: dict[str, Tensor], facts: dict[str, Any]) -> Kind:
+    """A dataclass of what `field_tensors` gave."""
+    if "tensors" in inspect.signature(kind).parameters:
+        return kind(tensors=tensors, **facts)
+    return kind(**facts, **{name: tensor.numpy() for name, tensor in tensors.items()})
+
+
+def no_export(policy: Any) -> InputError:
+    """Refuses a policy whose score torch does not compute."""
+    return InputError(
+        "Expected Confidence, Entropy, Margin, an ExitNetwork, an actor-critic or DQN LearnedPolicy, or PerTimestep of "
+        f"them to export, got {type(policy).__name__}."
+    )
+
+
+class _ColumnScore(nn.Module):
+    def __init__(self, column: int, sign: int) -> None:
+        super().__init__()
+        self.column, self.sign = column, sign
+
+    def forward(self, columns: Tensor, at: Tensor) -> Tensor:
+        return self.sign * columns[:, self.column].double()
 
 
 def check_timesteps(policy: Any, timesteps: int) -> None:
-    """Refuse a policy that was made for another T, where it says which.
+    """Refuse a policy of this package that was made for another T.
 
     Raises:
         InputError: naming both.
     """
-    plain = getattr(policy, "policy", policy)  # of a mixed one
-    made_for = getattr(plain, "timesteps", None) or getattr(plain, "settings", {}).get("timesteps")
+    made_for = policy.made_for if isinstance(policy, ScoredPolicy) else None
     if made_for and made_for != timesteps:
         raise InputError(
             f"Expected a policy for the network's {timesteps} timesteps, got one that was made for {made_for}: "
             "train or calibrate it on traces of this network."
         )
+
+
+def fingerprint_of(policy: Any) -> str | None:
+    """The fingerprint of the backbone that a policy was trained for, where it is known."""
+    return policy.settings.get("fingerprint") if isinstance(policy, ScoredPolicy) else None
 
 
 def own_generator(rng: np.random.Generator | None, seed: int) -> np.random.Generator:
@@ -84,39 +238,8 @@ def drawing(state: Any, episode_start: np.ndarray | None, seed: int) -> Drawing:
     return Drawing(state, np.random.default_rng() if alone else np.random.default_rng(seed))
 
 
-def own_settings(policy: Any) -> None:
-    """Give a frozen policy settings of its own: copies at other levels share none."""
-    object.__setattr__(policy, "settings", deepcopy(policy.settings))
-
-
-def step_scores(
-    policy: ScoredPolicy, observation: np.ndarray, state: Any = None, episode_start: np.ndarray | None = None
-) -> tuple[np.ndarray, Any]:
-    """`[B]` scores of a policy at one step, and its next state (None, unless it looks back)."""
-    step = getattr(policy, "score_step", None)
-    if step is None:
-        return policy.score(observation), None
-    scores, state = step(observation, state, episode_start)
-    return scores, state
-
-
-def scores_of(policy: ScoredPolicy, traces: Traces) -> np.ndarray:
-    """`[N, T-1]` a policy's score at every timestep at which there is something to decide."""
-    whole = getattr(policy, "trace_scores", None)
-    if whole is not None:
-        scores: np.ndarray = whole(traces)
-        return scores
-    columns = traces.columns(observation_of(policy))
-    N, T, _ = columns.shape
-    found, state, starts = np.empty((N, T - 1)), None, np.ones(N, bool)
-    for t in range(T - 1):
-        found[:, t], state = step_scores(policy, columns[:, t].copy(), state, starts)
-        starts = np.zeros(N, bool)
-    return found
-
-
-def elapsed_of(observation: np.ndarray, name: AnyObservation, column: int | None = None) -> np.ndarray:
-    """`[B]` timestep / T of an observation: that column, or where this package's observation of that name has it.
+def timestep_of(observation: np.ndarray, name: AnyObservation, T: int, column: int | None = None) -> np.ndarray:
+    """`[B]` int64 timesteps, from 1, of an observation: T times that column, or the one that this package's have.
 
     Raises:
         InputError: without a column, for an observation that is not this package's.
@@ -127,13 +250,7 @@ def elapsed_of(observation: np.ndarray, name: AnyObservation, column: int | None
                 f"Expected an observation of this package, which says the timestep, got {name!r}: use one of them."
             )
         column = -1 if name == "logits" else ELAPSED
-    elapsed: np.ndarray = observation[:, column]
-    return elapsed
-
-
-def timestep_of(observation: np.ndarray, name: AnyObservation, T: int, column: int | None = None) -> np.ndarray:
-    """`[B]` int64 timesteps, from 1, of an observation; see `elapsed_of`."""
-    return np.rint(elapsed_of(observation, name, column) * T).astype(np.int64)
+    return np.rint(observation[:, column] * T).astype(np.int64)
 
 
 def elapsed_column(spec: Observation) -> int:

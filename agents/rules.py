@@ -7,16 +7,13 @@ Letters: B rows, T timesteps.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 
-from agents.policy import ELAPSED, own_generator
+from agents.policy import COLUMNS, ELAPSED, ScoredPolicy, own_generator
 from backbones import InputError
-from seenn_env import Traces, make_observation
-
-_COLUMN = {name: column for column, name in enumerate(make_observation("rich", timesteps=1, num_classes=2).names)}
-"""Of the observation "rich", which begins with "features"."""
+from seenn_env import Traces
 
 
 @dataclass(frozen=True)
@@ -68,80 +65,38 @@ class Uniform:
 
 
 @dataclass(frozen=True)
-class Threshold:
-    """A threshold on a number that an observation gives.
-
-    A rule names the `column` of its observation, or has a `measure` of its own. Its level, for `calibrate`, is
-    `sign · threshold`.
-    """
-
-    threshold: float
-    observation: ClassVar[str] = "features"
-    column: ClassVar[str]
-    sign: ClassVar[int] = 1
-    """+1 exits at or above the threshold, -1 at or below."""
-    largest: ClassVar[float] = 1
-    """The threshold is from 0 to this."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.threshold <= self.largest:
-            raise InputError(f"Expected a threshold in [0, {self.largest:g}], got {self.threshold}.")
-
-    def predict(
-        self,
-        observation: np.ndarray,
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, None]:
-        """Actions `[B]`."""
-        return (self.score(observation) >= self.level).astype(np.int64), None
-
-    @property
-    def level(self) -> float:
-        """See `ScoredPolicy.level`."""
-        return self.sign * self.threshold
-
-    def score(self, observation: np.ndarray) -> np.ndarray:
-        """See `ScoredPolicy.score`."""
-        return self.sign * self.measure(observation).astype(np.float64)
-
-    def measure(self, observation: np.ndarray) -> np.ndarray:
-        """`[B]` what is held against the threshold."""
-        return observation[:, _COLUMN[self.column]]
-
-    def at_level(self, level: float) -> Self:
-        """See `ScoredPolicy.at_level`; a level out of range becomes the nearest in range."""
-        return replace(self, threshold=float(np.clip(self.sign * level, 0, self.largest)))
-
-
-@dataclass(frozen=True)
-class Confidence(Threshold):
+class Confidence(ScoredPolicy):
     """Exits when the largest probability is at least the threshold (SEENN-I, Li et al. 2023, section 3.2)."""
 
     threshold: float = 0.9
+    observation = "features"
     column = "confidence"
+    largest = 1.0
 
 
 @dataclass(frozen=True)
-class Entropy(Threshold):
+class Entropy(ScoredPolicy):
     """Exits when the entropy over log K is at most the threshold (DT-SNN, Li et al., DAC 2023)."""
 
     threshold: float = 0.1
+    observation = "features"
     column = "entropy"
     sign = -1
+    largest = 1.0
 
 
 @dataclass(frozen=True)
-class Margin(Threshold):
+class Margin(ScoredPolicy):
     """Exits when the largest probability exceeds the second by at least the threshold."""
 
     threshold: float = 0.8
+    observation = "features"
     column = "margin"
+    largest = 1.0
 
 
 @dataclass(frozen=True)
-class Gap(Threshold):
+class Gap(ScoredPolicy):
     """Exits when the largest logit exceeds the second by at least the threshold (top-k cut-off, Wu et al. 2023).
 
     Logits are running means, so the gap keeps its scale over time (arXiv 2301.09522 thresholds it at every t).
@@ -154,8 +109,8 @@ class Gap(Threshold):
 
 
 @dataclass(frozen=True)
-class SummedConfidence(Threshold):
-    """The confidence of SEENN's published code: softmax of logits *summed* over time, t · their mean.
+class SummedConfidence(ScoredPolicy):
+    """Exits when the largest probability of the logits *summed* over time is at least the threshold (SEENN's code).
 
     Its temperature falls as 1/t, so that thresholds are comparable with published ones, and not with those of
     `Confidence`. (That code exits strictly above its threshold; for converted networks it divides the sum by 8.)
@@ -164,17 +119,18 @@ class SummedConfidence(Threshold):
     threshold: float = 0.9
     observation = "rich"
     column = "summed_confidence"
+    largest = 1.0
 
 
 @dataclass(frozen=True)
-class Patience:
+class Patience(ScoredPolicy):
     """Exits when the answer has been the same for so many timesteps in a row (Zhou et al., NeurIPS 2020).
 
     Its scores are whole numbers: near a target, `calibrate(…, randomise=True)`.
     """
 
     patience: float = 2
-    observation: ClassVar[str] = "features"
+    observation = "features"
 
     def __post_init__(self) -> None:
         if not self.patience >= 1:
@@ -190,10 +146,10 @@ class Patience:
         return np.ones(len(observation))
 
     def score_step(
-        self, observation: np.ndarray, state: np.ndarray | None, episode_start: np.ndarray | None
+        self, observation: np.ndarray, state: np.ndarray | None = None, episode_start: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """`[B]` for how many timesteps the answer has been the same, which is the state too."""
-        agrees = observation[:, _COLUMN["agreement"]] > 0
+        agrees = observation[:, COLUMNS["agreement"]] > 0
         before = np.zeros(len(observation)) if state is None else state
         if episode_start is not None:
             agrees = agrees & ~np.asarray(episode_start, bool)
@@ -203,17 +159,6 @@ class Patience:
     def at_level(self, level: float) -> "Patience":
         """See `ScoredPolicy.at_level`."""
         return replace(self, patience=max(float(level), 1.0))
-
-    def predict(
-        self,
-        observation: np.ndarray,
-        state: np.ndarray | None = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Actions `[B]`; the state is `score_step`'s."""
-        streak, state = self.score_step(observation, state, episode_start)
-        return (streak >= self.patience).astype(np.int64), state
 
 
 @dataclass(frozen=True)

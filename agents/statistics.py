@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from agents.curves import exits_at, level_curve
-from agents.policy import ScoredPolicy, scores_of
+from agents.policy import ScoredPolicy
 from seenn_env import Evaluation, Traces
 
 RESAMPLES = 2000
@@ -148,7 +148,7 @@ def paired_draws(
         estimate: on the rows as they are.
         draws: `[R]` in every resample.
     """
-    scores, correct = scores_of(rival, traces), traces.correct
+    scores, correct = rival.trace_scores(traces), traces.correct
     curve = level_curve(scores, correct)
     spent = np.array([e.mean_timesteps for e in evaluations])
     # The rival on a ladder of levels that surely spans what any resample spends.

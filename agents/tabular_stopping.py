@@ -5,22 +5,22 @@
 Letters: B rows, N rows of the traces, T timesteps, M bins.
 """
 
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from agents.policy import own_settings, timestep_of
+from agents.policy import COLUMNS, ScoredPolicy, timestep_of
 from backbones import InputError
-from seenn_env import Traces, make_observation, make_reward
+from seenn_env import Traces, make_reward
 from seenn_env.rewards import pay
 
-_CONFIDENCE = make_observation("features", timesteps=1, num_classes=2).names.index("confidence")
+_CONFIDENCE = COLUMNS["confidence"]
 
 
 @dataclass(frozen=True, eq=False)
-class TabularStopping:
-    """Exits when the table's gain of exiting over going on is at least the threshold.
+class TabularStopping(ScoredPolicy):
+    """Exits when a table of (timestep, confidence) gives exiting at least this gain: the floor of every learner.
 
     Args:
         edges: `[T-1, M-1]` ascending, between the bins of confidence.
@@ -34,10 +34,7 @@ class TabularStopping:
     gains: np.ndarray
     threshold: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
-    observation: ClassVar[str] = "features"
-
-    def __post_init__(self) -> None:
-        own_settings(self)
+    observation = "features"
 
     @classmethod
     def fit(cls, traces: Traces, *, bins: int = 20, reward: str = "linear", **reward_options: Any) -> "TabularStopping":
@@ -71,11 +68,6 @@ class TabularStopping:
             later = np.maximum(stops, goes_on)[place]
         return cls(edges, gains, settings={"reward": reward, "reward_options": reward_options})
 
-    @property
-    def level(self) -> float:
-        """See `ScoredPolicy.level`."""
-        return self.threshold
-
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`: the gain of the row's bin."""
         T = len(self.gains) + 1
@@ -86,17 +78,3 @@ class TabularStopping:
             confidence = observation[rows, _CONFIDENCE].astype(np.float64)
             found[rows] = self.gains[t][np.searchsorted(self.edges[t], confidence, side="right")]
         return found
-
-    def at_level(self, level: float) -> "TabularStopping":
-        """See `ScoredPolicy.at_level`."""
-        return replace(self, threshold=float(level))
-
-    def predict(
-        self,
-        observation: np.ndarray,
-        state: Any = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = True,
-    ) -> tuple[np.ndarray, None]:
-        """Actions `[B]`."""
-        return (self.score(observation) >= self.threshold).astype(np.int64), None

@@ -7,14 +7,14 @@ Letters: B images now, N rows of traces, M images, T timesteps.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from agents.multiplications import count_multiplications
-from agents.policy import drawing, own_settings
+from agents.policy import ScoredPolicy, drawing
 from backbones import InputError, Samples, check_images, torch_threads
 from seenn_env import Traces
 from seenn_env.trace_fields import image_places
@@ -23,8 +23,8 @@ _BATCH = 1024
 
 
 @dataclass(frozen=True, eq=False)
-class TimestepNetwork:
-    """Chooses the number of timesteps from the image alone (SEENN-II, Li et al. 2023, section 3.3).
+class TimestepNetwork(ScoredPolicy):
+    """Chooses the number of timesteps from the image alone (SEENN-II, one-shot, Li et al. 2023, section 3.3).
 
     By itself it takes the likeliest timestep. With a `threshold` (which `calibrate` sets) it takes the first one
     up to which the chances add to at least that: one number that reaches any mean.
@@ -44,16 +44,21 @@ class TimestepNetwork:
     shape: tuple[int, int, int]
     timesteps: int
     width: int = 16
-    threshold: float | None = None
+    threshold: float | None = None  # type: ignore[assignment]
     samples: Samples | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
-    observation: ClassVar[str] = "image"
-    decides: ClassVar[str] = "start"
-    """It decides once for an image, before the network runs: its `macs` are charged once."""
+    observation = "image"
 
-    def __post_init__(self) -> None:
-        own_settings(self)
+    @property
+    def decides(self) -> Literal["start"]:
+        """Once for an image, before the network runs: its `macs` are charged once."""
+        return "start"
+
+    @property
+    def made_for(self) -> int:
+        """See `ScoredPolicy.made_for`."""
+        return self.timesteps
 
     @property
     def level(self) -> float:
@@ -110,13 +115,23 @@ class TimestepNetwork:
         reached = np.cumsum(chances[:, :-1], axis=1) <= drawn.rng.random((len(chances), 1))
         return reached.sum(1), drawn
 
-    def at_level(self, level: float) -> "TimestepNetwork":
-        """See `ScoredPolicy.at_level`."""
-        return replace(self, threshold=float(level))
-
     def with_samples(self, samples: Samples | None) -> "TimestepNetwork":
         """With a data set to find images in; None looks in the traces."""
         return replace(self, samples=samples)
+
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """See `ScoredPolicy.to_tensors`."""
+        return self.network.state_dict(), {
+            name: vars(self)[name] for name in vars(self).keys() - {"network", "samples"}
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> "TimestepNetwork":
+        """See `ScoredPolicy.from_tensors`."""
+        facts["shape"] = tuple(facts["shape"])
+        network = make_timestep_network(facts["shape"], facts["timesteps"], facts["width"])
+        network.load_state_dict(tensors)
+        return cls(network.eval(), **facts)
 
     def _choose(self, chances: np.ndarray) -> np.ndarray:
         if self.threshold is None:

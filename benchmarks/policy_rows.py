@@ -12,12 +12,11 @@ import numpy as np
 import agents
 from agents.curves import exits_at, level_curve
 from agents.endpoints import Endpoint, MatchedCurve, matched_curve
-from agents.policy import scores_of
 from agents.rule_table import RULES
 from agents.statistics import Clusters, Interval, holm, max_t
 from agents.tabular_stopping import TabularStopping
 from backbones import Samples, Splits, load_dataset
-from seenn_env import Traces, decides, evaluate
+from seenn_env import Traces, evaluate
 from seenn_env.trace_fields import ROW_FIELDS
 
 _KEPT = 80
@@ -164,9 +163,7 @@ def compare_all(
 
 def fitted(rule: Any, rows: Traces, targets: list[float]) -> dict[float, Any]:
     """`calibrate` for several targets, with what has to be fitted fitted once."""
-    if not getattr(rule, "fitted", True):
-        rule = rule.fit(rows)
-    variants = list(rule.variants(rows)) if hasattr(rule, "variants") else [rule]
+    variants = list((rule if rule.fitted else rule.fit(rows)).variants(rows))
     curves = [agents.exit_curve(variant, rows) for variant in variants]
     found = {}
     for target in targets:
@@ -179,21 +176,21 @@ def fitted(rule: Any, rows: Traces, targets: list[float]) -> dict[float, Any]:
 def charge_of(group: dict[float, list[Any]], about: dict[str, Any]) -> float:
     """Timesteps that the policy's own multiplications cost, at the most decisions that it takes."""
     policy = next(iter(group.values()))[0]
-    decisions = 1 if decides(policy) == "start" else max(about["targets"])
-    return float(getattr(policy, "macs", 0)) * decisions / float(about["macs_per_timestep"])
+    decisions = 1 if policy.decides == "start" else max(about["targets"])
+    return float(policy.macs) * decisions / float(about["macs_per_timestep"])
 
 
 def _remembered(data_dir: Path | None, cache_dir: Path | None) -> Scores:
-    """`scores_of`, kept for the last policies and traces; with images for one-shot policies."""
+    """Scores of traces, kept for the last policies and traces; with images for one-shot policies."""
     known: dict[tuple[int, int], tuple[Any, np.ndarray]] = {}
 
     def scores(policy: Any, traces: Traces) -> np.ndarray:
         key = id(policy), id(traces)
         if key not in known:
             found = policy
-            if getattr(policy, "one_shot", False) and traces.images is None and data_dir is not None:
+            if isinstance(policy, agents.TimestepNetwork) and traces.images is None and data_dir is not None:
                 found = policy.with_samples(samples_of(data_dir, cache_dir)[traces.split])
-            known[key] = policy, scores_of(found, traces)  # the policy is kept so that its id stays its own
+            known[key] = policy, found.trace_scores(traces)  # the policy is kept so that its id stays its own
             if len(known) > _KEPT:
                 known.pop(next(iter(known)))
         return known[key][1]
@@ -211,7 +208,7 @@ def _seed(policies: dict[float, list[Any]], seed: int) -> dict[float, Any]:
 
 def _steps(group: dict[float, list[Any]]) -> int | None:
     policy = next(iter(group.values()))[0]
-    return getattr(policy, "settings", {}).get("total_timesteps")
+    return policy.settings.get("total_timesteps")
 
 
 def _landed(

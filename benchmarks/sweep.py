@@ -17,7 +17,6 @@ import numpy as np
 
 from agents import Confidence
 from agents.curves import exits_at, level_curve
-from agents.policy import scores_of
 from agents.timing import race
 from seenn_env import Traces
 
@@ -54,7 +53,7 @@ def main() -> None:
     result: dict[str, Any] = {"versions": {"python": platform.python_version(), "numpy": np.__version__}}
     for name in ("cifar10-jpeg", "digits"):
         traces = Traces.load(name)[:ROWS]
-        scores, correct = scores_of(Confidence(), traces), traces.correct
+        scores, correct = Confidence().trace_scores(traces), traces.correct
         for one, other in zip(by_curve(scores, correct, thresholds), by_loop(scores, correct, thresholds), strict=True):
             assert np.allclose(one, other)
         steps = THRESHOLDS * correct.size

@@ -1,4 +1,4 @@
-"""Write the pages of docs/environments from the environments' docstrings and the table of registered ones.
+"""Write the pages of docs/environments, and the list in docs/policies.md, from docstrings and the tables of names.
 
 python docs/render.py             # a test fails when the pages are stale
 """
@@ -6,10 +6,12 @@ python docs/render.py             # a test fails when the pages are stale
 import inspect
 from pathlib import Path
 
+from agents.rule_table import POLICIES
 from seenn_env import ChooseTimestepEnv, EarlyExitEnv
 from seenn_env.registration import REGISTERED, Registered
 
 FOLDER = Path(__file__).parent / "environments"
+POLICY_PAGE = Path(__file__).parent / "policies.md"
 PAGES = {"early_exit.md": ("EarlyExit", EarlyExitEnv), "choose_timestep.md": ("ChooseTimestep", ChooseTimestepEnv)}
 HEAD = "| policy | mean reward | accuracy | mean timesteps |\n| --- | --- | --- | --- |\n"
 
@@ -43,8 +45,19 @@ def page(title: str, environment: type) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def with_policies(text: str) -> str:
+    """The page on policies, with the list of all between its two marks."""
+    before, rest = text.split("<!-- policies:")
+    mark, after = rest.split(" -->", 1)[0], rest[rest.index("<!-- end of policies") :]
+    rows = [f"| `{name}` | {(inspect.getdoc(kind) or '').splitlines()[0]} |" for name, kind in POLICIES.items()]
+    return (
+        f"{before}<!-- policies:{mark} -->\n\n" + "\n".join(["| policy | |", "| --- | --- |", *rows]) + "\n\n" + after
+    )
+
+
 def main() -> None:
     """Write every page."""
+    POLICY_PAGE.write_text(with_policies(POLICY_PAGE.read_text()))
     FOLDER.mkdir(exist_ok=True)
     for name, (title, environment) in PAGES.items():
         (FOLDER / name).write_text(page(title, environment))

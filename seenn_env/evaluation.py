@@ -35,6 +35,7 @@ class Policy(Protocol):
         """Actions `[B]` (0 continue, 1 exit) and the next state for observations `[B, F]`."""
 
 
+@runtime_checkable
 class HindsightPolicy(Protocol):
     """Knows only afterwards when it would have exited (the oracle); `decides = "end"`, and there is no `predict`."""
 
@@ -149,7 +150,7 @@ def timesteps_at_start(policy: Any, images: Any, timesteps: int, *, deterministi
         InputError: for actions out of range.
     """
     images = images.cpu().numpy() if hasattr(images, "cpu") else np.asarray(images)
-    if getattr(policy, "observation", None) == "image_float" and images.dtype == np.uint8:
+    if observation_of(policy) == "image_float" and images.dtype == np.uint8:
         images = images.astype(np.float32) / np.float32(255)
     actions = np.asarray(policy.predict(images, deterministic=deterministic)[0])
     if (
@@ -202,14 +203,14 @@ def evaluate(
     """
     traces = evaluated_rows(traces, split)
     N, T = len(traces), traces.timesteps
-    when: Any = decides(policy)
-    if when == "start" and not hasattr(policy, "exit_timesteps"):
-        images = np.asarray(traces.images)[traces.image_places]
-        exits = timesteps_at_start(policy, images, T, deterministic=deterministic)
-    elif when != "step":
-        exits = np.asarray(policy.exit_timesteps(traces))  # type: ignore[union-attr]
+    when = decides(policy)
+    if when != "step" and isinstance(policy, HindsightPolicy):
+        exits = np.asarray(policy.exit_timesteps(traces))
         if exits.shape != (N,) or exits.min() < 1 or exits.max() > T:
             raise InputError(f"Expected exit timesteps [{N}] in 1…{T} from {policy!r}.")
+    elif when == "start":
+        images = np.asarray(traces.images)[traces.image_places]
+        exits = timesteps_at_start(policy, images, T, deterministic=deterministic)
     else:
         columns, normalised = traces.columns(observation_of(policy, observation)), normaliser_of(policy)
         exits = np.full(N, T)

@@ -9,7 +9,6 @@ from conftest import make_traces
 from agents import Confidence, Entropy, FixedTimestep, Margin, Oracle, Patience, PerTimestep, calibrate, exit_curve
 from agents.curves import exits_at, level_curve
 from agents.per_timestep import _PRICES
-from agents.policy import scores_of
 from backbones import InputError
 from seenn_env import Traces, evaluate
 
@@ -74,10 +73,10 @@ def test_per_timestep_search_finds_the_best_there_is_on_a_small_problem():
 @pytest.mark.parametrize("rule", [Margin(), Entropy(), Patience()], ids=repr)
 def test_no_single_threshold_of_many_timesteps_could_be_better(rule):
     traces = make_traces(80, T=9, K=3, split="calibration", seed=7)
-    scores, steps = scores_of(rule, traces), np.arange(1, 10)
+    scores, steps = rule.trace_scores(traces), np.arange(1, 10)
     for price, variant in list(zip(_PRICES, PerTimestep(rule).variants(traces), strict=True))[::5]:
         worth = traces.correct - price * steps
-        levels = getattr(rule, "sign", 1) * np.array(variant.thresholds)
+        levels = rule.sign * np.array(variant.thresholds)
 
         def value(levels, worth=worth):
             return worth[np.arange(80), exits_at(scores - levels, 0.0) - 1].mean()
@@ -91,11 +90,11 @@ def test_no_single_threshold_of_many_timesteps_could_be_better(rule):
 def test_per_timestep_scores_of_all_timesteps_are_those_of_each(rule, traces):
     policy = PerTimestep(rule, (0.9, 0.5, 0.1), 0.05)
     columns, state = traces.columns(policy.observation), None
-    for t, scores in enumerate(scores_of(policy, traces).T):
+    for t, scores in enumerate(policy.trace_scores(traces).T):
         found, state = policy.score_step(columns[:, t], state, np.full(len(traces), t == 0))
         assert np.array_equal(scores, found)
     with pytest.raises(InputError, match="Expected traces of T = 3, got 4"):
-        scores_of(PerTimestep(rule, (0.9, 0.5)), traces)
+        PerTimestep(rule, (0.9, 0.5)).trace_scores(traces)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=repr)

@@ -1,6 +1,7 @@
 """Comparisons: the figures in the table, and intervals that hold what they promise."""
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from conftest import make_traces
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agents import Confidence, FixedTimestep, Margin, Oracle, PerTimestep, calibrate, compare
+from agents import Confidence, FixedTimestep, Margin, Oracle, PerTimestep, ScoredPolicy, calibrate, compare
 from agents.curves import exit_curve
 from agents.main import main
 from agents.report import draw, mean_curve
@@ -17,17 +18,13 @@ from backbones import InputError
 from seenn_env import Traces, evaluate
 
 
-class Outsider:
+@dataclass(frozen=True)
+class Outsider(ScoredPolicy):
     """A policy with a score that is none of the rules: it counts as learned."""
 
+    threshold: float
     observation = "features"
-
-    def __init__(self, threshold: float) -> None:
-        self.inner = Margin(threshold)
-        self.score, self.predict, self.level = self.inner.score, self.inner.predict, self.inner.level
-
-    def at_level(self, level):
-        return Outsider(self.inner.at_level(level).threshold)
+    column = "margin"
 
 
 @pytest.fixture(scope="module")
@@ -180,11 +177,7 @@ def test_p_values_of_many_differences_can_be_small_and_say_how_small(test_traces
     class Worse(Outsider):
         """Exits of a rule that looks at the wrong end."""
 
-        def __init__(self, threshold):
-            super().__init__(threshold)
-            self.score = lambda observation: -self.inner.score(observation)
-            self.level = -threshold
-            self.predict = lambda observation, **_: ((self.score(observation) >= self.level).astype(int), None)
+        sign = -1
 
     comparison = compare({**many, **{f"worse {i}": Worse(0.3 + 0.01 * i) for i in range(28)}}, test_traces)
     assert len(comparison.differences) == 56

@@ -7,7 +7,6 @@ from conftest import make_traces
 from agents import Confidence, Margin
 from agents.curves import exit_curve, exits_at
 from agents.endpoints import Endpoint, _ladder_sums, area_between, matched_accuracy
-from agents.policy import scores_of
 from agents.statistics import Clusters, Interval, holm, max_t
 from backbones import InputError
 
@@ -31,7 +30,9 @@ def test_a_policy_has_no_area_to_itself(test_traces):
 
 def test_accuracy_at_a_target_lies_on_the_curve(test_traces):
     clusters = Clusters(test_traces.sample, resamples=300)
-    found, draws = matched_accuracy(scores_of(Margin(), test_traces), test_traces.correct, np.array(TARGETS), clusters)
+    found, draws = matched_accuracy(
+        Margin().trace_scores(test_traces), test_traces.correct, np.array(TARGETS), clusters
+    )
     curve = exit_curve(Margin(), test_traces)
     np.testing.assert_allclose(found, np.interp(TARGETS, curve.mean_timesteps, curve.accuracy), atol=2e-3)
     assert draws.shape == (300, 3)
@@ -135,7 +136,7 @@ def test_an_endpoint_corrects_its_targets_and_keeps_the_areas_draws(test_traces)
 
 
 def test_sums_on_the_ladder_are_those_of_exits_at_its_levels(test_traces):
-    scores, correct = scores_of(Margin(), test_traces), test_traces.correct
+    scores, correct = Margin().trace_scores(test_traces), test_traces.correct
     clusters = Clusters(np.arange(len(test_traces)) // 3, resamples=10)
     levels = np.concatenate([[-1.0], np.sort(scores[:5, 0]), [2.0]])
     time, hits = _ladder_sums(scores, correct, levels, clusters)

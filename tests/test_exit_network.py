@@ -12,7 +12,6 @@ from test_learning import trivial
 from agents import Confidence, ExitNetwork, Margin, Oracle, PerTimestep, calibrate, load, save, train
 from agents.exact import exit_distribution, expected_reward, expected_timesteps
 from agents.exit_training import ExitSettings, train_exit_network
-from agents.policy import scores_of
 from backbones import InputError
 from seenn_env import LinearReward, evaluate
 
@@ -79,7 +78,7 @@ def test_dual_ascent_moves_the_time_cost_until_the_expected_timesteps_meet_the_t
     traces = make_traces(3000)
     for target in (1.3, 2.0):
         policy = train_exit_network(traces, ExitSettings(), target_timesteps=target)
-        spent = expected_timesteps(torch.from_numpy(scores_of(policy, traces))).mean()
+        spent = expected_timesteps(torch.from_numpy(policy.trace_scores(traces))).mean()
         assert float(spent) == pytest.approx(target, abs=0.15)
 
 

@@ -9,7 +9,6 @@ from agents import Confidence, FixedTimestep, Margin, calibrate
 from agents.curves import exits_at
 from agents.fitted_confidence import ScaledConfidence
 from agents.guarantees import control_risk, p_values
-from agents.policy import scores_of
 from backbones import InputError
 from seenn_env import Traces, evaluate
 
@@ -106,7 +105,7 @@ def test_too_little_data_runs_all_timesteps_and_says_so():
 def test_what_is_promised_is_what_was_found(levels):
     traces = make_traces(4000, split="calibration", seed=9)
     found = control_risk(Margin(), traces, max_risk=0.03, levels_from=levels)
-    exits = exits_at(scores_of(found.policy, traces), found.policy.level)
+    exits = exits_at(found.policy.trace_scores(traces), found.policy.level)
     assert found.mean_timesteps == pytest.approx(exits.mean())
     assert found.found == pytest.approx(true_risk(found.policy, traces, "accuracy"))
     assert found.found < 0.03

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import make_traces
 
-from agents.headroom import headroom
+from agents.headroom import folds_of, headroom
 from agents.main import main
 from backbones import InputError
 from seenn_env import Traces
@@ -87,3 +87,13 @@ def test_it_says_which_splits_rows_it_took(tmp_path, capsys):
     for options, split in (([], "policy+calibration"), (["--split", "calibration"], "calibration")):
         main([*command, *options])
         assert f"split {split}, 2 folds" in capsys.readouterr().out
+
+
+def test_folds_keep_the_rows_of_a_sample_together_and_hold_each_row_out_once(packaged):
+    traces = packaged.select("policy")[::4]
+    seen = np.zeros(len(traces), int)
+    for learned, held in folds_of(traces, 4):
+        seen[held] += 1
+        assert not set(traces.sample[learned]) & set(traces.sample[held])
+        assert len(learned) + len(held) == len(traces)
+    assert (seen == 1).all()

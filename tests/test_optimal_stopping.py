@@ -17,7 +17,6 @@ from agents import (
     train,
 )
 from agents.optimal_stopping import gains
-from agents.policy import scores_of
 from agents.stopping_fit import StoppingSettings, _fit_trees
 from backbones import InputError
 from seenn_env import LinearReward, Traces, evaluate
@@ -53,7 +52,7 @@ def test_it_waits_exactly_where_waiting_pays(kind, cost, wait):
     exits = evaluate(policy, traces).exit_timesteps
     assert (exits[~unsure] == 1).all()
     assert (exits[unsure] == (2 if wait else 1)).all()
-    gain = scores_of(policy, traces)[unsure, 0].mean()
+    gain = policy.trace_scores(traces)[unsure, 0].mean()
     assert gain == pytest.approx(cost - 0.6, abs=0.03)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import make_traces
+from recorded import few_samples, full_traces
 
 import agents
 from backbones import InputError
@@ -15,6 +16,7 @@ from seenn_env import Traces
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 import policies
+import policy_rows
 from policy_page import BEGIN, END, into_readme, page
 from policy_rows import FLOOR, digest_of
 
@@ -182,6 +184,15 @@ def test_once_the_form_is_chosen_policies_are_fitted_anew_on_both_splits(made, t
         file.unlink()
     with pytest.raises(InputError, match="all policies of small also fitted anew on both splits: train them first"):
         policies.Table(**here).run()
+
+
+def test_one_shot_policies_score_traces_without_images_by_those_of_the_data_set(monkeypatch):
+    with_images = full_traces()
+    policy = agents.train("one-shot", with_images, epochs=1)
+    monkeypatch.setattr(policy_rows, "samples_of", lambda *_: {"policy": few_samples("policy")})
+    bare = replace(with_images, images=None, image_index=None)
+    found = policy_rows._remembered(Path("images"), None)(policy, bare)
+    assert np.array_equal(found, policy.trace_scores(with_images))
 
 
 def test_an_unknown_backbone_is_one_sentence(made):

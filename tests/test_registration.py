@@ -148,3 +148,5 @@ def test_docs_pages_are_fresh():
     render = runpy.run_path(str(DOCS / "render.py"))
     for file, (title, environment) in render["PAGES"].items():
         assert (DOCS / "environments" / file).read_text() == render["page"](title, environment), "run `make docs`"
+    text = (DOCS / "policies.md").read_text()
+    assert render["with_policies"](text) == text, "run `make docs`"

@@ -1,5 +1,7 @@
 """Each rule exits when its own words say so; what is fitted is fitted right; all of it is saved and calibrated."""
 
+from dataclasses import dataclass, field
+
 import numpy as np
 import pytest
 from conftest import make_traces
@@ -15,13 +17,13 @@ from agents import (
     PerformanceConfidence,
     PerTimestep,
     ScaledConfidence,
+    ScoredPolicy,
     SummedConfidence,
     calibrate,
     load,
     save,
 )
-from agents.policy import scores_of
-from agents.rule_table import RULES
+from agents.rule_table import POLICIES, RULES
 from backbones import InputError
 from seenn_env import Traces, evaluate
 from seenn_env.columns import softmax
@@ -61,7 +63,7 @@ def test_summed_confidence_is_the_softmax_of_the_sum_over_time(traces):
     T = traces.timesteps
     outputs = np.diff(traces.logits * np.arange(1, T + 1)[:, None], axis=1, prepend=0)
     summed = softmax(outputs.cumsum(1).astype(float)).max(-1)
-    assert scores_of(SummedConfidence(), traces) == pytest.approx(summed[:, :-1], abs=1e-4)
+    assert SummedConfidence().trace_scores(traces) == pytest.approx(summed[:, :-1], abs=1e-4)
 
 
 def test_temperatures_are_found_where_they_are_known():
@@ -72,12 +74,12 @@ def test_temperatures_are_found_where_they_are_known():
     traces = Traces(logits=logits, labels=labels, split="calibration")
     each = ScaledConfidence().fit(traces)
     assert each.temperatures == pytest.approx((4.0, 0.5), rel=0.05)
-    assert scores_of(each, traces)[:, 0] == pytest.approx(
+    assert each.trace_scores(traces)[:, 0] == pytest.approx(
         softmax(true[:, 1] * 4 / each.temperatures[0]).max(-1), abs=1e-3
     )
     assert len(ScaledConfidence(shared=True).fit(traces).temperatures) == 1
-    assert scores_of(ScaledConfidence(temperatures=(1.0,)), traces) == pytest.approx(
-        scores_of(Confidence(), traces), abs=1e-5
+    assert ScaledConfidence(temperatures=(1.0,)).trace_scores(traces) == pytest.approx(
+        Confidence().trace_scores(traces), abs=1e-5
     )
 
 
@@ -86,15 +88,15 @@ def test_performance_confidence_is_the_accuracy_of_rows_of_like_confidence(metho
     traces = make_traces(20_000, split="calibration")
     rule = PerformanceConfidence(method=method).fit(traces)
     for t in range(traces.timesteps - 1):
-        scores = scores_of(rule, traces)[:, t]
+        scores = rule.trace_scores(traces)[:, t]
         for low, high in [(0.3, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.01)]:
             rows = (scores >= low) & (scores < high)
             if rows.sum() < 500:
                 continue
             assert traces.correct[rows, t].mean() == pytest.approx(scores[rows].mean(), abs=0.03)
     if method == "isotonic":
-        order = np.argsort(scores_of(Confidence(), traces)[:, 0], kind="stable")
-        assert (np.diff(scores_of(rule, traces)[order, 0]) >= 0).all()
+        order = np.argsort(Confidence().trace_scores(traces)[:, 0], kind="stable")
+        assert (np.diff(rule.trace_scores(traces)[order, 0]) >= 0).all()
 
 
 def test_conformal_sets_hold_the_label_as_often_as_they_promise():
@@ -163,3 +165,25 @@ def test_rules_refuse_what_they_cannot_use(tmp_path):
     ]:
         with pytest.raises(InputError, match=message):
             make()
+
+
+def test_a_new_rule_is_one_class_and_one_line_in_the_table(monkeypatch, tmp_path, traces):
+    @dataclass(frozen=True)
+    class Hesitant(ScoredPolicy):
+        threshold: float = 1.0
+        weights: np.ndarray = field(default_factory=lambda: np.arange(6.0), compare=False)
+        observation = "features"
+        sign = -1
+
+        def score(self, observation):
+            return -(observation @ self.weights)
+
+    found = [calibrate(rule, traces, target_timesteps=1.7) for rule in (Hesitant(), PerTimestep(Hesitant()))]
+    found.append(calibrate(Hesitant(), traces, target_timesteps=1.7, randomise=True))
+    with pytest.raises(InputError, match="a policy of this package to save, got Hesitant"):
+        save(found[0], tmp_path / "policy.safetensors")
+    monkeypatch.setitem(POLICIES, "Hesitant", Hesitant)
+    for rule in found:
+        again = load(save(rule, tmp_path / "policy.safetensors"))
+        assert repr(again) == repr(rule)
+        assert np.array_equal(evaluate(again, traces).exit_timesteps, evaluate(rule, traces).exit_timesteps)

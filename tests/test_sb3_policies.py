@@ -12,7 +12,6 @@ from test_learning import trivial
 
 from agents import LearnedPolicy, calibrate, load, load_sb3, save, train
 from agents.costs import energy_costs, own_energy
-from agents.policy import scores_of
 from agents.sb3_training import PRESETS, make_model
 from backbones import EnergyModel, InputError, torch_threads
 from seenn_env import EarlyExitEnv, evaluate
@@ -116,7 +115,7 @@ def test_arguments_are_left_as_they_were_given():
 def test_a_recurrent_policy_remembers_the_steps_before_and_forgets_at_a_start():
     traces = make_traces(50)
     policy = train("recurrent-ppo", traces, total_timesteps=300, num_envs=16, batch_size=64)
-    columns, scores = traces.columns("features"), scores_of(policy, traces)
+    columns, scores = traces.columns("features"), policy.trace_scores(traces)
     _, state = policy.predict(columns[:, 0], episode_start=np.ones(50, bool))
     on, _ = policy.score_step(columns[:, 1], state, np.zeros(50, bool))
     assert np.array_equal(on, scores[:, 1])
@@ -140,7 +139,7 @@ def test_a_zip_of_sb3_is_read_without_unpickling(algorithm, tmp_path, monkeypatc
     monkeypatch.setattr("cloudpickle.loads", refuse)
     again = load_sb3(algorithm, tmp_path / "model.zip", traces)
     assert np.array_equal(evaluate(again, traces).exit_timesteps, evaluate(own, traces).exit_timesteps)
-    assert np.array_equal(scores_of(again, traces), scores_of(own, traces))
+    assert np.array_equal(again.trace_scores(traces), own.trace_scores(traces))
 
 
 def test_zips_that_do_not_fit_are_one_sentence(tmp_path):

@@ -47,7 +47,7 @@ def test_a_target_in_energy_is_met_and_charges_the_policy(rule):
     found = evaluate(calibrate(rule, traces, target_energy_pj=180), traces)
     spent = traces.energy(found.exit_timesteps).spent_pj
     decisions = np.minimum(found.exit_timesteps, traces.timesteps - 1)
-    own = getattr(rule, "macs", 0) * MAC_PJ * decisions
+    own = rule.macs * MAC_PJ * decisions
     assert (spent + own).mean() == pytest.approx(180, abs=0.2)
 
 

@@ -9,6 +9,7 @@ from agents.commands.options import refuse_unused
 from agents.commands.output import EVENTS, open_folder
 from agents.commands.train import load_traces
 from agents.comparison import compare
+from agents.policy import fingerprint_of
 from agents.rule_table import RULES
 from agents.rules import FixedTimestep, Oracle, Uniform
 from agents.storage import load
@@ -61,7 +62,7 @@ class Compare:
         calibration = load_traces(self.calibration).select("calibration") if self.calibration else None
         for group in learned.values():
             for policy in group:
-                test.check_backbone(getattr(policy, "settings", {}).get("fingerprint"))
+                test.check_backbone(fingerprint_of(policy))
         if calibration is not None:
             calibration.check_backbone(test.info.get("fingerprint"))
         entries = line_up(test, calibration, self.targets, {name: RULES[name] for name in rules}, learned)

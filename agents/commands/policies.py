@@ -1,16 +1,15 @@
 """A policy by what is typed for it: a file, or a rule and its threshold."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
-from agents.rule_table import RULES
+from agents.rule_table import RULES, AnyPolicy
 from agents.storage import load
 from backbones import InputError, unknown_name
 from seenn_env import decides
 
 
-def named_policy(name: str, threshold: float | None = None) -> Any:
+def named_policy(name: str, threshold: float | None = None) -> AnyPolicy:
     """The policy of a file, a packaged policy, or a rule with nothing to fit.
 
     Args:
@@ -20,19 +19,25 @@ def named_policy(name: str, threshold: float | None = None) -> Any:
     Raises:
         InputError: for an unknown name, or a policy without one threshold, or that does not decide as it goes.
     """
-    policy: Any = RULES.get(name)
-    if policy is None:
-        if not Path(name).suffix and not Path(name).exists() and "/" not in name:
-            raise unknown_name("rule (or a policy file)", name, RULES)
+    policy: AnyPolicy
+    if name in RULES:
+        policy = RULES[name]
+        if not _has_threshold(policy) or not policy.fitted:
+            raise InputError(
+                f"Expected a rule with one threshold and nothing to fit, or a policy file, got {name!r}: calibrate it."
+            )
+    elif not Path(name).suffix and not Path(name).exists() and "/" not in name:
+        raise unknown_name("rule (or a policy file)", name, RULES)
+    else:
         policy = load(name)
-    elif not hasattr(policy, "threshold") or not getattr(policy, "fitted", True):
-        raise InputError(
-            f"Expected a rule with one threshold and nothing to fit, or a policy file, got {name!r}: calibrate it."
-        )
     if decides(policy) == "end":
         raise InputError(f"Expected a policy that decides as it goes, got {type(policy).__name__}: choose another.")
     if threshold is None:
         return policy
-    if not hasattr(policy, "threshold"):
+    if not _has_threshold(policy):
         raise InputError(f"Expected a policy with one threshold, got {type(policy).__name__}: leave --threshold out.")
-    return replace(policy, threshold=threshold)
+    return replace(policy, threshold=threshold)  # type: ignore[type-var]
+
+
+def _has_threshold(policy: AnyPolicy) -> bool:
+    return "threshold" in [entry.name for entry in fields(policy)]  # type: ignore[arg-type]

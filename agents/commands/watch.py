@@ -18,6 +18,7 @@ from agents.commands.data import DataOptions
 from agents.commands.options import refuse_unused
 from agents.commands.output import check_file, open_folder
 from agents.commands.policies import named_policy
+from agents.policy import fingerprint_of
 from agents.rules import FixedTimestep
 from backbones import InputError
 from seenn_env import EarlyExitEnv, Episode, ansi, decides, observation_of, rgb_array
@@ -109,7 +110,7 @@ class Watch:
             render_mode="rgb_array",
         )
         if env.traces is not None:
-            env.traces.check_backbone(getattr(policy, "settings", {}).get("fingerprint"))
+            env.traces.check_backbone(fingerprint_of(policy))
         return env
 
 
