@@ -3,7 +3,10 @@
 rule = calibrate(Confidence(), traces.select("calibration"), target_timesteps=1.5)
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
+
+import numpy as np
 
 from agents.curves import exit_curve
 from agents.goals import make_goal
@@ -11,11 +14,13 @@ from agents.guarantees import control_risk
 from agents.mixed import Mixed
 from agents.policy import ScoredPolicy
 from backbones import InputError
+from backbones.kinds import Natural, check_kinds
 from seenn_env import Traces
 
 AnyPolicy = TypeVar("AnyPolicy", bound=ScoredPolicy)
 
 
+@check_kinds
 def calibrate(
     policy: AnyPolicy,
     traces: Traces,
@@ -24,12 +29,12 @@ def calibrate(
     target_accuracy: float | None = None,
     target_energy_pj: float | None = None,
     target_cost: float | None = None,
-    costs: Any = None,
+    costs: np.ndarray | Sequence[Any] | None = None,
     max_risk: float | None = None,
     confidence: float = 0.95,
     risk: Literal["accuracy", "consistency"] = "accuracy",
     randomise: bool = False,
-    seed: int = 0,
+    seed: Natural = 0,
 ) -> AnyPolicy:
     """The policy at the level that meets the target on these traces.
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from agents.perceptrons import count_macs, run_perceptrons
 from agents.policy import drawing, own_settings, timestep_of
 from backbones import InputError
+from backbones.kinds import Natural, Positive, check_fields, check_kinds
 from seenn_env import Traces
 from seenn_env.observations import AnyObservation
 
@@ -45,14 +46,15 @@ class ExitNetwork:
 
     tensors: dict[str, Tensor]
     observation: AnyObservation
-    timesteps: int
+    timesteps: Positive
     threshold: float = 0.5
     cost: float | None = None
     settings: dict[str, Any] = field(default_factory=dict)
-    elapsed: int | None = None
-    seed: int = 0
+    elapsed: Natural | None = None
+    seed: Natural = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         own_settings(self)
 
     @property
@@ -87,10 +89,12 @@ class ExitNetwork:
             logits = run_perceptrons(self.tensors, self.inputs(observation))[..., 0].mean(0)
             return torch.sigmoid(logits.double()).numpy()
 
+    @check_kinds
     def at_level(self, level: float) -> "ExitNetwork":
         """See `ScoredPolicy.at_level`."""
         return replace(self, threshold=float(level))
 
+    @check_kinds
     def at_cost(self, cost: float) -> "ExitNetwork":
         """At another time cost: what all T timesteps cost, in units of accuracy.
 

@@ -18,6 +18,7 @@ from agents.exit_network import COST_RANGE, ExitNetwork, cost_column
 from agents.perceptrons import make_perceptrons, run_perceptrons
 from agents.policy import elapsed_column
 from backbones import InputError, torch_threads
+from backbones.kinds import check_fields
 from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
 from seenn_env.rewards import pay
@@ -61,6 +62,7 @@ class ExitSettings:
     """Share of being right that is the network's own belief after T timesteps (`beliefs`), not the label; 1 is all."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         steps = 1 if self.steps is None else self.steps
         if min(self.members, steps, self.batch_size, *self.hidden) < 1 or self.bottleneck < 0:
             raise InputError(f"Expected members, steps, batch_size and hidden of at least 1, got {self}.")

@@ -17,6 +17,7 @@ from agents.curves import exits_at, level_curve
 from agents.policy import ScoredPolicy, scores_of
 from agents.rules import FixedTimestep
 from backbones import InputError, unknown_name
+from backbones.kinds import check_kinds
 from seenn_env import Traces
 
 RISKS = ("accuracy", "consistency")
@@ -65,6 +66,7 @@ class Guarantee:
         return f"{promise}: {self.mean_timesteps:.3f} timesteps on {self.samples} samples."
 
 
+@check_kinds
 def control_risk(
     policy: ScoredPolicy,
     traces: Traces,

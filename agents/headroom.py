@@ -20,6 +20,7 @@ from agents.rules import Confidence, Margin
 from agents.statistics import Clusters, Interval
 from agents.stopping_fit import StoppingSettings, fit_optimal_stopping
 from backbones import InputError
+from backbones.kinds import Natural, check_kinds
 from seenn_env import Traces
 
 WAYS = ("per-timestep margin", "optimal stopping")
@@ -73,13 +74,14 @@ def points(interval: Interval) -> str:
     return f"{100 * interval.estimate:+.2f} [{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]"
 
 
+@check_kinds
 def headroom(
     traces: Traces,
     *,
     targets: Sequence[float] = (1.1, 1.2, 1.5, 2.0),
     folds: int = 5,
     observation: str = "features",
-    seed: int = 0,
+    seed: Natural = 0,
 ) -> Headroom:
     """Cross-fitted gains over a confidence threshold.
 
@@ -104,7 +106,7 @@ def headroom(
         raise InputError("Expected traces of at least 2 timesteps, got 1: there is nothing to decide.")
     if not 2 <= folds <= len(names):
         raise InputError(f"Expected folds from 2 to the number of samples, {len(names)}, got {folds}.")
-    if not targets or min(targets) < 1 or max(targets) > T:
+    if len(targets) == 0 or min(targets) < 1 or max(targets) > T:
         raise InputError(f"Expected targets from 1 to T = {T}, got {tuple(targets)}.")
     fold = (np.random.default_rng(seed).permutation(len(names)) % folds)[sample]
     clusters = Clusters(traces.sample, seed=seed)

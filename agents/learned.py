@@ -16,6 +16,7 @@ from stable_baselines3.common.policies import BasePolicy
 from agents.heads import head_of
 from agents.multiplications import count_multiplications
 from agents.policy import Drawing, drawing, own_settings
+from backbones.kinds import Natural, check_fields, check_kinds
 from seenn_env.evaluation import normaliser_of
 from seenn_env.observations import AnyObservation
 
@@ -70,12 +71,14 @@ class LearnedPolicy:
     threshold: float = 0.5
     settings: dict[str, Any] = field(default_factory=dict)
     normaliser: Normaliser | None = None
-    seed: int = 0
+    seed: Natural = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         own_settings(self)
 
     @classmethod
+    @check_kinds
     def of(
         cls, model: BaseAlgorithm, *, observation: AnyObservation, settings: dict[str, Any] | None = None
     ) -> "LearnedPolicy":
@@ -116,6 +119,7 @@ class LearnedPolicy:
             scores, state = head_of(self.network).scores(self.network, inputs, state, episode_start)
             return scores.double().numpy(), state
 
+    @check_kinds
     def at_level(self, level: float) -> "LearnedPolicy":
         """See `ScoredPolicy.at_level`."""
         return replace(self, threshold=float(level))

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from agents.policy import ScoredPolicy, own_generator, scores_of, step_scores
+from backbones import InputError
+from backbones.kinds import Natural, check_fields, check_kinds
 from seenn_env import Traces, decides
 from seenn_env.observations import AnyObservation
 
@@ -24,7 +26,12 @@ class Mixed:
     policy: ScoredPolicy
     other: float
     share: float
-    seed: int = 0
+    seed: Natural = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not 0 <= self.share <= 1:
+            raise InputError(f"Expected a share in [0, 1], got {self.share}.")
 
     @property
     def observation(self) -> AnyObservation:
@@ -61,6 +68,7 @@ class Mixed:
         """See `ScoredPolicy`."""
         return scores_of(self.policy, traces)
 
+    @check_kinds
     def at_level(self, level: float) -> "Mixed":
         """At one level, without chance."""
         return replace(self, policy=self.policy.at_level(level), share=0.0)
@@ -86,6 +94,7 @@ class Mixed:
         levels = np.where(draws < self.share, self.other, self.policy.level)
         return (scores >= levels).astype(np.int64), (inner, draws, rng)
 
+    @check_kinds
     def exit_timesteps(self, traces: Traces) -> np.ndarray:
         """`[N]` of a policy that decides at the start."""
         one, other = (each.exit_timesteps(traces) for each in (self.policy, self.policy.at_level(self.other)))  # type: ignore[attr-defined]

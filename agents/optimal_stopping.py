@@ -14,6 +14,7 @@ from torch import Tensor
 
 from agents.perceptrons import count_macs, run_perceptrons
 from agents.policy import own_settings, timestep_of
+from backbones.kinds import Natural, Positive, check_fields, check_kinds
 from seenn_env.observations import AnyObservation
 
 
@@ -33,12 +34,13 @@ class OptimalStopping:
 
     tensors: dict[str, Tensor]
     observation: AnyObservation
-    timesteps: int
+    timesteps: Positive
     threshold: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
-    elapsed: int | None = None
+    elapsed: Natural | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         own_settings(self)
 
     @property
@@ -65,6 +67,7 @@ class OptimalStopping:
             found[rows] = gains(self.tensors, int(t), observation[rows])
         return found
 
+    @check_kinds
     def at_level(self, level: float) -> "OptimalStopping":
         """See `ScoredPolicy.at_level`."""
         return replace(self, threshold=float(level))

@@ -13,6 +13,7 @@ import numpy as np
 
 from agents.policy import ScoredPolicy, elapsed_of, scores_of, step_scores
 from backbones import InputError
+from backbones.kinds import check_fields, check_kinds
 from seenn_env import Traces
 from seenn_env.observations import AnyObservation
 
@@ -35,6 +36,9 @@ class PerTimestep:
     thresholds: tuple[float, ...] = ()
     shift: float = 0.0
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     @property
     def observation(self) -> AnyObservation:
         """See `ScoredPolicy.observation`: the rule's."""
@@ -51,6 +55,7 @@ class PerTimestep:
         return len(self.thresholds) + 1 if self.thresholds else None
 
     @property
+    @check_kinds
     def fitted(self) -> bool:
         """Whether the rule has what it needs of data; thresholds are found in `variants`."""
         return getattr(self.rule, "fitted", True)
@@ -102,6 +107,7 @@ class PerTimestep:
             raise InputError("Expected a PerTimestep rule with thresholds, got none: calibrate it first.")
         return self.thresholds
 
+    @check_kinds
     def at_level(self, level: float) -> "PerTimestep":
         """See `ScoredPolicy.at_level`."""
         return replace(self, shift=float(level))

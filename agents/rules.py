@@ -13,6 +13,7 @@ import numpy as np
 
 from agents.policy import ELAPSED, own_generator
 from backbones import InputError
+from backbones.kinds import Natural, Positive, check_fields, check_kinds
 from seenn_env import Traces, make_observation
 
 _COLUMN = {name: column for column, name in enumerate(make_observation("rich", timesteps=1, num_classes=2).names)}
@@ -23,12 +24,11 @@ _COLUMN = {name: column for column, name in enumerate(make_observation("rich", t
 class FixedTimestep:
     """Exits at one timestep, whatever it sees."""
 
-    timestep: int
+    timestep: Positive
     observation: ClassVar[str] = "features"
 
     def __post_init__(self) -> None:
-        if self.timestep < 1:
-            raise InputError(f"Expected a timestep of at least 1, got {self.timestep}.")
+        check_fields(self)
 
     def predict(
         self,
@@ -48,8 +48,11 @@ class FixedTimestep:
 class Uniform:
     """Exits at a timestep drawn uniformly from 1…T, whatever it sees."""
 
-    seed: int = 0
+    seed: Natural = 0
     observation: ClassVar[str] = "features"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def predict(
         self,
@@ -84,6 +87,7 @@ class Threshold:
     """The threshold is from 0 to this."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not 0 <= self.threshold <= self.largest:
             raise InputError(f"Expected a threshold in [0, {self.largest:g}], got {self.threshold}.")
 
@@ -110,6 +114,7 @@ class Threshold:
         """`[B]` what is held against the threshold."""
         return observation[:, _COLUMN[self.column]]
 
+    @check_kinds
     def at_level(self, level: float) -> Self:
         """See `ScoredPolicy.at_level`; a level out of range becomes the nearest in range."""
         return replace(self, threshold=float(np.clip(self.sign * level, 0, self.largest)))
@@ -177,6 +182,7 @@ class Patience:
     observation: ClassVar[str] = "features"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.patience >= 1:
             raise InputError(f"Expected patience ≥ 1, got {self.patience}: an answer has been there once at least.")
 
@@ -200,6 +206,7 @@ class Patience:
         streak = np.where(agrees, before + 1, 1.0)
         return streak, streak
 
+    @check_kinds
     def at_level(self, level: float) -> "Patience":
         """See `ScoredPolicy.at_level`."""
         return replace(self, patience=max(float(level), 1.0))
@@ -222,6 +229,7 @@ class Oracle:
 
     decides: ClassVar[str] = "end"
 
+    @check_kinds
     def exit_timesteps(self, traces: Traces) -> np.ndarray:
         """`[N]` in 1…T."""
         return np.where(traces.correct.any(1), traces.first_correct, 1)

@@ -26,6 +26,7 @@ from agents.rules import Confidence, Entropy, FixedTimestep, Gap, Margin, Oracle
 from agents.tabular_stopping import TabularStopping
 from agents.timestep_network import TimestepNetwork, make_timestep_network
 from backbones import InputError, load_tensor_file, save_tensor_file, unknown_name
+from backbones.kinds import check_kinds
 
 FORMAT = "seenn_env.policy/1"
 _PACKAGED = Path(__file__).parent / "data"
@@ -58,6 +59,7 @@ OTHERS = (
 )
 
 
+@check_kinds
 def save(policy: Any, path: str | Path) -> Path:
     """Write a policy of this package to one file, atomically.
 
@@ -80,6 +82,7 @@ def packaged_policies() -> tuple[str, ...]:
     return tuple(sorted(f"{file.parent.name}/{file.stem}" for file in _PACKAGED.glob("*/*.safetensors")))
 
 
+@check_kinds
 def load(path: str | Path) -> Any:
     """Read a policy that `save` wrote, or a packaged one by its name.
 

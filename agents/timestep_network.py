@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from agents.multiplications import count_multiplications
 from agents.policy import drawing, own_settings
 from backbones import InputError, Samples, check_images, torch_threads
+from backbones.kinds import Natural, Positive, check_fields, check_kinds
 from seenn_env import Traces
 from seenn_env.trace_fields import image_places
 
@@ -41,18 +42,19 @@ class TimestepNetwork:
     """
 
     network: nn.Module
-    shape: tuple[int, int, int]
-    timesteps: int
-    width: int = 16
+    shape: tuple[Positive, Positive, Positive]
+    timesteps: Positive
+    width: Positive = 16
     threshold: float | None = None
     samples: Samples | None = None
     settings: dict[str, Any] = field(default_factory=dict)
-    seed: int = 0
+    seed: Natural = 0
     observation: ClassVar[str] = "image"
     decides: ClassVar[str] = "start"
     """It decides once for an image, before the network runs: its `macs` are charged once."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         own_settings(self)
 
     @property
@@ -90,6 +92,7 @@ class TimestepNetwork:
         scores: np.ndarray = np.cumsum(self._chances_of(traces), axis=1)[:, :-1]
         return scores
 
+    @check_kinds
     def exit_timesteps(self, traces: Traces) -> np.ndarray:
         """`[N]` in 1…T, from the images of the traces, or of `samples`."""
         chances = self._chances_of(traces)
@@ -110,10 +113,12 @@ class TimestepNetwork:
         reached = np.cumsum(chances[:, :-1], axis=1) <= drawn.rng.random((len(chances), 1))
         return reached.sum(1), drawn
 
+    @check_kinds
     def at_level(self, level: float) -> "TimestepNetwork":
         """See `ScoredPolicy.at_level`."""
         return replace(self, threshold=float(level))
 
+    @check_kinds
     def with_samples(self, samples: Samples | None) -> "TimestepNetwork":
         """With a data set to find images in; None looks in the traces."""
         return replace(self, samples=samples)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
-from backbones.errors import InputError
+from backbones.errors import InputError, unknown_name
 from backbones.finite import bounded, stays_finite
 from backbones.folding import fold_norms
 from backbones.inplace import InPlaceFire
+from backbones.kinds import check_kinds
 from backbones.late_rows import LateRows
 from backbones.network import SpikingNetwork, State
 from backbones.norms import TimestepScale
@@ -60,9 +61,12 @@ class InferenceNetwork(SpikingNetwork):
             CPU, in float32 and channels_last, not compiled.
     """
 
+    @check_kinds
     def __init__(
         self, network: SpikingNetwork, *, dtype: str, channels_last: bool, compile: bool, winograd: bool = True
     ) -> None:
+        if dtype not in DTYPES:
+            raise unknown_name("dtype", dtype, DTYPES)
         plain, network = network, copy.deepcopy(network).eval().requires_grad_(False)
         settings = {"dtype": dtype, "channels_last": channels_last, "compile": compile, "winograd": winograd}
         fold_norms(network)
