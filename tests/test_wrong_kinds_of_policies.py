@@ -140,7 +140,7 @@ def functions(tmp_path_factory):
         "train one-shot": good(train, algorithm="one-shot", traces=full, epochs=1, width=2, batch_size=8, samples=None),
         "train ppo": (
             lambda **given: train("ppo", both, **given, **QUICK),
-            {"total_timesteps": 2, "num_envs": 2, "seed": 0, "log_dir": None, "reward": "linear"},
+            {"total_timesteps": 2, "num_envs": 2, "seed": 0, "reward": "linear"},
         ),
         "load_sb3": good(load_sb3, algorithm="ppo", path=folder / "model.zip", traces=both, learning_rate=0.1),
         "save": good(save, policy=Margin(), path="x.safetensors"),
