@@ -77,8 +77,6 @@ def calibrate(
         costs=costs,
     )
     plain: Any = policy.policy if isinstance(policy, Mixed) else policy
-    if not isinstance(plain, ScoredPolicy):
-        raise InputError(f"Expected a policy with a score to calibrate, got {policy!r}, which has none.")
     if not getattr(plain, "fitted", True):
         plain = plain.fit(traces)  # type: ignore[attr-defined]
     charged = goal.costs(plain)

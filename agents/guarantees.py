@@ -113,8 +113,6 @@ def control_risk(
         raise unknown_name("risk", risk, RISKS)
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
-    if not isinstance(policy, ScoredPolicy):
-        raise InputError(f"Expected a policy with a score to calibrate, got {policy!r}, which has none.")
     source, tested = _divide(traces, levels_from)
     if not getattr(policy, "fitted", True):
         policy = policy.fit(source)  # type: ignore[attr-defined]
