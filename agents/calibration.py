@@ -3,7 +3,10 @@
 rule = calibrate(Confidence(), traces.select("calibration"), target_timesteps=1.5)
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, overload
+
+import numpy as np
 
 from agents.curves import exit_curve
 from agents.goals import make_goal
@@ -12,6 +15,7 @@ from agents.mixed import Mixed
 from agents.policy import ScoredPolicy
 from agents.rules import FixedTimestep
 from backbones import InputError
+from backbones.kinds import Natural, check_kinds
 from seenn_env import Traces
 
 
@@ -37,7 +41,7 @@ def calibrate(
     target_accuracy: float | None = None,
     target_energy_pj: float | None = None,
     target_cost: float | None = None,
-    costs: Any = None,
+    costs: np.ndarray | Sequence[Any] | None = None,
     max_risk: float | None = None,
     confidence: float = 0.95,
     risk: Literal["accuracy", "consistency"] = "accuracy",
@@ -46,6 +50,7 @@ def calibrate(
 ) -> Scored | Mixed | FixedTimestep: ...
 
 
+@check_kinds
 def calibrate(
     policy: Scored,
     traces: Traces,
@@ -59,7 +64,7 @@ def calibrate(
     confidence: float = 0.95,
     risk: Literal["accuracy", "consistency"] = "accuracy",
     randomise: bool = False,
-    seed: int = 0,
+    seed: Natural = 0,
 ) -> Scored | Mixed | FixedTimestep:
     """The policy at the level that meets the target on these traces.
 

@@ -18,11 +18,13 @@ from agents.rule_table import RULE_KINDS
 from agents.statistics import Clusters, Interval, max_t, mean_interval, paired_draws
 from agents.tables import Comparison, Difference, Row, mean_energy_pj
 from backbones import InputError, unknown_name
+from backbones.kinds import Natural, check_kinds
 from seenn_env import Evaluation, Policy, Traces, evaluate
 from seenn_env.evaluation import evaluated_rows
 from seenn_env.observations import AnyObservation
 
 
+@check_kinds
 def compare(
     policies: Mapping[str, Any],
     traces: Traces,
@@ -31,7 +33,7 @@ def compare(
     observation: AnyObservation | Mapping[str, AnyObservation] | None = None,
     rivals: Sequence[str] | None = None,
     log_dir: str | Path | None = None,
-    seed: int = 0,
+    seed: Natural = 0,
 ) -> Comparison:
     """Evaluate policies on the same rows, exactly, and compare learned ones with rules at equal timesteps.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from agents.policy import ScoredPolicy, timestep_of
 from backbones import InputError
+from backbones.kinds import Positive, check_fields, check_kinds
 from seenn_env import Traces
 from seenn_env.columns import softmax
 
@@ -33,21 +34,23 @@ class ConformalSets(ScoredPolicy):
     """
 
     miscoverage: float = 0.1
-    size: int = 1
+    size: Positive = 1
     nonconformity: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32), compare=False)
     observation = "logits"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.miscoverage >= 0:
             raise InputError(f"Expected a miscoverage ≥ 0, got {self.miscoverage}.")
-        if self.size < 1:
-            raise InputError(f"Expected a set size of at least 1, got {self.size}.")
+        if self.nonconformity.ndim != 2:
+            raise InputError(f"Expected nonconformity [T, n], got {list(self.nonconformity.shape)}.")
 
     @property
     def fitted(self) -> bool:
         """Whether there is a calibration."""
         return self.nonconformity.size > 0
 
+    @check_kinds
     def fit(self, traces: Traces) -> "ConformalSets":
         """With the nonconformities of these traces' labels."""
         traces.refuse_test("conformal calibration")
@@ -86,6 +89,7 @@ class ConformalSets(ScoredPolicy):
             values[rows] = (1 + n - below) / (n + 1)
         return values
 
+    @check_kinds
     def at_level(self, level: float) -> "ConformalSets":
         """See `ScoredPolicy.at_level`."""
         return replace(self, miscoverage=float(max(-level * max(len(self.nonconformity), 1), 0.0)))

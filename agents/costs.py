@@ -48,12 +48,17 @@ def measured_costs(costs: Any, traces: Traces) -> np.ndarray:
     Raises:
         InputError: for another shape, or costs that fall.
     """
-    costs = np.asarray(costs, np.float64)
+    costs = np.asarray(costs)
+    if costs.dtype.kind not in "iuf":
+        raise InputError(f"Expected costs of numbers, got {costs.dtype}.")
+    costs = costs.astype(np.float64)
     if costs.shape not in ((traces.timesteps,), (len(traces), traces.timesteps)):
         raise InputError(
             f"Expected costs [T] or [N, T] of exits at each timestep, [{traces.timesteps}] or "
             f"[{len(traces)}, {traces.timesteps}], got {list(costs.shape)}."
         )
-    if not np.isfinite(costs).all() or (np.diff(costs) < 0).any():
-        raise InputError("Expected finite costs that never fall over time: give what an exit has cost in all.")
+    if not np.isfinite(costs).all() or costs.min() < 0 or (np.diff(costs) < 0).any():
+        raise InputError(
+            "Expected finite costs from 0 on that never fall over time: give what an exit has cost in all."
+        )
     return np.broadcast_to(costs, (len(traces), traces.timesteps))

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agents.costs import measured_costs
 from agents.policy import ScoredPolicy
+from backbones.kinds import check_kinds
 from seenn_env import Traces
 
 
@@ -28,6 +30,7 @@ class Curve:
     mean_cost: np.ndarray
     """`[M]` … at this mean cost; timesteps, unless another cost was given."""
 
+    @check_kinds
     def nearest(self, target_timesteps: float) -> int:
         """The entry whose mean timesteps are nearest to the target."""
         return int(np.abs(self.mean_timesteps - target_timesteps).argmin())
@@ -58,9 +61,11 @@ def level_curve(scores: np.ndarray, correct: np.ndarray, costs: np.ndarray | Non
     return Curve(levels, timesteps, right[passed] / N, spent)
 
 
+@check_kinds
 def exit_curve(policy: ScoredPolicy, traces: Traces, costs: np.ndarray | None = None) -> Curve:
     """The curve of a policy on traces, whose exits cost `[N, T]` (or timesteps)."""
-    return level_curve(policy.trace_scores(traces), traces.correct, costs)
+    charged = None if costs is None else measured_costs(costs, traces)
+    return level_curve(policy.trace_scores(traces), traces.correct, charged)
 
 
 def exits_at(scores: np.ndarray, level: float) -> np.ndarray:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from agents.perceptrons import count_macs, run_perceptron
 from agents.policy import ScoredPolicy, timestep_of
 from backbones import InputError
+from backbones.kinds import Natural, Positive, check_kinds
 from seenn_env import Traces
 from seenn_env.observations import AnyObservation
 
@@ -44,12 +45,12 @@ class ExitNetwork(ScoredPolicy):
 
     tensors: dict[str, Tensor]
     observation: AnyObservation
-    timesteps: int
+    timesteps: Positive
     threshold: float = 0.5
     cost: float | None = None
     settings: dict[str, Any] = field(default_factory=dict)
-    elapsed: int | None = None
-    seed: int = 0
+    elapsed: Natural | None = None
+    seed: Natural = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,6 +88,7 @@ class ExitNetwork(ScoredPolicy):
         with torch.no_grad():
             return torch.sigmoid(run_perceptron(self.tensors, self.inputs(observation)).double()).numpy()
 
+    @check_kinds
     def at_cost(self, cost: float) -> "ExitNetwork":
         """At another time cost: what all T timesteps cost, in units of accuracy.
 

@@ -17,6 +17,7 @@ from agents.exit_network import COST_RANGE, ExitNetwork, cost_column
 from agents.perceptrons import make_perceptron, run_perceptron
 from agents.policy import elapsed_column
 from backbones import InputError, torch_threads
+from backbones.kinds import check_fields
 from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
 from seenn_env.rewards import pay
@@ -50,6 +51,7 @@ class ExitSettings:
     """Steps of the gradient that imitate the best threshold at the target first; 0 starts from random weights."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         steps = 1 if self.steps is None else self.steps
         if min(steps, self.batch_size, *self.hidden) < 1:
             raise InputError(f"Expected steps, batch_size and hidden of at least 1, got {self}.")

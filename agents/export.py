@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from agents.policy import ScoredPolicy, no_export
 from backbones import InputError, SpikingNetwork
 from backbones.export import network_files, runner, to_onnx, write_files
+from backbones.kinds import Positive, check_kinds
 from seenn_env.columns import LOGITS_RANGE
 
 
-def export(network: SpikingNetwork, policy: Any, folder: str | Path, *, num_slots: int) -> Path:
+@check_kinds
+def export(network: SpikingNetwork, policy: Any, folder: str | Path, *, num_slots: Positive) -> Path:
     """Write the network and the policy into a folder, once the files have been run against them.
 
     Args:

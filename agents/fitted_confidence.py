@@ -14,6 +14,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from agents.policy import COLUMNS, ScoredPolicy, timestep_of
 from backbones import InputError
+from backbones.kinds import Positive, check_kinds
 from seenn_env import Traces
 from seenn_env.columns import softmax
 
@@ -53,6 +54,7 @@ class ScaledConfidence(ScoredPolicy):
         """Whether there are temperatures."""
         return bool(self.temperatures)
 
+    @check_kinds
     def fit(self, traces: Traces) -> "ScaledConfidence":
         """With the temperatures under which the labels of these traces are likeliest."""
         traces.refuse_test("fitting temperatures")
@@ -90,7 +92,7 @@ class PerformanceConfidence(ScoredPolicy):
     confidences: tuple[tuple[float, ...], ...] = ()
     accuracies: tuple[tuple[float, ...], ...] = ()
     method: str = "isotonic"
-    bins: int = 50
+    bins: Positive = 50
     observation = "features"
     largest = 1.0
 
@@ -100,14 +102,13 @@ class PerformanceConfidence(ScoredPolicy):
             object.__setattr__(self, name, tuple(tuple(row) for row in vars(self)[name]))
         if self.method not in ("binned", "isotonic"):
             raise InputError(f"Expected the method 'binned' or 'isotonic', got {self.method!r}.")
-        if self.bins < 1:
-            raise InputError(f"Expected at least 1 bin, got {self.bins}.")
 
     @property
     def fitted(self) -> bool:
         """Whether there is a table."""
         return bool(self.confidences)
 
+    @check_kinds
     def fit(self, traces: Traces) -> "PerformanceConfidence":
         """With the table of these traces."""
         traces.refuse_test("fitting a table of accuracies")

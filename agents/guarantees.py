@@ -17,6 +17,7 @@ from agents.curves import exits_at, level_curve
 from agents.policy import ScoredPolicy
 from agents.rules import FixedTimestep
 from backbones import InputError, unknown_name
+from backbones.kinds import check_kinds
 from seenn_env import Traces
 
 Scored = TypeVar("Scored", bound=ScoredPolicy)
@@ -67,6 +68,7 @@ class Guarantee(Generic[Scored]):
         return f"{promise}: {self.mean_timesteps:.3f} timesteps on {self.samples} samples."
 
 
+@check_kinds
 def control_risk(
     policy: Scored,
     traces: Traces,

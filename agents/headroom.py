@@ -20,6 +20,7 @@ from agents.rules import Confidence, Margin
 from agents.statistics import Clusters, Interval
 from agents.stopping_fit import StoppingSettings, fit_optimal_stopping
 from backbones import InputError
+from backbones.kinds import Natural, check_kinds
 from seenn_env import Traces
 
 WAYS = ("per-timestep margin", "optimal stopping")
@@ -73,13 +74,14 @@ def points(interval: Interval) -> str:
     return f"{100 * interval.estimate:+.2f} [{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]"
 
 
+@check_kinds
 def headroom(
     traces: Traces,
     *,
     targets: Sequence[float] = (1.1, 1.2, 1.5, 2.0),
     folds: int = 5,
     observation: str = "features",
-    seed: int = 0,
+    seed: Natural = 0,
 ) -> Headroom:
     """Cross-fitted gains over a confidence threshold.
 
@@ -101,7 +103,7 @@ def headroom(
     T, N = traces.timesteps, len(traces)
     if T < 2:
         raise InputError("Expected traces of at least 2 timesteps, got 1: there is nothing to decide.")
-    if not targets or min(targets) < 1 or max(targets) > T:
+    if len(targets) == 0 or min(targets) < 1 or max(targets) > T:
         raise InputError(f"Expected targets from 1 to T = {T}, got {tuple(targets)}.")
     clusters = Clusters(traces.sample, seed=seed)
     base = _scores_at(Confidence(), traces)

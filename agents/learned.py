@@ -19,6 +19,7 @@ from agents.heads import HEADS, head_of
 from agents.multiplications import count_multiplications
 from agents.policy import ScoredPolicy, no_export
 from backbones import InputError
+from backbones.kinds import Natural, check_kinds
 from seenn_env.evaluation import normaliser_of
 from seenn_env.observations import AnyObservation
 
@@ -73,9 +74,10 @@ class LearnedPolicy(ScoredPolicy):
     threshold: float = 0.5
     settings: dict[str, Any] = field(default_factory=dict)
     normaliser: Normaliser | None = None
-    seed: int = 0
+    seed: Natural = 0
 
     @classmethod
+    @check_kinds
     def of(
         cls, model: BaseAlgorithm, *, observation: AnyObservation, settings: dict[str, Any] | None = None
     ) -> "LearnedPolicy":

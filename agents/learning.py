@@ -19,8 +19,10 @@ from agents.stopping_fit import StoppingSettings, fit_optimal_stopping
 from agents.timestep_network import TimestepNetwork
 from agents.timestep_training import TimestepSettings, train_timestep_network
 from backbones import InputError, unknown_name
+from backbones.kinds import Natural, Positive, check_kinds
 from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
+from seenn_env.rewards import AnyReward
 
 TrainedPolicy = ExitNetwork | LearnedPolicy | OptimalStopping | TimestepNetwork
 Settings = TypeVar("Settings")
@@ -59,16 +61,17 @@ ALGORITHMS = (*PRESETS, *TRAINERS)
 """Names that `train` knows."""
 
 
+@check_kinds
 def train(
     algorithm: str,
     traces: Traces,
     *,
     target_timesteps: float | None = None,
-    seed: int = 0,
+    seed: Natural = 0,
     observation: AnyObservation | None = None,
-    reward: str | None = None,
+    reward: AnyReward | None = None,
     reward_options: dict[str, Any] | None = None,
-    total_timesteps: int = 600_000,
+    total_timesteps: Positive = 600_000,
     log_dir: str | Path | None = None,
     on_step: Callable[[int], None] | None = None,
     **overrides: Any,
@@ -99,12 +102,11 @@ def train(
     """
     if algorithm not in ALGORITHMS:
         raise unknown_name("algorithm", algorithm, ALGORITHMS)
-    if total_timesteps < 1:
-        raise InputError(f"Expected total_timesteps ≥ 1, got {total_timesteps}.")
     if algorithm in TRAINERS and log_dir is not None:
         raise InputError(f"Expected no log_dir (--log-dir) for {algorithm!r}, which logs nothing: leave it out.")
     calibration = None if target_timesteps is None else traces.select("calibration")
-    reward = reward or ("seenn" if algorithm == "one-shot" else "linear")
+    if reward is None:
+        reward = "seenn" if algorithm == "one-shot" else "linear"
     make_reward(reward, reward_options)  # or refuse it now
     common: dict[str, Any] = {"seed": seed, "reward": reward, "reward_options": reward_options}
     if observation is not None:

@@ -8,6 +8,8 @@ import numpy as np
 
 from agents.curves import exits_at
 from agents.policy import ScoredPolicy, own_generator
+from backbones import InputError
+from backbones.kinds import Natural, check_fields, check_kinds
 from seenn_env import Traces
 from seenn_env.observations import AnyObservation
 
@@ -26,7 +28,12 @@ class Mixed(ScoredPolicy):
     policy: ScoredPolicy
     other: float
     share: float
-    seed: int = 0
+    seed: Natural = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not 0 <= self.share <= 1:
+            raise InputError(f"Expected a share in [0, 1], got {self.share}.")
 
     @property
     def observation(self) -> AnyObservation:  # type: ignore[override]
@@ -72,6 +79,7 @@ class Mixed(ScoredPolicy):
         """See `ScoredPolicy`."""
         return self.policy.trace_scores(traces)
 
+    @check_kinds
     def at_level(self, level: float) -> "Mixed":
         """At one level, without chance."""
         return replace(self, policy=self.policy.at_level(level), share=0.0)
@@ -97,6 +105,7 @@ class Mixed(ScoredPolicy):
         levels = np.where(draws < self.share, self.other, self.policy.level)
         return (scores >= levels).astype(np.int64), (inner, draws, rng)
 
+    @check_kinds
     def exit_timesteps(self, traces: Traces) -> np.ndarray:
         """`[N]` of a policy that decides at the start."""
         draws = _even(len(traces), np.random.default_rng(self.seed))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from agents.perceptrons import count_macs, run_perceptron
 from agents.policy import ScoredPolicy, timestep_of
+from backbones.kinds import Natural, Positive
 from seenn_env.observations import AnyObservation
 
 
@@ -33,10 +34,10 @@ class OptimalStopping(ScoredPolicy):
 
     tensors: dict[str, Tensor]
     observation: AnyObservation
-    timesteps: int
+    timesteps: Positive
     threshold: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
-    elapsed: int | None = None
+    elapsed: Natural | None = None
 
     @property
     def made_for(self) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from agents.policy import ScoredPolicy, timestep_of
 from backbones import InputError
+from backbones.kinds import check_kinds
 from seenn_env import Traces
 from seenn_env.observations import AnyObservation
 
@@ -112,6 +113,7 @@ class PerTimestep(ScoredPolicy):
             raise InputError("Expected a PerTimestep rule with thresholds, got none: calibrate it first.")
         return self.thresholds
 
+    @check_kinds
     def at_level(self, level: float) -> "PerTimestep":
         """See `ScoredPolicy.at_level`."""
         return replace(self, shift=float(level))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones import InputError
+from backbones.kinds import check_fields, check_kinds
 from seenn_env import Observation, Traces, make_observation
 from seenn_env.observations import OBSERVATIONS, AnyObservation
 
@@ -56,6 +57,7 @@ class ScoredPolicy:
     """Of the draws of `predict(…, deterministic=False)`."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if "settings" in vars(self):  # copies at other levels share none
             object.__setattr__(self, "settings", deepcopy(self.settings))
         if self.largest is not None and not 0 <= self.threshold <= self.largest:
@@ -99,6 +101,7 @@ class ScoredPolicy:
         """The score from which on the policy exits."""
         return self.sign * self.threshold
 
+    @check_kinds
     def at_level(self, level: float) -> Self:
         """The same policy with another level; one out of range becomes the nearest in range."""
         threshold = self.sign * float(level)

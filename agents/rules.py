@@ -13,6 +13,7 @@ import numpy as np
 
 from agents.policy import COLUMNS, ELAPSED, ScoredPolicy, own_generator
 from backbones import InputError
+from backbones.kinds import Natural, Positive, check_fields, check_kinds
 from seenn_env import Traces
 
 
@@ -20,12 +21,11 @@ from seenn_env import Traces
 class FixedTimestep:
     """Exits at one timestep, whatever it sees."""
 
-    timestep: int
+    timestep: Positive
     observation: ClassVar[str] = "features"
 
     def __post_init__(self) -> None:
-        if self.timestep < 1:
-            raise InputError(f"Expected a timestep of at least 1, got {self.timestep}.")
+        check_fields(self)
 
     def predict(
         self,
@@ -45,8 +45,11 @@ class FixedTimestep:
 class Uniform:
     """Exits at a timestep drawn uniformly from 1…T, whatever it sees."""
 
-    seed: int = 0
+    seed: Natural = 0
     observation: ClassVar[str] = "features"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     def predict(
         self,
@@ -133,6 +136,7 @@ class Patience(ScoredPolicy):
     observation = "features"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not self.patience >= 1:
             raise InputError(f"Expected patience ≥ 1, got {self.patience}: an answer has been there once at least.")
 
@@ -156,6 +160,7 @@ class Patience(ScoredPolicy):
         streak = np.where(agrees, before + 1, 1.0)
         return streak, streak
 
+    @check_kinds
     def at_level(self, level: float) -> "Patience":
         """See `ScoredPolicy.at_level`."""
         return replace(self, patience=max(float(level), 1.0))
@@ -167,6 +172,7 @@ class Oracle:
 
     decides: ClassVar[str] = "end"
 
+    @check_kinds
     def exit_timesteps(self, traces: Traces) -> np.ndarray:
         """`[N]` in 1…T."""
         return np.where(traces.correct.any(1), traces.first_correct, 1)

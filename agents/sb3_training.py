@@ -27,6 +27,7 @@ from agents.learned import LearnedPolicy
 from agents.policy import ScoredPolicy
 from agents.priced_time import FollowTarget, PricedTime
 from backbones import InputError, torch_threads, unknown_name
+from backbones.kinds import check_kinds
 from seenn_env import EarlyExitVectorEnv, Traces, to_sb3
 from seenn_env.evaluation import LOST_STATISTICS
 from seenn_env.observations import AnyObservation
@@ -153,7 +154,7 @@ def make_model(
     kind = preset.algorithm()
     env = to_sb3(
         EarlyExitVectorEnv(
-            num_envs or preset.num_envs,
+            preset.num_envs if num_envs is None else num_envs,
             traces.select("policy"),
             observation=observation,
             reward=reward,
@@ -164,7 +165,7 @@ def make_model(
     arguments = deepcopy({**preset.arguments, **overrides})  # QRDQN writes into its policy_kwargs
     try:
         return kind(preset.policy, env, seed=seed, device="cpu", **arguments)
-    except TypeError as error:
+    except (AssertionError, AttributeError, TypeError, ValueError) as error:
         raise InputError(f"Expected arguments of {kind.__name__}, but {error}.") from error
 
 
@@ -247,6 +248,7 @@ def _clone(
         optimizer.step()
 
 
+@check_kinds
 def load_sb3(
     algorithm: str, path: str | Path, traces: Traces, *, observation: AnyObservation = "features", **overrides: Any
 ) -> LearnedPolicy:

@@ -16,6 +16,7 @@ from agents.optimal_stopping import OptimalStopping, gains
 from agents.perceptrons import make_perceptron, run_perceptron
 from agents.policy import elapsed_column
 from backbones import InputError, torch_threads
+from backbones.kinds import check_fields
 from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
 from seenn_env.rewards import pay
@@ -44,6 +45,7 @@ class StoppingSettings:
     being right is worth); 0 leaves it."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.regressor not in ("trees", "network"):
             raise InputError(f"Expected the regressor 'trees' or 'network', got {self.regressor!r}.")
         if min(self.trees, self.leaves - 1, self.smallest_leaf, self.steps) < 1 or self.rounds < 0:

@@ -12,11 +12,13 @@ from typing import Any
 from agents.policy import ScoredPolicy, field_tensors, of_fields
 from agents.rule_table import POLICIES, AnyPolicy
 from backbones import InputError, load_tensor_file, save_tensor_file, unknown_name
+from backbones.kinds import check_kinds
 
 FORMAT = "seenn_env.policy/1"
 _PACKAGED = Path(__file__).parent / "data"
 
 
+@check_kinds
 def save(policy: AnyPolicy, path: str | Path) -> Path:
     """Write a policy of this package to one file, atomically.
 
@@ -39,6 +41,7 @@ def packaged_policies() -> tuple[str, ...]:
     return tuple(sorted(f"{file.parent.name}/{file.stem}" for file in _PACKAGED.glob("*/*.safetensors")))
 
 
+@check_kinds
 def load(path: str | Path) -> AnyPolicy:
     """Read a policy that `save` wrote, or a packaged one by its name.
 

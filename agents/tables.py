@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from agents.statistics import Interval
+from backbones import unknown_name
 from seenn_env import Evaluation
 
 
@@ -58,7 +59,10 @@ class Comparison:
     """R of the bootstrap."""
 
     def __getitem__(self, name: str) -> Row:
-        return next(row for row in self.rows if row.name == name)
+        rows = {row.name: row for row in self.rows}
+        if not isinstance(name, str) or name not in rows:
+            raise unknown_name("policy of the comparison", name, rows)
+        return rows[name]
 
     def table(self) -> str:
         """The comparison as text."""

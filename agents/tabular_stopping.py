@@ -12,6 +12,7 @@ import numpy as np
 
 from agents.policy import COLUMNS, ScoredPolicy, timestep_of
 from backbones import InputError
+from backbones.kinds import Positive, check_kinds
 from seenn_env import Traces, make_reward
 from seenn_env.rewards import pay
 
@@ -36,8 +37,17 @@ class TabularStopping(ScoredPolicy):
     settings: dict[str, Any] = field(default_factory=dict)
     observation = "features"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        T = len(self.gains) + 1
+        if self.gains.ndim != 2 or self.edges.shape != (T - 1, self.gains.shape[1] - 1):
+            raise InputError(f"Expected gains [T-1, M], edges [T-1, M-1], got {self.gains.shape}, {self.edges.shape}.")
+
     @classmethod
-    def fit(cls, traces: Traces, *, bins: int = 20, reward: str = "linear", **reward_options: Any) -> "TabularStopping":
+    @check_kinds
+    def fit(
+        cls, traces: Traces, *, bins: Positive = 20, reward: str = "linear", **reward_options: Any
+    ) -> "TabularStopping":
         """The optimal table of these traces, as a Markov chain of bins that hold equally many rows.
 
         Args:
@@ -50,8 +60,6 @@ class TabularStopping(ScoredPolicy):
             InputError: for traces of split "test", or fewer than one bin.
         """
         traces.refuse_test("fitting a table")
-        if bins < 1:
-            raise InputError(f"Expected at least 1 bin, got {bins}.")
         N, T = traces.predictions.shape
         steps = np.broadcast_to(np.arange(1, T + 1), (N, T))
         paid = pay(make_reward(reward, reward_options), traces.correct, steps, T, traces.energy()).astype(np.float64)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from agents.multiplications import count_multiplications
 from agents.policy import ScoredPolicy, drawing
 from backbones import InputError, Samples, check_images, torch_threads
+from backbones.kinds import Natural, Positive, check_kinds
 from seenn_env import Traces
 from seenn_env.trace_fields import image_places
 
@@ -41,13 +42,13 @@ class TimestepNetwork(ScoredPolicy):
     """
 
     network: nn.Module
-    shape: tuple[int, int, int]
-    timesteps: int
-    width: int = 16
+    shape: tuple[Positive, Positive, Positive]
+    timesteps: Positive
+    width: Positive = 16
     threshold: float | None = None  # type: ignore[assignment]
     samples: Samples | None = None
     settings: dict[str, Any] = field(default_factory=dict)
-    seed: int = 0
+    seed: Natural = 0
     observation = "image"
 
     @property
@@ -95,6 +96,7 @@ class TimestepNetwork(ScoredPolicy):
         scores: np.ndarray = np.cumsum(self._chances_of(traces), axis=1)[:, :-1]
         return scores
 
+    @check_kinds
     def exit_timesteps(self, traces: Traces) -> np.ndarray:
         """`[N]` in 1…T, from the images of the traces, or of `samples`."""
         chances = self._chances_of(traces)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from agents.timestep_network import TimestepNetwork, as_inputs, images_of, make_timestep_network
 from backbones import InputError, Samples, torch_threads
+from backbones.kinds import check_fields, check_kinds
 from seenn_env import Traces, make_reward
 from seenn_env.rewards import pay
 
@@ -38,6 +39,7 @@ class TimestepSettings:
     """Mirror images at random."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if min(self.width, self.epochs, self.batch_size) < 1:
             raise InputError(f"Expected width, epochs and batch_size of at least 1, got {self}.")
 
@@ -63,6 +65,7 @@ def sample_weights(correct: np.ndarray) -> np.ndarray:
     return np.where(correct[:, 0] > 0, 1.0, other)
 
 
+@check_kinds
 def train_timestep_network(
     traces: Traces,
     settings: TimestepSettings,

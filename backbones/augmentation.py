@@ -15,7 +15,7 @@ from torch import Tensor
 from backbones.auto_augment import UNIFORMS, auto_augment, check_images
 from backbones.encodings import hash_uniform
 from backbones.errors import InputError
-from backbones.kinds import check_fields
+from backbones.kinds import Positive, check_fields, check_kinds
 from backbones.splits import Samples
 
 
@@ -36,7 +36,8 @@ class Augmentation:
         if min(self.crop, self.cutout) < 0:
             raise InputError(f"Expected crop and cutout of at least 0, got {self.crop} and {self.cutout}.")
 
-    def repeats(self, samples: Samples, count: int) -> np.ndarray:
+    @check_kinds
+    def repeats(self, samples: Samples, count: Positive) -> np.ndarray:
         """`[N·count, …]` images, each followed by its repeats; the first of each is the image itself.
 
         Padding and square hold the mean of each channel of pictures, and 0 in frames.

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.errors import InputError
+from backbones.kinds import check_kinds
 from backbones.protocol import Backbone, Probed, Wrapping
 from backbones.synaptic_operations import OperationCounter, Operations
 
@@ -38,7 +39,7 @@ class EnergyModel:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not isinstance(value, Real) or not 0 < float(value) < float("inf"):
+            if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < float("inf"):
                 raise InputError(f"Expected {name} above 0, in picojoules, got {value}.")
 
     def pj(self, macs: Any, acs: Any) -> Any:
@@ -71,6 +72,7 @@ class Metered:
         InputError: for a backbone whose operations cannot be counted.
     """
 
+    @check_kinds
     def __init__(self, backbone: Backbone) -> None:
         if getattr(backbone, "form", "plain") != "plain":
             raise InputError(

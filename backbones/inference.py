@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
-from backbones.errors import InputError
+from backbones.errors import InputError, unknown_name
 from backbones.folding import fold_norms
 from backbones.inplace import InPlaceFire
+from backbones.kinds import check_kinds
 from backbones.network import SpikingNetwork, State, pooled
 from backbones.norms import TimestepScale
 from backbones.winograd import use_winograd
@@ -52,9 +53,12 @@ class InferenceNetwork(SpikingNetwork):
         winograd: see `optimization.optimize`.
     """
 
+    @check_kinds
     def __init__(
         self, network: SpikingNetwork, *, dtype: str, channels_last: bool, compile: bool, winograd: bool
     ) -> None:
+        if dtype not in DTYPES:
+            raise unknown_name("dtype", dtype, DTYPES)
         plain, network = network, copy.deepcopy(network).eval().requires_grad_(False)
         settings = {"dtype": dtype, "channels_last": channels_last, "compile": compile, "winograd": winograd}
         fold_norms(network)

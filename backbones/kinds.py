@@ -1,7 +1,7 @@
 """Check of arguments against their annotations, so that another kind of value is one sentence.
 
 @check_kinds
-def record(backbone: Backbone, samples: Samples, *, repeats: int = 1): …     # repeats="many": InputError
+def record(backbone: Backbone, samples: Samples, *, repeats: Positive = 1): …     # repeats="many", 0: InputError
 """
 
 import dataclasses
@@ -10,9 +10,10 @@ import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, wraps
 from numbers import Integral, Real
-from typing import Any, ParamSpec, TypeVar
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -22,6 +23,17 @@ from backbones.row_view import RowView
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class AtLeast:
+    """Beside a kind, in `Annotated`: the smallest number that is taken."""
+
+    least: float
+
+
+Natural = Annotated[int, AtLeast(0)]
+Positive = Annotated[int, AtLeast(1)]
 
 _WORDS: dict[Any, str] = {
     bool: "True or False",
@@ -40,16 +52,19 @@ def check_kinds(function: Callable[P, R]) -> Callable[P, R]:
     Raises:
         InputError: from the function, with the argument's name, what was expected and what came.
     """
-    signature = inspect.signature(function)
+    parameters = inspect.signature(function).parameters.values()
+    named = [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    others = next((each.name for each in parameters if each.kind is each.VAR_POSITIONAL), "")
+    options = next((each.name for each in parameters if each.kind is each.VAR_KEYWORD), "")
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        bound = signature.bind(*args, **kwargs)
         hints = _hints(function)
-        for name, value in bound.arguments.items():
-            parameter = signature.parameters[name]
-            if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) and name in hints:
-                _check(name, value, hints[name])
+        for place, value in enumerate(args):
+            name = named[place] if place < len(named) else others
+            _check(name, value, hints.get(name, Any))
+        for name, value in kwargs.items():
+            _check(name, value, hints.get(name, hints.get(options, Any)))
         return function(*args, **kwargs)
 
     return checked
@@ -64,7 +79,8 @@ def check_fields(settings: Any) -> None:
     kind: Any = type(settings)
     hints = _hints(kind)
     for field in dataclasses.fields(settings):
-        _check(field.name, getattr(settings, field.name), hints[field.name])
+        if field.init and (value := getattr(settings, field.name)) is not field.default:
+            _check(field.name, value, hints.get(field.name, Any))
 
 
 def _check(name: str, value: Any, hint: Any) -> None:
@@ -76,7 +92,7 @@ def _check(name: str, value: Any, hint: Any) -> None:
 @cache
 def _hints(function: Any) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(function)
+        return typing.get_type_hints(function, include_extras=True)
     except NameError:  # an annotation for the type checker alone
         return {}
 
@@ -86,6 +102,10 @@ def _fits(value: Any, hint: Any) -> bool:
     kind, parts = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return True
+    if isinstance(hint, TypeVar):
+        return hint.__bound__ is None or _fits(value, hint.__bound__)
+    if kind is Annotated:
+        return _fits(value, parts[0]) and value >= parts[1].least
     if kind in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in parts)
     if kind is typing.Literal:
@@ -100,7 +120,9 @@ def _fits(value: Any, hint: Any) -> bool:
             return len(value) == len(parts) and all(_fits(*each) for each in zip(value, parts, strict=True))
         return not parts or all(_fits(each, parts[0]) for each in value)
     if kind in (dict, Mapping):
-        return isinstance(value, Mapping)
+        return isinstance(value, Mapping) and all(
+            _fits(each, part) for pair in value.items() for each, part in zip(pair, parts, strict=True)
+        )
     if hint is None or hint is types.NoneType:
         return value is None
     if not isinstance(hint, type):
@@ -121,6 +143,10 @@ def _fits(value: Any, hint: Any) -> bool:
 
 def _in_words(hint: Any) -> str:
     kind, parts = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(hint, TypeVar):
+        return _in_words(hint.__bound__)
+    if kind is Annotated:
+        return f"{_in_words(parts[0])} of {parts[1].least} or more"
     if kind in (typing.Union, types.UnionType):
         return " or ".join(dict.fromkeys(_in_words(part) for part in parts))
     if kind is typing.Literal:
@@ -129,7 +155,8 @@ def _in_words(hint: Any) -> str:
         inner = [_in_words(part) for part in parts if part is not ...]
         return f"a sequence, each {' or '.join(dict.fromkeys(inner))}" if inner else "a sequence"
     if kind in (dict, Mapping):
-        return "a dictionary"
+        values = [] if not parts or parts[1] is Any else [_in_words(parts[1])]
+        return "a dictionary" + "".join(f", each value {words}" for words in values)
     if hint in _WORDS:
         return _WORDS[hint]
     return with_article(hint.__name__) if isinstance(hint, type) else "a function"

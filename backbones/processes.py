@@ -24,6 +24,7 @@ from torch.distributed.rendezvous import rendezvous
 from backbones.devices import named_device
 from backbones.errors import InputError
 from backbones.forwards import forwards_replaced
+from backbones.kinds import Natural, Positive, check_fields, check_kinds
 from backbones.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d
 
 
@@ -31,10 +32,15 @@ from backbones.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d
 class Crew:
     """The processes that train or record one network."""
 
-    rank: int = 0
+    rank: Natural = 0
     """This process's number, from 0."""
-    size: int = 1
+    size: Positive = 1
     """How many there are."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.rank >= self.size:
+            raise InputError(f"Expected a rank below the size, got {self.rank} of {self.size}.")
 
     @property
     def alone(self) -> bool:
@@ -73,6 +79,7 @@ class Crew:
 
 
 @contextmanager
+@check_kinds
 def joined(device: torch.device | None = None, *, patient: bool = False) -> Iterator[Crew]:
     """The processes that `torchrun` started, or this one alone.
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from backbones.errors import InputError
+from backbones.images import as_tensor
 from backbones.kinds import check_kinds
 from backbones.protocol import Backbone, Probed, State
 
@@ -116,6 +117,8 @@ def probe(backbone: Backbone, state: State, names: Sequence[str]) -> dict[str, T
     Raises:
         InputError: for a backbone that does not give them.
     """
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise InputError(f"Expected names of probes, such as ('hidden',), got {names!r}.")
     if not names:
         return {}
     given = backbone.probe(state) if isinstance(backbone, Probed) else {}
@@ -128,6 +131,7 @@ def probe(backbone: Backbone, state: State, names: Sequence[str]) -> dict[str, T
     return {name: given[name] for name in names}
 
 
+@check_kinds
 def probe_sizes(backbone: Backbone, images: np.ndarray, names: Sequence[str] | None = None) -> dict[str, int]:
     """`{name: F}` of those probes, found by one timestep of some images; by default of all that it gives.
 
@@ -136,7 +140,7 @@ def probe_sizes(backbone: Backbone, images: np.ndarray, names: Sequence[str] | N
     """
     if names is None and not isinstance(backbone, Probed):
         return {}
-    _, state = backbone.step(backbone.start(torch.as_tensor(images)))
+    _, state = backbone.step(backbone.start(as_tensor(images)))
     given = backbone.probe(state) if names is None else probe(backbone, state, names)  # type: ignore[attr-defined]
     return {name: values.shape[1] for name, values in given.items()}
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from backbones.errors import InputError
-from backbones.kinds import check_kinds
+from backbones.images import as_tensor
+from backbones.kinds import Positive, check_kinds
 from backbones.protocol import Advancing, Backbone, State
 from backbones.running import probe
 
@@ -44,9 +45,7 @@ class SlotPool:
     """
 
     @check_kinds
-    def __init__(self, backbone: Backbone, num_slots: int) -> None:
-        if num_slots < 1:
-            raise InputError(f"Expected num_slots ≥ 1, got {num_slots}.")
+    def __init__(self, backbone: Backbone, num_slots: Positive) -> None:
         self.backbone = backbone
         self.timestep = np.zeros(num_slots, np.int64)
         """`[B]` timesteps that each row has done since it was filled."""
@@ -66,6 +65,7 @@ class SlotPool:
         """The rows' state, for those who look; it is used up by the next call."""
         return self._state
 
+    @check_kinds
     def refill(self, rows: Rows, inputs: np.ndarray | Tensor, keys: np.ndarray | Tensor | None = None) -> None:
         """Those rows start afresh on new inputs; the others continue untouched.
 
@@ -77,16 +77,14 @@ class SlotPool:
         Raises:
             InputError: for rows that are not in 0…B-1 or come twice, or counts that differ.
         """
-        rows = np.asarray(rows, np.int64)
+        rows = _whole(rows)
         R = len(rows)
         if R == 0:
             return
         if rows.min() < 0 or rows.max() >= self.num_slots or np.bincount(rows).max() > 1:
             raise InputError(f"Expected different rows in 0…{self.num_slots - 1}, got {rows.tolist()}.")
-        if isinstance(inputs, np.ndarray) and not inputs.flags.writeable:
-            inputs = inputs.copy()  # of a mapped file, which torch does not take
-        inputs = torch.as_tensor(inputs)
-        keys = torch.zeros(R, dtype=torch.int64) if keys is None else torch.as_tensor(keys)
+        inputs = as_tensor(inputs, "inputs")
+        keys = torch.zeros(R, dtype=torch.int64) if keys is None else as_tensor(keys, "keys")
         if len(inputs) != R or len(keys) != R:
             raise InputError(f"Expected {R} inputs and keys for {R} rows, got {len(inputs)} and {len(keys)}.")
         if self._state is None:
@@ -113,14 +111,17 @@ class SlotPool:
         """`{name: [B, F]}` those of `Probed.probe`'s, of the last step."""
         return probe(self.backbone, self._state, names)
 
+    @check_kinds
     def shrink(self, rows: Rows) -> None:
         """Keep only these rows, in this order, as slots 0…R-1: for the tail, when no inputs are left.
 
         Another batch shape may round differently (see the equality contract of `Backbone`).
         """
-        rows = np.asarray(rows, np.int64)
-        if len(rows) < 1:
-            raise InputError("Expected at least one row to keep, got none.")
+        rows = _whole(rows)
+        if self._state is None or len(rows) < 1 or rows.min() < 0 or rows.max() >= self.num_slots:
+            raise InputError(
+                f"Expected filled rows in 0…{self.num_slots - 1} to keep, at least one, got {rows.tolist()}."
+            )
         where = torch.from_numpy(rows).to(self.backbone.device)
         self._state = pytree.tree_map(lambda leaf: None if leaf is None else leaf[where], self._state)
         self.timestep = self.timestep[rows]
@@ -153,3 +154,15 @@ class SlotPool:
         part = pytree.tree_leaves(self.backbone.start(inputs, keys))
         whole = pytree.tree_leaves(self._state)
         return all(one is None or torch.equal(one, other[: len(one)]) for one, other in zip(part, whole, strict=True))
+
+
+def _whole(rows: Rows) -> np.ndarray:
+    """`[R]` int64.
+
+    Raises:
+        InputError: for other numbers.
+    """
+    given = np.asarray(rows)
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+        raise InputError(f"Expected rows [R] of whole numbers, got {list(given.shape)} of {given.dtype}.")
+    return given.astype(np.int64, copy=False)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from backbones.errors import InputError, unknown_name
 from backbones.images import channels_advice
-from backbones.kinds import check_kinds
+from backbones.kinds import check_fields, check_kinds
 from backbones.row_view import RowView, rows_of
 
 SPLITS = ("train", "policy", "calibration", "test")
@@ -122,6 +122,9 @@ class Splits:
     calibration: Samples
     test: Samples
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     @property
     def division(self) -> dict[str, Any]:
         """Which dataset was divided, and how: "dataset", "seed" and "sizes" by split; empty where it is not known."""
@@ -129,7 +132,7 @@ class Splits:
         return {"dataset": self.train.dataset, **known} if known else {}
 
     def __getitem__(self, name: str) -> Samples:
-        if name not in SPLITS:
+        if not isinstance(name, str) or name not in SPLITS:
             raise unknown_name("split", name, SPLITS)
         samples: Samples = getattr(self, name)
         return samples

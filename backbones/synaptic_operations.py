@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from backbones.errors import InputError
 from backbones.fan_out import ExactDot, counted_layers, fan_out
+from backbones.kinds import check_kinds
 from backbones.neurons import LIF
 
 _PASSING = (nn.Identity, nn.Flatten, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
@@ -75,6 +76,7 @@ _MACS, _ACS, _DENSE, _SPIKES = range(4)
 
 
 @contextmanager
+@check_kinds
 def count_operations(network: nn.Module) -> Iterator["OperationCounter"]:
     """Count what a network does inside the `with`.
 

@@ -10,13 +10,17 @@ import safetensors.torch
 from torch import Tensor
 
 from backbones.errors import InputError
+from backbones.kinds import check_kinds
 
 _KEY = "seenn_env"
 
 
+@check_kinds
 def save_tensor_file(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> Path:
     """Write tensors and metadata, which has a "format", atomically; equal content gives equal bytes."""
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"Expected the name of a file to write, got a folder, {path}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     own = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -29,6 +33,7 @@ def save_tensor_file(path: str | Path, tensors: Mapping[str, Tensor], metadata: 
     return path
 
 
+@check_kinds
 def load_tensor_file(path: str | Path, *, kind: str, format: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read tensors and metadata.
 

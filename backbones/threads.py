@@ -5,9 +5,12 @@ from contextlib import contextmanager
 
 import torch
 
+from backbones.kinds import Positive, check_kinds
+
 
 @contextmanager
-def torch_threads(count: int) -> Iterator[None]:
+@check_kinds
+def torch_threads(count: Positive) -> Iterator[None]:
     """So many torch threads inside the block.
 
     Small networks run faster on one thread, and on a busy machine many times faster.

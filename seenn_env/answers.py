@@ -157,4 +157,4 @@ class LiveAnswers:
 
 def open_answers(source: Replay | Live, num_envs: int, reward: Reward) -> TraceAnswers | LiveAnswers:
     """The answers of a source for so many slots."""
-    return TraceAnswers(source, reward) if isinstance(source, Replay) else LiveAnswers(source, max(1, num_envs), reward)
+    return TraceAnswers(source, reward) if isinstance(source, Replay) else LiveAnswers(source, num_envs, reward)

@@ -20,6 +20,8 @@ from gymnasium import Env, Space
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import batch_space, iterate
 
+from backbones.errors import InputError
+from backbones.kinds import Natural, Positive, check_kinds
 from seenn_env.check_vector_autoreset import (
     ROUNDS,
     check_autoreset,
@@ -34,12 +36,13 @@ from seenn_env.check_vector_results import Recorder, VectorEnvError, difference,
 __all__ = ["VectorEnvError", "check_vector_env"]
 
 
+@check_kinds
 def check_vector_env(
     make_vector: Callable[[], VectorEnv],
     make_single: Callable[[int], Env] | None = None,
     *,
-    steps: int = 200,
-    seed: int = 0,
+    steps: Positive = 200,
+    seed: Natural = 0,
 ) -> None:
     """Raise `VectorEnvError` with the first broken promise; a few rows are enough, and quicker than many.
 
@@ -54,12 +57,13 @@ def check_vector_env(
         steps: random actions in each play.
         seed: of the environments and of the actions.
     """
-    if steps < 1:
-        raise ValueError(f"Expected steps >= 1, got {steps}.")
     with ExitStack() as stack:
 
         def build(make: Callable[[], VectorEnv]) -> VectorEnv:
-            env = make()
+            try:
+                env = make()
+            except TypeError as error:
+                raise InputError(f"Expected {make!r} to make an environment, but {error}.") from error
             stack.callback(close_quietly, env)
             return env
 
@@ -86,10 +90,22 @@ def check_vector_env(
         if make_single is None:
             warn_of_copies(first, second, actions, seed)
         else:
-            singles = [partial(make_single, row) for row in range(env.num_envs)]
+            singles = [partial(checked_single, make_single, row) for row in range(env.num_envs)]
             reference = build(partial(SyncVectorEnv, singles, autoreset_mode=first.mode))
             check_equal_to_singles(first, Recorder(reference), actions, seed)
         check_close(twin_env)
+
+
+def checked_single(make: Callable[[int], Env], row: int) -> Env:
+    """Row's single environment.
+
+    Raises:
+        VectorEnvError: for something else.
+    """
+    env = make(row)
+    if not isinstance(env, Env):
+        raise VectorEnvError(f"Expected make_single to build a gymnasium.Env, got a {type(env).__name__}.")
+    return env
 
 
 def check_attributes(env: VectorEnv) -> None:

@@ -12,9 +12,10 @@ import gymnasium as gym
 import numpy as np
 
 from backbones import Backbone, InputError, Samples
-from seenn_env.episodes import EpisodeEnv
+from backbones.kinds import Positive, check_kinds
+from seenn_env.episodes import EpisodeEnv, one_action
 from seenn_env.glances import AnyGlance, is_static, open_glance
-from seenn_env.rewards import Reward
+from seenn_env.rewards import AnyReward
 from seenn_env.sources import columns_of, open_source
 from seenn_env.traces import Traces
 
@@ -76,6 +77,7 @@ class ChooseTimestepEnv(EpisodeEnv):
     - v0: first version
     """
 
+    @check_kinds
     def __init__(
         self,
         traces: Traces | str | Path | None = None,
@@ -84,10 +86,10 @@ class ChooseTimestepEnv(EpisodeEnv):
         samples: Samples | str | None = None,
         split: str = "policy",
         observation: AnyGlance = "image",
-        reward: str | Reward = "seenn",
+        reward: AnyReward = "seenn",
         reward_options: dict[str, Any] | None = None,
-        repeats: int = 1,
-        batch_size: int = 1,
+        repeats: Positive = 1,
+        batch_size: Positive = 1,
         dtype: str = "float32",
         render_mode: str | None = None,
     ) -> None:
@@ -122,9 +124,10 @@ class ChooseTimestepEnv(EpisodeEnv):
     def step(self, action: np.int64 | int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Run `action + 1` timesteps in all."""
         self._check_running()
-        if not 0 <= action < self.timesteps or action != int(action):
+        chosen = one_action(action)
+        if not 0 <= chosen < self.timesteps:
             raise InputError(f"Expected an action in 0…{self.timesteps - 1} (timesteps less one), got {action!r}.")
-        while self._timestep <= action:
+        while self._timestep <= chosen:
             self._watch()
         reward, info = self._end()
         return self._observed.copy(), reward, True, False, info

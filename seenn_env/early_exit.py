@@ -12,9 +12,10 @@ import gymnasium as gym
 import numpy as np
 
 from backbones import Backbone, InputError, Samples
-from seenn_env.episodes import EpisodeEnv
+from backbones.kinds import Positive, check_kinds
+from seenn_env.episodes import EpisodeEnv, one_action
 from seenn_env.observations import AnyObservation
-from seenn_env.rewards import Reward
+from seenn_env.rewards import AnyReward
 from seenn_env.sources import columns_of, open_source
 from seenn_env.traces import Traces
 
@@ -100,6 +101,7 @@ class EarlyExitEnv(EpisodeEnv):
     - v0: first version
     """
 
+    @check_kinds
     def __init__(
         self,
         traces: Traces | str | Path | None = None,
@@ -108,10 +110,10 @@ class EarlyExitEnv(EpisodeEnv):
         samples: Samples | str | None = None,
         split: str = "policy",
         observation: AnyObservation = "features",
-        reward: str | Reward = "seenn",
+        reward: AnyReward = "seenn",
         reward_options: dict[str, Any] | None = None,
-        repeats: int = 1,
-        batch_size: int = 1,
+        repeats: Positive = 1,
+        batch_size: Positive = 1,
         dtype: str = "float32",
         render_mode: str | None = None,
     ) -> None:
@@ -141,11 +143,12 @@ class EarlyExitEnv(EpisodeEnv):
     def step(self, action: np.int64 | int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Continue (0) or exit (1)."""
         self._check_running()
-        if action not in (CONTINUE, EXIT):
+        chosen = one_action(action)
+        if chosen not in (CONTINUE, EXIT):
             raise InputError(f"Expected action 0 (continue) or 1 (exit), got {action!r}.")
-        if action == CONTINUE and self._timestep < self.timesteps:
+        if chosen == CONTINUE and self._timestep < self.timesteps:
             self._observed = self._watch()
-        if action == CONTINUE and self._timestep < self.timesteps:
+        if chosen == CONTINUE and self._timestep < self.timesteps:
             self._shown()
             return self._observed.copy(), 0.0, False, False, self._info()
         reward, info = self._end()

@@ -14,9 +14,10 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from backbones import Backbone, Samples
+from backbones.kinds import Positive, check_kinds
 from seenn_env.answers import open_answers
 from seenn_env.observations import AnyObservation
-from seenn_env.rewards import Reward, make_reward
+from seenn_env.rewards import AnyReward, make_reward
 from seenn_env.slots import SlotsVectorEnv
 from seenn_env.sources import Live, columns_of, open_vector_source
 from seenn_env.traces import Traces
@@ -54,22 +55,23 @@ class EarlyExitVectorEnv(SlotsVectorEnv):
         InputError: for bad numbers or unknown names.
     """
 
+    @check_kinds
     def __init__(
         self,
-        num_envs: int = 1,
+        num_envs: Positive = 1,
         traces: Traces | str | Path | None = None,
         *,
         backbone: Backbone | str | Path | None = None,
         samples: Samples | str | None = None,
         split: str = "policy",
         observation: AnyObservation = "features",
-        reward: str | Reward = "seenn",
+        reward: AnyReward = "seenn",
         reward_options: dict[str, Any] | None = None,
         order: str = "epoch",
         autoreset_mode: str | AutoresetMode = "same_step",
-        max_episode_steps: int | None = None,
-        repeats: int = 1,
-        batch_size: int | None = None,
+        max_episode_steps: Positive | None = None,
+        repeats: Positive = 1,
+        batch_size: Positive | None = None,
         dtype: str = "float32",
         render_mode: str | None = None,
     ) -> None:

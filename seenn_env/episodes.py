@@ -1,12 +1,13 @@
 """What the single environments share: rows of a source, one an episode, and what is told of them."""
 
+import operator
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
 from backbones import InputError
-from seenn_env.orders import one_seed
+from seenn_env.orders import checked_options, one_seed
 from seenn_env.rendering import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
 from seenn_env.rendering_episode import Episode
 from seenn_env.rewards import Reward, make_reward, pay
@@ -16,6 +17,15 @@ from seenn_env.window import Window
 
 NOTHING = -1
 """The prediction before the first timestep."""
+
+
+def one_action(action: Any) -> int:
+    """The whole number that an action is, alone or in an array of one; -1 for anything else."""
+    try:
+        return operator.index(action)
+    except TypeError:
+        given = np.asarray(action)
+        return int(given.item()) if given.size == 1 and given.dtype.kind in "iub" else -1
 
 
 class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
@@ -57,7 +67,7 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         """Take a row at random, or row `options["samples"]`; no timestep has run."""
         super().reset(seed=None if seed is None else one_seed(seed))
         N = len(self.source.labels)
-        chosen = (options or {}).get("samples")
+        chosen = checked_options(options).get("samples")
         if chosen is None:
             self._row = int(self.np_random.integers(N))
         else:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from backbones import InputError
+from backbones.kinds import check_kinds
 from seenn_env.observations import AnyObservation, Observation
 from seenn_env.rewards import Reward, pay
 from seenn_env.traces import Traces
@@ -54,7 +55,8 @@ def decides(policy: Any) -> Literal["step", "start", "end"]:
     own: Any = getattr(policy, "decides", None)
     if own is None:
         own = "step" if hasattr(policy, "predict") else "end"
-    if own not in ("step", "start", "end") or not hasattr(policy, "exit_timesteps" if own == "end" else "predict"):
+    named = isinstance(own, str) and own in ("step", "start", "end")
+    if isinstance(policy, type) or not named or not hasattr(policy, "exit_timesteps" if own == "end" else "predict"):
         raise InputError(
             "Expected a policy with predict (decides = 'step' or 'start'), or with exit_timesteps (decides = 'end'), "
             f"got {policy!r}."
@@ -103,6 +105,7 @@ class Evaluation:
         return np.bincount(self.exit_timesteps - 1, minlength=self.timesteps)
 
 
+@check_kinds
 def observation_of(policy: Any, observation: AnyObservation | None = None) -> AnyObservation:
     """The observation that a policy reads: as it says itself, else as the argument says, else "features"."""
     own = getattr(policy, "observation", None)
@@ -179,8 +182,9 @@ def evaluated_rows(traces: Traces, split: str | None = None) -> Traces:
     return traces.select("test") if len(names) > 1 else traces
 
 
+@check_kinds
 def evaluate(
-    policy: Policy | HindsightPolicy,
+    policy: Policy | HindsightPolicy | Any,
     traces: Traces,
     *,
     split: str | None = None,

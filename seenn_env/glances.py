@@ -91,7 +91,10 @@ def open_glance(observation: AnyGlance, source: Replay | Live, samples: Samples 
 
 
 def _embedding_glance(given: np.ndarray | str | Path, sample: np.ndarray, index: np.ndarray | None) -> Glance:
-    table = given if isinstance(given, np.ndarray) else np.load(given)
+    try:
+        table = given if isinstance(given, np.ndarray) else np.load(given)
+    except (OSError, ValueError) as error:
+        raise InputError(f"Expected a .npy file of an embedding, but {given} cannot be read: {error}.") from error
     M = len(sample) if index is None else len(index)
     if table.ndim != 2 or len(table) != M or table.dtype.kind != "f":
         whose = "row of the traces" if index is None else "image"

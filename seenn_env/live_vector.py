@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from backbones import Backbone
+from backbones.kinds import Positive, check_kinds
 from seenn_env.early_exit_vector import EarlyExitVectorEnv
 
 
@@ -24,5 +25,6 @@ class LiveVectorEnv(EarlyExitVectorEnv):
         InputError: for bad numbers or unknown names.
     """
 
-    def __init__(self, num_envs: int = 1, *, backbone: Backbone | str | Path, **settings: Any) -> None:
+    @check_kinds
+    def __init__(self, num_envs: Positive = 1, *, backbone: Backbone | str | Path, **settings: Any) -> None:
         super().__init__(num_envs, backbone=backbone, **settings)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from backbones import InputError, unknown_name
+from backbones.kinds import Natural, Positive, check_fields, check_kinds
 from seenn_env.columns import (
     FEATURES,
     LOGITS_RANGE,
@@ -46,14 +47,17 @@ _CHUNK = 1 << 16
 class TraceShape:
     """What an observation is made for."""
 
-    timesteps: int
+    timesteps: Positive
     """T."""
-    num_classes: int
+    num_classes: Positive
     """K."""
-    hidden: int | None = None
+    hidden: Natural | None = None
     """F of the pooled spikes; None where there are none."""
-    membrane: int | None = None
+    membrane: Natural | None = None
     """F of the pooled potentials; None where there are none."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +78,7 @@ class Observation:
     """
 
     name: str
-    timesteps: int
+    timesteps: Positive
     names: tuple[str, ...]
     low: np.ndarray
     high: np.ndarray
@@ -83,6 +87,7 @@ class Observation:
     prepare: Callable[[np.ndarray], Any] | None = None
 
     def __post_init__(self) -> None:
+        check_fields(self)
         F = len(self.names)
         if np.shape(self.low) != (F,) or np.shape(self.high) != (F,):
             raise InputError(
@@ -108,8 +113,11 @@ class Observation:
         """
         return self.of_prepared(self.prepared(logits), self.prepared(previous), timestep, len(logits), needs)
 
+    @check_kinds
     def of_trace(self, logits: np.ndarray, **needs: np.ndarray) -> np.ndarray:
         """`[N, T, F]` float32 columns of whole traces `[N, T, K]`, with `[N, T, …]` each of `self.needs`."""
+        if np.ndim(logits) != 3 or not set(self.needs) <= set(needs):
+            raise InputError(f"Expected logits [N, T, K] and {self.needs}, got {list(logits.shape)} and {(*needs,)}.")
         N, T, K = logits.shape
         logits = np.asarray(logits)  # mapped files have a slower class of their own
         result = large_array((N, T, len(self.names)), np.float32)
@@ -212,13 +220,14 @@ def reads_logits_alone(observation: AnyObservation) -> bool:
     return isinstance(observation, str) and set(observation.split("+")) <= _OF_LOGITS
 
 
+@check_kinds
 def make_observation(
     observation: AnyObservation,
     *,
-    timesteps: int,
-    num_classes: int,
-    hidden: int | None = None,
-    membrane: int | None = None,
+    timesteps: Positive,
+    num_classes: Positive,
+    hidden: Natural | None = None,
+    membrane: Natural | None = None,
 ) -> Observation:
     """The observation of a name or a sum of names, or a user's own ("module:name", a function that makes it, itself).
 
@@ -254,7 +263,10 @@ def _make_part(part: AnyObservation, shape: TraceShape) -> Observation:
         else:
             raise unknown_name("observation", part, OBSERVATIONS)
     if not isinstance(made, Observation) and callable(made):
-        made = made(shape)
+        try:
+            made = made(shape)
+        except TypeError as error:
+            raise InputError(f"Expected a function of a TraceShape, got {made!r}, but {error}.") from error
     if not isinstance(made, Observation):
         raise InputError(f"Expected an Observation, or a function of a TraceShape that makes one, got {made!r}.")
     if made.timesteps != shape.timesteps:

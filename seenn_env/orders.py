@@ -3,6 +3,7 @@
 Each order has `seed(seeds)` and `draw(slots) -> rows`, for slots `[S]` that start afresh, in their order.
 """
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -94,7 +95,7 @@ def one_seed(seed: Any) -> int:
         InputError: for something else, or a number below 0.
     """
     given = seed.item() if isinstance(seed, np.ndarray) and seed.ndim == 0 else seed
-    if not isinstance(given, int | np.integer) or given < 0:
+    if not isinstance(given, int | np.integer) or isinstance(given, bool) or given < 0:
         raise InputError(f"Expected a seed that is a whole number of 0 or more, got {seed!r}.")
     return int(given)
 
@@ -110,6 +111,17 @@ def make_seeds(seed: Any, num_envs: int) -> Seeds:
             raise InputError(f"Expected one seed, or one for each of the {num_envs} environments, got {len(seed)}.")
         return [None if each is None else one_seed(each) for each in seed]
     return one_seed(seed)
+
+
+def checked_options(options: Any) -> Mapping[str, Any]:
+    """The options of a `reset`; none are an empty dictionary.
+
+    Raises:
+        InputError: for something else than a dictionary.
+    """
+    if not isinstance(options, Mapping | None):
+        raise InputError(f"Expected options to be a dictionary, or None, got {options!r}.")
+    return options or {}
 
 
 def make_order(name: str, N: int, num_envs: int) -> Order:

@@ -33,6 +33,7 @@ from backbones import (
 from seenn_env.partial_recording import PartialRecording
 from seenn_env.pictures import has_frames, still
 from seenn_env.trace_energy import energy_pj
+from seenn_env.trace_fields import check_dtype
 from seenn_env.traces import Traces
 
 _SECONDS_BETWEEN_SAVES = 2.0
@@ -90,8 +91,7 @@ def record(
         raise InputError(f"Expected repeats ≥ 1 and batch_size ≥ 1, got {repeats} and {batch_size}.")
     if energy_model is not None and not energy:
         raise InputError("Expected energy=True with an energy_model, got energy=False: leave the model out.")
-    if dtype not in ("float32", "float16"):
-        raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
+    check_dtype(dtype)
     names = tuple(getattr(backbone, "class_names", ()))
     shape = getattr(backbone, "sample_shape", None)
     check_fit(samples, backbone.num_classes, backbone.timesteps, shape, class_names=names)

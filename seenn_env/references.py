@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backbones.kinds import check_kinds
 from seenn_env.rewards import Reward, pay
 from seenn_env.traces import Traces
 
@@ -48,6 +49,7 @@ class ReferenceScores:
         return best_fixed if self.best_rule is None else max(best_fixed, self.best_rule.reward)
 
 
+@check_kinds
 def reference_scores(traces: Traces, reward: Reward, *, one_shot: bool = False) -> ReferenceScores:
     """The reference scores of `EarlyExit` on all rows, or (`one_shot`) of `ChooseTimestep`."""
     N, T = traces.correct.shape

@@ -4,7 +4,7 @@ Letters: T timesteps, t of them done, K classes.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
@@ -47,7 +47,7 @@ def episode_of(traces: Traces, row: int, timestep: int, exited: bool) -> Episode
     if traces.images is not None and traces.image_index is not None:
         place = np.flatnonzero(traces.image_index == traces.sample[row])
         image = np.asarray(traces.images[place[0]]) if len(place) else None
-    kind = "spikes" if traces.hidden is not None else "membrane"
+    kind: Literal["spikes", "membrane"] = "spikes" if traces.hidden is not None else "membrane"
     activity = traces.hidden if traces.hidden is not None else traces.membrane
     return Episode(
         logits=np.asarray(traces.logits[row, :timestep]),

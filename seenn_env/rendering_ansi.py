@@ -9,6 +9,7 @@ from itertools import groupby
 
 import numpy as np
 
+from backbones.kinds import Positive, check_kinds
 from seenn_env.drawing import GREY, OTHER, RIGHT, WRONG, Color, enlarge, heat
 from seenn_env.rendering_episode import Episode
 
@@ -21,7 +22,8 @@ _PARTS = " ▏▎▍▌▋▊▉"
 _HEIGHTS = " ▁▂▃▄▅▆▇█"
 
 
-def ansi(episode: Episode, *, width: int = 80, truecolor: bool = True) -> str:
+@check_kinds
+def ansi(episode: Episode, *, width: Positive = 80, truecolor: bool = True) -> str:
     """Lines of text with colours; their number depends on T, K, `width` and the image's shape alone.
 
     Args:

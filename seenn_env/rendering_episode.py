@@ -6,9 +6,12 @@ Letters: T timesteps, t of them done, K classes, F features of the last hidden l
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
+from backbones import InputError
+from backbones.kinds import Natural, Positive, check_fields, check_kinds
 from seenn_env.columns import softmax
 
 MOST_CLASSES = 10
@@ -21,8 +24,8 @@ class Episode:
 
     logits: np.ndarray
     """`[t, K]` the running logits, t from 0 to T."""
-    label: int
-    timesteps: int
+    label: Natural
+    timesteps: Positive
     """T."""
     exited: bool = False
     class_names: tuple[str, ...] = ()
@@ -31,7 +34,7 @@ class Episode:
     """`[C, H, W]` uint8."""
     activity: np.ndarray | None = None
     """`[t, F]` of the last hidden layer."""
-    activity_kind: str = "spikes"
+    activity_kind: Literal["spikes", "membrane"] = "spikes"
     """"spikes" (0…1) or "membrane"."""
 
     probabilities: np.ndarray = field(init=False)
@@ -40,6 +43,19 @@ class Episode:
     """`[t]`."""
 
     def __post_init__(self) -> None:
+        check_fields(self)
+        logits, image, activity = (
+            () if given is None else given.shape for given in (self.logits, self.image, self.activity)
+        )
+        fits = len(logits) == 2 and logits[0] <= self.timesteps and self.label < logits[1]
+        fits = (
+            fits and (self.image is None or len(image) == 3) and (self.activity is None or activity[:1] == logits[:1])
+        )
+        if not fits or self.activity_kind not in ("spikes", "membrane"):
+            raise InputError(
+                f"Expected logits [t, K], t ≤ T = {self.timesteps}, label {self.label} < K, an image [C, H, W] and "
+                f"activity [t, F] of spikes or membrane, got {list(logits)}, {list(image)} and {list(activity)}."
+            )
         object.__setattr__(self, "probabilities", softmax(self.logits.astype(np.float32)))
         object.__setattr__(self, "predictions", self.logits.argmax(-1))
 
@@ -63,12 +79,16 @@ class Episode:
         """The name of the present prediction, "?" before the first timestep."""
         return self.name(int(self.predictions[-1])) if self.timestep else "?"
 
-    def name(self, label: int) -> str:
+    @check_kinds
+    def name(self, label: Natural) -> str:
         """Of a class."""
         return self.class_names[label] if label < len(self.class_names) else str(label)
 
-    def confidence(self, timestep: int) -> float:
+    @check_kinds
+    def confidence(self, timestep: Positive) -> float:
         """The probability of the answer after a timestep (from 1)."""
+        if timestep > self.timestep:
+            raise InputError(f"Expected a timestep up to {self.timestep}, the last one done, got {timestep}.")
         return float(self.probabilities[timestep - 1, self.predictions[timestep - 1]])
 
     def shown_classes(self) -> np.ndarray:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from backbones.kinds import check_kinds
 from seenn_env.drawing import (
     FAINT,
     GREY,
@@ -65,6 +66,7 @@ class _Columns:
         return _LEFT + column * self.pitch
 
 
+@check_kinds
 def rgb_array(episode: Episode) -> np.ndarray:
     """`[H, W, 3]` uint8; the size depends on T alone."""
     columns = _Columns(episode.timesteps)

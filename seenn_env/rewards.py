@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from backbones import InputError, unknown_name
+from backbones.kinds import check_kinds
 from seenn_env.entry_points import is_entry_point, load_entry_point
 
 
@@ -40,8 +41,12 @@ class Reward(Protocol):
         """The least and the most that an episode can give."""
 
 
+AnyReward = str | Reward | Any
+"""A name, or a user's own; `make_reward` refuses what is neither."""
+
+
 def _check_not_negative(option: str, value: float) -> None:
-    if not isinstance(value, Real) or not value >= 0:
+    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < float("inf"):
         raise InputError(f"Expected {option} ≥ 0, got {value}.")
 
 
@@ -120,7 +125,8 @@ class EnergyReward:
 REWARDS: dict[str, type] = {"seenn": SeennReward, "linear": LinearReward, "energy": EnergyReward}
 
 
-def make_reward(reward: "str | Reward", options: dict[str, Any] | None = None) -> Reward:
+@check_kinds
+def make_reward(reward: AnyReward, options: dict[str, Any] | None = None) -> Reward:
     """The reward of that name ("module:name" is a user's own) with those options; a reward itself stays as it is.
 
     Raises:

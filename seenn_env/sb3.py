@@ -82,11 +82,13 @@ class SB3VecEnv(VecEnv):
         self, vector_env: VectorEnv, *, infos: Literal["finished", "episode", "all"], partial_reset: bool | None
     ) -> None:
         if not isinstance(vector_env, VectorEnv):
-            raise TypeError(
+            raise InputError(
                 f"Expected a gymnasium.vector.VectorEnv, got {type(vector_env).__name__}; "
                 "make one with gymnasium.make_vec."
             )
-        if infos not in _INFOS:
+        if not isinstance(partial_reset, bool | None):
+            raise InputError(f"Expected partial_reset to be True, False or None, got {partial_reset!r}.")
+        if not isinstance(infos, str) or infos not in _INFOS:
             raise InputError(f"Expected infos to be 'finished', 'episode' or 'all', got {infos!r}.")
         if "autoreset_mode" not in vector_env.metadata:
             raise InputError(

@@ -4,7 +4,7 @@ Letters: B slots (num_envs), S of them at once, N rows to be shown, T timesteps.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import gymnasium as gym
@@ -15,7 +15,7 @@ from gymnasium.vector.utils import batch_space
 from backbones import InputError, unknown_name
 from seenn_env.answers import Answers
 from seenn_env.episodes import NOTHING
-from seenn_env.orders import make_order, make_seeds
+from seenn_env.orders import checked_options, make_order, make_seeds
 from seenn_env.rendering import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
 
 AUTORESET_MODES = {
@@ -83,10 +83,6 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         max_episode_steps: int | None,
         render_mode: str | None,
     ) -> None:
-        if num_envs < 1:
-            raise InputError(f"Expected num_envs ≥ 1, got {num_envs}.")
-        if max_episode_steps is not None and max_episode_steps < 1:
-            raise InputError(f"Expected max_episode_steps ≥ 1, got {max_episode_steps}.")
         if isinstance(autoreset_mode, AutoresetMode):
             self.autoreset_mode = autoreset_mode
         elif autoreset_mode in AUTORESET_MODES:
@@ -124,7 +120,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self,
         *,
         seed: int | np.integer | Sequence[int | None] | None = None,
-        options: dict[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start every slot, or those of `options["reset_mask"]`, on a new row.
 
@@ -135,7 +131,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             ResetNeeded: for some of the slots, where not all have started yet.
         """
         seeds = None if seed is None else make_seeds(seed, self.num_envs)
-        options = options or {}
+        options = checked_options(options)
         mask = self._reset_mask(options.get("reset_mask"))
         if not self._ready and not mask.all():
             raise gym.error.ResetNeeded("Expected reset() of all slots before one of some.")

@@ -33,6 +33,7 @@ from seenn_env.rendering import episode_of
 from seenn_env.rendering_episode import Episode, History
 from seenn_env.rewards import Energy
 from seenn_env.trace_energy import energy_pj
+from seenn_env.trace_fields import check_dtype
 from seenn_env.traces import Traces
 
 
@@ -115,6 +116,7 @@ class Live:
         batch_size: int = 1,
         dtype: str = "float32",
     ) -> None:
+        check_dtype(dtype)
         shape, names = getattr(backbone, "sample_shape", None), getattr(backbone, "class_names", ())
         check_fit(samples, backbone.num_classes, backbone.timesteps, shape, class_names=names)
         check_images(samples.images, backbone, what="samples")

@@ -9,13 +9,16 @@ Letters: B slots, S rows that exit in one step, M inputs, K classes, T timesteps
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from backbones import InputError, Probed, SlotPool
+from backbones.kinds import Natural, check_kinds
 from seenn_env.evaluation import Policy, decides, normaliser_of, observation_of, timesteps_at_start
 from seenn_env.observations import AnyObservation, Observation, make_observation, reads_logits_alone
+from seenn_env.trace_fields import as_array, check_dtype
 
 Inputs = np.ndarray | Tensor
 Feed = Callable[[int], tuple[Inputs, np.ndarray]]
@@ -31,13 +34,21 @@ class ArrayFeed:
         shows: `[N]` which input each row shows (default: row i shows input i).
     """
 
+    @check_kinds
     def __init__(self, inputs: Inputs, keys: np.ndarray | None = None, shows: np.ndarray | None = None) -> None:
         count = len(inputs) if shows is None else len(shows)
-        self.inputs, self.shows = inputs, shows
-        self.keys = np.arange(count) if keys is None else keys
+        self.inputs, self.shows = inputs, as_array(shows)
+        self.keys = np.arange(count) if keys is None else as_array(keys)
+        places = np.arange(0) if shows is None else self.shows
+        for name, given in (("keys", self.keys), ("shows", places)):
+            if given.ndim != 1 or given.dtype.kind not in "iu":
+                raise InputError(f"Expected {name} [N] of whole numbers, got {list(given.shape)} of {given.dtype}.")
+        if len(self.keys) != count or (places.size and not 0 <= places.min() <= places.max() < len(inputs)):
+            raise InputError(f"Expected {count} keys, and places in 0…{len(inputs) - 1}, got {len(self.keys)} keys.")
         self.given = 0
 
-    def __call__(self, count: int) -> tuple[Inputs, np.ndarray]:
+    @check_kinds
+    def __call__(self, count: Natural) -> tuple[Inputs, np.ndarray]:
         """See `Feed`."""
         rows = slice(self.given, self.given + count)
         self.given += count
@@ -58,10 +69,11 @@ class Exits:
     """`[S, K]` the running logits at the exit."""
 
 
+@check_kinds
 def stream(
     pool: SlotPool,
     feed: Feed,
-    policy: Policy,
+    policy: Policy | Any,
     *,
     observation: AnyObservation | None = None,
     dtype: str = "float32",
@@ -90,6 +102,7 @@ def stream(
         InputError: for a policy that decides in hindsight, or gives other actions than 0 and 1, or logits
             that are not finite.
     """
+    check_dtype(dtype)
     when = decides(policy)
     if when == "end":
         raise InputError(f"Expected a policy that decides as it goes, got {policy!r}: it only knows afterwards.")
@@ -105,7 +118,10 @@ def stream(
     while True:
         free = np.flatnonzero(places < 0)
         if len(free) and not ended:
-            inputs, keys = feed(len(free))
+            try:
+                inputs, keys = feed(len(free))
+            except TypeError as error:
+                raise InputError(f"Expected feed(count) to give inputs and keys, but {error}.") from error
             filled, ended = free[: len(keys)], len(keys) == 0
             places[filled] = fed + np.arange(len(filled))
             fed += len(filled)

@@ -4,14 +4,12 @@ Letters: N rows, T timesteps.
 """
 
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backbones import NEUROBENCH, EnergyModel, InputError
-
-if TYPE_CHECKING:
-    from seenn_env.traces import Traces
+from backbones.kinds import check_kinds
+from seenn_env.traces import Traces
 
 
 def energy_pj(operations: np.ndarray, model: EnergyModel) -> np.ndarray:
@@ -20,7 +18,8 @@ def energy_pj(operations: np.ndarray, model: EnergyModel) -> np.ndarray:
     return energy.astype(np.float32)
 
 
-def with_energy(traces: "Traces", model: EnergyModel) -> "Traces":
+@check_kinds
+def with_energy(traces: Traces, model: EnergyModel) -> Traces:
     """The same traces under another energy model: nothing is recorded again.
 
     Raises:
@@ -30,7 +29,8 @@ def with_energy(traces: "Traces", model: EnergyModel) -> "Traces":
     return replace(traces, energy_pj=energy_pj(_operations(traces), model), info=info, trusted=True)
 
 
-def synaptic_operations(traces: "Traces") -> dict[str, np.ndarray]:
+@check_kinds
+def synaptic_operations(traces: Traces) -> dict[str, np.ndarray]:
     """NeuroBench's metrics, each `[T]`: the mean operations of an image up to and with each timestep.
 
     Raises:
@@ -39,7 +39,7 @@ def synaptic_operations(traces: "Traces") -> dict[str, np.ndarray]:
     return dict(zip(NEUROBENCH, _operations(traces).mean(0).T, strict=True))
 
 
-def _operations(traces: "Traces") -> np.ndarray:
+def _operations(traces: Traces) -> np.ndarray:
     if traces.operations is None:
         raise InputError("Expected traces with operations, got none: record with energy=True.")
     return traces.operations

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from backbones import SPLITS, InputError, unknown_name
 from seenn_env.storage import row_chunks
@@ -16,12 +17,31 @@ ROW_FIELDS = ("logits", "labels", "sample", "repeat", "hidden", "membrane", "ene
 """What has one entry a row."""
 
 
-def int_column(given: Any, default: np.ndarray, N: int, name: str, dtype: type) -> np.ndarray:
+def as_array(given: Any) -> Any:
+    """An array of a tensor, or of a list; anything else stays as it is."""
+    if isinstance(given, Tensor):
+        return given.detach().cpu().numpy()
+    return np.asarray(given) if isinstance(given, list | tuple) else given
+
+
+def check_dtype(dtype: Any) -> None:
+    """Refuse what is no dtype of logits.
+
+    Raises:
+        InputError: saying what is one.
+    """
+    if not isinstance(dtype, str) or dtype not in ("float32", "float16"):
+        raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
+
+
+def int_column(given: np.ndarray | None, default: np.ndarray, N: int, name: str, dtype: type) -> np.ndarray:
     """`[N]` whole numbers, or the default where none are given."""
-    column: np.ndarray = np.asarray(default if given is None else given).astype(dtype, copy=False)
+    column = default if given is None else given
     if column.shape != (N,):
         raise InputError(f"Expected {name} [N] = [{N}], got {list(column.shape)}.")
-    return column
+    if column.dtype.kind not in "iuf" or (column.dtype.kind == "f" and (column != np.rint(column)).any()):
+        raise InputError(f"Expected {name} of whole numbers, got {column.dtype}.")
+    return column.astype(dtype, copy=False)
 
 
 def split_codes(split: Any, N: int) -> np.ndarray:
@@ -30,14 +50,17 @@ def split_codes(split: Any, N: int) -> np.ndarray:
         if split not in SPLIT_CODES:
             raise unknown_name("split", split, SPLITS)
         return np.full(N, SPLIT_CODES[split], np.uint8)
-    codes = np.asarray(split)
+    codes = np.asarray(as_array(split))
+    if codes.shape != (N,):
+        raise InputError(f"Expected one split, or one for each of the {N} rows, got {list(codes.shape)}.")
     if codes.dtype.kind in "OUT":
-        for name in np.unique(codes).tolist():
+        names, places = np.unique(codes.astype(str), return_inverse=True)
+        for name in names.tolist():
             if name not in SPLIT_CODES:
                 raise unknown_name("split", name, SPLITS)
-        codes = np.array([SPLIT_CODES[name] for name in codes])
-    if codes.shape != (N,) or codes.max() >= len(SPLITS):
-        raise InputError(f"Expected one split, or one for each of the {N} rows, got {list(codes.shape)}.")
+        codes = np.array([SPLIT_CODES[name] for name in names])[places]
+    if codes.dtype.kind not in "iu" or codes.min() < 0 or codes.max() >= len(SPLITS):
+        raise InputError(f"Expected names of splits, or their places in {SPLITS}, got {codes.dtype}.")
     return codes.astype(np.uint8, copy=False)
 
 
@@ -52,7 +75,7 @@ def check_logits(logits: np.ndarray, N: int) -> None:
         raise InputError(f"Expected float32 or float16 logits, got {logits.dtype}: convert them.")
 
 
-def check_fields(fields: Mapping[str, Any], N: int, T: int, *, values: bool) -> None:
+def check_row_fields(fields: Mapping[str, Any], N: int, T: int, *, values: bool) -> None:
     """Refuse optional fields of another shape or dtype, and (if `values`) numbers that are not finite."""
     for name in ("hidden", "membrane"):
         field = fields.get(name)

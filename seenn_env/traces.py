@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from backbones import SPLITS, InputError, unknown_name
+from backbones.kinds import check_fields, check_kinds
 from seenn_env.observations import AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.packaged import packaged_file
 from seenn_env.rewards import Energy
@@ -23,9 +24,10 @@ from seenn_env.storage import Seal, map_tensors, read_only, take_rows, write_ten
 from seenn_env.trace_fields import (
     ROW_FIELDS,
     SPLIT_CODES,
-    check_fields,
+    as_array,
     check_images,
     check_logits,
+    check_row_fields,
     image_places,
     int_column,
     split_codes,
@@ -80,10 +82,13 @@ class Traces(TraceStatistics):
     """What is left to check of the file that they came from; checked before anything is computed."""
 
     def __post_init__(self) -> None:
-        N = len(self.labels)
         set_ = object.__setattr__
+        for name in (*ROW_FIELDS, "images", "image_index"):
+            set_(self, name, as_array(vars(self)[name]))
+        check_fields(self)
+        N = self.labels.size
+        set_(self, "labels", int_column(self.labels, self.labels, N, "labels", np.int64))
         check_logits(self.logits, N)
-        set_(self, "labels", np.asarray(self.labels).astype(np.int64, copy=False))
         set_(self, "sample", int_column(self.sample, np.arange(N), N, "sample", np.int64))
         set_(self, "repeat", int_column(self.repeat, np.zeros(N), N, "repeat", np.int32))
         set_(self, "split_codes", split_codes(self.split, N))
@@ -96,7 +101,7 @@ class Traces(TraceStatistics):
                 set_(self, name, read_only(values))
         set_(self, "info", deepcopy(self.info))
         check_images(self.images, self.image_index)
-        check_fields(vars(self), N, self.timesteps, values=not self.trusted)
+        check_row_fields(vars(self), N, self.timesteps, values=not self.trusted)
         if not self.trusted and (self.labels.min() < 0 or self.labels.max() >= self.num_classes):
             raise InputError(
                 f"Expected labels in 0…{self.num_classes - 1}, got {self.labels.min()}…{self.labels.max()}."
@@ -106,6 +111,7 @@ class Traces(TraceStatistics):
     """`[N]` uint8: each row's place in `backbones.SPLITS`."""
 
     @classmethod
+    @check_kinds
     def load(cls, path: "str | Path | Traces", *, split: str | None = None, verify: bool | None = None) -> "Traces":
         """Map a traces file; the name of a packaged one ("digits") stands for it.
 
@@ -125,6 +131,7 @@ class Traces(TraceStatistics):
         traces = Traces(**facts, trusted=True)
         return traces if split is None else traces.select(split)
 
+    @check_kinds
     def save(self, path: str | Path) -> Path:
         """Write to one file, atomically; equal traces give equal bytes."""
         self._check_seal()
@@ -141,20 +148,32 @@ class Traces(TraceStatistics):
         shape = f"N={len(self)}, T={self.timesteps}, K={self.num_classes}"
         return f"Traces({shape}, split={self.split!r}, dataset={self.info.get('dataset')!r})"
 
+    @check_kinds
     def __getitem__(self, rows: slice | np.ndarray | Sequence[int]) -> "Traces":
         """Those rows (a slice, indices or a mask) as new traces."""
         if not isinstance(rows, slice):
-            rows = np.asarray(rows)
+            rows = self._checked_rows(rows)
             self._check_seal()  # a copy has no file to be checked against
         fields: dict[str, Any] = {
             name: None if (field := getattr(self, name)) is None else take_rows(field, rows) for name in ROW_FIELDS
         }
         return replace(self, **fields, split=self.split_codes[rows], trusted=True)
 
+    def _checked_rows(self, rows: np.ndarray | Sequence[int]) -> np.ndarray:
+        chosen, N = np.asarray(as_array(rows)), len(self)
+        if (
+            chosen.ndim != 1
+            or chosen.dtype.kind not in "iub"
+            or (chosen.dtype != bool and not -N <= chosen.min() <= chosen.max() < N)
+        ):
+            raise InputError(f"Expected rows in 0…{N - 1}, at least one, or a mask [{N}], got {rows!r}.")
+        return chosen
+
     def __deepcopy__(self, memo: dict[int, Any]) -> "Traces":
         """The same traces: they do not change, and `gym.make` copies its arguments."""
         return self
 
+    @check_kinds
     def select(self, split: str) -> "Traces":
         """The rows of one split, as new traces.
 
@@ -171,6 +190,7 @@ class Traces(TraceStatistics):
         first, last = np.flatnonzero(rows)[[0, -1]]
         return self[first : last + 1] if rows[first : last + 1].all() else self[rows]  # a slice copies nothing
 
+    @check_kinds
     def without(self, split: str) -> "Traces":
         """The rows of the other splits, as new traces.
 
@@ -185,16 +205,20 @@ class Traces(TraceStatistics):
         return self[rows]
 
     @staticmethod
+    @check_kinds
     def merge(*parts: "Traces") -> "Traces":
         """All rows of several traces of one backbone, as new traces.
 
         Raises:
             InputError: where shapes, fingerprints or the optional fields differ.
         """
+        if not parts:
+            raise InputError("Expected traces to merge, got none.")
         for part in parts:
             part._check_seal()
         return merged(parts)
 
+    @check_kinds
     def check_backbone(self, fingerprint: str | None) -> None:
         """Refuse traces that were recorded from another backbone.
 
@@ -207,6 +231,7 @@ class Traces(TraceStatistics):
                 f"Expected traces of the backbone {fingerprint}, got traces of {mine}: record this backbone."
             )
 
+    @check_kinds
     def refuse_test(self, purpose: str) -> None:
         """Refuse to choose anything on the test split.
 
@@ -238,6 +263,7 @@ class Traces(TraceStatistics):
     def _columns(self) -> dict[Any, np.ndarray]:
         return {}
 
+    @check_kinds
     def columns(self, observation: AnyObservation) -> np.ndarray:
         """`[N, T, F]` float32, read-only: an observation of every row after every timestep, computed once."""
         if observation not in self._columns:
@@ -251,15 +277,24 @@ class Traces(TraceStatistics):
         if self.seal is not None:
             self.seal.check()
 
+    @check_kinds
     def observation(self, observation: AnyObservation) -> Observation:
         """The observation of that name (or a user's own) for these traces' T, K and F."""
         return make_observation(observation, **vars(self.shape))
 
+    @check_kinds
     def energy(self, timestep: np.ndarray | None = None) -> Energy | None:
         """The energy spent by every row at its `timestep` `[N]` (default: `[N, T]`, at each); None if unknown."""
+        timestep = as_array(timestep)
         if self.energy_pj is None:
             return None
         full = self.energy_pj[:, -1]
         if timestep is None:
             return Energy(self.energy_pj, full[:, None])
+        if (
+            timestep.shape != (len(self),)
+            or timestep.dtype.kind not in "iu"
+            or not 1 <= timestep.min() <= timestep.max() <= self.timesteps
+        ):
+            raise InputError(f"Expected timesteps [{len(self)}] in 1…{self.timesteps}, got {timestep!r}.")
         return Energy(self.energy_pj[np.arange(len(self)), timestep - 1], full)

@@ -110,7 +110,7 @@ def test_bad_targets_and_policies_without_a_score_are_one_sentence():
         with pytest.raises(InputError, match=f"target_timesteps from 1 to T = 4, got {target}"):
             calibrate(Confidence(), traces, target_timesteps=target)
     for policy in (FixedTimestep(2), Oracle()):
-        with pytest.raises(InputError, match="a policy with a score to calibrate"):
+        with pytest.raises(InputError, match="policy to be a ScoredPolicy, got a"):
             calibrate(policy, traces, target_timesteps=1.5)
 
 

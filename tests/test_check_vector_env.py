@@ -151,5 +151,5 @@ def test_a_single_environment_of_other_spaces_is_refused():
 
 
 def test_no_steps_are_refused():
-    with pytest.raises(ValueError, match="Expected steps >= 1, got 0"):
+    with pytest.raises(ValueError, match="Expected steps to be a whole number of 1 or more, got 0"):
         check_vector_env(CountVector, steps=0)

@@ -146,5 +146,5 @@ def test_bad_arguments_are_one_sentence():
         control_risk(Margin(), traces, max_risk=0)
     with pytest.raises(InputError, match="risk, got 'regret'"):
         control_risk(Margin(), traces, max_risk=0.1, risk="regret")
-    with pytest.raises(InputError, match="a policy with a score"):
+    with pytest.raises(InputError, match="policy to be a ScoredPolicy, got a"):
         control_risk(FixedTimestep(1), traces, max_risk=0.1)

@@ -144,7 +144,7 @@ def test_files_that_are_no_policies_are_refused(tmp_path, traces):
     ("arguments", "message"),
     [
         ({"algorithm": "sarsa"}, "algorithm, got 'sarsa'. Known: .*ppo"),
-        ({"algorithm": "ppo", "total_timesteps": 0}, "total_timesteps ≥ 1, got 0"),
+        ({"algorithm": "ppo", "total_timesteps": 0}, "total_timesteps to be a whole number of 1 or more, got 0"),
         ({"algorithm": "ppo", "observation": "pixels"}, "observation, got 'pixels'"),
         ({"algorithm": "ppo", "reward": "sparse"}, "reward, got 'sparse'"),
     ],

@@ -125,7 +125,7 @@ def test_the_network_runs_once_a_step_where_nobody_comes_to_the_end():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"num_envs": 0}, "num_envs ≥ 1, got 0"),
+        ({"num_envs": 0}, "num_envs to be a whole number of 1 or more, got 0"),
         ({"samples": None}, "backbone and samples"),
         ({"reward": "energy", "backbone": small_backbone().optimize()}, "a plain network to meter"),
         ({"order": "any"}, "order, got 'any'"),

@@ -160,7 +160,7 @@ def test_rules_refuse_what_they_cannot_use(tmp_path):
         (lambda: Patience(0), "patience ≥ 1, got 0"),
         (lambda: ScaledConfidence(temperatures=(0.0,)), "temperatures above 0"),
         (lambda: PerformanceConfidence(method="smooth"), "'binned' or 'isotonic', got 'smooth'"),
-        (lambda: ConformalSets(size=0), "set size of at least 1, got 0"),
+        (lambda: ConformalSets(size=0), "size to be a whole number of 1 or more, got 0"),
         (lambda: Entropy(1.5), r"threshold in \[0, 1\], got 1.5"),
     ]:
         with pytest.raises(InputError, match=message):

@@ -8,6 +8,7 @@ from gymnasium.wrappers.vector import RecordEpisodeStatistics
 from rows import Counter, cartpole
 from stable_baselines3.common.monitor import Monitor
 
+from backbones.errors import InputError
 from seenn_env.sb3 import to_sb3
 
 
@@ -103,7 +104,7 @@ def test_frames_are_tiled_and_closing_twice_is_harmless():
 
 
 def test_mistakes_are_explained():
-    with pytest.raises(TypeError, match=r"Expected a gymnasium.vector.VectorEnv, got TimeLimit"):
+    with pytest.raises(InputError, match=r"Expected a gymnasium.vector.VectorEnv, got TimeLimit"):
         to_sb3(gym.make("CartPole-v1"))
     with pytest.raises(ValueError, match="Expected infos to be 'finished', 'episode' or 'all', got 'some'"):
         to_sb3(Counter(), infos="some")

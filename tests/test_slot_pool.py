@@ -152,7 +152,7 @@ def test_probes_are_those_of_the_last_step():
 @pytest.mark.parametrize(
     ("use", "message"),
     [
-        (lambda pool: bb.SlotPool(pool.backbone, 0), "num_slots ≥ 1, got 0"),
+        (lambda pool: bb.SlotPool(pool.backbone, 0), "num_slots to be a whole number of 1 or more, got 0"),
         (lambda pool: pool.step(), "call refill first"),
         (lambda pool: pool.refill([4], images(1)), r"different rows in 0…3, got \[4\]"),
         (lambda pool: pool.refill([1, 1], images(2)), r"different rows in 0…3, got \[1, 1\]"),

@@ -1,55 +1,80 @@
 """Every argument of the data and network functions, in a dozen wrong kinds: taken, or refused by our own error."""
 
-import inspect
-import warnings
-
 import numpy as np
 import pytest
 import torch
+from torch import nn
+from wrong_kinds import foreign_errors, good, walked
 
 import agents
 import backbones as bb
 import seenn_env
+from backbones.adapters import wrap
 from backbones.conversion import convert
-from backbones.kinds import check_kinds
+from backbones.kinds import Natural, check_kinds
 from backbones.training import TrainingConfig, train
 
-WRONG = {
-    "None": None,
-    "text": "text",
-    "-1": -1,
-    "0": 0,
-    "1.5": 1.5,
-    "nan": float("nan"),
-    "list": [],
-    "dict": {},
-    "object": object(),
-    "array": np.zeros(3),
-    "tensor": torch.ones(2, 2),
-    "bytes": b"ab",
-    "function": len,
-    "True": True,
-    "type": int,
+GIVEN = {
+    *(
+        "NEUROBENCH",
+        "SPLITS",
+        "Backbone",
+        "BackboneError",
+        "InputError",
+        "MeteredState",
+        "Operations",
+        "Probed",
+        "State",
+    ),
+    *("SpikingNetwork", "check_kinds", "unknown_name"),
 }
+"""Protocols, results, constants and errors, what `build` makes, and the check itself."""
+
 SHAPE = {"num_classes": 10, "input_shape": (1, 8, 8), "width": 4}
 
 
-def defaults(function):
-    parameters = inspect.signature(function).parameters.values()
-    return {each.name: each.default for each in parameters if each.default is not each.empty}
+class Plain(nn.Module):
+    """A spiking network of plain torch."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(64, 10)
+
+    def forward(self, images, state):
+        state = self.head(images.flatten(1)) + (0 if state is None else 0.5 * state)
+        return (state > 0.1).float(), state
+
+
+def inside(function):
+    """What the function gives, for use in a `with`, is entered."""
+
+    def entered(**given):
+        with function(**given):
+            pass
+
+    return entered
 
 
 @pytest.fixture(scope="module")
 def functions(digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("files")
     some, keys = digits.test.select(np.arange(8)), np.arange(8)
-    network = bb.build("small", timesteps=2, **SHAPE)
+    low = {"type": "lif", "v_threshold": 0.1}  # it shall spike without training
+    network = bb.build("small", timesteps=2, neuron=low, **SHAPE)
     relu = bb.build("small", timesteps=1, neuron="relu", **SHAPE)
     bb.save(network, folder / "net.safetensors")
     tensor, shown = torch.from_numpy(some.images), {"backbone": network, "images": some.images, "keys": keys}
-    quick = TrainingConfig(epochs=1, batch_size=1000)
+    quick = TrainingConfig(epochs=1, batch_size=32)
+    few = bb.Splits(**{name: digits[name].select(np.arange(32)) for name in bb.SPLITS})
+
+    def filled():
+        pool = bb.SlotPool(network, 2)
+        pool.refill([0, 1], some.images[:2])
+        pool.step()
+        return pool
+
     return {
-        "load_dataset": (bb.load_dataset, {**defaults(bb.load_dataset), "name": "digits", "policy_size": 100}),
+        "load_dataset": (bb.load_dataset, {**good(bb.load_dataset)[1], "name": "digits", "policy_size": 100}),
         "Samples": (bb.Samples, vars(some)),
         "select": (some.select, {"rows": np.arange(3)}),
         "check_fit": (bb.check_fit, {"samples": some, "num_classes": 10, "timesteps": 2, "sample_shape": (1, 8, 8)}),
@@ -63,24 +88,61 @@ def functions(digits, tmp_path_factory):
                 "class_names": tuple("0123456789"),
             },
         ),
-        "build": (bb.build, {**defaults(bb.build), "network": "small", "timesteps": 2, **SHAPE}),
+        "build": (bb.build, {**good(bb.build)[1], "network": "small", "timesteps": 2, **SHAPE}),
         "start": (network.start, {"inputs": tensor, "keys": torch.arange(8)}),
         "run": (lambda **given: list(bb.run(**given)), {**shown, "shows": None, "batch_size": 4, "begins": None}),
         "accuracy": (bb.accuracy, {**shown, "labels": some.labels, "timesteps": 2}),
         "make_keys": (bb.make_keys, {"index": some.index, "repeat": 0}),
         "check_backbone": (bb.check_backbone, {"backbone": network, "inputs": tensor, "keys": torch.arange(8)}),
         "SlotPool": (bb.SlotPool, {"backbone": network, "num_slots": 2}),
-        "EnergyModel": (bb.EnergyModel, defaults(bb.EnergyModel)),
-        "Augmentation": (bb.Augmentation, defaults(bb.Augmentation)),
-        "LIF": (bb.LIF, defaults(bb.LIF)),
-        "IF": (bb.IF, defaults(bb.IF)),
-        "optimize": (network.optimize, {"dtype": "float32", "calibration": some, "min_agreement": 0.5}),
-        "convert": (convert, {**defaults(convert), "ann": relu, "images": tensor, "timesteps": 2}),
-        "TrainingConfig": (TrainingConfig, defaults(TrainingConfig)),
-        "train": (train, {"network": network, "splits": digits, "config": quick, "progress": False}),
+        "SlotPool.refill": (
+            lambda **given: bb.SlotPool(network, 4).refill(**given),
+            {"rows": [0, 1], "inputs": some.images[:2], "keys": keys[:2]},
+        ),
+        "SlotPool.shrink": (lambda rows: filled().shrink(rows), {"rows": [0, 1]}),
+        "SlotPool.probe": (lambda names: filled().probe(names), {"names": ("hidden",)}),
+        "run_probed": (lambda **given: list(bb.run_probed(**given)), {**shown, "probes": ("hidden",), "batch_size": 4}),
+        "probe": (
+            lambda names: bb.probe(network, network.step(network.start(tensor))[1], names),
+            {"names": ("hidden",)},
+        ),
+        "probe_sizes": good(bb.probe_sizes, backbone=network, images=some.images),
+        "check_images": good(bb.check_images, images=some.images),
+        "Splits": (bb.Splits, {name: digits[name] for name in bb.SPLITS}),
+        "Splits[]": (digits.__getitem__, {"name": "test"}),
+        "Augmentation.repeats": (bb.Augmentation().repeats, {"samples": some, "count": 2}),
+        "InferenceNetwork": (
+            lambda **given: bb.InferenceNetwork(**given, compile=False),  # which takes seconds
+            {"network": network, "dtype": "float32", "channels_last": False, "winograd": False},
+        ),
+        "Metered": (bb.Metered, {"backbone": network}),
+        "count_operations": (inside(bb.count_operations), {"network": network}),
+        "Crew": good(bb.Crew),
+        "joined": (inside(bb.joined), good(bb.joined)[1]),
+        "torch_threads": (inside(bb.torch_threads), {"count": 1}),
+        "save_tensor_file": (
+            bb.save_tensor_file,
+            {"path": "x.safetensors", "tensors": {"a": tensor}, "metadata": {"format": "x"}},
+        ),
+        "load_tensor_file": (
+            bb.load_tensor_file,
+            {"path": folder / "net.safetensors", "kind": "a backbone", "format": "seenn_env.backbone/1"},
+        ),
+        "wrap": good(wrap, module=Plain().eval(), example_inputs=tensor, timesteps=2, framework="torch"),
+        "EnergyModel": (bb.EnergyModel, good(bb.EnergyModel)[1]),
+        "Augmentation": (bb.Augmentation, good(bb.Augmentation)[1]),
+        "LIF": (bb.LIF, good(bb.LIF)[1]),
+        "IF": (bb.IF, good(bb.IF)[1]),
+        "optimize": (
+            network.optimize,
+            {"dtype": "float32", "calibration": digits.calibration.select(keys), "min_agreement": 0.5},
+        ),
+        "convert": (convert, {**good(convert)[1], "ann": relu, "images": tensor, "timesteps": 2}),
+        "TrainingConfig": (TrainingConfig, good(TrainingConfig)[1]),
+        "train": (train, {"network": network, "splits": few, "config": quick, "progress": False}),
         "record": (
             seenn_env.record,
-            {**defaults(seenn_env.record), "backbone": network, "samples": some, "batch_size": 8},
+            {**good(seenn_env.record)[1], "backbone": network, "samples": some, "batch_size": 8},
         ),
         "classify": (
             agents.classify,
@@ -89,60 +151,33 @@ def functions(digits, tmp_path_factory):
     }
 
 
-NAMES = [
-    "load_dataset",
-    "Samples",
-    "select",
-    "check_fit",
-    "load",
-    "save",
-    "build",
-    "start",
-    "run",
-    "accuracy",
-    "make_keys",
-    "check_backbone",
-    "SlotPool",
-    "EnergyModel",
-    "Augmentation",
-    "LIF",
-    "IF",
-    "optimize",
-    "convert",
-    "TrainingConfig",
-    "train",
-    "record",
-    "classify",
-]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_wrong_kind_of_argument_never_ends_in_somebody_elses_error(name, functions, tmp_path, monkeypatch):
+def test_a_wrong_kind_of_argument_never_ends_in_somebody_elses_error(functions, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # where a "text" may be a path
-    function, good = functions[name]
-    bad = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for argument in good:
-            for kind, wrong in WRONG.items():
-                try:
-                    function(**{**good, argument: wrong})
-                except (bb.InputError, bb.BackboneError):
-                    pass
-                except Exception as error:
-                    bad.append(f"{name}({argument}={kind}): {type(error).__name__}: {error}")
-    assert not bad, "\n".join(bad)
+    found = [error for name, call in functions.items() for error in foreign_errors(name, *call)]
+    assert not found, "\n".join(found)
+
+
+def test_every_name_at_the_door_is_walked(functions):
+    assert set(bb.__all__) - walked(functions) == GIVEN
 
 
 def test_the_sentence_names_the_argument_what_was_expected_and_what_came():
     @check_kinds
-    def look(images: np.ndarray, names: tuple[str, ...] = (), *, scale: float | None = None, count: int = 1) -> None:
+    def look(
+        images: np.ndarray,
+        names: tuple[str, ...] = (),
+        *,
+        scale: float | None = None,
+        count: int = 1,
+        seed: Natural = 0,
+    ) -> None:
         """Nothing."""
 
     look(torch.zeros(2), ["a"], scale=np.float32(1), count=np.int64(3))
     for wrong, message in (
         ({"count": "many"}, "Expected count to be a whole number, got 'many'."),
         ({"count": True}, "Expected count to be a whole number, got True."),
+        ({"seed": -1}, "Expected seed to be a whole number of 0 or more, got -1."),
         ({"scale": "big"}, "Expected scale to be a number or None, got 'big'."),
         ({"scale": float("nan")}, "Expected scale to be a number or None, got nan."),
         ({"names": "abc"}, "Expected names to be a sequence, each a string, got 'abc'."),

@@ -108,7 +108,12 @@ class Layout:
 
     def _part(self, result: Any) -> Any:
         if callable(self.output):
-            return self.output(result)
+            try:
+                return self.output(result)
+            except (TypeError, ValueError) as error:
+                raise InputError(
+                    f"Expected output to take the outputs [B, K] out of {_kind(result)}, but {error}."
+                ) from error
         if isinstance(result, tuple | list):
             if self.output is None:
                 raise InputError(

@@ -19,7 +19,8 @@ from backbones.adapters.watching import root_of
 from backbones.contract import BackboneError, check_backbone
 from backbones.encodings import make_encoding
 from backbones.errors import InputError, unknown_name
-from backbones.images import check_channels, check_images
+from backbones.images import as_tensor, check_channels, check_images
+from backbones.kinds import Natural, Positive, check_kinds
 from backbones.protocol import Backbone
 
 FRAMEWORKS = {
@@ -32,14 +33,15 @@ FRAMEWORKS = {
 """Name (also the extra's) to what it is called and the packages that it needs."""
 
 
+@check_kinds
 def wrap(
     module: Any,
     example_inputs: Tensor | np.ndarray,
-    timesteps: int,
+    timesteps: Positive,
     *,
     framework: str | None = None,
     encoding: str = "direct",
-    encoding_seed: int = 0,
+    encoding_seed: Natural = 0,
     output: Output = None,
     time_axis: int | Literal["auto"] | None = "auto",
     hidden: str | None = None,
@@ -72,8 +74,6 @@ def wrap(
         InputError: for a module that cannot be stepped row by row: without spiking layers, with state that belongs
             to the whole batch, with outputs of another shape, in training mode, or that breaks the contract.
     """
-    if timesteps < 1:
-        raise InputError(f"Expected at least 1 timestep, got timesteps={timesteps}.")
     if isinstance(module, Backbone):
         raise InputError(
             f"Expected another framework's module to wrap, got {type(module).__name__}, a backbone already."
@@ -82,7 +82,7 @@ def wrap(
         raise InputError(f"Expected time_axis 'auto', None, 0 or 1, got {time_axis!r}.")
     if isinstance(output, str) and output not in OUTPUTS:
         raise unknown_name("output", output, OUTPUTS)
-    example = torch.as_tensor(example_inputs)
+    example = as_tensor(example_inputs, "example inputs")
     if example.dim() < 2 or len(example) < 4:
         raise InputError(f"Expected at least 4 example inputs [B, …], got {list(example.shape)}.")
     name = framework or framework_of(module)

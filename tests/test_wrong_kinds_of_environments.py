@@ -1,0 +1,201 @@
+"""Every argument of the environments' side, in a dozen wrong kinds: taken, or refused by our own error."""
+
+import inspect
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from recorded import few_samples, full_traces, small_backbone
+from wrong_kinds import foreign_errors, good, walked
+
+import seenn_env
+from agents.rules import Margin
+from backbones.energy import EnergyModel
+from backbones.errors import InputError
+from backbones.slot_pool import SlotPool
+from seenn_env.check_vector import check_vector_env
+from seenn_env.choose_timestep import ChooseTimestepEnv
+from seenn_env.choose_timestep_vector import ChooseTimestepVectorEnv
+from seenn_env.early_exit import EarlyExitEnv
+from seenn_env.early_exit_vector import EarlyExitVectorEnv
+from seenn_env.evaluation import decides, evaluate, observation_of
+from seenn_env.live_vector import LiveVectorEnv
+from seenn_env.observations import Observation, TraceShape, make_observation
+from seenn_env.recording import record
+from seenn_env.references import reference_scores
+from seenn_env.rendering_ansi import ansi
+from seenn_env.rendering_episode import Episode
+from seenn_env.rendering_frame import rgb_array
+from seenn_env.rewards import EnergyReward, LinearReward, SeennReward, make_reward
+from seenn_env.sb3 import to_sb3
+from seenn_env.streaming import ArrayFeed, stream
+from seenn_env.trace_energy import synaptic_operations, with_energy
+from seenn_env.traces import Traces
+
+GIVEN = {
+    *("CompactTraces", "Energy", "Evaluation", "Exits", "HindsightPolicy", "Policy", "ReferenceScores", "Reward"),
+    "register_all",
+}
+"""Protocols, results, and what takes no argument."""
+
+NONSENSE = [
+    lambda: EarlyExitEnv(full_traces(), repeats=0),
+    lambda: EarlyExitEnv(backbone=small_backbone(), samples=few_samples(), repeats=0),
+    lambda: EarlyExitEnv(full_traces()).reset(seed=True),
+    lambda: EarlyExitEnv(full_traces()).reset(options={"samples": 1.0}),
+    lambda: EarlyExitVectorEnv(True, full_traces()),
+    lambda: EarlyExitVectorEnv(2, full_traces(), max_episode_steps=0),
+    lambda: LinearReward(-1),
+    lambda: LinearReward(float("inf")),
+    lambda: SeennReward(True),
+    lambda: EnergyReward(float("nan")),
+    lambda: EnergyModel(True),
+    lambda: TraceShape(0, 10),
+    lambda: make_observation("features", timesteps=4, num_classes=0),
+    lambda: Traces(logits=np.zeros((2, 1, 2), np.float32), labels=np.array([0, 0.5]), split="test"),
+    lambda: Traces(logits=np.zeros((2, 1, 2), np.float32), labels=[0, 1], split=[-1, 0]),
+    lambda: Traces(logits=np.zeros((2, 1, 2), np.float32), labels=[0, 1], split=[0.5, 0]),
+    lambda: Traces(logits=np.zeros((2, 1, 2), np.float32), labels=[0, 1], split="test", sample=[0, 0.5]),
+    lambda: Traces.merge(),
+    lambda: full_traces()[[]],
+    lambda: full_traces()[[24]],
+    lambda: full_traces()[np.ones(3, bool)],
+    lambda: full_traces().energy(np.zeros(24, int)),
+    lambda: ArrayFeed(few_samples().images, np.arange(3)),
+    lambda: ArrayFeed(few_samples().images, shows=np.array([12])),
+    lambda: decides(Margin),
+    lambda: evaluate(Margin, full_traces()),
+    lambda: ansi(Episode(np.zeros((1, 3)), label=0, timesteps=4), width=0),
+    lambda: Episode(np.zeros((5, 3)), label=0, timesteps=4),
+    lambda: Episode(np.zeros((2, 3)), label=3, timesteps=4),
+    lambda: check_vector_env(lambda: None, steps=0),
+]
+
+
+def columns(logits, previous, timestep, timesteps):
+    return np.clip(logits[:, :1], -1, 1)
+
+
+def stepped(env):
+    """`step` of an environment that has just been reset."""
+
+    def step(**action):
+        env.reset(seed=0)
+        return env.step(*action.values())
+
+    return step
+
+
+@pytest.fixture(scope="module")
+def functions(tmp_path_factory):
+    full, network, some = full_traces(), small_backbone(), few_samples()
+    counted = record(network, some, energy=True, batch_size=8)
+    file = counted.save(tmp_path_factory.mktemp("files") / "traces.safetensors")
+    single, vector = EarlyExitEnv(full), EarlyExitVectorEnv(2, full)
+    choose, choose_vector = ChooseTimestepEnv(full), ChooseTimestepVectorEnv(2, full)
+    single.reset(seed=0)
+    episode = single.episode
+    fields = {name: getattr(full, name) for name in ("hidden", "membrane", "images", "image_index")}
+    fields |= {name: getattr(counted, name) for name in ("energy_pj", "operations", "spikes")}
+    fields = {name: None if value is None else value[:12] for name, value in fields.items()}
+    fields |= {"image_index": full.image_index, "images": full.images}
+    traces = {"labels": full.labels[:12], "split": "policy", "sample": full.sample[:12], "repeat": full.repeat[:12]}
+    traces |= {"logits": full.logits[:12], "info": {}, **fields}
+    own = {"name": "own", "timesteps": 4, "names": ("first",), "low": -np.ones(1), "high": np.ones(1)}
+    replayed, live = {"traces": full}, {"backbone": network, "samples": some}
+
+    def streamed(**given):
+        return list(stream(**given))
+
+    def pooled(**given):
+        return streamed(**{"pool": SlotPool(network, 4), "feed": ArrayFeed(some.images), **given})
+
+    def options_of(env, rows):
+        def reset(samples, reset_mask=None):
+            return env.reset(options={"samples": samples, "reset_mask": reset_mask})
+
+        return reset, {"samples": rows}
+
+    return {
+        "EarlyExitEnv": good(EarlyExitEnv, **replayed),
+        "EarlyExitEnv live": good(EarlyExitEnv, **live),
+        "EarlyExitEnv.reset": good(single.reset),
+        "EarlyExitEnv.reset options": options_of(single, 0),
+        "EarlyExitEnv.step": (stepped(single), {"action": 1}),
+        "ChooseTimestepEnv": good(ChooseTimestepEnv, **replayed),
+        "ChooseTimestepEnv live": good(ChooseTimestepEnv, **live),
+        "ChooseTimestepEnv.reset": good(choose.reset),
+        "ChooseTimestepEnv.step": (stepped(choose), {"action": 1}),
+        "EarlyExitVectorEnv": good(EarlyExitVectorEnv, **replayed),
+        "EarlyExitVectorEnv live": good(EarlyExitVectorEnv, **live),
+        "EarlyExitVectorEnv.reset": good(vector.reset),
+        "EarlyExitVectorEnv.reset options": options_of(vector, [0, 1]),
+        "EarlyExitVectorEnv.step": (stepped(vector), {"actions": np.ones(2, int)}),
+        "ChooseTimestepVectorEnv": good(ChooseTimestepVectorEnv, **replayed),
+        "ChooseTimestepVectorEnv live": good(ChooseTimestepVectorEnv, **live),
+        "ChooseTimestepVectorEnv.reset": good(choose_vector.reset),
+        "ChooseTimestepVectorEnv.step": (stepped(choose_vector), {"actions": np.ones(2, int)}),
+        "LiveVectorEnv": good(LiveVectorEnv, **live),
+        "Traces": (Traces, traces),
+        "Traces.load": good(Traces.load, path=file),
+        "Traces.save": (counted.save, {"path": "x.safetensors"}),
+        "Traces.select": (full.select, {"split": "policy"}),
+        "Traces.without": (full.without, {"split": "test"}),
+        "Traces.merge": (lambda one, other: Traces.merge(one, other), {"one": full, "other": full}),
+        "Traces.check_backbone": (full.check_backbone, {"fingerprint": None}),
+        "Traces.refuse_test": (full.refuse_test, {"purpose": "this"}),
+        "Traces.columns": (full.columns, {"observation": "features"}),
+        "Traces.observation": (full.observation, {"observation": "features"}),
+        "Traces.energy": (full.energy, {"timestep": np.ones(len(full), int)}),
+        "Traces[]": (full.__getitem__, {"rows": slice(2)}),
+        "TraceShape": good(TraceShape, timesteps=4, num_classes=10),
+        "Observation": good(Observation, **own, columns=columns),
+        "Observation.of_trace": (
+            make_observation("logits", timesteps=4, num_classes=10).of_trace,
+            {"logits": full.logits},
+        ),
+        "make_observation": good(make_observation, observation="features", timesteps=4, num_classes=10),
+        "observation_of": good(observation_of, policy=Margin()),
+        "decides": good(decides, policy=Margin()),
+        "SeennReward": good(SeennReward),
+        "LinearReward": good(LinearReward),
+        "EnergyReward": good(EnergyReward),
+        "make_reward": good(make_reward, reward="linear", options={"cost": 0.1}),
+        "make_reward options": (lambda cost: make_reward("linear", {"cost": cost}), {"cost": 0.1}),
+        "reference_scores": good(reference_scores, traces=full, reward=make_reward("seenn")),
+        "record": good(record, backbone=network, samples=some, batch_size=8),
+        "evaluate": good(evaluate, policy=Margin(), traces=full, reward=make_reward("seenn")),
+        "ArrayFeed": good(ArrayFeed, inputs=some.images, keys=np.arange(12), shows=np.arange(12)),
+        "ArrayFeed()": (ArrayFeed(some.images), {"count": 2}),
+        "stream": (pooled, good(stream, policy=Margin(), feed=ArrayFeed(some.images), pool=SlotPool(network, 4))[1]),
+        "with_energy": good(with_energy, traces=counted, model=EnergyModel()),
+        "synaptic_operations": good(synaptic_operations, traces=counted),
+        "Episode": good(Episode, **{f: getattr(episode, f) for f in inspect.signature(Episode).parameters}),
+        "Episode.name": (episode.name, {"label": 1}),
+        "Episode.confidence": (episode.confidence, {"timestep": 1}),
+        "ansi": good(ansi, episode=episode),
+        "rgb_array": good(rgb_array, episode=episode),
+        "to_sb3": good(to_sb3, vector_env=vector),
+        "check_vector_env": good(
+            check_vector_env,
+            make_vector=lambda: EarlyExitVectorEnv(2, full, order="independent"),
+            make_single=lambda row: gym.make("seenn_env/EarlyExit-v0", traces=full),
+            steps=3,
+        ),
+    }
+
+
+def test_a_wrong_kind_of_argument_never_ends_in_somebody_elses_error(functions, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where a "text" may be a path
+    found = [error for name, call in functions.items() for error in foreign_errors(name, *call)]
+    assert not found, "\n".join(found)
+
+
+def test_every_name_at_the_door_is_walked(functions):
+    assert set(seenn_env.__all__) - walked(functions) == GIVEN
+
+
+@pytest.mark.parametrize("call", NONSENSE)
+def test_plain_nonsense_is_refused(call):
+    with pytest.raises(InputError):
+        call()

@@ -1,0 +1,173 @@
+"""Every argument of the policies' side, in a dozen wrong kinds: taken, or refused by our own error."""
+
+import inspect
+
+import numpy as np
+import pytest
+from conftest import make_traces
+from recorded import few_samples, full_traces, small_backbone
+from wrong_kinds import foreign_errors, good, walked
+
+import agents
+from agents.calibration import calibrate
+from agents.classification import answers, classify
+from agents.comparison import compare
+from agents.conformal import ConformalSets
+from agents.curves import exit_curve
+from agents.exit_network import ExitNetwork
+from agents.export import export
+from agents.fitted_confidence import PerformanceConfidence, ScaledConfidence
+from agents.guarantees import control_risk
+from agents.headroom import headroom
+from agents.learned import LearnedPolicy
+from agents.learning import train
+from agents.mixed import Mixed
+from agents.optimal_stopping import OptimalStopping
+from agents.per_timestep import PerTimestep
+from agents.rules import Confidence, Entropy, FixedTimestep, Gap, Margin, Oracle, Patience, SummedConfidence, Uniform
+from agents.sb3_training import load_sb3, make_model
+from agents.storage import load, save
+from agents.tabular_stopping import TabularStopping
+from agents.timestep_network import TimestepNetwork
+from backbones.errors import InputError
+from seenn_env.traces import Traces
+
+TREES = {"trees": 1, "leaves": 2, "smallest_leaf": 1, "rounds": 0}
+EXACT = {"steps": 1, "batch_size": 8, "hidden": (2,)}
+
+QUICK = {"n_steps": 2, "batch_size": 2, "n_epochs": 1}
+GIVEN = {"Answer", "Classification", "Guarantee", "Headroom", "ScoredPolicy"}
+"""A protocol, and results."""
+
+HELD_OUT = make_traces(40, split="calibration", seed=1)
+NAN = float("nan")
+NONSENSE = [
+    lambda: Confidence(NAN),
+    lambda: Margin(True),
+    lambda: FixedTimestep(True),
+    lambda: Patience(NAN),
+    lambda: Uniform(-1),
+    lambda: ConformalSets(size=0),
+    lambda: PerTimestep(Margin(), thresholds=(NAN,)),
+    lambda: PerTimestep(Margin),
+    lambda: Margin().at_level(NAN),
+    lambda: Mixed(Margin(), 0.5, 1.5),
+    lambda: TabularStopping(np.zeros((3, 1)), np.zeros((3, 3))),
+    lambda: TabularStopping.fit(HELD_OUT, bins=0),
+    lambda: calibrate(Margin(), HELD_OUT, target_timesteps=NAN),
+    lambda: calibrate(Margin(), HELD_OUT, target_timesteps=True),
+    lambda: calibrate(Margin(), HELD_OUT, target_cost=0, costs=[-1, 0, 1, 2]),
+    lambda: calibrate(Margin(), HELD_OUT, target_cost=0, costs=["a", "b", "c", "d"]),
+    lambda: calibrate(Margin, HELD_OUT, target_timesteps=2),
+    lambda: control_risk(Margin(), HELD_OUT, max_risk=NAN),
+    lambda: headroom(HELD_OUT, targets=[]),
+    lambda: compare({}, HELD_OUT),
+    lambda: compare({"none": []}, HELD_OUT),
+    lambda: compare({"margin": Margin()}, HELD_OUT, seed=-1),
+    lambda: train("exact", HELD_OUT, total_timesteps=0),
+    lambda: train("exact", make_traces(40), seed=-1),
+    lambda: train("exact", make_traces(40), steps=True),
+    lambda: train("ppo", make_traces(40), num_envs=0),
+]
+
+
+@pytest.fixture(scope="module")
+def functions(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    learned_from, held_out = make_traces(40), HELD_OUT
+    both, full, network, some = Traces.merge(learned_from, held_out), full_traces(), small_backbone(), few_samples()
+    save(Margin(), folder / "margin.safetensors")
+    model = make_model("ppo", learned_from, num_envs=2)
+    model.save(folder / "model.zip")
+    exact = train("exact", learned_from, **EXACT)
+    stopping = train("optimal-stopping", learned_from, **TREES)
+    one_shot = train("one-shot", full, epochs=1, width=2)
+    sb3 = LearnedPolicy.of(model, observation="features")
+    table = TabularStopping.fit(learned_from, bins=2)
+    rules = (Confidence, Entropy, Gap, Margin, SummedConfidence, ScaledConfidence, PerformanceConfidence, Patience)
+    policies = (
+        *(rule() for rule in rules),
+        ConformalSets(),
+        exact,
+        stopping,
+        one_shot,
+        sb3,
+        table,
+        Mixed(Margin(), 0.5, 0.5),
+    )
+    fitted = (ScaledConfidence(), PerformanceConfidence(), ConformalSets(), PerTimestep(ScaledConfidence()))
+    compared = compare({"margin": Margin()}, held_out)
+    curve = exit_curve(Margin(), held_out)
+    costs = np.arange(1.0, 5.0)
+    return {
+        **{rule.__name__: good(rule) for rule in (*rules, Uniform)},
+        **{f"{type(each).__name__}.at_level": (each.at_level, {"level": 0.5}) for each in policies},
+        **{f"{type(each).__name__}.fit": (each.fit, {"traces": held_out}) for each in fitted},
+        "FixedTimestep": good(FixedTimestep, timestep=1),
+        "Oracle.exit_timesteps": (Oracle().exit_timesteps, {"traces": held_out}),
+        "Mixed.exit_timesteps": (Mixed(one_shot, 0.5, 0.5).exit_timesteps, {"traces": full}),
+        "TimestepNetwork.exit_timesteps": (one_shot.exit_timesteps, {"traces": full}),
+        "ConformalSets": good(ConformalSets, nonconformity=np.zeros((4, 3), np.float32)),
+        "ExitNetwork": good(ExitNetwork, tensors=exact.tensors, observation="features", timesteps=4, settings={}),
+        "OptimalStopping": good(
+            OptimalStopping, tensors=stopping.tensors, observation="features", timesteps=4, settings={}
+        ),
+        "TimestepNetwork": good(TimestepNetwork, network=one_shot.network, shape=(1, 8, 8), timesteps=4, settings={}),
+        "TimestepNetwork.with_samples": (one_shot.with_samples, {"samples": some}),
+        "LearnedPolicy": good(LearnedPolicy, network=sb3.network, settings={}),
+        "LearnedPolicy.of": good(LearnedPolicy.of, model=model, observation="features"),
+        "TabularStopping": good(TabularStopping, edges=table.edges, gains=table.gains, settings={}),
+        "TabularStopping.fit": good(TabularStopping.fit, traces=learned_from, cost=0.1),
+        "Mixed": good(Mixed, policy=Margin(), other=0.5, share=0.5),
+        "PerTimestep": good(PerTimestep, rule=Margin()),
+        "Comparison[]": (compared.__getitem__, {"name": "margin"}),
+        "Curve.nearest": (curve.nearest, {"target_timesteps": 1.5}),
+        "calibrate": good(calibrate, policy=Margin(), traces=held_out, target_timesteps=1.5),
+        "calibrate by accuracy": good(calibrate, policy=Margin(), traces=held_out, target_accuracy=0.5),
+        "calibrate by cost": good(calibrate, policy=Margin(), traces=held_out, target_cost=1.5, costs=costs),
+        "calibrate by energy": good(
+            calibrate, policy=Margin(), traces=held_out, target_timesteps=2, target_energy_pj=None
+        ),
+        "calibrate by risk": good(calibrate, policy=Margin(), traces=held_out, max_risk=0.5),
+        "control_risk": good(control_risk, policy=Margin(), traces=held_out, max_risk=0.5),
+        "exit_curve": good(exit_curve, policy=Margin(), traces=held_out),
+        "compare": good(compare, policies={"margin": Margin(), "exact": exact}, traces=held_out),
+        "compare entries": (lambda policy: compare({"it": policy}, held_out), {"policy": Margin()}),
+        "headroom": good(headroom, traces=make_traces(12, T=2), targets=(1.5,), folds=2),
+        "train exact": good(train, algorithm="exact", traces=both, **EXACT),
+        "train to a target": good(train, algorithm="exact", traces=both, target_timesteps=2.0, steps=1, imitation=1),
+        "train optimal-stopping": good(train, algorithm="optimal-stopping", traces=both, **TREES),
+        "train one-shot": good(train, algorithm="one-shot", traces=full, epochs=1, width=2, batch_size=8, samples=None),
+        "train ppo": (
+            lambda **given: train("ppo", both, **given, **QUICK),
+            {"total_timesteps": 2, "num_envs": 2, "seed": 0, "reward": "linear"},
+        ),
+        "load_sb3": good(load_sb3, algorithm="ppo", path=folder / "model.zip", traces=both, learning_rate=0.1),
+        "save": good(save, policy=Margin(), path="x.safetensors"),
+        "load": good(load, path=folder / "margin.safetensors"),
+        "export": good(export, network=network, policy=Margin(), folder="x", num_slots=2),
+        "classify": good(classify, inputs=some, backbone=network, policy=Margin(), num_slots=2, dtype="float32"),
+        "answers": (
+            lambda **given: list(answers(**given)),
+            good(answers, inputs=some, backbone=network, policy=Margin())[1],
+        ),
+    }
+
+
+def test_a_wrong_kind_of_argument_never_ends_in_somebody_elses_error(functions, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where a "text" may be a path
+    exporting = inspect.getmodule(export)
+    monkeypatch.setattr(exporting, "network_files", lambda network, num_slots: {})  # each takes seconds
+    monkeypatch.setattr(exporting, "_policy_file", lambda network, policy, num_slots: b"")
+    found = [error for name, call in functions.items() for error in foreign_errors(name, *call)]
+    assert not found, "\n".join(found)
+
+
+def test_every_name_at_the_door_is_walked(functions):
+    assert set(agents.__all__) - walked(functions) == GIVEN
+
+
+@pytest.mark.parametrize("call", NONSENSE)
+def test_plain_nonsense_is_refused(call):
+    with pytest.raises(InputError):
+        call()
