@@ -10,9 +10,8 @@ import numpy as np
 
 from agents.curves import exit_curve
 from agents.goals import make_goal
-from agents.guarantees import Scored, control_risk
+from agents.guarantees import Scored, control_risk, fitted
 from agents.mixed import Mixed
-from agents.policy import ScoredPolicy
 from agents.rules import FixedTimestep
 from backbones import InputError
 from backbones.kinds import Natural, check_kinds
@@ -106,10 +105,7 @@ def calibrate(
         costs=costs,
     )
     plain: Any = policy.policy if isinstance(policy, Mixed) else policy
-    if not isinstance(plain, ScoredPolicy):
-        raise InputError(f"Expected a policy with a score to calibrate (a ScoredPolicy), got {policy!r}.")
-    if not plain.fitted:
-        plain = plain.fit(traces)
+    plain = fitted(plain, traces)
     charged = goal.costs(plain)
     best: Any = None
     for variant in plain.variants(traces):

@@ -115,11 +115,8 @@ def control_risk(
         raise unknown_name("risk", risk, RISKS)
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
-    if not isinstance(policy, ScoredPolicy):
-        raise InputError(f"Expected a policy with a score to calibrate (a ScoredPolicy), got {policy!r}.")
     source, tested = _divide(traces, levels_from)
-    if not policy.fitted:
-        policy = policy.fit(source)
+    policy = fitted(policy, source)
     curve = level_curve(policy.trace_scores(source), source.correct)
     wanted = np.linspace(source.timesteps, 1, num_levels)
     levels = np.unique(curve.levels[_nearest(curve.mean_timesteps, wanted)])[::-1]
@@ -151,6 +148,17 @@ def control_risk(
         mean_timesteps=float(spent[chosen]),
         **facts,
     )
+
+
+def fitted(policy: Scored, traces: Traces) -> Scored:
+    """The policy, fitted to the traces where it has to be.
+
+    Raises:
+        InputError: for a policy without a score.
+    """
+    if not isinstance(policy, ScoredPolicy):
+        raise InputError(f"Expected a policy with a score to calibrate (a ScoredPolicy), got {policy!r}.")
+    return policy if policy.fitted else policy.fit(traces)
 
 
 def p_values(losses: np.ndarray, max_risk: float, level: float) -> np.ndarray:

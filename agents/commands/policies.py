@@ -1,6 +1,6 @@
 """A policy by what is typed for it: a file, or a rule and its threshold."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 from agents.rule_table import RULES, AnyPolicy
@@ -22,7 +22,7 @@ def named_policy(name: str, threshold: float | None = None) -> AnyPolicy:
     policy: AnyPolicy
     if name in RULES:
         policy = RULES[name]
-        if not _has_threshold(policy) or not policy.fitted:
+        if "threshold" not in vars(policy) or not policy.fitted:
             raise InputError(
                 f"Expected a rule with one threshold and nothing to fit, or a policy file, got {name!r}: calibrate it."
             )
@@ -34,10 +34,6 @@ def named_policy(name: str, threshold: float | None = None) -> AnyPolicy:
         raise InputError(f"Expected a policy that decides as it goes, got {type(policy).__name__}: choose another.")
     if threshold is None:
         return policy
-    if not _has_threshold(policy):
+    if "threshold" not in vars(policy):
         raise InputError(f"Expected a policy with one threshold, got {type(policy).__name__}: leave --threshold out.")
     return replace(policy, threshold=threshold)  # type: ignore[type-var]
-
-
-def _has_threshold(policy: AnyPolicy) -> bool:
-    return "threshold" in [entry.name for entry in fields(policy)]  # type: ignore[arg-type]
