@@ -57,7 +57,7 @@ def train(
     observation: AnyObservation | None = None,
     reward: str | None = None,
     reward_options: dict[str, Any] | None = None,
-    total_timesteps: int = 600_000,
+    total_timesteps: int = 300_000,
     log_dir: str | Path | None = None,
     on_step: Callable[[int], None] | None = None,
     **overrides: Any,
