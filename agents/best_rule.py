@@ -58,5 +58,5 @@ def warn_if_worse(policy: ScoredPolicy, name: str, traces: Traces, target_timest
         warnings.warn(
             f"{name} has {mine} timesteps on calibration, less than a threshold of {type(rule).__name__} with {rival}: "
             "use that rule, or train for longer or on a richer observation.",
-            stacklevel=3,
+            stacklevel=4,
         )

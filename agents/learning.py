@@ -71,7 +71,7 @@ def train(
     observation: AnyObservation | None = None,
     reward: AnyReward | None = None,
     reward_options: dict[str, Any] | None = None,
-    total_timesteps: Positive = 600_000,
+    total_timesteps: Positive = 300_000,
     log_dir: str | Path | None = None,
     on_step: Callable[[int], None] | None = None,
     **overrides: Any,

@@ -12,20 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.policies import ActorCriticPolicy
 
-from agents.best_rule import best_threshold, wants_to_exit
-from agents.exit_training import ExitSettings, train_exit_network
 from agents.heads import contrib
 from agents.learned import LearnedPolicy
-from agents.policy import ScoredPolicy
 from agents.priced_time import FollowTarget, PricedTime
+from agents.teacher import Teacher
 from backbones import InputError, torch_threads, unknown_name
 from backbones.kinds import check_kinds
 from seenn_env import EarlyExitVectorEnv, Traces, to_sb3
@@ -54,11 +50,6 @@ class Preset:
             return found
         return self.kind
 
-
-_CLONING_STEPS, _CLONING_RATE = 150, 3e-3
-"""Of behaviour cloning."""
-_EXPLORING = 0.1
-"""Probability, after behaviour cloning, of the action that the rule would not take."""
 
 _OFF_POLICY: dict[str, Any] = {
     "learning_rate": 1e-3,
@@ -185,10 +176,11 @@ def train_sb3(
 ) -> LearnedPolicy:
     """A trained policy; the arguments are those of `make_model` and `train`.
 
-    With a target and the reward "linear", time has a price of the target's own: the one at which the exact learner
-    meets it, unless `reward_options` has a cost; the learning rate falls to 0, unless one is given. Actor-critics begin
-    as the best threshold at the target (behaviour cloning), and their price follows the timesteps that they spend, as
-    in `train_exit_network`.
+    With a target and the reward "linear" the network begins as the policy that the exact learner finds there (a
+    `Teacher`), and time has the price at which that one meets the target, unless `reward_options` has a cost. Unless
+    given, the learning rate falls to 0. The price of actor-critics follows the timesteps that they spend, as in
+    `train_exit_network`; value-based networks explore at a rate of at most one step an episode, and learn from returns
+    of several steps.
     """
     options = dict(reward_options or {})
     priced = target_timesteps is not None and reward == "linear" and traces.timesteps > 1
@@ -197,26 +189,22 @@ def train_sb3(
     with torch_threads(1):
         given = {"cost": 0.0} if priced else options
         if priced and algorithm in PRESETS:
-            named.setdefault("learning_rate", _falling(PRESETS[algorithm].arguments["learning_rate"]))
+            named = {**_taught_arguments(algorithm, traces.timesteps), **named}
         model = make_model(
             algorithm, traces, observation=observation, reward=reward, reward_options=given, seed=seed, **named
         )
         if priced:
             assert target_timesteps is not None
             assert model.env is not None
-            cost = options.get("cost")
-            if cost is None:
-                taught = train_exit_network(
-                    traces, ExitSettings(), observation=observation, target_timesteps=target_timesteps, seed=seed
-                )
-                cost = taught.settings["cost"]
-            env = PricedTime(model.env, traces.timesteps, cost)
+            teacher = Teacher.at(traces, target_timesteps, observation=observation, cost=options.get("cost"), seed=seed)
+            teacher.teach(model.policy, seed)
+            env = PricedTime(model.env, traces.timesteps, teacher.cost)
             model.set_env(env)
-            facts = {"cost": cost}
+            facts = {"cost": teacher.cost}
             if isinstance(model, OnPolicyAlgorithm):
                 callbacks.append(FollowTarget(env, target_timesteps))
-                if type(model.policy) is ActorCriticPolicy:
-                    _clone(model.policy, best_threshold(traces, target_timesteps), traces, observation, seed)
+            else:
+                model.policy.load_state_dict(_with_targets(model.policy.state_dict()))
         model.set_logger(configure(None if log_dir is None else str(log_dir), ["tensorboard"] if log_dir else []))
         model.learn(total_timesteps, callback=CallbackList(callbacks))
     assert model.env is not None
@@ -224,28 +212,25 @@ def train_sb3(
     return LearnedPolicy.of(model, observation=observation, settings=facts)
 
 
+def _taught_arguments(algorithm: str, T: int) -> dict[str, Any]:
+    """Arguments in place of the preset's for a network that begins as a good policy, in episodes of T steps."""
+    preset = PRESETS[algorithm].arguments
+    changed: dict[str, Any] = {"learning_rate": _falling(preset["learning_rate"])}
+    if algorithm in _VALUE_BASED:
+        exploring = min(preset["exploration_final_eps"], 1 / T)  # at every step: more would end most episodes early
+        changed |= {"exploration_initial_eps": exploring, "exploration_final_eps": exploring}
+        changed |= {"n_steps": 8, "learning_starts": 1000}
+    return changed
+
+
+def _with_targets(weights: dict[str, Any]) -> dict[str, Any]:
+    """The weights of a value-based policy, its target network's being those of the network itself."""
+    return {name: weights[name.replace("_net_target.", "_net.")] for name in weights}
+
+
 def _falling(rate: float) -> Callable[[float], float]:
     """A learning rate that falls to 0 with what remains of the training."""
     return lambda remaining: rate * remaining
-
-
-def _clone(
-    network: ActorCriticPolicy, rule: ScoredPolicy, traces: Traces, observation: AnyObservation, seed: int
-) -> None:
-    """Fit the actor to a rule's decisions, at every timestep of every row, with soft targets: it still explores."""
-    columns = torch.tensor(traces.columns(observation)[:, :-1]).flatten(0, 1)
-    exits = torch.from_numpy(wants_to_exit(rule, traces)).flatten()
-    exits = _EXPLORING + (1 - 2 * _EXPLORING) * exits
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=_CLONING_RATE)
-    for _ in range(_CLONING_STEPS):
-        rows = torch.randint(len(exits), (4096,), generator=generator)
-        actions, wanted = network.get_distribution(columns[rows]), exits[rows]
-        exiting = torch.ones(len(rows), dtype=torch.int64)
-        likelihood = wanted * actions.log_prob(exiting) + (1 - wanted) * actions.log_prob(1 - exiting)
-        optimizer.zero_grad(set_to_none=True)
-        (-likelihood.mean()).backward()
-        optimizer.step()
 
 
 @check_kinds

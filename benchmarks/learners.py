@@ -40,12 +40,16 @@ TARGETS: dict[str, list[float]] = {
 SINGLE = ("confidence", "margin", "entropy", "gap")
 EACH = ("per-timestep-confidence", "per-timestep-margin", "per-timestep-gap")
 SPLITS = ("calibration", "test")
+ALGORITHMS = ["exact", "ppo", "dqn", "ppo-taught", "dqn-taught", "a2c", "qrdqn", "recurrent-ppo", "optimal-stopping"]
+TAUGHT = {"total_timesteps": 1, "learning_rate": 0.0}
+ARGUMENTS: dict[str, dict[str, Any]] = {"ppo-taught": TAUGHT, "dqn-taught": TAUGHT}
+"""Of `agents.train`, for rows that have some: networks that begin as the exact learner's policy and learn no more."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=60, help="start no training after so long")
-    parser.add_argument("--algorithms", nargs="+", default=["exact", "ppo", "dqn", "a2c", "optimal-stopping"])
+    parser.add_argument("--algorithms", nargs="+", default=ALGORITHMS)
     parser.add_argument("--traces", nargs="+", default=list(TARGETS), choices=list(TARGETS))
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--qcfs", type=Path, help="folder of a converted network's traces")
@@ -84,7 +88,13 @@ def train(output: Path, algorithm: str, name: str, traces: Traces, target: float
     begin = time.process_time()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        policy = agents.train(algorithm, traces, target_timesteps=target, seed=seed)
+        policy = agents.train(
+            algorithm.removesuffix("-taught"),
+            traces,
+            target_timesteps=target,
+            seed=seed,
+            **ARGUMENTS.get(algorithm, {}),
+        )
     policy.settings["processor_seconds"] = round(time.process_time() - begin, 2)
     policy.settings["warned"] = [str(each.message) for each in caught]
     agents.save(policy, saved)

@@ -107,7 +107,9 @@ def test_nothing_is_calibrated_on_test(rule, packaged):
 def test_bad_targets_and_policies_without_a_score_are_one_sentence():
     traces = make_traces(50, split="calibration")
     for target in (0.5, 4.5, float("nan")):
-        with pytest.raises(InputError, match=rf"target_timesteps (from 1 to T = 4|to be a number or None), got {target}"):
+        with pytest.raises(
+            InputError, match=rf"target_timesteps (from 1 to T = 4|to be a number or None), got {target}"
+        ):
             calibrate(Confidence(), traces, target_timesteps=target)
     for policy in (FixedTimestep(2), Oracle()):
         with pytest.raises(InputError, match="policy to be a ScoredPolicy, got a"):

@@ -29,7 +29,7 @@ class Train:
     """What it is paid: linear (the default) or seenn (that of one-shot)."""
     reward_options: dict[str, float] = field(default_factory=dict)
     """The reward's options, as NAME VALUE pairs: cost, or beta."""
-    total_timesteps: int = 600_000
+    total_timesteps: int = 300_000
     """Steps of the environment, for the algorithms of stable-baselines3."""
     seed: int = 0
     """Of the network, the episodes and the actions."""
