@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from agents.exit_training import ExitSettings, train_exit_network
-from agents.policy import scores_of
 from seenn_env import Traces
 from seenn_env.observations import AnyObservation
 
@@ -66,7 +65,7 @@ class Teacher:
             traces, ExitSettings(), observation=observation, target_timesteps=target_timesteps, seed=seed
         )
         cost = learner.settings["cost"] if cost is None else cost
-        chances = torch.from_numpy(scores_of(learner, traces)).float()
+        chances = torch.from_numpy(learner.trace_scores(traces)).float()
         correct = torch.tensor(traces.correct, dtype=torch.float32)
         worth, continues = correct[:, -1], []
         for t in reversed(range(chances.shape[1])):
