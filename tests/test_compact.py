@@ -125,7 +125,7 @@ def test_energy_and_images_stay():
     compact = full.compact(4)
     assert np.array_equal(compact.energy_pj, full.energy_pj)
     one, two = (EarlyExitVectorEnv(4, traces, reward="energy") for traces in (full, compact))
-    assert np.array_equal(one.answers._rewards, two.answers._rewards)
+    assert np.array_equal(one.source._rewards, two.source._rewards)
     images = [ChooseTimestepEnv(traces).reset(seed=0)[0] for traces in (full, compact)]
     assert np.array_equal(*images)
 
