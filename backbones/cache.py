@@ -1,16 +1,17 @@
 """Arrays that are made once, row by row, and mapped from a file ever after."""
 
-import hashlib
-import json
-import os
 from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from backbones.atomic import open_atomic
 from backbones.errors import InputError
+from backbones.hashing import hash_json
 
 CACHE_NAME = ".seenn-cache"
 
@@ -26,8 +27,7 @@ def cache_file(folder: Path, kind: str, files: list[Path], root: Path, *settings
         settings: JSON-able.
     """
     about = [[str(f.relative_to(root)), (info := f.stat()).st_size, info.st_mtime_ns] for f in files]
-    digest = hashlib.sha256(json.dumps([about, *settings]).encode()).hexdigest()[:16]
-    return folder / f"{kind}-{digest}.npy"
+    return folder / f"{kind}-{hash_json([about, *settings])[:16]}.npy"
 
 
 def cached_rows(cache: Path, rows: Iterator[np.ndarray], count: int, description: str) -> np.ndarray:
@@ -44,20 +44,16 @@ def cached_rows(cache: Path, rows: Iterator[np.ndarray], count: int, description
     """
     if not cache.exists():
         first = next(rows)
-        temporary = cache.with_name(f"{cache.name}.{os.getpid()}.tmp")
-        try:
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            made = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, *first.shape))
-        except OSError as error:
-            raise InputError(f"Expected to write a cache to {cache.parent}, got: {error}. Set cache_dir.") from error
-        try:
-            made[0] = first
-            bar = tqdm(rows, desc=description, total=count, initial=1, unit="image", disable=None)
-            for number, row in enumerate(bar, 1):
-                made[number] = row
-            made.flush()
-            temporary.replace(cache)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(open_atomic(cache))
+            except OSError as error:
+                raise InputError(
+                    f"Expected to write a cache to {cache.parent}, got: {error}. Set cache_dir."
+                ) from error
+            about = {"descr": "|u1", "fortran_order": False, "shape": (count, *first.shape)}
+            np.lib.format.write_array_header_1_0(file, about)
+            for row in tqdm(chain([first], rows), desc=description, total=count, unit="image", disable=None):
+                file.write(np.ascontiguousarray(row.reshape(first.shape), np.uint8))
     mapped: np.ndarray = np.load(cache, mmap_mode="r")
     return mapped

@@ -1,7 +1,5 @@
 """Knowledge distillation: a network learns from a teacher's soft answers too."""
 
-import hashlib
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -47,14 +45,3 @@ def teach(teacher: nn.Module, network: SpikingNetwork, images: Tensor, keys: Ten
             f"Expected a teacher that gives [{len(images)}, {network.num_classes}] logits, got {list(logits.shape)}."
         )
     return logits.to(network.mean.dtype)
-
-
-def digest(teacher: nn.Module | None) -> str:
-    """A hash of the teacher's weights, which tells one run from another; "" for none."""
-    if teacher is None:
-        return ""
-    found = hashlib.sha256()
-    for name, tensor in sorted(teacher.state_dict().items()):
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return found.hexdigest()[:16]

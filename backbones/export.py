@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backbones.atomic import write_atomic
 from backbones.errors import InputError
 from backbones.network import SpikingNetwork, State
 from backbones.neurons import LIF
@@ -100,13 +101,9 @@ def network_files(network: SpikingNetwork, num_slots: int) -> dict[str, bytes]:
 
 def write_files(files: dict[str, bytes], folder: str | Path) -> Path:
     """Files by name, each put in place when it is whole; the folder is made."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        temporary = folder / f"{name}.tmp"
-        temporary.write_bytes(content)
-        temporary.replace(folder / name)
-    return folder
+        write_atomic(Path(folder) / name, content)
+    return Path(folder)
 
 
 def to_onnx(module: nn.Module, inputs: tuple[Tensor, ...], names: tuple[str, ...], outputs: tuple[str, ...]) -> bytes:

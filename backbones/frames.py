@@ -16,20 +16,18 @@ Letters: N samples, T timesteps, C channels (of events: 0 off, 1 on), H × W pix
 """
 
 import json
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 
+from backbones.atomic import open_atomic
 from backbones.errors import InputError
 from backbones.splits import SPLITS, Whole, check_timesteps
+from backbones.tensor_files import map_arrays, write_arrays
 
-KINDS = {"uint8": "U8", "float16": "F16", "float32": "F32"}
+DTYPES = ("uint8", "float16", "float32")
 
 
 def save_frames(
@@ -51,19 +49,13 @@ def save_frames(
         arrays["split"] = np.asarray(split).astype(np.uint8)
     names = None if class_names is None else [str(name) for name in class_names]
     _whole(path, arrays, names)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        if path.suffix == ".npz":
-            np.savez(temporary, **arrays, **({} if names is None else {"class_names": np.array(names)}))  # type: ignore[arg-type]
-        elif path.suffix == ".safetensors":
-            metadata = None if names is None else {"class_names": json.dumps(names)}
-            safetensors.numpy.save_file(arrays, temporary, metadata)
-        else:
-            raise InputError(f"Expected a file of frames to be called .npz or .safetensors, got {path.name}.")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    if path.suffix == ".npz":
+        with open_atomic(path) as file:
+            np.savez(file, **arrays, **({} if names is None else {"class_names": np.array(names)}))  # type: ignore[arg-type]
+    elif path.suffix == ".safetensors":
+        write_arrays(path, arrays, {} if names is None else {"class_names": json.dumps(names)})
+    else:
+        raise InputError(f"Expected a file of frames to be called .npz or .safetensors, got {path.name}.")
     return path
 
 
@@ -84,13 +76,14 @@ def read_frames(path: Path, timesteps: int | None = None) -> Whole:
         if path.suffix == ".npz":
             arrays, names = _read_npz(path)
         elif path.suffix == ".safetensors":
-            arrays, names = _read_safetensors(path)
+            arrays, metadata = map_arrays(path, kind="a file of frames")
+            names = json.loads(metadata.get("class_names", "null"))
         else:
             raise InputError(f"Expected a file of frames to be called .npz or .safetensors, got {path.name}.")
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, safetensors.SafetensorError) as error:
-        raise InputError(f"Expected a file of frames, but {path} cannot be read ({error}): make it anew.") from error
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"Expected a file of frames, but {path} is not whole ({error}): make it anew.") from error
     whole = _whole(path, arrays, names)
     check_timesteps(whole.images.shape[1], timesteps, str(path))
     return whole
@@ -100,24 +93,6 @@ def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str] | None]:
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in ("frames", "labels", "split") if name in file}
         names = [str(name) for name in file["class_names"]] if "class_names" in file else None
-    return arrays, names
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, np.ndarray], list[str] | None]:
-    with safetensors.safe_open(path, framework="numpy") as file:
-        names = json.loads((file.metadata() or {}).get("class_names", "null"))
-        held = list(file.keys())
-        arrays = {name: file.get_tensor(name) for name in ("labels", "split") if name in held}
-    if "frames" not in held:
-        return arrays, names
-    with path.open("rb") as raw:
-        size = int.from_bytes(raw.read(8), "little")
-        about: dict[str, Any] = json.loads(raw.read(size))["frames"]
-    kind = next((kind for kind, code in KINDS.items() if code == about["dtype"]), None)
-    if kind is None:
-        raise ValueError(f"frames of {about['dtype']}")
-    begin = 8 + size + about["data_offsets"][0]
-    arrays["frames"] = np.memmap(path, kind, "r", begin, tuple(about["shape"]))
     return arrays, names
 
 
@@ -132,7 +107,7 @@ def _whole(path: Path, arrays: dict[str, np.ndarray], names: list[str] | None) -
             f"Expected frames [N, T, C, H, W] and labels [N] in {path}, got {list(frames.shape)} and "
             f"{list(labels.shape)}."
         )
-    if frames.dtype.name not in KINDS:
+    if frames.dtype.name not in DTYPES:
         raise InputError(f"Expected frames of uint8, float16 or float32 in {path}, got {frames.dtype}: convert them.")
     if labels.dtype.kind not in "iu" or labels.min() < 0 or (names is not None and labels.max() >= len(names)):
         most = "" if names is None else f" below {len(names)}, the number of class_names,"

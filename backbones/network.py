@@ -10,8 +10,6 @@ spikes, and what `fire` does with the membrane potentials is the way's own matte
 Letters: B rows, T timesteps, K classes, F features of the last hidden layer.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 
 from backbones.encodings import make_encoding
 from backbones.errors import InputError
+from backbones.hashing import hash_tensors
 from backbones.images import as_tensor, channels_advice, check_images
 from backbones.neuron_pass import fire_over_time
 from backbones.neurons import LIF
@@ -139,13 +138,7 @@ class SpikingNetwork(nn.Module):
     @property
     def fingerprint(self) -> str:
         """SHA-256 over configuration, form and weights, 32 hexadecimal digits of it."""
-        digest = hashlib.sha256(json.dumps([self.config, self.form], sort_keys=True).encode())
-        for name, tensor in sorted(self.state_dict().items()):
-            if not name.endswith("num_batches_tracked"):
-                tensor = tensor.detach().cpu().contiguous()
-                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()[:32]
+        return hash_tensors(self.state_dict(), [self.config, self.form])[:32]
 
     def forward(
         self,

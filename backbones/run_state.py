@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backbones.atomic import open_atomic
 from backbones.errors import InputError
 from backbones.network import SpikingNetwork
 from backbones.processes import Crew
@@ -85,8 +86,6 @@ class RunState:
 
     def save(self, path: Path, **parts: Any) -> None:
         """Write everything, atomically; `parts` are what else has a `state_dict`."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
         state = {
             "run": self.name(),
             "losses": self.losses,
@@ -96,8 +95,8 @@ class RunState:
             "best": self.best,
             "best_accuracy": self.best_accuracy,
         }
-        torch.save({**state, **{name: part.state_dict() for name, part in parts.items()}}, temporary)
-        temporary.replace(path)
+        with open_atomic(path) as file:
+            torch.save({**state, **{name: part.state_dict() for name, part in parts.items()}}, file)
 
     def restore(self, path: Path) -> dict[str, Any]:
         """Take over what `save` wrote; gives the file's content for the other parts.

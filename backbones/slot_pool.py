@@ -89,6 +89,9 @@ class SlotPool:
             raise InputError(f"Expected {R} inputs and keys for {R} rows, got {len(inputs)} and {len(keys)}.")
         if self._state is None:
             self._begin(rows, inputs, keys)
+        elif self.num_slots == R:
+            order = torch.from_numpy(np.argsort(rows))
+            self._state = self.backbone.start(inputs.index_select(0, order), keys.index_select(0, order))
         else:
             for at in range(0, R, self._at_once):
                 now = slice(at, at + self._at_once)

@@ -17,8 +17,8 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from backbones.distillation import digest
 from backbones.errors import InputError
+from backbones.hashing import hash_tensors
 from backbones.images import check_images
 from backbones.kinds import check_kinds
 from backbones.network import SpikingNetwork
@@ -109,7 +109,9 @@ def train(
     if config.channels_last:
         network.to(memory_format=torch.channels_last)
     network.compiled = config.compile
-    run = RunState(network, config, network.fingerprint + digest(teacher))
+    run = RunState(
+        network, config, network.fingerprint + ("" if teacher is None else hash_tensors(teacher.state_dict()))
+    )
     with ExitStack() as stack:
         crew = stack.enter_context(joined(network.device))
         if not config.own_statistics:

@@ -15,7 +15,7 @@ from backbones import Backbone, InputError, Samples
 from backbones.kinds import Positive, check_kinds
 from seenn_env.episodes import EpisodeEnv, one_action
 from seenn_env.glances import AnyGlance, is_static, open_glance
-from seenn_env.rewards import AnyReward
+from seenn_env.rewards import AnyReward, make_reward
 from seenn_env.sources import columns_of, open_source
 from seenn_env.traces import Traces
 
@@ -100,11 +100,12 @@ class ChooseTimestepEnv(EpisodeEnv):
             samples=None if backbone is None else samples,
             split=split,
             observation=None if static else observation,  # type: ignore[arg-type]
+            reward=make_reward(reward, reward_options),
             repeats=repeats,
             batch_size=batch_size,
             dtype=dtype,
         )
-        super().__init__(source, reward, reward_options, render_mode)
+        super().__init__(source, render_mode)
         self._glance = open_glance(observation, source, samples, split) if static else None
         if self._glance is None:
             self.observation_names, self.observation_space = columns_of(source)
@@ -117,7 +118,9 @@ class ChooseTimestepEnv(EpisodeEnv):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Take an image at random, or row `options["samples"]`."""
         self._begin(seed, options)
-        self._observed = self._watch() if self._glance is None else self._glance.of(self._row)
+        if self._glance is None:
+            self._run(1)
+        self._observed = self._observe() if self._glance is None else self._glance.of(self._row)
         self._shown()
         return self._observed.copy(), self._info()
 
@@ -127,7 +130,6 @@ class ChooseTimestepEnv(EpisodeEnv):
         chosen = one_action(action)
         if not 0 <= chosen < self.timesteps:
             raise InputError(f"Expected an action in 0…{self.timesteps - 1} (timesteps less one), got {action!r}.")
-        while self._timestep <= chosen:
-            self._watch()
+        self._run(chosen + 1)
         reward, info = self._end()
         return self._observed.copy(), reward, True, False, info

@@ -15,11 +15,10 @@ from gymnasium.vector import AutoresetMode
 
 from backbones import Backbone, Samples
 from backbones.kinds import Positive, check_kinds
-from seenn_env.answers import open_answers
 from seenn_env.glances import AnyGlance, is_static, open_glance
 from seenn_env.rewards import AnyReward, make_reward
 from seenn_env.slots import SlotsVectorEnv
-from seenn_env.sources import Live, columns_of, open_vector_source
+from seenn_env.sources import columns_of, open_source
 from seenn_env.traces import Traces
 
 
@@ -64,13 +63,14 @@ class ChooseTimestepVectorEnv(SlotsVectorEnv):
         render_mode: str | None = None,
     ) -> None:
         static = is_static(observation)
-        source = open_vector_source(
-            num_envs,
+        source = open_source(
             traces,
+            num_envs=num_envs,
             backbone=backbone,
             samples=None if backbone is None else samples,
             split=split,
-            observation=None if static else observation,
+            observation=None if static else observation,  # type: ignore[arg-type]
+            reward=make_reward(reward, reward_options),
             repeats=repeats,
             batch_size=batch_size,
             dtype=dtype,
@@ -82,7 +82,7 @@ class ChooseTimestepVectorEnv(SlotsVectorEnv):
             self.observation_names, space = self._glance.names, self._glance.space
         super().__init__(
             num_envs,
-            open_answers(source, num_envs, make_reward(reward, reward_options)),
+            source,
             space,
             source.shape.timesteps,
             first_timestep=0 if static else 1,
@@ -91,13 +91,12 @@ class ChooseTimestepVectorEnv(SlotsVectorEnv):
             max_episode_steps=max_episode_steps,
             render_mode=render_mode,
         )
-        self.traces: Traces | None = None if isinstance(source, Live) else source.traces
 
     def _act(self, actions: np.ndarray) -> np.ndarray:
         self._timestep = actions.astype(np.int64) + 1
         return np.ones(self.num_envs, np.bool_)
 
-    def _look(self, slots: np.ndarray | slice, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+    def _observe(self, slots: np.ndarray, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
         if self._glance is not None:
             return self._glance.of(rows)
-        return self.answers.look(slots, rows, np.ones_like(timesteps))
+        return self.source.observe(slots, rows, np.ones_like(timesteps))

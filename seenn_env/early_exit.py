@@ -15,7 +15,7 @@ from backbones import Backbone, InputError, Samples
 from backbones.kinds import Positive, check_kinds
 from seenn_env.episodes import EpisodeEnv, one_action
 from seenn_env.observations import AnyObservation
-from seenn_env.rewards import AnyReward
+from seenn_env.rewards import AnyReward, make_reward
 from seenn_env.sources import columns_of, open_source
 from seenn_env.traces import Traces
 
@@ -123,11 +123,12 @@ class EarlyExitEnv(EpisodeEnv):
             samples=samples,
             split=split,
             observation=observation,
+            reward=make_reward(reward, reward_options),
             repeats=repeats,
             batch_size=batch_size,
             dtype=dtype,
         )
-        super().__init__(source, reward, reward_options, render_mode)
+        super().__init__(source, render_mode)
         self.observation_names, self.observation_space = columns_of(source)
         self.action_space = gym.spaces.Discrete(2)
 
@@ -136,9 +137,9 @@ class EarlyExitEnv(EpisodeEnv):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Take an image at random, or row `options["samples"]`, and run timestep 1."""
         self._begin(seed, options)
-        self._observed = self._watch()
+        self._run(1)
         self._shown()
-        return self._observed.copy(), self._info()
+        return self._observe(), self._info()
 
     def step(self, action: np.int64 | int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Continue (0) or exit (1)."""
@@ -147,9 +148,9 @@ class EarlyExitEnv(EpisodeEnv):
         if chosen not in (CONTINUE, EXIT):
             raise InputError(f"Expected action 0 (continue) or 1 (exit), got {action!r}.")
         if chosen == CONTINUE and self._timestep < self.timesteps:
-            self._observed = self._watch()
+            self._run(self._timestep + 1)
         if chosen == CONTINUE and self._timestep < self.timesteps:
             self._shown()
-            return self._observed.copy(), 0.0, False, False, self._info()
+            return self._observe(), 0.0, False, False, self._info()
         reward, info = self._end()
-        return self._observed.copy(), reward, True, False, info
+        return self._observe(), reward, True, False, info

@@ -15,11 +15,10 @@ from gymnasium.vector import AutoresetMode
 
 from backbones import Backbone, Samples
 from backbones.kinds import Positive, check_kinds
-from seenn_env.answers import open_answers
 from seenn_env.observations import AnyObservation
 from seenn_env.rewards import AnyReward, make_reward
 from seenn_env.slots import SlotsVectorEnv
-from seenn_env.sources import Live, columns_of, open_vector_source
+from seenn_env.sources import columns_of, open_source
 from seenn_env.traces import Traces
 
 
@@ -75,13 +74,14 @@ class EarlyExitVectorEnv(SlotsVectorEnv):
         dtype: str = "float32",
         render_mode: str | None = None,
     ) -> None:
-        source = open_vector_source(
-            num_envs,
+        source = open_source(
             traces,
+            num_envs=num_envs,
             backbone=backbone,
             samples=samples,
             split=split,
             observation=observation,
+            reward=make_reward(reward, reward_options),
             repeats=repeats,
             batch_size=batch_size,
             dtype=dtype,
@@ -89,7 +89,7 @@ class EarlyExitVectorEnv(SlotsVectorEnv):
         self.observation_names, space = columns_of(source)
         super().__init__(
             num_envs,
-            open_answers(source, num_envs, make_reward(reward, reward_options)),
+            source,
             space,
             2,
             first_timestep=1,
@@ -98,7 +98,6 @@ class EarlyExitVectorEnv(SlotsVectorEnv):
             max_episode_steps=max_episode_steps,
             render_mode=render_mode,
         )
-        self.traces: Traces | None = None if isinstance(source, Live) else source.traces
 
     def _act(self, actions: np.ndarray) -> np.ndarray:
         if self.timesteps == 1:
@@ -106,5 +105,5 @@ class EarlyExitVectorEnv(SlotsVectorEnv):
         self._timestep += actions == 0
         return (actions == 1) | (self._timestep == self.timesteps)
 
-    def _look(self, slots: np.ndarray | slice, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        return self.answers.look(slots, rows, timesteps)
+    def _observe(self, slots: np.ndarray, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        return self.source.observe(slots, rows, timesteps)

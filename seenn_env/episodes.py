@@ -10,8 +10,7 @@ from backbones import InputError
 from seenn_env.orders import checked_options, one_seed
 from seenn_env.rendering import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
 from seenn_env.rendering_episode import Episode
-from seenn_env.rewards import Reward, make_reward, pay
-from seenn_env.sources import Live, Replay
+from seenn_env.sources import Source
 from seenn_env.traces import Traces
 from seenn_env.window import Window
 
@@ -33,31 +32,19 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
 
     Args:
         source: where the answers come from.
-        reward: name of the reward, or the reward itself.
-        reward_options: the reward's own.
         render_mode: "rgb_array", "human", "ansi" or None.
     """
 
     metadata: dict[str, Any] = RENDER_METADATA
 
-    def __init__(
-        self,
-        source: Replay | Live,
-        reward: str | Reward,
-        reward_options: dict[str, Any] | None,
-        render_mode: str | None,
-    ) -> None:
-        self.source = source
-        self.traces: Traces | None = source.traces if isinstance(source, Replay) else None
-        self.timesteps = source.shape.timesteps
-        self.reward = make_reward(reward, reward_options)
-        if getattr(self.reward, "needs_energy", False):
-            source.meter()
-        pay(self.reward, np.array(True), np.array(1), self.timesteps, source.energy(0, 1))  # or refuse it now
+    def __init__(self, source: Source, render_mode: str | None) -> None:
+        self.source, self.reward, self.timesteps = source, source.reward, source.shape.timesteps
+        self.traces: Traces | None = source.traces
         self.render_mode = check_render_mode(render_mode)
         self._window = Window(RENDER_METADATA["render_fps"]) if render_mode == "human" else None
         if render_mode is not None:
             source.remember()
+        self._slots = np.arange(source.num_slots)  # all of which show the one row; the first is asked
         self._row = -1
         self._timestep = 0
         self._prediction = NOTHING
@@ -75,13 +62,16 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
             if given.size != 1 or given.dtype.kind not in "iu" or not 0 <= given.item() < N:
                 raise InputError(f"Expected samples to be a row in 0…{N - 1}, got {chosen!r}.")
             self._row = given.item()
+        self.source.begin(self._slots, self._row)
         self._timestep, self._prediction, self._running = 0, NOTHING, True
 
-    def _watch(self) -> np.ndarray:
-        """Run the next timestep: its observation."""
-        self._timestep += 1
-        observed, self._prediction = self.source.watch(self._row, self._timestep)
-        return observed
+    def _run(self, timestep: int) -> None:
+        """Run the network up to a timestep."""
+        self._timestep, self._prediction = timestep, int(self.source.predictions(0, self._row, timestep))
+
+    def _observe(self) -> np.ndarray:
+        """The observation of this timestep, fresh."""
+        return self.source.observe(0, self._row, self._timestep)
 
     def render(self) -> Any:
         """The episode as far as it has gone: `[H, W, 3]` uint8 ("rgb_array"), text ("ansi"), or shown ("human")."""
@@ -102,7 +92,7 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         """
         if self._row < 0:
             raise gym.error.ResetNeeded("Expected reset() before render().")
-        return self.source.episode(self._row, self._timestep, not self._running)
+        return self.source.episode(0, self._row, self._timestep, not self._running)
 
     def close(self) -> None:
         """Close the window, where there is one."""
@@ -133,6 +123,4 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         info["is_success"] = info["correct"]
         self._running = False
         self._shown()
-        energy = self.source.energy(self._row, self._timestep)
-        paid = pay(self.reward, np.array(info["correct"]), np.array(self._timestep), self.timesteps, energy)
-        return float(paid), info
+        return float(self.source.rewards(0, self._row, self._timestep)), info

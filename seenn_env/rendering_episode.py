@@ -104,32 +104,3 @@ class Episode:
         if not self.exited:
             return "still looking" if self.timestep else "not begun"
         return f"exit at {self.timestep} of {self.timesteps}: {'right' if self.correct else 'wrong'}"
-
-
-class History:
-    """What a source that runs live keeps of an episode for its pictures.
-
-    Args:
-        num_classes: K.
-    """
-
-    def __init__(self, num_classes: int) -> None:
-        self._before = np.empty((0, num_classes), np.float32)
-        self._logits: list[np.ndarray] = []
-        self._spikes: list[np.ndarray] = []
-
-    def add(self, timestep: int, logits: np.ndarray, spikes: np.ndarray | None) -> None:
-        """After a timestep (from 1, which forgets the episode before): `[K]` and `[F]`."""
-        if timestep == 1:
-            self._logits, self._spikes = [], []
-        self._logits.append(logits)
-        if spikes is not None:
-            self._spikes.append(spikes)
-
-    def logits(self, timestep: int) -> np.ndarray:
-        """`[t, K]` up to a timestep."""
-        return np.stack(self._logits[:timestep]) if timestep else self._before
-
-    def spikes(self, timestep: int) -> np.ndarray | None:
-        """`[t, F]` up to a timestep; None where there are none."""
-        return np.stack(self._spikes[:timestep]) if timestep and self._spikes else None

@@ -13,10 +13,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from backbones import InputError, unknown_name
-from seenn_env.answers import Answers
 from seenn_env.episodes import NOTHING
 from seenn_env.orders import checked_options, make_order, make_seeds
 from seenn_env.rendering import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
+from seenn_env.sources import Source
+from seenn_env.traces import Traces
 
 AUTORESET_MODES = {
     "same_step": AutoresetMode.SAME_STEP,
@@ -57,7 +58,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     Args:
         num_envs: B.
-        answers: what the network says of the rows.
+        source: where the answers come from.
         observation_space: of one slot.
         num_actions: of one slot.
         first_timestep: how many timesteps have run when an episode starts, 0 or 1.
@@ -73,7 +74,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def __init__(
         self,
         num_envs: int,
-        answers: Answers,
+        source: Source,
         observation_space: gym.Space,
         num_actions: int,
         *,
@@ -92,14 +93,18 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode, "partial_reset": True}
         self.render_mode = check_render_mode(render_mode, ("rgb_array", "ansi"))
         self.num_envs = num_envs
-        self.answers, self.timesteps, self.reward = answers, answers.timesteps, answers.reward
+        if render_mode is not None:
+            source.remember()
+        self.source, self.reward, self.timesteps = source, source.reward, source.shape.timesteps
+        self.traces: Traces | None = source.traces
         self.single_observation_space = observation_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._num_actions = num_actions
         self.single_action_space = gym.spaces.Discrete(num_actions)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._order = make_order(order, len(answers.labels), num_envs)
+        self._order = make_order(order, len(source.labels), num_envs)
         self._first_timestep = first_timestep
+        self._every = np.arange(num_envs)
         self._row = np.zeros(num_envs, np.int64)
         self._timestep = np.zeros(num_envs, np.int64)
         self._ended = np.ones(num_envs, np.bool_)
@@ -113,7 +118,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """Move `self._timestep` by the actions `[B]`; `[B]` bool, fresh: which episodes ended."""
 
     @abstractmethod
-    def _look(self, slots: np.ndarray | slice, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+    def _observe(self, slots: np.ndarray, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
         """`[S, …]` what these slots, which show these rows, see at these timesteps: fresh."""
 
     def reset(
@@ -141,9 +146,9 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._begin(slots, self._chosen(options.get("samples"), slots))
         self._ready = True
         rows, timesteps = self._row[slots], self._timestep[slots]
-        predictions = self.answers.predictions(slots, rows, timesteps)
+        predictions = self.source.predictions(slots, rows, timesteps)
         infos = self._infos(self.told(rows, timesteps, predictions), slots, mask)
-        return self._look(slice(None), self._row, self._timestep), infos
+        return self._observe(self._every, self._row, self._timestep), infos
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One action `[B]` for each slot."""
@@ -195,28 +200,28 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             ended = terminated | truncated
         slots = ended.nonzero()[0]
         rows, timesteps = self._row[slots], self._timestep[slots]
-        predictions = self.answers.predictions(slots, rows, timesteps)
+        predictions = self.source.predictions(slots, rows, timesteps)
         rewards = np.zeros(self.num_envs, np.float32)
-        rewards[slots] = self.answers.rewards(slots, rows, timesteps)
+        rewards[slots] = self.source.rewards(slots, rows, timesteps)
         if self.max_episode_steps is not None:
             rewards[~terminated] = 0
         if same_step:
-            last = self._look(slots, rows, timesteps)
+            last = self._observe(slots, rows, timesteps)
             self._begin(slots, self._order.draw(slots))
         else:
-            last = self._look(slots[:0], rows[:0], timesteps[:0])
+            last = self._observe(slots[:0], rows[:0], timesteps[:0])
             self._ended = ended.copy()
-        observations = self._look(slice(None), self._row, self._timestep)
-        correct = predictions == self.answers.labels.take(rows)
+        observations = self._observe(self._every, self._row, self._timestep)
+        correct = predictions == self.source.labels.take(rows)
         ends = (ended, terminated, truncated, slots, rows, timesteps)
         return Moved(observations, rewards, *ends, predictions, correct, last)
 
     def told(self, rows: np.ndarray, timesteps: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, ...]:
         """What `INFOS` names, `[S]` each, of these rows at these timesteps."""
-        labels = self.answers.labels.take(rows)
+        labels = self.source.labels.take(rows)
         if self._first_timestep == 0:
             predictions = np.where(timesteps == 0, NOTHING, predictions)
-        return labels, predictions, labels == predictions, timesteps, self.answers.sample.take(rows)
+        return labels, predictions, labels == predictions, timesteps, self.source.sample.take(rows)
 
     def render(self) -> tuple[Any, ...] | None:
         """A frame `[H, W, 3]` or a text for each slot, as it stands now."""
@@ -227,14 +232,14 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise gym.error.ResetNeeded("Expected reset() before render().")
         draw = RENDERERS[self.render_mode]
         slots = zip(self._row.tolist(), self._timestep.tolist(), self._ended.tolist(), strict=True)
-        return tuple(draw(self.answers.episode(slot, *what)) for slot, what in enumerate(slots))
+        return tuple(draw(self.source.episode(slot, *what)) for slot, what in enumerate(slots))
 
     def _begin(self, slots: np.ndarray, rows: np.ndarray) -> None:
         self._row[slots] = rows
         self._timestep[slots] = self._first_timestep
         self._ended[slots] = False
         self._steps[slots] = 0
-        self.answers.begin(slots, rows)
+        self.source.begin(slots, rows)
 
     def _infos(self, told: tuple[np.ndarray, ...], slots: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
         infos: dict[str, Any] = {}
@@ -256,7 +261,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def _chosen(self, samples: Any, slots: np.ndarray) -> np.ndarray:
         if samples is None:
             return self._order.draw(slots)
-        rows, N = np.asarray(samples), len(self.answers.labels)
+        rows, N = np.asarray(samples), len(self.source.labels)
         if rows.shape != (self.num_envs,) or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= N:
             raise InputError(f"Expected options['samples'] [{self.num_envs}] of rows in 0…{N - 1}, got {samples!r}.")
         return rows[slots]

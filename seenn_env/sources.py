@@ -1,10 +1,13 @@
-"""Where an episode's answers come from: a table of traces, or the network itself, one timestep at a time.
+"""Where the answers of episodes come from: a table of traces, or the network itself, one timestep at a time.
 
-Letters: N rows, T timesteps, K classes, F columns.
+A source serves any number of slots, of a vector environment or the one of a single environment. Rows, slots and
+timesteps are arrays, or numbers for one row alone.
+
+Letters: N rows, B slots, S of them at once, T timesteps, K classes, F columns.
 """
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -15,211 +18,251 @@ from backbones import (
     EnergyModel,
     InputError,
     Metered,
-    MeteredState,
     Probed,
     Samples,
+    SlotPool,
     check_fit,
     check_images,
     load,
     load_dataset,
     make_keys,
-    probe,
     probe_sizes,
 )
 from seenn_env.observations import AnyObservation, Observation, TraceShape, make_observation, reads_logits_alone
 from seenn_env.packaged import is_packaged, packaged_file
 from seenn_env.pictures import still
 from seenn_env.rendering import episode_of
-from seenn_env.rendering_episode import Episode, History
-from seenn_env.rewards import Energy
+from seenn_env.rendering_episode import Episode
+from seenn_env.rewards import Energy, Reward, pay
 from seenn_env.trace_energy import energy_pj
 from seenn_env.trace_fields import check_dtype
 from seenn_env.traces import Traces
 
+Index = np.ndarray | int
+"""`[S]`, or one."""
+
 
 class Source(Protocol):
-    """N rows that can be watched, one after the other."""
+    """N rows; a slot is given one by `begin`, and asked about it afterwards."""
 
     labels: np.ndarray
+    """`[N]`."""
     sample: np.ndarray
+    """`[N]`."""
     shape: TraceShape
     observation: Observation | None
-    """What `watch` shows; None shows no columns."""
+    """What `observe` gives; None gives no columns."""
+    reward: Reward
+    num_slots: int
+    """Of a network that runs live, the rows that it runs at once; of traces, 1."""
 
-    def watch(self, row: int, timestep: int) -> tuple[np.ndarray, int]:
-        """The observation `[F]` and the prediction of a row after a timestep; timesteps come in order."""
+    @property
+    def traces(self) -> Traces | None:
+        """Those replayed."""
 
-    def energy(self, row: int, timestep: int) -> Energy | None:
-        """The energy that a row spends by a timestep; None if unknown."""
+    def begin(self, slots: np.ndarray, rows: Index) -> None:
+        """These slots `[S]` show these rows `[S]` (or one row, all of them) from now on."""
 
-    def meter(self) -> None:
-        """Count what `energy` needs; without, a network that runs live has no energy."""
+    def predictions(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
+        """`[S]` the answers of the rows that the slots show; of timestep 0, any."""
+
+    def rewards(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
+        """`[S]` float32, of exits."""
+
+    def observe(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
+        """`[S, F]` fresh columns of the observation."""
 
     def remember(self) -> None:
-        """Keep what `episode` needs; without, nothing is kept."""
+        """Keep the activity that `episode` shows; without, a network that runs live has none."""
 
-    def episode(self, row: int, timestep: int, exited: bool) -> Episode:
-        """What a picture of the row after that timestep shows: the one watched last, or 0."""
+    def episode(self, slot: int, row: int, timestep: int, exited: bool) -> Episode:
+        """The slot's episode after a timestep (0: before the first), for a picture."""
 
 
 class Replay:
-    """Rows of traces: a look-up."""
+    """Rows of traces: every answer is an entry of a table of (row, timestep).
 
-    def __init__(self, traces: Traces, observation: AnyObservation | None) -> None:
-        self.traces, self.labels, self.sample = traces, traces.labels, traces.sample
-        self.shape = traces.shape
+    Raises:
+        InputError: for a reward that the traces cannot pay.
+    """
+
+    num_slots = 1
+
+    def __init__(self, traces: Traces, observation: AnyObservation | None, reward: Reward) -> None:
+        self.traces, self.reward, self.shape = traces, reward, traces.shape
+        self.labels, self.sample = np.asarray(traces.labels), np.asarray(traces.sample)
         self.observation = None if observation is None else traces.observation(observation)
-        N, T = traces.predictions.shape
-        self.columns = np.empty((N, T, 0), np.float32) if observation is None else traces.columns(observation)
-        self.predictions = traces.predictions
+        N, self._timesteps = traces.predictions.shape
+        timestep = np.broadcast_to(np.arange(1, self._timesteps + 1), traces.predictions.shape)
+        self._rewards = pay(reward, traces.correct, timestep, self._timesteps, traces.energy()).reshape(-1)
+        self._predictions = traces.predictions.reshape(-1)
+        columns = np.empty((N, self._timesteps, 0), np.float32) if observation is None else traces.columns(observation)
+        self._columns = columns.reshape(N * self._timesteps, columns.shape[-1])
 
-    def watch(self, row: int, timestep: int) -> tuple[np.ndarray, int]:
-        """See `Source.watch`."""
-        return self.columns[row, timestep - 1].copy(), int(self.predictions[row, timestep - 1])
+    def begin(self, slots: np.ndarray, rows: Index) -> None:
+        """See `Source.begin`: nothing to do."""
 
-    def energy(self, row: int, timestep: int) -> Energy | None:
-        """See `Source.energy`."""
-        pj = self.traces.energy_pj
-        return None if pj is None else Energy(pj[row, timestep - 1], pj[row, -1])
+    def predictions(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
+        """See `Source.predictions`."""
+        return self._predictions.take(rows * self._timesteps + timestep - 1)
 
-    def meter(self) -> None:
-        """See `Source.meter`: the traces have it, or not."""
+    def rewards(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
+        """See `Source.rewards`."""
+        return self._rewards.take(rows * self._timesteps + timestep - 1)
+
+    def observe(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
+        """See `Source.observe`."""
+        return self._columns.take(rows * self._timesteps + timestep - 1, axis=0)
 
     def remember(self) -> None:
         """See `Source.remember`: the traces have everything."""
 
-    def episode(self, row: int, timestep: int, exited: bool) -> Episode:
+    def episode(self, slot: int, row: int, timestep: int, exited: bool) -> Episode:
         """See `Source.episode`."""
         return episode_of(self.traces, row, timestep, exited)
 
 
 class Live:
-    """Samples run through the network: each timestep is computed when it is asked for, and no other is.
+    """Samples run through the network: a timestep is computed when it is asked for.
+
+    The slots step together, and their answers are kept until they begin anew. Where only some are asked for, the
+    others run ahead, and are not stepped again until they are asked for more.
 
     Args:
         backbone: the frozen network.
         samples: the images.
         observation: what to make of the logits.
+        reward: what exits are paid; one that needs energy has the operations counted.
+        num_slots: B: logits equal those recorded at this batch size bit for bit.
         repeats: rows of each sample, as in `record`.
-        batch_size: the network runs this many equal rows: logits then equal those recorded at this
-            batch size bit for bit.
         dtype: logits, spikes and potentials are rounded through this dtype, as a trace of it does.
+
+    Raises:
+        InputError: for samples that do not fit the backbone, one whose operations cannot be counted for a reward that
+            needs energy, or a reward that cannot pay.
     """
+
+    traces = None
 
     def __init__(
         self,
         backbone: Backbone,
         samples: Samples,
         observation: AnyObservation | None,
+        reward: Reward,
         *,
+        num_slots: int = 1,
         repeats: int = 1,
-        batch_size: int = 1,
         dtype: str = "float32",
     ) -> None:
         check_dtype(dtype)
         shape, names = getattr(backbone, "sample_shape", None), getattr(backbone, "class_names", ())
         check_fit(samples, backbone.num_classes, backbone.timesteps, shape, class_names=names)
         check_images(samples.images, backbone, what="samples")
-        self.backbone, self.samples = backbone, samples
-        self.batch_size, self.dtype = batch_size, dtype
+        self.samples, self.reward, self.num_slots, self.dtype = samples, reward, num_slots, dtype
         self.shows = np.repeat(np.arange(len(samples)), repeats)
         self.labels, self.sample = samples.labels[self.shows], samples.index[self.shows]
         self.keys = make_keys(self.sample, np.tile(np.arange(repeats), len(samples)))
         plain = observation is None or reads_logits_alone(observation)
-        sizes = {} if plain else probe_sizes(backbone, samples.images[[0] * batch_size])
-        self.shape = TraceShape(backbone.timesteps, backbone.num_classes, **sizes)
+        sizes = {} if plain else probe_sizes(backbone, samples.images[[0] * num_slots])
+        T, K = backbone.timesteps, backbone.num_classes
+        self.shape = TraceShape(T, K, **sizes)
         self.observation = None if observation is None else make_observation(observation, **vars(self.shape))
-        self._row, self._timestep = -1, 0
-        self.model: EnergyModel | None = None
-        """What an operation costs, once `meter` was called."""
-        self._full: dict[int, np.ndarray] = {}
-        self._history: History | None = None
-        self._logits = self._previous = np.zeros((1, backbone.num_classes), dtype)
+        metered = getattr(reward, "needs_energy", False)
+        pay(reward, np.array(True), np.array(1), T, Energy(np.ones(()), np.ones(())) if metered else None)  # or refuse
+        self._model = EnergyModel() if metered else None
+        self.backbone = Metered(backbone) if metered and not isinstance(backbone, Metered) else backbone
+        if metered:
+            self.backbone.step(self.backbone.start(torch.as_tensor(samples.images[:1])))  # or refuse to count it
+        self.pool = SlotPool(self.backbone, num_slots)
+        self._every, self._rows = np.arange(num_slots), np.zeros(num_slots, np.int64)
+        self._logits = np.zeros((num_slots, T + 1, K), dtype)
+        self._columns = np.zeros((num_slots, T + 1, len(self.observation.names) if self.observation else 0), np.float32)
+        self._energy_pj = np.zeros((num_slots, T + 1), np.float32)
+        self._full_pj = np.full(len(self.labels), np.nan, np.float32)  # of each row, once it has run to T
+        self._remembers = False
+        self._activity: np.ndarray | None = None
 
-    def watch(self, row: int, timestep: int) -> tuple[np.ndarray, int]:
-        """See `Source.watch`."""
-        if timestep == 1:
-            image = torch.from_numpy(self.samples.images[self.shows[row]])
-            images = image.expand(self.batch_size, *image.shape)
-            keys = torch.full((self.batch_size,), int(self.keys[row]))
-            self._state = self.backbone.start(images, keys)
-        elif (row, timestep) != (self._row, self._timestep + 1):
-            raise RuntimeError(f"Timestep {timestep} of row {row} was asked for out of order.")
-        logits, self._state = self.backbone.step(self._state)
-        self._row, self._timestep, self._previous = row, timestep, self._logits
-        self._logits = self._rounded(logits, "logits")
-        if self._history is not None:
-            self._history.add(timestep, self._logits[0], self._spikes())
-        prediction = int(self._logits[0].argmax())
-        if self.observation is None:
-            return np.empty(0, np.float32), prediction
-        given = probe(self.backbone, self._state, self.observation.needs)
-        needs = {name: self._rounded(values, name) for name, values in given.items()}
-        return self.observation(self._logits, self._previous, np.array([timestep]), **needs)[0], prediction
+    def begin(self, slots: np.ndarray, rows: Index) -> None:
+        """See `Source.begin`."""
+        self._rows[slots] = rows
+        rows = self._rows[slots]
+        self.pool.refill(slots, self.samples.images[self.shows[rows]], self.keys[rows])
 
-    def meter(self, model: EnergyModel | None = None) -> None:
-        """See `Source.meter`; `model` says what an operation costs.
+    def predictions(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
+        """See `Source.predictions`."""
+        self._reach(slots, timestep)
+        answers: np.ndarray = self._logits[slots, timestep - 1].argmax(-1)
+        return answers
 
-        Raises:
-            InputError: for a backbone whose operations cannot be counted.
-        """
-        if not isinstance(self.backbone, Metered):
-            self.backbone = Metered(self.backbone)
-        self.model, self._full = model or EnergyModel(), {}
+    def rewards(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
+        """See `Source.rewards`; for its energy at T a row runs on at its first exit, for the account alone."""
+        correct, energy = np.asarray(self.predictions(slots, rows, timestep) == self.labels[rows]), None
+        if self._model is not None:
+            new = np.isnan(self._full_pj[rows])
+            of, its = np.asarray(slots)[new], np.asarray(rows)[new]
+            self._reach(of, self.shape.timesteps)
+            self._full_pj[its] = self._energy_pj[of, self.shape.timesteps - 1]
+            energy = Energy(self._energy_pj[slots, timestep - 1], self._full_pj[rows])
+        return pay(self.reward, correct, np.asarray(timestep), self.shape.timesteps, energy)
 
-    def energy(self, row: int, timestep: int) -> Energy | None:
-        """See `Source.energy`: of the row and timestep watched last.
-
-        What all T timesteps cost is known once they have run: the rest of them runs for the account alone,
-        once for each row.
-        """
-        if self.model is None:
-            return None
-        if (row, timestep) != (self._row, self._timestep):
-            self.watch(row, timestep)
-        if row not in self._full:
-            state = self._state
-            for _ in range(timestep, self.shape.timesteps):
-                _, state = self.backbone.step(state)
-            self._full[row] = self._energy_of(state, self.model)
-        return Energy(self._energy_of(self._state, self.model), self._full[row])
-
-    @staticmethod
-    def _energy_of(state: MeteredState, model: EnergyModel) -> np.ndarray:
-        """Of the first row so far, as a trace has it."""
-        return energy_pj(state.operations.counts[0].cpu().numpy(), model)
+    def observe(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
+        """See `Source.observe`."""
+        self._reach(slots, timestep)
+        return np.array(self._columns[slots, timestep - 1])
 
     def remember(self) -> None:
         """See `Source.remember`."""
-        self._history = History(self.shape.num_classes)
+        self._remembers = True
 
-    def episode(self, row: int, timestep: int, exited: bool) -> Episode:
+    def episode(self, slot: int, row: int, timestep: int, exited: bool) -> Episode:
         """See `Source.episode`."""
-        assert self._history is not None, "remember() comes first"
         image = still(self.samples.images[self.shows[row]][None])[0]
         return Episode(
-            logits=self._history.logits(timestep),
+            logits=self._logits[slot, :timestep].copy(),
             label=int(self.labels[row]),
             timesteps=self.shape.timesteps,
             exited=exited,
             class_names=self.samples.class_names,
             image=image if image.ndim == 3 and image.dtype == np.uint8 else None,
-            activity=self._history.spikes(timestep),
+            activity=None if self._activity is None or timestep == 0 else self._activity[slot, :timestep].copy(),
         )
 
-    def _spikes(self) -> np.ndarray | None:
-        """`[F]` of the last hidden layer, where the backbone gives them."""
-        hidden = self.backbone.probe(self._state).get("hidden") if isinstance(self.backbone, Probed) else None
-        return None if hidden is None else self._rounded(hidden, "hidden")[0]
+    def _reach(self, slots: Index, timestep: Index) -> None:
+        """Step the pool until these slots have done that many timesteps."""
+        while (self.pool.timestep[slots] < timestep).any():
+            logits = self._rounded(self.pool.step(), "logits")
+            entry = np.minimum(self.pool.timestep - 1, self.shape.timesteps)  # the last is for those that run on
+            self._logits[self._every, entry] = logits
+            if self.observation is not None:
+                given = self.pool.probe(self.observation.needs)
+                needs = {name: self._rounded(values, name) for name, values in given.items()}
+                previous = self._logits[self._every, np.maximum(entry - 1, 0)]
+                now = np.minimum(self.pool.timestep, self.shape.timesteps)
+                self._columns[self._every, entry] = self.observation(logits, previous, now, **needs)
+            if self._model is not None:
+                counts = self.pool.state.operations.counts.cpu().numpy()
+                self._energy_pj[self._every, entry] = energy_pj(counts, self._model)
+            if self._remembers and isinstance(self.backbone, Probed):
+                self._keep_activity(self.backbone.probe(self.pool.state).get("hidden"), entry)
+
+    def _keep_activity(self, hidden: torch.Tensor | None, entry: np.ndarray) -> None:
+        """Of the last hidden layer `[B, F]`, where the backbone gives it."""
+        if hidden is not None:
+            values = self._rounded(hidden, "hidden")
+            if self._activity is None:
+                self._activity = np.zeros((*self._logits.shape[:2], values.shape[1]), values.dtype)
+            self._activity[self._every, entry] = values
 
     def _rounded(self, values: torch.Tensor, name: str) -> np.ndarray:
-        rounded = values[:1].float().cpu().numpy().astype(self.dtype)
-        if not np.isfinite(rounded).all():
+        """`[B, …]` rounded as by traces of the dtype."""
+        result: np.ndarray = values.float().cpu().numpy().astype(self.dtype)
+        if not (finite := np.isfinite(result)).all():
+            row = self._rows[finite.reshape(len(result), -1).all(1).argmin()]
             raise InputError(
-                f"Expected finite {name}, got NaN or infinity for sample {self.sample[self._row]}: "
-                "look at the backbone."
+                f"Expected finite {name}, got NaN or infinity for sample {self.sample[row]}: look at the backbone."
             )
-        return rounded
+        return result
 
 
 def open_source(
@@ -229,46 +272,42 @@ def open_source(
     samples: Samples | str | None,
     split: str,
     observation: AnyObservation | None,
+    reward: Reward,
     repeats: int,
-    batch_size: int,
+    batch_size: int | None,
     dtype: str,
+    num_envs: int | None = None,
 ) -> Replay | Live:
     """Traces to replay (by default the packaged digits), or a backbone to run live.
 
+    The rows of a vector environment of `num_envs` are the batch of a network that runs live.
+
     Raises:
-        InputError: for both, a backbone without samples, or samples or settings of a live network without one.
+        InputError: for both, a backbone without samples, or samples or settings of a live network without one; fewer
+            environments than 1, or a batch of another size.
     """
+    if num_envs is not None and num_envs < 1:
+        raise InputError(f"Expected num_envs ≥ 1, got {num_envs}.")
+    if num_envs is not None and batch_size not in (None, num_envs):
+        raise InputError(
+            f"Expected batch_size = num_envs = {num_envs}, the rows that the network runs at once, got {batch_size}."
+        )
     if backbone is None:
         if samples is not None:
             raise InputError("Expected a backbone with the samples, got samples alone: pass backbone=….")
-        if (repeats, batch_size, dtype) != (1, 1, "float32"):
+        if (repeats, dtype) != (1, "float32") or batch_size not in (None, num_envs or 1):
             raise InputError(
                 "Expected repeats, batch_size and dtype with a backbone alone, as traces were recorded with theirs, "
                 f"got {repeats}, {batch_size} and {dtype!r}: leave them out."
             )
-        return Replay(Traces.load("digits" if traces is None else traces, split=split), observation)
+        return Replay(Traces.load("digits" if traces is None else traces, split=split), observation, reward)
     if samples is None and is_packaged("backbone", backbone):
         samples = str(backbone)
     if traces is not None or samples is None:
         raise InputError("Expected either traces, or a backbone and samples: pass one or the other.")
     network = load(packaged_file("backbone", backbone)) if isinstance(backbone, str | Path) else backbone
-    samples = open_samples(samples, split)
-    return Live(network, samples, observation, repeats=repeats, batch_size=batch_size, dtype=dtype)
-
-
-def open_vector_source(
-    num_envs: int, traces: Traces | str | Path | None, *, batch_size: int | None, **settings: Any
-) -> Replay | Live:
-    """`open_source` for a vector environment, whose rows are the batch of a network that runs live.
-
-    Raises:
-        InputError: as `open_source`, and for a batch of another size.
-    """
-    if batch_size not in (None, num_envs):
-        raise InputError(
-            f"Expected batch_size = num_envs = {num_envs}, the rows that the network runs at once, got {batch_size}."
-        )
-    return open_source(traces, batch_size=1, **settings)
+    samples, num_slots = open_samples(samples, split), num_envs or batch_size or 1
+    return Live(network, samples, observation, reward, num_slots=num_slots, repeats=repeats, dtype=dtype)
 
 
 def columns_of(source: Source) -> tuple[tuple[str, ...], gym.spaces.Box]:

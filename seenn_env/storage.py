@@ -1,13 +1,7 @@
-"""Tensors in one safetensors file: written atomically, memory-mapped, with a digest over every chunk.
+"""Tensors in one safetensors file: written atomically, memory-mapped, with a digest over every chunk."""
 
-The file is plain safetensors, which any reader opens; the library itself copies on reading and holds
-everything in memory on writing, so this module maps and streams.
-"""
-
-import hashlib
 import json
 import math
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +11,13 @@ from typing import Any
 import numpy as np
 
 from backbones import InputError
+from backbones.hashing import hash_bytes
+from backbones.tensor_files import layout, map_arrays, raw_bytes, write_arrays
 
 FORMAT = "seenn_env.traces/1"
 CHUNK_BYTES = 1 << 24
 VERIFY_AT_ONCE = 1 << 30
 """Files up to this many bytes have every chunk checked when they are opened."""
-
-_DTYPES = {"F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "F64": "<f8"}
-_NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> None:
@@ -32,33 +25,10 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], info: Mapping[s
 
     The file appears under its name only when it is whole.
     """
-    order = sorted(tensors, key=lambda name: (-tensors[name].dtype.itemsize, name))
-    table: dict[str, Any] = {}
-    offset = 0
-    for name in order:
-        end = offset + tensors[name].nbytes
-        dtype, shape = _NAMES[tensors[name].dtype], list(tensors[name].shape)
-        table[name] = {"dtype": dtype, "shape": shape, "data_offsets": [offset, end]}
-        offset = end
-    digests = {name: [_digest(chunk) for chunk in _chunks(tensors[name])] for name in order}
+    digests = {name: [hash_bytes(chunk) for chunk in _chunks(tensor)] for name, tensor in tensors.items()}
     metadata = {"format": FORMAT, "info": _json(info), "digests": _json(digests)}
-    metadata["header_digest"] = _header_digest(metadata, table)
-    header = _json({"__metadata__": metadata, **table}).encode()
-    header += b" " * (-len(header) % 8)
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(len(header).to_bytes(8, "little") + header)
-            for name in order:
-                for chunk in _chunks(tensors[name]):
-                    file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    metadata["header_digest"] = _header_digest(metadata, tensors)
+    write_arrays(path, tensors, metadata)
 
 
 class Seal:
@@ -76,7 +46,7 @@ class Seal:
         """
         for name, tensor in list(self.unchecked.items()):
             for chunk, digest in zip(_chunks(tensor), self.digests[name], strict=True):
-                if _digest(chunk) != digest:
+                if hash_bytes(chunk) != digest:
                     raise InputError(
                         f"The tensor {name!r} in {self.path} does not match its digest: the file was altered."
                     )
@@ -152,54 +122,26 @@ def map_tensors(path: Path, *, verify: bool | None = None) -> MappedFile:
     """
     if not path.is_file():
         raise InputError(f"Expected a traces file, found nothing at {path}. `seenn record` makes one.")
-    size = path.stat().st_size
-    table, begin = _read_header(path, size)
-    metadata = table.pop("__metadata__", None) or {}
+    tensors, metadata = map_arrays(path, kind="a traces file")
     if metadata.get("format") != FORMAT:
         raise InputError(f"Expected a traces file ({FORMAT}), got format {metadata.get('format')!r} in {path}.")
-    if _header_digest(metadata, table) != metadata.get("header_digest"):
+    if _header_digest(metadata, tensors) != metadata.get("header_digest"):
         raise InputError(f"The header of {path} does not match its digest: the file was altered. Record it anew.")
-    if max(entry["data_offsets"][1] for entry in table.values()) != size - begin:
-        raise InputError(f"Expected {path} to hold {size - begin} bytes of tensors: it is truncated. Record it anew.")
-    tensors: dict[str, np.ndarray] = {}
-    digests: dict[str, list[str]] = json.loads(metadata["digests"])
-    check = size <= VERIFY_AT_ONCE if verify is None else verify
-    for name, entry in table.items():
-        shape, at = tuple(entry["shape"]), begin + entry["data_offsets"][0]
-        if math.prod(shape):
-            tensors[name] = np.memmap(path, _DTYPES[entry["dtype"]], "r", at, shape)
-        else:
-            tensors[name] = np.empty(shape, _DTYPES[entry["dtype"]])
-    seal = Seal(path, tensors, digests)
-    if check:
+    seal = Seal(path, tensors, json.loads(metadata["digests"]))
+    if path.stat().st_size <= VERIFY_AT_ONCE if verify is None else verify:
         seal.check()
     return MappedFile(tensors, json.loads(metadata["info"]), seal)
 
 
-def _read_header(path: Path, size: int) -> tuple[dict[str, Any], int]:
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        raw = file.read(length) if 8 + length <= size else b""
-    try:
-        table = json.loads(raw)
-    except ValueError as error:
-        raise InputError(f"Expected a traces file, but the header of {path} is not whole.") from error
-    return table, 8 + length
-
-
 def _chunks(array: np.ndarray) -> Iterator[memoryview]:
-    raw: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-    for begin in range(0, max(1, raw.size), CHUNK_BYTES):
-        yield memoryview(raw[begin : begin + CHUNK_BYTES])
+    raw = raw_bytes(array)
+    for begin in range(0, max(1, len(raw)), CHUNK_BYTES):
+        yield raw[begin : begin + CHUNK_BYTES]
 
 
-def _digest(data: memoryview | bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _header_digest(metadata: Mapping[str, str], table: Mapping[str, Any]) -> str:
+def _header_digest(metadata: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> str:
     covered = {key: value for key, value in metadata.items() if key != "header_digest"}
-    return _digest(_json([covered, table]).encode())
+    return hash_bytes(_json([covered, layout(tensors)]).encode())
 
 
 def _json(value: Any) -> str:

@@ -64,8 +64,8 @@ def test_an_altered_large_file_is_refused_at_its_first_use(use, tmp_path, limits
 
 
 def test_a_large_file_is_read_for_its_digests_once(tmp_path, limits, monkeypatch):
-    digested, digest = [], storage._digest
-    monkeypatch.setattr(storage, "_digest", lambda data: digested.append(1) or digest(data))
+    digested, digest = [], storage.hash_bytes
+    monkeypatch.setattr(storage, "hash_bytes", lambda data: digested.append(1) or digest(data))
     traces = Traces.load(saved(tmp_path)).select("policy")
     digested.clear()
     traces.columns("features")

@@ -135,7 +135,7 @@ def test_files_that_are_no_policies_are_refused(tmp_path, traces):
     file.write_bytes(file.read_bytes()[:20])
     with pytest.raises(InputError, match="is not whole"):
         load(file)
-    with pytest.raises(InputError, match="Expected policy to be .*, got an object"):
+    with pytest.raises(InputError, match=r"Expected policy to be .*, got an object"):
         save(object(), tmp_path / "b.safetensors")
     assert not (tmp_path / "b.safetensors").exists()
 

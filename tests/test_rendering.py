@@ -18,8 +18,9 @@ from backbones import InputError
 from seenn_env import ChooseTimestepEnv, EarlyExitEnv, EarlyExitVectorEnv, window
 from seenn_env.drawing import OTHER, RIGHT
 from seenn_env.rendering_ansi import ansi
-from seenn_env.rendering_episode import Episode, History
+from seenn_env.rendering_episode import Episode
 from seenn_env.rendering_frame import rgb_array
+from seenn_env.sources import Live
 
 matplotlib.use("agg")  # as where there is no display
 
@@ -136,7 +137,7 @@ def test_spikes_are_shown_as_they_come():
 
 
 def test_without_a_mode_nothing_is_kept_or_drawn(monkeypatch):
-    monkeypatch.setattr(History, "add", lambda *given: 1 / 0)
+    monkeypatch.setattr(Live, "_keep_activity", lambda *given: 1 / 0)
     env = EarlyExitEnv(backbone=small_backbone(), samples=few_samples())
     env.reset(seed=0)
     env.step(0)

@@ -1,14 +1,12 @@
 """`seenn classify`: images through a live backbone and a policy."""
 
 import csv
-import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import tyro
@@ -22,6 +20,7 @@ from agents.commands.output import check_file, on_terminal
 from agents.commands.policies import named_policy
 from agents.exit_energy import counted, sample_of
 from backbones import InputError
+from backbones.atomic import open_atomic
 
 COLUMNS = ("name", "prediction", "class", "timesteps", "confidence", "problem")
 
@@ -102,7 +101,7 @@ class Classify:
         total = None if labels is None else len(labels)
         count = broken = timesteps = right = 0
         begin = time.perf_counter()
-        with opened(self.output) as file:
+        with nullcontext(sys.stdout) if self.output is None else open_atomic(self.output, text=True) as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(COLUMNS)
             for answer in tqdm(found, total=total, unit="image", disable=not (on_terminal() and self.output)):
@@ -139,19 +138,3 @@ def line(answer: Answer, names: tuple[str, ...]) -> tuple[Any, ...]:
         return (answer.name, "", "", "", "", answer.problem)
     name = names[answer.prediction] if names else str(answer.prediction)
     return (answer.name, answer.prediction, name, answer.timesteps, np.round(answer.confidence, 6), "")
-
-
-@contextmanager
-def opened(path: Path | None) -> Iterator[TextIO]:
-    """A file that appears when it is whole, or the standard output."""
-    if path is None:
-        yield sys.stdout
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", newline="") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

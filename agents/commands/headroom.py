@@ -1,7 +1,6 @@
 """`seenn headroom`: is learning worth it on these traces?"""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from agents.commands.output import check_file
 from agents.commands.train import load_traces
 from agents.headroom import headroom
 from backbones import torch_threads
+from backbones.atomic import write_atomic
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,5 @@ class HeadroomCommand:
             )
         print(found.table())
         if self.output is not None:
-            self.output.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self.output.with_name(f".{self.output.name}.{os.getpid()}.tmp")
-            temporary.write_text(json.dumps(asdict(found), indent=1) + "\n")
-            temporary.replace(self.output)
+            write_atomic(self.output, json.dumps(asdict(found), indent=1) + "\n")
             print("figures:", self.output)

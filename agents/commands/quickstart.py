@@ -13,13 +13,14 @@ from agents.commands.train_backbone import accuracy_line
 from agents.comparison import compare
 from agents.learning import train as learn
 from agents.storage import load, save
+from backbones.atomic import remove_with_leftovers
 from backbones.training import TrainingConfig, train
 from seenn_env import Traces
 
 RECORDED = {"policy": 20, "calibration": 20, "test": 10}
 """Split: rows of each image."""
 MAKES = (
-    rf"(backbone|{'|'.join(RECORDED)}|ppo-seed\d+)\.safetensors|training\.pt(\.tmp)?|backbone/{EVENTS}"
+    rf"(backbone|{'|'.join(RECORDED)}|ppo-seed\d+)\.safetensors|\.?training\.pt(\.\w+\.tmp)?|backbone/{EVENTS}"
     rf"|ppo-seed\d+/(.+/)?{EVENTS}|comparison/({COMPARISON})"
 )
 """The files that are made."""
@@ -74,7 +75,7 @@ class Quickstart:
     def _backbone(self, folder: Path, splits: bb.Splits) -> bb.SpikingNetwork:
         file = folder / "backbone.safetensors"
         if file.exists():
-            (folder / "training.pt").unlink(missing_ok=True)
+            remove_with_leftovers(folder / "training.pt")
             return bb.load(file, device=self.device)
         print(f"train a spiking network on {len(splits.train)} digits: Poisson spikes, T = 8", flush=True)
         network = bb.build(
@@ -95,7 +96,7 @@ class Quickstart:
             progress=on_terminal(),
         )
         bb.save(network, file, division=splits.division)
-        (folder / "training.pt").unlink()
+        remove_with_leftovers(folder / "training.pt")
         print("accuracy % on calibration:", accuracy_line(result.accuracy), flush=True)
         return network
 

@@ -1,7 +1,5 @@
 """`seenn record`: a frozen backbone over one split or several, once; by `torchrun`, in several processes."""
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +12,7 @@ from agents.commands.data import DataOptions
 from agents.commands.options import refuse_unused
 from agents.commands.output import check_file, on_terminal
 from backbones.corruptions import corrupt
+from backbones.hashing import hash_json
 from backbones.processes import joined, own_device
 from seenn_env import Traces
 
@@ -108,8 +107,7 @@ class Record:
         other = {"output", "overwrite", "split", "backbone", "device"}
         settings: dict[str, Any] = {name: value for name, value in asdict(self).items() if name not in other}
         settings |= {"fingerprint": backbone.fingerprint, "division": samples.division}
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:8]
-        return "-".join([samples.split, self.dtype, *fields, digest])
+        return "-".join([samples.split, self.dtype, *fields, hash_json(settings)[:8]])
 
     def _record(self, backbone: bb.Backbone, samples: bb.Samples, file: Path) -> Traces:
         return seenn_env.record(

@@ -12,12 +12,13 @@ import backbones as bb
 from agents.commands.data import DataOptions
 from agents.commands.options import refuse_unused
 from agents.commands.output import EVENTS, on_terminal, open_folder
+from backbones.atomic import remove_with_leftovers
 from backbones.norms import PER_TIMESTEP
 from backbones.processes import joined, own_device
 from backbones.splits import check_division
 from backbones.training import TrainingConfig, check_training, train
 
-MAKES = rf"backbone\.safetensors|training\.pt(\.tmp)?|tensorboard/{EVENTS}"
+MAKES = rf"backbone\.safetensors|\.?training\.pt(\.\w+\.tmp)?|tensorboard/{EVENTS}"
 """The files that are made."""
 
 
@@ -124,7 +125,7 @@ class TrainBackbone:
             if not crew.leads:
                 return
         bb.save(network, output.work / "backbone.safetensors", division=splits.division)
-        (output.work / "training.pt").unlink()
+        remove_with_leftovers(output.work / "training.pt")
         output.close()
         print("accuracy % on calibration:", accuracy_line(result.accuracy))
         print("backbone:", output.final / "backbone.safetensors")

@@ -21,6 +21,7 @@ from agents.commands.policies import named_policy
 from agents.policy import fingerprint_of
 from agents.rules import FixedTimestep
 from backbones import InputError
+from backbones.atomic import open_atomic
 from seenn_env import EarlyExitEnv, Episode, ansi, decides, observation_of, rgb_array
 from seenn_env.evaluation import timesteps_at_start
 
@@ -152,10 +153,5 @@ def write_gif(episodes: Sequence[Episode], path: Path, fps: float) -> None:
     first, *others = (Image.fromarray(rgb_array(episode)) for episode in episodes)
     milliseconds = round(1000 / fps)
     durations = [milliseconds] * len(others) + [3 * milliseconds]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        first.save(temporary, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with open_atomic(path) as file:
+        first.save(file, "GIF", save_all=True, append_images=others, duration=durations, loop=0)

@@ -3,8 +3,6 @@
 Letters: B rows, T timesteps, K classes, F features of the hidden layer.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Never
@@ -13,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from backbones.adapters.settings import hash_of, settings_of, weights_of
+from backbones.adapters.settings import settings_of, weights_of
 from backbones.adapters.stepping import Memory, Stepper
 from backbones.contract import Rounding
 from backbones.devices import named_device
 from backbones.encodings import make_encoding
 from backbones.errors import InputError
+from backbones.hashing import hash_json, hash_tensors
 from backbones.images import channels_advice, check_images
 
 
@@ -75,7 +74,7 @@ class AdaptedBackbone:
             encoding,
             settings,
             settings_of(stepper.module),
-            sorted(hash_of([("", leaf)]) for leaf in pytree.tree_leaves(stepper.fresh)),
+            sorted(hash_tensors({"": leaf})[:32] for leaf in pytree.tree_leaves(stepper.fresh)),
         ]
         self.num_classes = 0
         _, state = self.step(self.start(example))
@@ -95,7 +94,7 @@ class AdaptedBackbone:
     def fingerprint(self) -> str:
         """SHA-256 over classes, settings, reset values, weights, timesteps and encoding, 32 digits of it."""
         weights = weights_of(self.stepper.module, self.stepper.state_names)
-        return hashlib.sha256(json.dumps([*self._settings, weights]).encode()).hexdigest()[:32]
+        return hash_json([*self._settings, weights])[:32]
 
     def to(self, device: str | torch.device) -> "AdaptedBackbone":
         """This backbone where it is there already, else one of a copy of the module; the caller's own stays.

@@ -1,13 +1,14 @@
 """A module's settings as text and its weights as a hash: what a fingerprint is made of."""
 
 import functools
-import hashlib
 import types
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from backbones.hashing import hash_bytes, hash_tensors
 
 _INTERNAL = frozenset(vars(nn.Module()))
 _DEEPEST = 4
@@ -38,7 +39,7 @@ def wiring(graph: torch.fx.Graph) -> str:
         inputs = [torch.fx.node.map_arg(value, found.__getitem__) for value in (node.args, node.kwargs)]
         terms = described(sorted(inputs[0], key=str) if node.target is torch.add else inputs[0])
         text = f"{node.op} {described(node.target)} {terms} {described(inputs[1])}"
-        found[node] = hashlib.sha256(text.encode()).hexdigest()[:32]
+        found[node] = hash_bytes(text.encode())[:32]
     ends = {found[node] for node in graph.nodes if node.op == "output" or node.target == "__setitem__"}
     return " ".join(sorted(ends))
 
@@ -50,7 +51,7 @@ def described(value: Any, depth: int = 0) -> str:
     if isinstance(value, np.generic | np.ndarray):
         return described(value.tolist(), depth)
     if isinstance(value, Tensor):
-        return hash_of([("", value)])
+        return hash_tensors({"": value})[:32]
     if depth == _DEEPEST:
         return ""
     if isinstance(value, functools.partial):
@@ -79,19 +80,7 @@ def described(value: Any, depth: int = 0) -> str:
 def weights_of(module: nn.Module, leave_out: frozenset[str]) -> str:
     """A hash of the weights, state left out."""
     weights = module.state_dict()
-    return hash_of([(name, weights[name]) for name in sorted(weights) if name not in leave_out])
-
-
-def hash_of(tensors: list[tuple[str, Any]]) -> str:
-    """SHA-256 of named tensors, 32 hexadecimal digits of it."""
-    digest = hashlib.sha256()
-    for name, tensor in tensors:
-        if not isinstance(tensor, Tensor) or name.endswith("num_batches_tracked"):
-            continue
-        tensor = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:32]
+    return hash_tensors({name: weights[name] for name in weights if name not in leave_out})[:32]
 
 
 def _name(value: Any) -> str:

@@ -1,6 +1,6 @@
 """ResNet-19 on CIFAR-10 within a number of seconds on one GPU, and everything that must come back; see train.sh.
 
-Needs torch, torchvision, NumPy, pillow, safetensors and tqdm. In OUT, complete at any moment, no file above 15 MiB:
+Needs torch, torchvision, NumPy, pillow and tqdm. In OUT, complete at any moment, no file above 15 MiB:
 
 state.json, weights-EEE-N.safetensors    plan, epochs done, and the weights after them (bfloat16, averaged over steps)
 log.jsonl                                a line an epoch: T, loss, images a second, accuracy on calibration now and then

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 import backbones as bb
+from backbones.atomic import write_atomic
 from backbones.building import build
 
 FORMAT = "seenn_env.weights_part/1"
@@ -78,9 +79,7 @@ def rounded(network: bb.SpikingNetwork) -> bb.SpikingNetwork:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(value, indent=1) + "\n")
-    temporary.replace(path)
+    write_atomic(path, json.dumps(value, indent=1) + "\n")
 
 
 def _matrices(network: torch.nn.Module) -> set[str]:

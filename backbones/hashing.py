@@ -1,0 +1,33 @@
+"""SHA-256 of bytes, settings and tensors, as 64 hexadecimal digits."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def hash_bytes(data: bytes | memoryview) -> str:
+    """The digest of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def hash_json(value: Any) -> str:
+    """The digest of a JSON-able value, whatever the order of its keys; other values count by their text."""
+    return hash_bytes(json.dumps(value, sort_keys=True, default=str).encode())
+
+
+def hash_tensors(tensors: Mapping[str, Any], settings: Any = None) -> str:
+    """The digest of tensors by name, with their dtypes and shapes, and of JSON-able settings where there are any.
+
+    Left out are counters of batches (`num_batches_tracked`), which change no output, and whatever is no tensor.
+    """
+    digest = hashlib.sha256(b"" if settings is None else json.dumps(settings, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        if isinstance(tensor, Tensor) and not name.endswith("num_batches_tracked"):
+            tensor = tensor.detach().cpu().contiguous()
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
