@@ -129,7 +129,7 @@ def test_bad_input_is_one_sentence(traces):
         (lambda: train("optimal-stopping", traces, leaves=1), "2 leaves"),
         (lambda: TabularStopping.fit(make_traces(20, split="test")), "nothing is chosen on test"),
         (lambda: TabularStopping.fit(traces, bins=0), "at least 1 bin, got 0"),
-        (lambda: next(folds_of(traces, 1)), "from 2 folds"),
+        (lambda: next(folds_of(traces, 1)), "folds from 2 to"),
         (lambda: cross_fit(TabularStopping.fit, make_traces(20, split="test")), "nothing is chosen on test"),
         (lambda: distill_stopping(make_traces(20), np.zeros((3, 2)), StoppingSettings()), "Expected gains .20, "),
     ]:
