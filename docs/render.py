@@ -50,7 +50,9 @@ def with_policies(text: str) -> str:
     before, rest = text.split("<!-- policies:")
     mark, after = rest.split(" -->", 1)[0], rest[rest.index("<!-- end of policies") :]
     rows = [f"| `{name}` | {(inspect.getdoc(kind) or '').splitlines()[0]} |" for name, kind in POLICIES.items()]
-    return f"{before}<!-- policies:{mark} -->\n\n" + "\n".join(["| policy | |", "| --- | --- |", *rows]) + "\n\n" + after
+    return (
+        f"{before}<!-- policies:{mark} -->\n\n" + "\n".join(["| policy | |", "| --- | --- |", *rows]) + "\n\n" + after
+    )
 
 
 def main() -> None:
