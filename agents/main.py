@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from agents.commands.benchmark import Benchmark
+from agents.commands.benchmark.command import Benchmark
 from agents.commands.classify import Classify
 from agents.commands.compare import Compare
 from agents.commands.convert import Convert

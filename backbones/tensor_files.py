@@ -16,7 +16,7 @@ from torch import Tensor
 
 from backbones.atomic import open_atomic
 from backbones.errors import InputError
-from backbones.kinds import check_kinds
+from backbones.argument_checks import check_kinds
 
 _BFLOAT16 = np.dtype("V2")
 """NumPy has none: two bytes."""

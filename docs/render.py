@@ -6,7 +6,7 @@ python docs/render.py             # a test fails when the pages are stale
 import inspect
 from pathlib import Path
 
-from agents.rule_table import POLICIES
+from agents.policies import POLICIES
 from seenn_env import ChooseTimestepEnv, EarlyExitEnv
 from seenn_env.registration import REGISTERED, Registered
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import backbones as bb
-from backbones.conversion import convert
+from backbones.conversion.converter import convert
 
 
 class Floor(torch.autograd.Function):

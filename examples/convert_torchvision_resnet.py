@@ -7,7 +7,7 @@ from torchvision.models import resnet18
 import agents
 import backbones as bb
 import seenn_env
-from backbones.conversion import convert
+from backbones.conversion.converter import convert
 
 
 def main(epochs: int = 5, timesteps: int = 32, total_timesteps: int = 100_000) -> agents.Comparison:

@@ -56,8 +56,8 @@ if __name__ == "__main__":
 
     import backbones as bb
     from agents import Margin
-    from agents.export import export
-    from seenn_env.packaged import packaged_file
+    from agents.deployment.onnx import export
+    from seenn_env.traces.packaged import packaged_file
 
     with tempfile.TemporaryDirectory() as name:
         folder = export(bb.load(packaged_file("backbone", "digits")), Margin(0.7), name, num_slots=32)

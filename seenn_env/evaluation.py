@@ -12,10 +12,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from backbones import InputError
-from backbones.kinds import check_kinds
-from seenn_env.observations import AnyObservation, Observation
+from backbones.argument_checks import check_kinds
+from seenn_env.observations.observation import AnyObservation, Observation
 from seenn_env.rewards import Reward, pay
-from seenn_env.traces import Traces
+from seenn_env.traces.traces import Traces
 
 
 @runtime_checkable

@@ -10,7 +10,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from seenn_env.references import ReferenceScores, Score
+from seenn_env.environments.references import ReferenceScores, Score
 
 _SEQUENTIAL_SEENN = ReferenceScores(
     random=Score(0.5357, 0.9288, 1.9922),
@@ -82,8 +82,8 @@ class Registered:
     """JSON-able arguments."""
 
 
-_EARLY_EXIT = ("seenn_env.early_exit:EarlyExitEnv", "seenn_env.early_exit_vector:EarlyExitVectorEnv")
-_CHOOSE = ("seenn_env.choose_timestep:ChooseTimestepEnv", "seenn_env.choose_timestep_vector:ChooseTimestepVectorEnv")
+_EARLY_EXIT = ("seenn_env.environments.early_exit:EarlyExitEnv", "seenn_env.vector.early_exit:EarlyExitVectorEnv")
+_CHOOSE = ("seenn_env.environments.choose_timestep:ChooseTimestepEnv", "seenn_env.vector.choose_timestep:ChooseTimestepVectorEnv")
 _HIDDEN = {"traces": "digits-hidden"}
 _LIVE = {"backbone": "digits", "repeats": 20, "dtype": "float16"}
 
@@ -94,7 +94,7 @@ REGISTERED: dict[str, Registered] = {
     "seenn_env/EarlyExitHidden-v0": Registered(*_EARLY_EXIT, _HIDDEN_SEENN, {**_HIDDEN, "observation": "hidden"}),
     "seenn_env/EarlyExitMembrane-v0": Registered(*_EARLY_EXIT, _HIDDEN_SEENN, {**_HIDDEN, "observation": "membrane"}),
     "seenn_env/EarlyExitLive-v0": Registered(
-        _EARLY_EXIT[0], "seenn_env.live_vector:LiveVectorEnv", _SEQUENTIAL_SEENN, _LIVE
+        _EARLY_EXIT[0], "seenn_env.vector.live:LiveVectorEnv", _SEQUENTIAL_SEENN, _LIVE
     ),
     "seenn_env/EarlyExit-Cifar10-v0": Registered(*_EARLY_EXIT, _CIFAR10_SEENN, {"traces": "cifar10-jpeg"}),
     "seenn_env/ChooseTimestep-v0": Registered(*_CHOOSE, _ONE_SHOT_SEENN),

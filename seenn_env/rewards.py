@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from backbones import InputError, unknown_name
-from backbones.kinds import check_kinds
+from backbones.argument_checks import check_kinds
 from seenn_env.entry_points import is_entry_point, load_entry_point
 
 

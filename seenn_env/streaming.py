@@ -15,10 +15,10 @@ import numpy as np
 from torch import Tensor
 
 from backbones import InputError, Probed, SlotPool
-from backbones.kinds import Natural, check_kinds
+from backbones.argument_checks import Natural, check_kinds
 from seenn_env.evaluation import Policy, decides, normaliser_of, observation_of, timesteps_at_start
-from seenn_env.observations import AnyObservation, Observation, make_observation, reads_logits_alone
-from seenn_env.trace_fields import as_array, check_dtype
+from seenn_env.observations.observation import AnyObservation, Observation, make_observation, reads_logits_alone
+from seenn_env.traces.fields import as_array, check_dtype
 
 Inputs = np.ndarray | Tensor
 Feed = Callable[[int], tuple[Inputs, np.ndarray]]

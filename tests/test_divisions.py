@@ -6,7 +6,7 @@ import pytest
 
 import backbones as bb
 from agents.main import main
-from backbones.splits import check_division
+from backbones.data.samples import check_division
 from backbones.tensor_files import load_tensor_file
 
 TRAINED = ("--policy-size", 200, "--calibration-size", 100)

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import backbones as bb
-from backbones.neuron_pass import fire_over_time
-from backbones.norms import TimestepBatchNorm2d, TimestepScale
-from backbones.running import make_keys, run
-from backbones.training import TrainingConfig, train
+from backbones.networks.kernels.neuron_over_time import fire_over_time
+from backbones.networks.norms import TimestepBatchNorm2d, TimestepScale
+from backbones.contract.running import make_keys, run
+from backbones.training.loop import TrainingConfig, train
 
 DEVICE = os.environ.get("GPU_TESTS_ON", "cuda")
 pytestmark = [

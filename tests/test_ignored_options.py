@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from conftest import make_traces
-from test_commands import refused
+from tests.helpers.traces import make_traces
+from tests.agents.commands.test_commands import refused
 
 import agents
 import backbones as bb

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from test_adapters import Access, Held
+from tests.backbones.adapters.test_adapters import Access, Held
 from torch import nn
 
 import agents
@@ -13,9 +13,9 @@ import backbones as bb
 import seenn_env
 from backbones.adapters import wrapping
 from backbones.adapters.held_state import HeldState
-from backbones.conversion import convert
-from backbones.images import check_images
-from backbones.training import TrainingConfig, train
+from backbones.conversion.converter import convert
+from backbones.contract.inputs import check_images
+from backbones.training.loop import TrainingConfig, train
 
 SHAPE = (3, 8, 8)
 

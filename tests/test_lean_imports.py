@@ -26,7 +26,7 @@ class Lean:
 sys.meta_path = [Lean(finder) for finder in sys.meta_path]
 import numpy as np
 import backbones as bb
-from backbones.training import TrainingConfig, train
+from backbones.training.loop import TrainingConfig, train
 
 rng = np.random.default_rng(0)
 

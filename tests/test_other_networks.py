@@ -8,7 +8,7 @@ import pytest
 import backbones as bb
 from agents.main import main
 from backbones.tensor_files import load_tensor_file, save_tensor_file
-from backbones.training import TrainingConfig, train
+from backbones.training.loop import TrainingConfig, train
 from seenn_env import record
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, fx, nn
 
 import backbones as bb
-from backbones.conversion import convert
-from backbones.export import network_files
-from backbones.staircases import read_staircase
-from backbones.tracing import trace
+from backbones.conversion.converter import convert
+from backbones.inference.onnx import network_files
+from backbones.conversion.qcfs_modules import read_staircase
+from backbones.conversion.tracing import trace
 
 T = 4
 

@@ -9,8 +9,8 @@ import agents
 import backbones as bb
 import seenn_env
 from agents.main import main
-from backbones.conversion import convert
-from backbones.training import TrainingConfig, train
+from backbones.conversion.converter import convert
+from backbones.training.loop import TrainingConfig, train
 
 GIVEN = {
     "images": np.zeros((6, 1, 8, 8), np.uint8),

@@ -5,13 +5,13 @@ import copy
 import numpy as np
 import pytest
 import torch
-from conftest import make_traces
-from recorded import full_traces, small_backbone
+from tests.helpers.traces import make_traces
+from tests.helpers.recorded import full_traces, small_backbone
 
 import agents
 import backbones as bb
-from agents.classification import on_device
-from agents.sb3_training import make_model
+from agents.deployment.classification import on_device
+from agents.learners.sb3.training import make_model
 from seenn_env import Traces, evaluate
 
 POLICIES = ["ppo", "dqn", "exact", "one-shot", "optimal-stopping", "tabular"]

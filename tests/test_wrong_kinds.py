@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from wrong_kinds import foreign_errors, good, walked
+from tests.helpers.wrong_kinds import foreign_errors, good, walked
 
 import agents
 import backbones as bb
 import seenn_env
 from backbones.adapters import wrap
-from backbones.conversion import convert
-from backbones.kinds import Natural, check_kinds
-from backbones.training import TrainingConfig, train
+from backbones.conversion.converter import convert
+from backbones.argument_checks import Natural, check_kinds
+from backbones.training.loop import TrainingConfig, train
 
 GIVEN = {
     *(

@@ -13,12 +13,12 @@ import tyro
 from tqdm import tqdm
 
 import backbones as bb
-from agents.classification import Answer, answers
+from agents.deployment.classification import Answer, answers
 from agents.commands.data import DataOptions
-from agents.commands.options import refuse_unused
+from agents.commands.unused_options import refuse_unused
 from agents.commands.output import check_file, on_terminal
 from agents.commands.policies import named_policy
-from agents.exit_energy import counted, sample_of
+from agents.deployment.energy import counted, sample_of
 from backbones import InputError
 from backbones.atomic import open_atomic
 

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.calibration import calibrate
-from agents.commands.options import refuse_unused
+from agents.calibration.levels import calibrate
+from agents.commands.unused_options import refuse_unused
 from agents.commands.output import EVENTS, open_folder
 from agents.commands.train import load_traces
-from agents.comparison import compare
-from agents.policy import fingerprint_of
-from agents.rule_table import RULES
-from agents.rules import FixedTimestep, Oracle, Uniform
-from agents.storage import load
+from agents.comparison.comparison import compare
+from agents.rules.score import fingerprint_of
+from agents.policies import RULES
+from agents.rules.thresholds import FixedTimestep, Oracle, Uniform
+from agents.policy_files import load
 from backbones import InputError, unknown_name
 from seenn_env import Traces
 from seenn_env.evaluation import evaluated_rows

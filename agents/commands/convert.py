@@ -10,11 +10,11 @@ import tyro
 
 import backbones as bb
 from agents.commands.data import DataOptions
-from agents.commands.options import refuse_unused
+from agents.commands.unused_options import refuse_unused
 from agents.commands.output import check_file
 from agents.commands.train_backbone import accuracy_line
-from backbones.activations import QCFS
-from backbones.conversion import activations_of, convert
+from backbones.networks.neurons.activations import QCFS
+from backbones.conversion.converter import activations_of, convert
 
 
 @dataclass(frozen=True)

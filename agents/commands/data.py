@@ -4,8 +4,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import backbones as bb
-from agents.commands.options import refuse_unused
-from backbones.splits import check_division
+from agents.commands.unused_options import refuse_unused
+from backbones.data.samples import check_division
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from agents.rule_table import RULES, AnyPolicy
-from agents.storage import load
+from agents.policies import RULES, AnyPolicy
+from agents.policy_files import load
 from backbones import InputError, unknown_name
 from seenn_env import decides
 

@@ -10,11 +10,11 @@ from agents.commands.compare import MAKES as COMPARISON
 from agents.commands.compare import RULES, line_up
 from agents.commands.output import EVENTS, on_terminal, open_folder, step_bar
 from agents.commands.train_backbone import accuracy_line
-from agents.comparison import compare
-from agents.learning import train as learn
-from agents.storage import load, save
+from agents.comparison.comparison import compare
+from agents.learners.training import train as learn
+from agents.policy_files import load, save
 from backbones.atomic import remove_with_leftovers
-from backbones.training import TrainingConfig, train
+from backbones.training.loop import TrainingConfig, train
 from seenn_env import Traces
 
 RECORDED = {"policy": 20, "calibration": 20, "test": 10}

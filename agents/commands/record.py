@@ -9,11 +9,11 @@ import tyro
 import backbones as bb
 import seenn_env
 from agents.commands.data import DataOptions
-from agents.commands.options import refuse_unused
+from agents.commands.unused_options import refuse_unused
 from agents.commands.output import check_file, on_terminal
-from backbones.corruptions import corrupt
+from backbones.data.transforms.corruptions import corrupt
 from backbones.hashing import hash_json
-from backbones.processes import joined, own_device
+from backbones.machine.processes import joined, own_device
 from seenn_env import Traces
 
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents.commands.options import refuse_unused
+from agents.commands.unused_options import refuse_unused
 from agents.commands.output import check_file, check_log_dir, step_bar
-from agents.learning import TRAINERS, train
-from agents.storage import save
+from agents.learners.training import TRAINERS, train
+from agents.policy_files import save
 from seenn_env import Traces, evaluate
 
 

@@ -10,13 +10,13 @@ import tyro
 
 import backbones as bb
 from agents.commands.data import DataOptions
-from agents.commands.options import refuse_unused
+from agents.commands.unused_options import refuse_unused
 from agents.commands.output import EVENTS, on_terminal, open_folder
 from backbones.atomic import remove_with_leftovers
-from backbones.norms import PER_TIMESTEP
-from backbones.processes import joined, own_device
-from backbones.splits import check_division
-from backbones.training import TrainingConfig, check_training, train
+from backbones.networks.norms import PER_TIMESTEP
+from backbones.machine.processes import joined, own_device
+from backbones.data.samples import check_division
+from backbones.training.loop import TrainingConfig, check_training, train
 
 MAKES = rf"backbone\.safetensors|\.?training\.pt(\.\w+\.tmp)?|tensorboard/{EVENTS}"
 """The files that are made."""

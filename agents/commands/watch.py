@@ -15,11 +15,11 @@ from PIL import Image
 
 import backbones as bb
 from agents.commands.data import DataOptions
-from agents.commands.options import refuse_unused
+from agents.commands.unused_options import refuse_unused
 from agents.commands.output import check_file, open_folder
 from agents.commands.policies import named_policy
-from agents.policy import fingerprint_of
-from agents.rules import FixedTimestep
+from agents.rules.score import fingerprint_of
+from agents.rules.thresholds import FixedTimestep
 from backbones import InputError
 from backbones.atomic import open_atomic
 from seenn_env import EarlyExitEnv, Episode, ansi, decides, observation_of, rgb_array

@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backbones.adapters.adapted import AdaptedBackbone, ProbedBackbone, as_floats, refuse_training
-from backbones.adapters.settings import described
+from backbones.adapters.backbone import AdaptedBackbone, ProbedBackbone, as_floats, refuse_training
+from backbones.adapters.fingerprint import described
 from backbones.adapters.stepping import OUTPUTS, Layout, Output, Stepper
-from backbones.adapters.watching import root_of
-from backbones.contract import BackboneError, check_backbone
-from backbones.encodings import make_encoding
+from backbones.adapters.changes import root_of
+from backbones.contract.check import BackboneError, check_backbone
+from backbones.networks.encodings import make_encoding
 from backbones.errors import InputError, unknown_name
-from backbones.images import as_tensor, check_channels, check_images
-from backbones.kinds import Natural, Positive, check_kinds
-from backbones.protocol import Backbone
+from backbones.contract.inputs import as_tensor, check_channels, check_images
+from backbones.argument_checks import Natural, Positive, check_kinds
+from backbones.contract.protocol import Backbone
 
 FRAMEWORKS = {
     "spikingjelly": ("SpikingJelly", ("spikingjelly",)),
@@ -173,7 +173,7 @@ def _adapter(name: str) -> Any:
         InputError: for an unknown name, or a framework that is not installed.
     """
     if name == "torch":
-        return importlib.import_module("backbones.adapters.plain")
+        return importlib.import_module("backbones.adapters.frameworks.plain")
     if name not in FRAMEWORKS:
         raise unknown_name("framework", name, [*FRAMEWORKS, "torch"])
     title, packages = FRAMEWORKS[name]

@@ -54,11 +54,11 @@ def parts_of(backbone: Path, folder: Path, scratch: Path, device: str, dry: bool
         Part(f"live-{name}", [*live, "--output", str(scratch / f"live-{name}"), "--dtype", *form], ours)
         for name, form in forms.items()
     ]
-    jelly = ["benchmarks/spikingjelly_step.py", "--backbone", str(backbone), "--data-dir", str(folder)]
+    jelly = ["benchmarks/live/spikingjelly_step.py", "--backbone", str(backbone), "--data-dir", str(folder)]
     batch = "8" if dry else "512"
     jelly += ["--output", str(scratch / "spikingjelly-step.json"), "--device", device, "--batch", batch]
     jelly += ["--rounds", rounds, "--images", shown]
-    training = ["benchmarks/training_throughput.py", "--output", str(scratch / "spikingjelly-training.json")]
+    training = ["benchmarks/training/throughput.py", "--output", str(scratch / "spikingjelly-training.json")]
     training += ["--device", device, "--rounds", rounds, "--batch", "4" if dry else "256"]
     training += ["--timesteps", "2", "--loss-steps", "2", "--width", "4"] if dry else ["--loss-steps", "10"]
     environments = ["-m", "agents.main", "benchmark", "environments", "--output", str(scratch / "environments")]

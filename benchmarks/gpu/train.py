@@ -24,13 +24,13 @@ import torch
 import weights
 
 import backbones as bb
-from backbones.norm_statistics import reestimate_norms
-from backbones.processes import Crew
-from backbones.run_state import RunState
-from backbones.running import make_keys, run
-from backbones.schedules import TrainingConfig, make_optimizer
-from backbones.training import calibration_accuracy
-from backbones.training_steps import run_epoch, statistics_batches, steps_of
+from backbones.training.norm_statistics import reestimate_norms
+from backbones.machine.processes import Crew
+from backbones.training.run_state import RunState
+from backbones.contract.running import make_keys, run
+from backbones.training.config import TrainingConfig, make_optimizer
+from backbones.training.loop import calibration_accuracy
+from backbones.training.epoch import run_epoch, statistics_batches, steps_of
 
 T = 4
 FIRST_SHARE = 0.45

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import backbones as bb
 from backbones.atomic import write_atomic
-from backbones.building import build
+from backbones.networks.building import build
 
 FORMAT = "seenn_env.weights_part/1"
 MOST = 14 << 20

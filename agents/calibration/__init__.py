@@ -1,0 +1,1 @@
+"""Calibration of a policy's threshold to a target."""

@@ -1,0 +1,225 @@
+"""Levels with a guarantee: how much early exits may cost, controlled on a finite number of samples.
+
+    guarantee = control_risk(Confidence(), traces, max_risk=0.005, confidence=0.95)
+    print(guarantee)              # "with 95 % confidence …"
+    policy = guarantee.policy
+
+Letters: n samples (all repeats of an image are one), L levels from careful to bold, N rows, T timesteps.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
+
+import numpy as np
+from scipy import stats
+
+from agents.calibration.curve import exits_at, level_curve
+from agents.rules.score import ScoredPolicy
+from agents.rules.thresholds import FixedTimestep
+from backbones import InputError, unknown_name
+from backbones.argument_checks import check_kinds
+from seenn_env import Traces
+
+Scored = TypeVar("Scored", bound=ScoredPolicy)
+
+RISKS = ("accuracy", "consistency")
+METHODS = ("learn-then-test", "conformal")
+
+
+@dataclass(frozen=True)
+class Guarantee(Generic[Scored]):
+    """A policy, and what is promised about its early exits."""
+
+    policy: Scored | FixedTimestep
+    """At the boldest level that keeps the promise; `FixedTimestep(T)` where none does."""
+    risk: str
+    """"accuracy": accuracy at T less accuracy at the exit; "consistency": how often the exit's answer is not T's."""
+    max_risk: float
+    """The promise: the risk of new samples is at most this …"""
+    confidence: float | None
+    """… with this probability over the calibration samples; None: in expectation over them."""
+    samples: int
+    """n that the level was tested on."""
+    found: float
+    """The risk on those samples."""
+    mean_timesteps: float
+    """On those samples."""
+    timesteps: int
+    """T."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing but running all T timesteps could be promised."""
+        return isinstance(self.policy, FixedTimestep)
+
+    def __str__(self) -> str:
+        """The promise as a sentence."""
+        percent, T = f"{100 * self.max_risk:g}", self.timesteps
+        if self.risk == "accuracy":
+            what = f"accuracy is within {percent} points of all {T} timesteps'"
+        else:
+            what = f"at most {percent} % of answers differ from those of all {T} timesteps"
+        if self.confidence is None:
+            promise = f"In expectation, {what}"
+        else:
+            promise = f"With {100 * self.confidence:g} % confidence, {what}"
+        if self.is_full:
+            return f"{promise}: {self.samples} samples allow no early exit, so all timesteps are run."
+        return f"{promise}: {self.mean_timesteps:.3f} timesteps on {self.samples} samples."
+
+
+@check_kinds
+def control_risk(
+    policy: Scored,
+    traces: Traces,
+    *,
+    max_risk: float,
+    confidence: float = 0.95,
+    risk: Literal["accuracy", "consistency"] = "accuracy",
+    method: Literal["learn-then-test", "conformal"] = "learn-then-test",
+    levels_from: Traces | None = None,
+    num_levels: int = 200,
+) -> Guarantee[Scored]:
+    """The boldest level of a policy whose early exits provably cost little.
+
+    "learn-then-test" (Angelopoulos et al., *Learn then Test*, 2021, with fixed-sequence testing): levels are
+    tested from careful to bold, each at 1 - confidence, until the first that fails: the family-wise error
+    stays 1 - confidence, since the first wrong rejection has to happen before any other. Losses of 0 and 1
+    are tested by the exact binomial tail; others, in [-1, 1], by betting (Waudby-Smith & Ramdas, 2024).
+
+    "conformal" (Angelopoulos et al., *Conformal Risk Control*, ICLR 2024): the expected risk is at most
+    `max_risk`; losses are made monotone by their running maximum from careful to bold. `confidence` plays no part.
+
+    The levels to test must not depend on what they are tested on: they come from the traces' rows of split
+    "policy" if there are any, else from a fifth of the samples, which is then left out of the test.
+
+    Args:
+        policy: a rule or learned policy with a score; a `PerTimestep` rule's thresholds move together.
+        traces: of any split but "test".
+        max_risk: a fraction, in (0, 1).
+        confidence: in (0, 1).
+        risk: "accuracy", or "consistency", which needs no labels.
+        method: "learn-then-test" or "conformal".
+        levels_from: traces to take the levels from instead.
+        num_levels: L.
+
+    Raises:
+        InputError: for traces of split "test", a number out of range, or an unknown name.
+    """
+    traces.refuse_test("calibration")
+    if not 0 < max_risk < 1 or not 0 < confidence < 1:
+        raise InputError(f"Expected max_risk and confidence in (0, 1), got {max_risk} and {confidence}.")
+    if num_levels < 2:
+        raise InputError(f"Expected num_levels ≥ 2, got {num_levels}.")
+    if risk not in RISKS:
+        raise unknown_name("risk", risk, RISKS)
+    if method not in METHODS:
+        raise unknown_name("method", method, METHODS)
+    source, tested = _divide(traces, levels_from)
+    policy = fitted(policy, source)
+    curve = level_curve(policy.trace_scores(source), source.correct)
+    wanted = np.linspace(source.timesteps, 1, num_levels)
+    levels = np.unique(curve.levels[_nearest(curve.mean_timesteps, wanted)])[::-1]
+    levels = levels[np.isfinite(levels)]
+
+    scores = policy.trace_scores(tested)
+    losses, spent = _losses(scores, levels, tested, risk)
+    if method == "conformal":
+        n = len(losses)
+        bound = np.maximum.accumulate(losses, axis=1).mean(0) * n / (n + 1) + 1 / (n + 1)
+        passed = bound <= max_risk
+    else:
+        passed = p_values(losses, max_risk, 1 - confidence) <= 1 - confidence
+    count = len(passed) if passed.all() else int(passed.argmin())
+    T = traces.timesteps
+    facts: dict[str, Any] = {
+        "risk": risk,
+        "max_risk": max_risk,
+        "confidence": None if method == "conformal" else confidence,
+        "samples": len(losses),
+        "timesteps": T,
+    }
+    if count == 0:
+        return Guarantee(FixedTimestep(T), found=0.0, mean_timesteps=float(T), **facts)
+    chosen = count - 1
+    return Guarantee(
+        policy.at_level(float(levels[chosen])),
+        found=float(losses[:, chosen].mean()),
+        mean_timesteps=float(spent[chosen]),
+        **facts,
+    )
+
+
+def fitted(policy: Scored, traces: Traces) -> Scored:
+    """The policy, fitted to the traces where it has to be.
+
+    Raises:
+        InputError: for a policy without a score.
+    """
+    if not isinstance(policy, ScoredPolicy):
+        raise InputError(f"Expected a policy with a score to calibrate (a ScoredPolicy), got {policy!r}.")
+    return policy if policy.fitted else policy.fit(traces)
+
+
+def p_values(losses: np.ndarray, max_risk: float, level: float) -> np.ndarray:
+    """`[L]` p-values of "the mean loss is above `max_risk`", for losses `[n, L]` in [-1, 1].
+
+    Args:
+        losses: one row a sample, samples independent.
+        max_risk: the bound.
+        level: the significance at which they will be read: the bets of the betting test aim at it.
+    """
+    if np.isin(losses, (0.0, 1.0)).all():
+        tail: np.ndarray = stats.binom.cdf(losses.sum(0), len(losses), max_risk)
+        return tail
+    # Waudby-Smith & Ramdas, section 4: capital Π_i (1 - λ_i (x_i - m)) of bets on x < m; p = 1 / the most it was.
+    x, m = (losses + 1) / 2, (max_risk + 1) / 2
+    n = len(x)
+    count = np.arange(1, n + 1)[:, None]
+    mean = (0.5 + np.cumsum(x, 0)) / (count + 1)
+    variance = (0.25 + np.cumsum((x - mean) ** 2, 0)) / (count + 1)
+    before = np.concatenate([np.full((1, x.shape[1]), 0.25), variance[:-1]])
+    bets = np.minimum(np.sqrt(2 * np.log(1 / level) / (n * before)), 0.99 / (1 - m))
+    capital = np.cumsum(np.log1p(-bets * (x - m)), 0).max(0)
+    p: np.ndarray = np.exp(-np.maximum(capital, 0))
+    return p
+
+
+def _divide(traces: Traces, levels_from: Traces | None) -> tuple[Traces, Traces]:
+    """Where levels come from, and what they are tested on: rows of different samples."""
+    if levels_from is not None:
+        levels_from.refuse_test("calibration")
+        return levels_from, traces
+    splits = traces.split.split("+")
+    if "policy" in splits and len(splits) > 1:
+        rest = np.isin(traces.split_codes, np.unique(traces.select("policy").split_codes), invert=True)
+        return traces.select("policy"), traces[rest]
+    _, place = np.unique(traces.sample, return_inverse=True)
+    fifth = place % 5 == 0
+    if fifth.all() or not fifth.any():
+        raise InputError(f"Expected at least 2 samples to calibrate on, got {len(np.unique(traces.sample))}.")
+    return traces[fifth], traces[~fifth]
+
+
+def _nearest(ascending: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    at = np.searchsorted(ascending, wanted).clip(1, len(ascending) - 1)
+    return np.where(wanted - ascending[at - 1] < ascending[at] - wanted, at - 1, at)
+
+
+def _losses(scores: np.ndarray, levels: np.ndarray, traces: Traces, risk: str) -> tuple[np.ndarray, np.ndarray]:
+    """`[n, L]` each sample's mean loss, and `[L]` mean timesteps."""
+    rows = np.arange(len(traces))
+    answers, T = traces.predictions, traces.timesteps
+    _, sample = np.unique(traces.sample, return_inverse=True)
+    repeats = np.bincount(sample)
+    losses = np.empty((len(repeats), len(levels)))
+    spent = np.empty(len(levels))
+    for column, level in enumerate(levels):
+        at = exits_at(scores, float(level)) - 1
+        if risk == "consistency":
+            loss = (answers[rows, at] != answers[:, T - 1]).astype(float)
+        else:
+            loss = traces.correct[:, T - 1].astype(float) - traces.correct[rows, at]
+        losses[:, column] = np.bincount(sample, loss) / repeats
+        spent[column] = at.mean() + 1
+    return losses, spent

@@ -1,0 +1,118 @@
+"""Randomises between two levels, so that the mean exit timestep meets a target where many rows have equal scores."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from agents.calibration.curve import exits_at
+from agents.rules.score import ScoredPolicy, own_generator
+from backbones import InputError
+from backbones.argument_checks import Natural, check_fields, check_kinds
+from seenn_env import Traces
+from seenn_env.observations.observation import AnyObservation
+
+
+@dataclass(frozen=True)
+class Mixed(ScoredPolicy):
+    """Exits at the policy's own level or, in a share of the episodes, at another: any mean is met on average.
+
+    Args:
+        policy: at the level of the rest of the episodes.
+        other: the other level.
+        share: the probability of the other level.
+        seed: of the draws.
+    """
+
+    policy: ScoredPolicy
+    other: float
+    share: float
+    seed: Natural = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not 0 <= self.share <= 1:
+            raise InputError(f"Expected a share in [0, 1], got {self.share}.")
+
+    @property
+    def observation(self) -> AnyObservation:  # type: ignore[override]
+        """See `ScoredPolicy.observation`."""
+        return self.policy.observation
+
+    @property
+    def decides(self) -> Literal["step", "start"]:
+        """See `seenn_env.decides`: as the policy."""
+        return self.policy.decides
+
+    @property
+    def level(self) -> float:
+        """See `ScoredPolicy.level`: that of the greater share."""
+        return self.other if self.share > 0.5 else self.policy.level
+
+    @property
+    def settings(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """See `ScoredPolicy.settings`: the policy's."""
+        return self.policy.settings
+
+    @property
+    def made_for(self) -> int | None:
+        """See `ScoredPolicy.made_for`: as the policy."""
+        return self.policy.made_for
+
+    @property
+    def macs(self) -> int:
+        """See `ScoredPolicy.macs`: the policy's."""
+        return self.policy.macs
+
+    def score(self, observation: np.ndarray) -> np.ndarray:
+        """See `ScoredPolicy.score`."""
+        return self.policy.score(observation)
+
+    def score_step(
+        self, observation: np.ndarray, state: Any = None, episode_start: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Any]:
+        """See `ScoredPolicy`."""
+        return self.policy.score_step(observation, state, episode_start)
+
+    def trace_scores(self, traces: Traces) -> np.ndarray:
+        """See `ScoredPolicy`."""
+        return self.policy.trace_scores(traces)
+
+    @check_kinds
+    def at_level(self, level: float) -> "Mixed":
+        """At one level, without chance."""
+        return replace(self, policy=self.policy.at_level(level), share=0.0)
+
+    def predict(
+        self,
+        observation: np.ndarray,
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:
+        """Actions `[B]`; the state holds each row's draw, so that a run from the start is the same again."""
+        B = len(observation)
+        inner, draws, rng = (None, np.empty(B), None) if state is None else state
+        starts = np.ones(B, bool) if state is None else episode_start
+        if starts is not None and np.any(starts):
+            rng = own_generator(rng, self.seed)
+            draws = np.where(starts, _even(B, rng), draws)
+        if self.decides == "start":
+            one, other = (each.predict(observation)[0] for each in (self.policy, self.policy.at_level(self.other)))
+            return np.where(draws < self.share, other, one), (inner, draws, rng)
+        scores, inner = self.policy.score_step(observation, inner, starts)
+        levels = np.where(draws < self.share, self.other, self.policy.level)
+        return (scores >= levels).astype(np.int64), (inner, draws, rng)
+
+    @check_kinds
+    def exit_timesteps(self, traces: Traces) -> np.ndarray:
+        """`[N]` of a policy that decides at the start."""
+        draws = _even(len(traces), np.random.default_rng(self.seed))
+        one, other = (exits_at(self.trace_scores(traces), level) for level in (self.policy.level, self.other))
+        return np.where(draws < self.share, other, one)
+
+
+def _even(count: int, rng: np.random.Generator) -> np.ndarray:
+    """`[count]` each uniform on 0…1, together spread evenly."""
+    return (rng.permutation(count) + rng.random(count)) / count

@@ -1,0 +1,172 @@
+"""What `seenn benchmark scale` measures: an environment over traces that are larger than memory should be.
+
+The file is made up: logits of a network that grows surer with time, as many rows as give the size.
+
+Letters: N rows, T timesteps, K classes.
+"""
+
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from tqdm import tqdm
+
+from agents.commands.output import on_terminal
+from backbones import SPLITS, InputError
+from seenn_env import EarlyExitVectorEnv, Traces
+from seenn_env.traces.file import write_tensors
+
+TIMESTEPS, CLASSES = 4, 1000
+AIM_STEPS, AIM_BYTES = 1e6, 2 * 2**30
+"""Steps a second at least, anonymous memory at most."""
+_ROWS = 1024
+_ACTIONS = 64
+
+
+class AnonymousMemory:
+    """The process's memory that no file stands behind, watched while the block runs (Linux only).
+
+    Pages of a mapped file are not counted: the system takes them back when it needs them.
+    """
+
+    def __init__(self, every: float = 0.02) -> None:
+        self.every = every
+        self.start = self.peak = _anonymous_bytes()
+        self._done = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        if self.start is not None:
+            self._watcher.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        if self.start is not None:
+            self._watcher.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(self.every):
+            self.peak = max(self.peak or 0, _anonymous_bytes() or 0)
+
+
+def _anonymous_bytes() -> int | None:
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    found = [line for line in lines if line.startswith("RssAnon:")]
+    return 1024 * int(found[0].split()[1]) if found else None
+
+
+def measure_scale(
+    folder: Path, *, gigabytes: float, num_envs: int, rounds: int, seed: int, keep: bool
+) -> tuple[dict[str, Any], str]:
+    """JSON-able figures and the table; the file is in `folder` and goes away unless `keep`.
+
+    Raises:
+        InputError: for a size or a number of rounds that is not positive, or a disk without room.
+    """
+    if gigabytes <= 0 or rounds < 1:
+        raise InputError(f"Expected gigabytes > 0 and rounds ≥ 1, got {gigabytes} and {rounds}.")
+    N = max(1, round(gigabytes * 1e9 / (TIMESTEPS * CLASSES * 2)))
+    free = shutil.disk_usage(folder).free
+    if 2.1e9 * gigabytes > free:
+        raise InputError(
+            f"Expected {2.1 * gigabytes:.3g} GB free for {folder}, got {free / 1e9:.3g}: choose another output "
+            "or fewer gigabytes."
+        )
+    path = folder / "scale.safetensors"
+    seconds: dict[str, float] = {}
+    try:
+        with AnonymousMemory() as memory:
+            begin = time.perf_counter()
+            make_traces_file(path, N, seed)
+            seconds["write"] = time.perf_counter() - begin
+            traces = _timed(seconds, "load", lambda: Traces.load(path, split="policy"))
+            if traces.seal is not None:
+                _timed(seconds, "verify", traces.seal.check)
+            _timed(seconds, "predictions", lambda: traces.predictions)
+            _timed(seconds, "columns", lambda: traces.columns("features"))
+            envs = _timed(seconds, "make", lambda: EarlyExitVectorEnv(num_envs, traces))
+            rates = [_steps_per_second(envs, seed + turn) for turn in range(rounds + 1)][1:]  # the first warms up
+        size = path.stat().st_size
+    finally:
+        if not keep:
+            path.unlink(missing_ok=True)
+    quartiles = np.quantile(rates, [0.25, 0.5, 0.75]).tolist()
+    result = {
+        "num_envs": num_envs,
+        "traces": {"N": N, "T": TIMESTEPS, "K": CLASSES, "dtype": "float16", "bytes": size},
+        "seconds": seconds,
+        "steps_per_second": quartiles,
+        "anonymous_bytes": {"start": memory.start, "peak": memory.peak},
+    }
+    return result, _table(result)
+
+
+def make_traces_file(path: Path, N: int, seed: int) -> None:
+    """Write made-up traces of split "policy", a few rows at a time; the logits go through a file beside it."""
+    draft = path.with_name("scale.logits.npy")
+    labels = np.random.default_rng(seed).integers(CLASSES, size=N)
+    try:
+        logits = np.lib.format.open_memmap(draft, "w+", np.float16, (N, TIMESTEPS, CLASSES))
+        bar = tqdm(total=N, desc="write", unit="row", disable=not on_terminal())
+        # Independent numbers cost more than the writing: chunks share a pool of them, each from another place.
+        rng = np.random.default_rng([seed, 1])
+        pool = rng.standard_normal(2 * _ROWS * CLASSES, np.float32).astype(np.float16)
+        for begin in range(0, N, _ROWS):
+            rows = slice(begin, min(begin + _ROWS, N))
+            count = rows.stop - rows.start
+            for t in range(TIMESTEPS):
+                place = int(rng.integers(_ROWS * CLASSES))
+                logits[rows, t] = pool[place : place + count * CLASSES].reshape(count, CLASSES)
+                sureness = rng.gamma(2.0, 1.0 + t, size=count)
+                logits[np.arange(rows.start, rows.stop), t, labels[rows]] += sureness.astype(np.float16)
+            bar.update(count)
+        bar.close()
+        tensors = {
+            "logits": logits,
+            "labels": labels,
+            "sample": np.arange(N),
+            "repeat": np.zeros(N, np.int32),
+            "split": np.full(N, SPLITS.index("policy"), np.uint8),
+        }
+        write_tensors(path, tensors, {"dataset": "made up"})
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _timed(seconds: dict[str, float], name: str, work: Any) -> Any:
+    begin = time.perf_counter()
+    result = work()
+    seconds[name] = time.perf_counter() - begin
+    return result
+
+
+def _steps_per_second(envs: EarlyExitVectorEnv, seed: int, least: float = 0.5) -> float:
+    actions = np.random.default_rng(seed).integers(2, size=(_ACTIONS, envs.num_envs))
+    envs.reset(seed=seed)
+    done, begin = 0, time.perf_counter()
+    while (spent := time.perf_counter() - begin) < least:
+        for now in actions:
+            envs.step(now)
+        done += actions.size
+    return done / spent
+
+
+def _table(result: dict[str, Any]) -> str:
+    traces, (low, middle, high) = result["traces"], result["steps_per_second"]
+    size = f"N = {traces['N']:,}, T = {traces['T']}, K = {traces['K']}, {traces['dtype']}"
+    lines = [f"traces of {traces['bytes'] / 1e9:.2f} GB: {size}", ""]
+    lines += [f"{name:<12} {spent:>8.2f} s" for name, spent in result["seconds"].items()]
+    lines += ["", f"{result['num_envs']} rows, one thread, random actions, EarlyExit with features"]
+    lines.append(f"{middle / 1e6:.3f} M steps/s [{low / 1e6:.3f}, {high / 1e6:.3f}], aim ≥ {AIM_STEPS / 1e6:.0f}")
+    start, peak = result["anonymous_bytes"]["start"], result["anonymous_bytes"]["peak"]
+    if peak is None:
+        lines.append("anonymous memory: not measured, this system does not tell")
+    else:
+        gib = [f"{value / 2**30:.2f}" for value in (peak, start)]
+        lines.append(f"anonymous memory: peak {gib[0]} GiB, {gib[1]} before, aim ≤ {AIM_BYTES / 2**30:.0f}")
+    return "\n".join(lines)

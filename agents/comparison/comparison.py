@@ -1,0 +1,132 @@
+"""Policies side by side on the same rows: a table, paired differences, a picture, TensorBoard.
+
+comparison = compare({"confidence": rule, "PPO": [seed0, seed1, seed2]}, traces, log_dir="runs/compare")
+print(comparison.table())
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.calibration.randomised import Mixed
+from agents.rules.per_timestep import PerTimestep
+from agents.rules.score import ScoredPolicy, check_timesteps
+from agents.comparison.report import write_report
+from agents.policies import RULE_KINDS
+from agents.comparison.bootstrap import Clusters, Interval, max_t, mean_interval, paired_draws
+from agents.comparison.result import Comparison, Difference, Row, mean_energy_pj
+from backbones import InputError, unknown_name
+from backbones.argument_checks import Natural, check_kinds
+from seenn_env import Evaluation, Policy, Traces, evaluate
+from seenn_env.evaluation import evaluated_rows
+from seenn_env.observations.observation import AnyObservation
+
+
+@check_kinds
+def compare(
+    policies: Mapping[str, Any],
+    traces: Traces,
+    *,
+    split: str | None = None,
+    observation: AnyObservation | Mapping[str, AnyObservation] | None = None,
+    rivals: Sequence[str] | None = None,
+    log_dir: str | Path | None = None,
+    seed: Natural = 0,
+) -> Comparison:
+    """Evaluate policies on the same rows, exactly, and compare learned ones with rules at equal timesteps.
+
+    Args:
+        policies: by name; a list is one policy over several seeds.
+        traces: the rows, usually of split "test": nothing is chosen here.
+        split: whose rows (default: "test", where the traces have several); the table says which.
+        observation: what policies read that do not say so themselves (bare SB3 models), for all or by name.
+        rivals: names of the rules that learned policies are compared with; of each kind of rule, the one
+            that spends most nearly the same stands for it. By default all threshold rules.
+        log_dir: folder for the table, the picture, JSON and TensorBoard.
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: for no policies, one made for another T, rivals that are not among them or have no score,
+            observations of what is not among them, or several splits without "test".
+    """
+    if not policies or any(isinstance(given, Sequence) and not given for given in policies.values()):
+        raise InputError("Expected at least one policy to compare, got none.")
+    traces = evaluated_rows(traces, split)
+    reads = observation if isinstance(observation, Mapping) else dict.fromkeys(policies, observation)
+    for name in reads:
+        if name not in policies:
+            raise unknown_name("policy of observation", name, policies)
+    clusters = Clusters(traces.sample, seed=seed)
+    members = {name: list(given) if isinstance(given, Sequence) else [given] for name, given in policies.items()}
+    for policy in (policy for group in members.values() for policy in group):
+        check_timesteps(policy, traces.timesteps)
+    results = {
+        name: [evaluate(p, traces, observation=reads.get(name)) for p in group] for name, group in members.items()
+    }
+    rows = tuple(_row(name, found, clusters) for name, found in results.items())
+    spent = {row.name: row.mean_timesteps for row in rows}
+    if rivals is None:
+        rivals = [name for name, group in members.items() if is_rule(group[0])]
+    for name in rivals:
+        if name not in members or not isinstance(members[name][0], ScoredPolicy):
+            raise InputError(f"Expected rivals to be policies with a score among {list(members)}, got {name!r}.")
+    pairs, estimates, draws = [], [], []
+    for name, group in members.items():
+        if is_rule(group[0]) or not isinstance(group[0], ScoredPolicy):
+            continue
+        nearest: dict[str, str] = {}
+        for rival in sorted(rivals, key=lambda rival: abs(spent[rival] - spent[name])):
+            nearest.setdefault(kind_of(members[rival][0]), rival)
+        for rival in nearest.values():
+            estimate, drawn = paired_draws(results[name], members[rival][0], traces, clusters)
+            pairs.append((name, rival))
+            estimates.append(estimate)
+            draws.append(drawn)
+    adjusted = max_t(np.array(estimates), np.stack(draws, 1)) if draws else ()
+    differences = tuple(
+        Difference(*pair, Interval.of(estimate, drawn), float(p))
+        for pair, estimate, drawn, p in zip(pairs, estimates, draws, adjusted, strict=True)
+    )
+    comparison = Comparison(
+        rows=rows,
+        differences=differences,
+        split=traces.split,
+        dataset=str(traces.info.get("dataset", "unnamed data")),
+        samples=clusters.count,
+        timesteps=traces.timesteps,
+        resamples=len(clusters.weights),
+    )
+    if log_dir is not None:
+        write_report(comparison, members, traces, Path(log_dir))
+    return comparison
+
+
+def is_rule(policy: Policy | Any) -> bool:
+    """A threshold rule, as opposed to something learned."""
+    return isinstance(policy.policy if isinstance(policy, Mixed) else policy, RULE_KINDS)
+
+
+def kind_of(policy: Any) -> str:
+    """The kind of a rule, whatever its threshold: "Margin", "PerTimestep(Margin)"."""
+    if isinstance(policy, Mixed):
+        return kind_of(policy.policy)
+    if isinstance(policy, PerTimestep):
+        return f"PerTimestep({type(policy.rule).__name__})"
+    return type(policy).__name__
+
+
+def _row(name: str, results: list[Evaluation], clusters: Clusters) -> Row:
+    correct = np.mean([result.correct for result in results], axis=0)
+    counts = np.sum([result.exit_counts for result in results], axis=0)
+    return Row(
+        name=name,
+        seeds=len(results),
+        accuracy=mean_interval(correct, clusters),
+        mean_timesteps=float(np.mean([result.mean_timesteps for result in results])),
+        exit_shares=counts / counts.sum(),
+        accuracy_of_seeds=tuple(result.accuracy for result in results),
+        timesteps_of_seeds=tuple(result.mean_timesteps for result in results),
+        energy_pj=mean_energy_pj(results),
+    )

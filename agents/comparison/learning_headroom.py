@@ -1,0 +1,163 @@
+"""Is learning worth it on these traces? What stronger ways of deciding gain over confidence, before any training.
+
+    found = headroom(traces)
+    print(found.table())
+
+Letters: N rows, T timesteps, G targets.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agents.calibration.levels import calibrate
+from agents.calibration.curve import exits_at
+from agents.comparison.curve_area import difference_at, matched_accuracy
+from agents.rules.per_timestep import PerTimestep
+from agents.rules.score import ScoredPolicy
+from agents.rules.thresholds import Confidence, Margin
+from agents.comparison.bootstrap import Clusters, Interval
+from agents.learners.stopping.training import StoppingSettings, fit_optimal_stopping
+from backbones import InputError
+from backbones.argument_checks import Natural, check_kinds
+from seenn_env import Traces
+
+WAYS = ("per-timestep margin", "optimal stopping")
+COSTS = (0.3, 0.1, 0.03, 0.01, 0.003)
+"""Of a timestep: optimal stopping is fitted at each; the one that spends nearest to a target serves it."""
+
+
+@dataclass(frozen=True)
+class Headroom:
+    """Gains over one threshold on confidence, at equal mean timesteps, on rows that were not fitted on."""
+
+    targets: tuple[float, ...]
+    """G mean timesteps."""
+    confidence: tuple[Interval, ...]
+    """G accuracies of the confidence threshold, fractions."""
+    gains: dict[str, tuple[Interval, ...]]
+    """Way of deciding: G differences to it."""
+    full: float
+    """Accuracy at T."""
+    stable: tuple[float, float]
+    """Accuracy and mean timesteps of exiting as soon as the answer is the one at T, in hindsight, without labels."""
+    samples: int
+    folds: int
+    split: str
+    """Of the rows."""
+
+    def table(self) -> str:
+        """As text."""
+        width = max(map(len, self.gains))
+        head = f"{'target':>8}  confidence %      " + "  ".join(f"{name:>{max(width, 22)}}" for name in self.gains)
+        title = "points gained over a confidence threshold at equal mean timesteps [95 %]"
+        lines = [f"{title}, split {self.split}, {self.folds} folds", head]
+        for g, target in enumerate(self.targets):
+            base = self.confidence[g]
+            cells = [
+                f"{100 * i[g].estimate:+.2f} [{100 * i[g].low:+.2f}, {100 * i[g].high:+.2f}]"
+                for i in self.gains.values()
+            ]
+            shown = f"{100 * base.estimate:6.2f}"
+            lines.append(f"{target:8.3g}  {shown:<18}" + "  ".join(f"{cell:>{max(width, 22)}}" for cell in cells))
+        accuracy, spent = self.stable
+        lines.append(
+            f"all timesteps: {100 * self.full:.2f} %; exits when the answer is final (hindsight): "
+            f"{100 * accuracy:.2f} % at {spent:.3f} timesteps; {self.samples} samples"
+        )
+        return "\n".join(lines)
+
+
+def points(interval: Interval) -> str:
+    """A difference in points, with its interval."""
+    return f"{100 * interval.estimate:+.2f} [{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]"
+
+
+@check_kinds
+def headroom(
+    traces: Traces,
+    *,
+    targets: Sequence[float] = (1.1, 1.2, 1.5, 2.0),
+    folds: int = 5,
+    observation: str = "features",
+    seed: Natural = 0,
+) -> Headroom:
+    """Cross-fitted gains over a confidence threshold.
+
+    Samples are dealt into folds. On each, thresholds of their own for every timestep and optimal stopping (by
+    boosted trees) are fitted to the other folds, and score the rows of this one. Scores of all folds together
+    give the curve of each way of deciding; intervals resample samples.
+
+    Args:
+        traces: of any split but "test".
+        targets: G mean timesteps, from 1 to T.
+        folds: at least 2.
+        observation: what optimal stopping sees.
+        seed: of the folds, the fits and the bootstrap.
+
+    Raises:
+        InputError: for traces of split "test", one timestep, fewer samples than folds, or targets out of range.
+    """
+    traces.refuse_test("headroom")
+    T, N = traces.timesteps, len(traces)
+    if T < 2:
+        raise InputError("Expected traces of at least 2 timesteps, got 1: there is nothing to decide.")
+    if len(targets) == 0 or min(targets) < 1 or max(targets) > T:
+        raise InputError(f"Expected targets from 1 to T = {T}, got {tuple(targets)}.")
+    clusters = Clusters(traces.sample, seed=seed)
+    base = _scores_at(Confidence(), traces)
+    confidence = matched_accuracy(base, traces.correct, np.array(targets), clusters)
+    scores = np.empty((len(WAYS), len(targets), N, T - 1))
+    for learned, rows in folds_of(traces, folds, seed):
+        here, others = traces[rows], traces[learned]
+        stopping = [
+            fit_optimal_stopping(
+                others, StoppingSettings(), observation=observation, reward_options={"cost": cost}, seed=seed
+            )
+            for cost in COSTS
+        ]
+        spent = np.array([exits_at(_scores_at(policy, others), 0.0).mean() for policy in stopping])
+        for g, target in enumerate(targets):
+            rule = calibrate(PerTimestep(Margin()), others, target_timesteps=target)
+            nearest = stopping[int(np.abs(spent - target).argmin())]
+            fitted = calibrate(nearest, others, target_timesteps=target)
+            scores[0, g, rows], scores[1, g, rows] = _scores_at(rule, here), _scores_at(fitted, here)
+    found: dict[str, list[Interval]] = {way: [] for way in WAYS}
+    for way, of_targets in zip(WAYS, scores, strict=True):
+        for g, target in enumerate(targets):
+            mine = matched_accuracy(of_targets[g], traces.correct, np.array([target]), clusters)
+            found[way].append(difference_at(mine, 0, confidence, g))
+    settled = (traces.predictions == traces.predictions[:, -1:]).argmax(1)
+    return Headroom(
+        targets=tuple(targets),
+        confidence=tuple(Interval.of(confidence[0][g], confidence[1][:, g]) for g in range(len(targets))),
+        gains={way: tuple(intervals) for way, intervals in found.items()},
+        full=float(traces.accuracy[-1]),
+        stable=(float(traces.correct[np.arange(N), settled].mean()), float(settled.mean() + 1)),
+        samples=clusters.count,
+        folds=folds,
+        split=traces.split,
+    )
+
+
+def _scores_at(policy: ScoredPolicy, traces: Traces) -> np.ndarray:
+    """Scores less the level, so that those of policies fitted on different rows can stand together."""
+    level = policy.level if np.isfinite(policy.level) else 0.0
+    scores: np.ndarray = policy.trace_scores(traces) - level
+    return scores
+
+
+def folds_of(traces: Traces, folds: int = 5, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of rows to learn from `[n]` and rows held out `[m]`; the rows of one sample stay together.
+
+    Raises:
+        InputError: for fewer than two folds, or fewer samples than folds.
+    """
+    names, of_row = np.unique(traces.sample, return_inverse=True)
+    if not 2 <= folds <= len(names):
+        raise InputError(f"Expected folds from 2 to the number of samples, {len(names)}, got {folds}.")
+    fold = np.random.default_rng(seed).permutation(len(names)) % folds
+    for held in range(folds):
+        out = fold[of_row] == held
+        yield np.flatnonzero(~out), np.flatnonzero(out)

@@ -1,0 +1,1 @@
+"""Live classification and export."""

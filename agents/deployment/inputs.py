@@ -1,0 +1,173 @@
+"""Images to classify, from wherever they come: arrays, samples, files, folders, generators, loaders.
+
+    for item in read_items(["photos/"], input_shape=(3, 32, 32)):
+        item.name, item.image             # or item.problem, where it cannot be read
+
+Letters: N images, B of a batch, C channels, H × W pixels.
+"""
+
+import itertools
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from backbones import InputError, Samples, make_keys
+from backbones.data.image_folder.pixels import IMAGE_ERRORS, read_pixels
+from backbones.contract.inputs import channels_advice, check_images
+from backbones.data.image_folder.layout import SUFFIXES
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image, or why there is none."""
+
+    name: str
+    """The file, or the place in the stream."""
+    key: int
+    """Names the row for random encodings: made of the dataset's index where there is one, else of the place."""
+    image: np.ndarray | None
+    """`[C, H, W]` uint8 or floats in [0, 1]."""
+    problem: str | None = None
+
+
+def read_items(
+    inputs: Any, input_shape: Sequence[int], *, resize: bool = False, encoding: Any = None
+) -> Iterator[Item]:
+    """Items in the order of the inputs, read as they are asked for.
+
+    Args:
+        inputs: `Samples`; an array or tensor `[N, C, H, W]`; a path or several (files, or folders of images in
+            the order of their names); or anything iterable, such as a generator or a `DataLoader`, of images
+            `[C, H, W]` or batches `[B, C, H, W]`, alone or as the first of a tuple.
+        input_shape: of one image, as the backbone takes it.
+        resize: fit files of another size: the shorter side first, then the middle.
+        encoding: the backbone's, where it is known: what it takes.
+
+    Raises:
+        InputError: for something else, or a path that is not there.
+    """
+    shape = tuple(input_shape)
+    if isinstance(inputs, Samples):
+        keys = make_keys(inputs.index).tolist()
+        return (
+            _checked(str(index), key, inputs.images[row], shape, encoding)
+            for row, (index, key) in enumerate(zip(inputs.index.tolist(), keys, strict=True))
+        )
+    if isinstance(inputs, str | Path):
+        inputs = [inputs]
+    if isinstance(inputs, list | tuple) and inputs and all(isinstance(entry, str | Path) for entry in inputs):
+        files = [file for entry in inputs for file in _files(Path(entry))]
+        return (_read(file, place, shape, resize) for place, file in enumerate(files))
+    if not isinstance(inputs, Iterable):
+        raise InputError(
+            "Expected images to classify (an array, Samples, paths, or an iterable of images), "
+            f"got {type(inputs).__name__}."
+        )
+    images = itertools.chain.from_iterable(_images(entry, len(shape)) for entry in inputs)
+    return (_checked(str(place), place << 16, image, shape, encoding) for place, image in enumerate(images))
+
+
+class ReadAhead:
+    """A thread that reads at most `room` items ahead, and waits where there is no more room.
+
+    Args:
+        items: what it reads.
+        room: the most items that are read and not yet taken.
+    """
+
+    def __init__(self, items: Iterator[Item], room: int) -> None:
+        self._waiting: queue.Queue[Item | BaseException | None] = queue.Queue(room)
+        self._stopped = threading.Event()
+        self._end: BaseException | None = None
+        self._ended = False
+        threading.Thread(target=self._read, args=(items,), name="read images", daemon=True).start()
+
+    def take(self, count: int) -> list[Item]:
+        """What is there, at most `count` items; waits for the first; none at the end.
+
+        Raises:
+            Exception: what the reader raised, once the items before it are taken.
+        """
+        found: list[Item] = []
+        while not self._ended and len(found) < count and not (found and self._waiting.empty()):
+            entry = self._waiting.get()
+            if isinstance(entry, Item):
+                found.append(entry)
+            else:
+                self._ended, self._end = True, entry
+        if not found and self._end is not None:
+            raise self._end
+        return found
+
+    def close(self) -> None:
+        """Read no further."""
+        self._stopped.set()
+
+    def _read(self, items: Iterator[Item]) -> None:
+        try:
+            for item in items:
+                if not self._put(item):
+                    return
+        except BaseException as error:  # handed over to the one who takes
+            self._put(error)
+        else:
+            self._put(None)
+
+    def _put(self, entry: Item | BaseException | None) -> bool:
+        while not self._stopped.is_set():
+            try:
+                self._waiting.put(entry, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        if not found:
+            raise InputError(f"Expected images in {path}, found none.")
+        return found
+    if not path.exists():
+        raise InputError(f"Expected an image or a folder of images, found none at {path}.")
+    return [path]
+
+
+def _read(file: Path, place: int, shape: tuple[int, ...], resize: bool) -> Item:
+    try:
+        image = read_pixels(file, shape[1:3] if resize else None, grey=shape[0] == 1)  # type: ignore[arg-type]
+    except IMAGE_ERRORS as error:
+        return Item(str(file), place << 16, None, f"cannot be read: {error}")
+    return _checked(str(file), place << 16, image, shape)
+
+
+def _images(entry: Any, ndim: int) -> Iterator[Any]:
+    """The images of one entry of an iterable: itself, a batch's, or those of a (images, labels) tuple."""
+    if isinstance(entry, list | tuple) and len(entry):
+        entry = entry[0]
+    if isinstance(entry, np.ndarray | torch.Tensor) and entry.ndim == ndim + 1:
+        return iter(entry)
+    return iter([entry])
+
+
+def _checked(name: str, key: int, image: Any, shape: tuple[int, ...], encoding: Any = None) -> Item:
+    if isinstance(image, torch.Tensor):
+        image = image.detach().cpu().numpy()
+    if not isinstance(image, np.ndarray):
+        return Item(name, key, None, f"is no image but a {type(image).__name__}")
+    if image.shape != shape:
+        advice = channels_advice(image.shape, shape).removesuffix(".")
+        problem = f"has shape {list(image.shape)}, not the {list(shape)} that the backbone takes{advice}"
+        return Item(name, key, None, problem)
+    try:
+        check_images(image[None], encoding)
+    except InputError as error:
+        return Item(name, key, None, f"cannot be used: {error}")
+    return Item(name, key, image if image.dtype == np.uint8 else image.astype(np.float32, copy=False))

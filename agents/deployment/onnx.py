@@ -1,0 +1,124 @@
+"""A backbone and a policy for deployment, as ONNX: see `backbones.inference.onnx` for the network's part.
+
+    export(network, policy, "deployed", num_slots=32)         # start.onnx, step.onnx, policy.onnx, network.json
+
+`policy.onnx`: running logits `[B, K]`, those of the timestep before, timesteps `[B]` → `exit [B]` bool.
+
+Letters: B slots, K classes, T timesteps, F columns.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from agents.rules.score import ScoredPolicy, no_export
+from backbones import InputError, SpikingNetwork
+from backbones.inference.onnx import network_files, runner, to_onnx, write_files
+from backbones.argument_checks import Positive, check_kinds
+from seenn_env.observations.columns import LOGITS_RANGE
+
+
+@check_kinds
+def export(network: SpikingNetwork, policy: Any, folder: str | Path, *, num_slots: Positive) -> Path:
+    """Write the network and the policy into a folder, once the files have been run against them.
+
+    Args:
+        network: a plain one.
+        policy: `Confidence`, `Entropy`, `Margin`, an `ExitNetwork`, a `LearnedPolicy` (actor-critic or DQN), or
+            `PerTimestep` of them, on the observation "features" or "logits".
+        folder: where to; it is made.
+        num_slots: B, fixed in the files.
+
+    Raises:
+        InputError: for another policy, or as `export_network` does.
+    """
+    if isinstance(network, SpikingNetwork):
+        DecisionModule(policy, network.timesteps)  # or refuse it now
+    files = network_files(network, num_slots)
+    return write_files({**files, "policy.onnx": _policy_file(network, policy, num_slots)}, folder)
+
+
+def export_policy(network: SpikingNetwork, policy: Any, folder: Path, *, num_slots: int) -> None:
+    """Write `policy.onnx` alone: another policy for a network that is there. See `export`."""
+    write_files({"policy.onnx": _policy_file(network, policy, num_slots)}, folder)
+
+
+def _policy_file(network: SpikingNetwork, policy: Any, num_slots: int) -> bytes:
+    decide = DecisionModule(policy, network.timesteps).eval()
+    logits = torch.zeros(num_slots, network.num_classes)
+    timestep = torch.ones(num_slots, dtype=torch.int64)
+    names = ("logits", "previous", "timestep")
+    model = to_onnx(decide, (logits, logits.clone(), timestep), names, ("exit",))
+    run, generator = runner(model), torch.Generator().manual_seed(0)
+    rounds, same = -(-_ROWS // num_slots), 0.0
+    for _ in range(rounds):
+        given = [
+            torch.randn(logits.shape, generator=generator) * 3 * torch.rand(num_slots, 1, generator=generator)
+            for _ in "12"
+        ]
+        values = dict(
+            zip(
+                names, [*given, torch.randint(1, network.timesteps + 1, (num_slots,), generator=generator)], strict=True
+            )
+        )
+        with torch.no_grad():
+            same += float((run(values)[0] == decide(**values)).double().mean()) / rounds
+    if same < 0.99:
+        raise InputError(
+            f"Expected an ONNX file that decides as the policy does, got one that agrees on {same:.1%} of decisions: a "
+            "layer of its network is exported wrongly."
+        )
+    return model
+
+
+_ROWS = 256
+"""Decisions that a policy's file is tried on, at least."""
+
+
+class DecisionModule(nn.Module):
+    """A policy in torch from the logits on: the observation, the score, the decision.
+
+    Args:
+        policy: see `export`.
+        timesteps: T.
+
+    Raises:
+        InputError: for another policy.
+    """
+
+    def __init__(self, policy: Any, timesteps: int) -> None:
+        super().__init__()
+        self.T = timesteps
+        if not isinstance(policy, ScoredPolicy):
+            raise no_export(policy)
+        self.observation, self.level = policy.observation, float(policy.level)
+        self.score = policy.score_module(timesteps)
+        if self.observation not in ("features", "logits"):
+            raise InputError(
+                f"Expected a policy on the observation 'features' or 'logits' to export, got {self.observation!r}."
+            )
+
+    def forward(self, logits: Tensor, previous: Tensor, timestep: Tensor) -> Tensor:
+        """`[B]` bool: who exits."""
+        if self.observation == "features":
+            columns = features(logits, previous, timestep, self.T)
+        else:
+            elapsed = (timestep / self.T).float()
+            columns = torch.cat([logits.clamp(-LOGITS_RANGE, LOGITS_RANGE), elapsed[:, None]], -1)
+        at = (timestep - 1).clamp(0, self.T - 1)
+        return (self.score(columns, at) >= self.level) | (timestep >= self.T)
+
+
+def features(logits: Tensor, previous: Tensor, timestep: Tensor, T: int) -> Tensor:
+    """`[B, F]`: `seenn_env.observations.columns.features`, in torch; a test holds the two together."""
+    p, q = logits.softmax(-1), previous.softmax(-1)
+    top = p.topk(2, -1).values
+    entropy = -torch.where(p > 0, p * p.log(), 0.0).sum(-1) / np.log(p.shape[-1])
+    later = (timestep > 1).float()
+    agreement = later * (logits.argmax(-1) == previous.argmax(-1)).float()
+    change = later * (p - q).abs().sum(-1) / 2
+    columns = (top[:, 0], top[:, 0] - top[:, 1], entropy, agreement, change, timestep / T)
+    return torch.stack([column.float() for column in columns], -1).clamp(0, 1)

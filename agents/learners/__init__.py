@@ -1,0 +1,1 @@
+"""Learners: SEENN-II and optimal stopping."""

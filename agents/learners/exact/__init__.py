@@ -1,0 +1,1 @@
+"""SEENN-II (sequential), trained on the exact expected reward."""

@@ -1,0 +1,1 @@
+"""SEENN-II (one-shot), as the paper has it."""

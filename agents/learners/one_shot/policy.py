@@ -1,0 +1,195 @@
+"""SEENN-II (one-shot), as the paper has it: a small network sees the image and chooses the number of timesteps.
+
+    policy = train("one-shot", traces)                  # traces with images
+    exits = policy.exit_timesteps(traces)
+
+Letters: B images now, N rows of traces, M images, T timesteps.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from agents.learners.macs import count_multiplications
+from agents.rules.score import ScoredPolicy, drawing
+from backbones import InputError, Samples, check_images, torch_threads
+from backbones.argument_checks import Natural, Positive, check_kinds
+from seenn_env import Traces
+from seenn_env.traces.fields import image_places
+
+_BATCH = 1024
+
+
+@dataclass(frozen=True, eq=False)
+class TimestepNetwork(ScoredPolicy):
+    """Chooses the number of timesteps from the image alone (SEENN-II, one-shot, Li et al. 2023, section 3.3).
+
+    By itself it takes the likeliest timestep. With a `threshold` (which `calibrate` sets) it takes the first one
+    up to which the chances add to at least that: one number that reaches any mean.
+
+    Args:
+        network: images `[B, C, H, W]` in 0…1 to logits `[B, T]`.
+        shape: (C, H, W).
+        timesteps: T.
+        width: channels of the network's first layer.
+        threshold: of the summed chances; None takes the likeliest timestep.
+        samples: where the images are, for traces that have none; not saved.
+        settings: JSON-able facts of the training, saved with the policy.
+        seed: of the draws of `predict(…, deterministic=False)`.
+    """
+
+    network: nn.Module
+    shape: tuple[Positive, Positive, Positive]
+    timesteps: Positive
+    width: Positive = 16
+    threshold: float | None = None  # type: ignore[assignment]
+    samples: Samples | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    seed: Natural = 0
+    observation = "image"
+
+    @property
+    def decides(self) -> Literal["start"]:
+        """Once for an image, before the network runs: its `macs` are charged once."""
+        return "start"
+
+    @property
+    def made_for(self) -> int:
+        """See `ScoredPolicy.made_for`."""
+        return self.timesteps
+
+    @property
+    def level(self) -> float:
+        """See `ScoredPolicy.level`."""
+        return 0.5 if self.threshold is None else self.threshold
+
+    @property
+    def macs(self) -> int:
+        """Multiplications and additions for one image, of convolutions and linear layers."""
+        return count_multiplications(self.network, lambda: self.network(torch.zeros(1, *self.shape)))
+
+    def chances(self, images: np.ndarray) -> np.ndarray:
+        """`[B, T]` float64 how likely each number of timesteps is, for images `[B, C, H, W]` (uint8, or 0…1).
+
+        Raises:
+            InputError: for images of another shape.
+        """
+        if images.shape[1:] != tuple(self.shape):
+            raise InputError(f"Expected images [B, {', '.join(map(str, self.shape))}], got {list(images.shape)}.")
+        found = []
+        with torch.no_grad(), torch_threads(1):
+            for begin in range(0, len(images), _BATCH):
+                logits = self.network(as_inputs(images[begin : begin + _BATCH]))
+                found.append(torch.softmax(logits.double(), 1).numpy())
+        return np.concatenate(found)
+
+    def score(self, observation: np.ndarray) -> np.ndarray:
+        """See `ScoredPolicy.score`: the chance that one timestep is enough, of images `[B, C, H, W]`."""
+        first: np.ndarray = self.chances(observation)[:, 0]
+        return first
+
+    def trace_scores(self, traces: Traces) -> np.ndarray:
+        """See `ScoredPolicy`: `[N, T-1]` the chance that at most so many timesteps are enough."""
+        scores: np.ndarray = np.cumsum(self._chances_of(traces), axis=1)[:, :-1]
+        return scores
+
+    @check_kinds
+    def exit_timesteps(self, traces: Traces) -> np.ndarray:
+        """`[N]` in 1…T, from the images of the traces, or of `samples`."""
+        chances = self._chances_of(traces)
+        return self._choose(chances) + 1
+
+    def predict(
+        self,
+        observation: np.ndarray,
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:
+        """Actions `[B]` of ChooseTimestep (timesteps less one) for images `[B, C, H, W]`."""
+        chances = self.chances(observation)
+        if deterministic:
+            return self._choose(chances), None
+        drawn = drawing(state, episode_start, self.seed)
+        reached = np.cumsum(chances[:, :-1], axis=1) <= drawn.rng.random((len(chances), 1))
+        return reached.sum(1), drawn
+
+    def with_samples(self, samples: Samples | None) -> "TimestepNetwork":
+        """With a data set to find images in; None looks in the traces."""
+        return replace(self, samples=samples)
+
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """See `ScoredPolicy.to_tensors`."""
+        return self.network.state_dict(), {
+            name: vars(self)[name] for name in vars(self).keys() - {"network", "samples"}
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> "TimestepNetwork":
+        """See `ScoredPolicy.from_tensors`."""
+        facts["shape"] = tuple(facts["shape"])
+        network = make_timestep_network(facts["shape"], facts["timesteps"], facts["width"])
+        network.load_state_dict(tensors)
+        return cls(network.eval(), **facts)
+
+    def _choose(self, chances: np.ndarray) -> np.ndarray:
+        if self.threshold is None:
+            likeliest: np.ndarray = chances.argmax(1)
+            return likeliest
+        reached = np.cumsum(chances, axis=1)[:, :-1] >= self.threshold
+        first: np.ndarray = np.concatenate([reached, np.ones((len(reached), 1), bool)], axis=1).argmax(1)
+        return first
+
+    def _chances_of(self, traces: Traces) -> np.ndarray:
+        if traces.timesteps != self.timesteps:
+            raise InputError(f"Expected traces of T = {self.timesteps}, got {traces.timesteps}.")
+        images, places = images_of(traces, self.samples)
+        used, back = np.unique(places, return_inverse=True)
+        rows: np.ndarray = self.chances(images[used])[back]
+        return rows
+
+
+def make_timestep_network(shape: tuple[int, int, int], timesteps: int, width: int, seed: int = 0) -> nn.Module:
+    """Three convolutions (two of stride 2), the mean over space, and a linear layer to `[B, T]`."""
+    C, H, W = shape
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        stride = 2 if min(H, W) >= 16 else 1
+        return nn.Sequential(
+            nn.Conv2d(C, width, 3, stride=stride, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(4 * width, timesteps),
+        )
+
+
+def as_inputs(images: np.ndarray) -> Tensor:
+    """float32 in 0…1 of images that are uint8, or in 0…1 already.
+
+    Raises:
+        InputError: for other images.
+    """
+    check_images(images)
+    inputs = torch.from_numpy(np.array(images, np.float32))  # a copy: torch takes no read-only arrays
+    return inputs / 255 if images.dtype == np.uint8 else inputs
+
+
+def images_of(traces: Traces, samples: Samples | None) -> tuple[np.ndarray, np.ndarray]:
+    """Images `[M, C, H, W]` of the traces, or of samples, and each row's place `[N]` among them.
+
+    Raises:
+        InputError: where there are none.
+    """
+    if samples is not None:
+        return samples.images, image_places(samples.index, traces.sample)
+    places = traces.image_places
+    assert traces.images is not None
+    return np.asarray(traces.images), places

@@ -1,0 +1,128 @@
+"""Training a `TimestepNetwork` on the expected loss over all timesteps, as the paper and its code do.
+
+Letters: M images, N rows, T timesteps.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agents.learners.one_shot.policy import TimestepNetwork, as_inputs, images_of, make_timestep_network
+from backbones import InputError, Samples, torch_threads
+from backbones.argument_checks import check_fields, check_kinds
+from seenn_env import Traces, make_reward
+from seenn_env.rewards import pay
+
+
+@dataclass(frozen=True)
+class TimestepSettings:
+    """How a `TimestepNetwork` is made and trained."""
+
+    width: int = 16
+    """Channels of the first layer."""
+    epochs: int = 30
+    """Passes over the images."""
+    batch_size: int = 64
+    """Images at a time."""
+    learning_rate: float = 2e-3
+    """Of Adam; it falls to 0 as a cosine."""
+    weight_decay: float = 1e-4
+    """As in AdamW."""
+    weighted: bool = False
+    """Weight rows that are wrong after one timestep as the published code does: a/(1 - a), with a the share that is
+    right after one; it makes the two groups weigh a and a, whatever a is."""
+    flip: bool = False
+    """Mirror images at random."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if min(self.width, self.epochs, self.batch_size) < 1:
+            raise InputError(f"Expected width, epochs and batch_size of at least 1, got {self}.")
+
+
+def expected_loss(chances: Tensor, correct: Tensor, beta: float, weights: Tensor | None = None) -> Tensor:
+    """`[N]` Σ_k v_k · w · [β (1 - c_k) - 2^-(k-1) c_k], SEENN's loss (Li et al. 2023, section 3.3).
+
+    Args:
+        chances: `[N, T]` v, how likely each number of timesteps is.
+        correct: `[N, T]` c, 1 where the answer after k timesteps is right.
+        beta: what a wrong answer costs.
+        weights: `[N]` w; None is 1.
+    """
+    timesteps = torch.arange(correct.shape[1], dtype=chances.dtype)
+    losses = (chances * (beta * (1 - correct) - 0.5**timesteps * correct)).sum(1)
+    return losses if weights is None else weights * losses
+
+
+def sample_weights(correct: np.ndarray) -> np.ndarray:
+    """`[N]` 1 for rows right after one timestep, a/(1 - a) for the others, a the share of the first."""
+    share = float(correct[:, 0].mean())
+    other = share / (1 - share) if share < 1 else 1.0
+    return np.where(correct[:, 0] > 0, 1.0, other)
+
+
+@check_kinds
+def train_timestep_network(
+    traces: Traces,
+    settings: TimestepSettings,
+    *,
+    samples: Samples | None = None,
+    reward: str = "seenn",
+    reward_options: dict[str, Any] | None = None,
+    seed: int = 0,
+    on_progress: Callable[[float], None] | None = None,
+) -> TimestepNetwork:
+    """A network that minimises the expected loss (minus the expected reward) over the rows.
+
+    With the reward "seenn" that is the paper's loss. Rows of one image (its repeats) are averaged beforehand,
+    which changes nothing: the loss is linear in them.
+
+    Args:
+        traces: all rows are learned from.
+        settings: see `TimestepSettings`.
+        samples: where the images are, unless the traces have them.
+        reward: a name, or a reward.
+        reward_options: its options.
+        seed: of the weights and batches.
+        on_progress: called with the fraction done.
+
+    Raises:
+        InputError: where there are no images.
+    """
+    made = make_reward(reward, reward_options)
+    images, places = images_of(traces, samples)
+    N, T = traces.predictions.shape
+    steps = np.broadcast_to(np.arange(1, T + 1), (N, T))
+    losses = -pay(made, traces.correct, steps, T, traces.energy()).astype(np.float64)
+    if settings.weighted:
+        losses = losses * sample_weights(traces.correct)[:, None]
+    used, back = np.unique(places, return_inverse=True)
+    summed = np.stack([np.bincount(back, losses[:, t], len(used)) for t in range(T)], 1)
+    per_image = torch.from_numpy((summed * len(used) / N).astype(np.float32))
+    inputs = as_inputs(images[used])
+    shape = (int(images.shape[1]), int(images.shape[2]), int(images.shape[3]))
+    network = make_timestep_network(shape, T, settings.width, seed)
+    optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    batches = -(-len(used) // settings.batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs * batches)
+    generator = torch.Generator().manual_seed(seed)
+    with torch_threads(1):
+        for epoch in range(settings.epochs):
+            for rows in torch.randperm(len(used), generator=generator).chunk(batches):
+                shown = inputs[rows]
+                if settings.flip:
+                    mirrored = torch.rand(len(rows), generator=generator) < 0.5
+                    shown = torch.where(mirrored[:, None, None, None], shown.flip(-1), shown)
+                loss = (torch.softmax(network(shown), 1) * per_image[rows]).sum(1).mean()
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+            if on_progress is not None:
+                on_progress((epoch + 1) / settings.epochs)
+    facts = {"one-shot": asdict(settings)}
+    return TimestepNetwork(network.eval(), shape, T, settings.width, samples=samples, settings=facts)

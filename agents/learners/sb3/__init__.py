@@ -1,0 +1,1 @@
+"""SEENN-II (sequential) by the algorithms of stable-baselines3."""

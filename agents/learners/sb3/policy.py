@@ -1,0 +1,149 @@
+"""A policy that stable-baselines3 has trained, with an exit score that can be calibrated.
+
+policy = LearnedPolicy.of(model, observation="features")
+actions, state = policy.predict(observation)
+"""
+
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+import gymnasium as gym
+import numpy as np
+import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+from torch import Tensor, nn
+
+from agents.learners.sb3.networks import HEADS, head_of
+from agents.learners.macs import count_multiplications
+from agents.rules.score import ScoredPolicy, no_export
+from backbones import InputError
+from backbones.argument_checks import Natural, check_kinds
+from seenn_env.evaluation import normaliser_of
+from seenn_env.observations.observation import AnyObservation
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """What SB3's VecNormalize makes of observations: (observation - mean) / scale, within ± clip."""
+
+    mean: tuple[float, ...]
+    """`[F]`."""
+    scale: tuple[float, ...]
+    """`[F]`."""
+    clip: float
+
+    @classmethod
+    def of(cls, model: BaseAlgorithm) -> "Normaliser | None":
+        """That of a model; None where it reads observations as they are.
+
+        Raises:
+            InputError: for a model that has lost its statistics.
+        """
+        normaliser_of(model)
+        env = model.get_vec_normalize_env()
+        if env is None or not env.norm_obs:
+            return None
+        seen: Any = env.obs_rms
+        scale = np.sqrt(seen.var + env.epsilon)
+        return cls(tuple(seen.mean.tolist()), tuple(scale.tolist()), float(env.clip_obs))
+
+    def __call__(self, observation: np.ndarray) -> np.ndarray:
+        """`[B, F]` float32."""
+        scaled = (observation - np.array(self.mean)) / np.array(self.scale)
+        return np.clip(scaled, -self.clip, self.clip).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class LearnedPolicy(ScoredPolicy):
+    """Exits when a network of stable-baselines3 gives exiting a probability or an advantage of at least the threshold.
+
+    Args:
+        network: a policy over `Discrete(2)`: an actor-critic (the score is the probability of exiting), a recurrent
+            one, or a value-based one (the value of exiting less that of going on).
+        observation: name of the observation that it was trained on.
+        threshold: ½ of a probability, 0 of an advantage, is the network's own choice; `calibrate` moves it.
+        settings: JSON-able facts of the training, saved with the policy.
+        normaliser: of the observation, where the network was trained under VecNormalize.
+        seed: of the draws of `predict(…, deterministic=False)`.
+    """
+
+    network: BasePolicy
+    observation: AnyObservation = "features"
+    threshold: float = 0.5
+    settings: dict[str, Any] = field(default_factory=dict)
+    normaliser: Normaliser | None = None
+    seed: Natural = 0
+
+    @classmethod
+    @check_kinds
+    def of(
+        cls, model: BaseAlgorithm, *, observation: AnyObservation, settings: dict[str, Any] | None = None
+    ) -> "LearnedPolicy":
+        """A copy of the policy of a trained SB3 model (PPO, A2C, DQN, and sb3-contrib's QRDQN and RecurrentPPO).
+
+        Raises:
+            InputError: for a model with another kind of policy, or that has lost the statistics of its VecNormalize.
+        """
+        head, normaliser = head_of(model.policy), Normaliser.of(model)
+        drawn = getattr(getattr(model.policy, "action_dist", None), "distribution", None)  # of its last batch: no copy
+        network = deepcopy(model.policy, {id(drawn): None}).cpu().eval()
+        return cls(network, observation, head.own_threshold, settings or {}, normaliser)
+
+    @property
+    def macs(self) -> int:
+        """Multiplications and additions of one decision: of the layers that the score needs, not the critic's."""
+        shape = self.network.observation_space.shape
+        assert shape is not None
+        one = np.zeros((1, *shape), np.float32)
+        return count_multiplications(self.network, lambda: self.score(one))
+
+    def score(self, observation: np.ndarray) -> np.ndarray:
+        """See `ScoredPolicy.score`."""
+        return self.score_step(observation)[0]
+
+    def score_step(
+        self, observation: np.ndarray, state: Any = None, episode_start: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Any]:
+        """See `ScoredPolicy`; the state is that of a recurrent network."""
+        with torch.no_grad():
+            given = observation if self.normaliser is None else self.normaliser(observation)
+            inputs = torch.from_numpy(np.array(given, np.float32))  # a copy: torch takes no read-only arrays
+            scores, state = head_of(self.network).scores(self.network, inputs, state, episode_start)
+            return scores.double().numpy(), state
+
+    @property
+    def probabilities(self) -> bool:
+        """See `ScoredPolicy.probabilities`."""
+        return head_of(self.network).probabilities
+
+    def score_module(self, timesteps: int) -> nn.Module:
+        """See `ScoredPolicy.score_module`."""
+        if self.normaliser is not None:
+            raise InputError(
+                "Expected a policy that reads observations as they are to export, got one trained under VecNormalize."
+            )
+        module = head_of(self.network).score_module(self.network)
+        if module is None:
+            raise no_export(self)
+        return module
+
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """See `ScoredPolicy.to_tensors`."""
+        facts = {**vars(self), "normaliser": self.normaliser and asdict(self.normaliser)}
+        head, box = head_of(facts.pop("network")), self.network.observation_space
+        assert isinstance(box, gym.spaces.Box)
+        facts |= {"head": head.name, "low": box.low.tolist(), "high": box.high.tolist()}
+        return self.network.state_dict(), facts | head.arguments(self.network)
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Self:
+        """See `ScoredPolicy.from_tensors`."""
+        box = gym.spaces.Box(np.float32(facts.pop("low")), np.float32(facts.pop("high")), dtype=np.float32)
+        own = {name: facts.pop(name) for name in ("observation", "threshold", "settings", "normaliser", "seed")}
+        if own["normaliser"] is not None:
+            own["normaliser"] = Normaliser(**own["normaliser"])
+        network = HEADS[facts.pop("head")].make(box, facts)
+        network.load_state_dict(tensors)
+        return cls(network.eval(), **own)

@@ -1,0 +1,296 @@
+"""SEENN-II (sequential) by the algorithms of stable-baselines3 and sb3-contrib, with presets for short episodes.
+
+model = make_model("dqn", traces.select("policy"), seed=0)
+policy = load_sb3("ppo", "model.zip", traces)
+"""
+
+import json
+import zipfile
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from agents.learners.sb3.networks import contrib
+from agents.learners.sb3.policy import LearnedPolicy
+from agents.learners.sb3.priced_time import FollowTarget, PricedTime
+from agents.learners.sb3.teacher import Teacher
+from backbones import InputError, torch_threads, unknown_name
+from backbones.argument_checks import check_kinds
+from seenn_env import EarlyExitVectorEnv, Traces, to_sb3
+from seenn_env.evaluation import LOST_STATISTICS
+from seenn_env.observations.observation import AnyObservation
+
+
+@dataclass(frozen=True)
+class Preset:
+    """An algorithm, and arguments that suit episodes of one to T steps."""
+
+    kind: type[BaseAlgorithm] | str
+    """The class, or its name in sb3-contrib."""
+    num_envs: int
+    arguments: dict[str, Any]
+    policy: str = "MlpPolicy"
+
+    def algorithm(self) -> type[BaseAlgorithm]:
+        """The class.
+
+        Raises:
+            InputError: where sb3-contrib is needed and not installed.
+        """
+        if isinstance(self.kind, str):
+            found: type[BaseAlgorithm] = contrib("sb3_contrib", self.kind)
+            return found
+        return self.kind
+
+
+_OFF_POLICY: dict[str, Any] = {
+    "learning_rate": 1e-3,
+    "buffer_size": 200_000,
+    "learning_starts": 10_000,
+    "batch_size": 1024,
+    "train_freq": 4,
+    "gradient_steps": 4,
+    "gamma": 1.0,
+    "target_update_interval": 10_000,
+    "exploration_fraction": 0.3,
+    "exploration_final_eps": 0.1,
+}
+
+PRESETS: dict[str, Preset] = {
+    "ppo": Preset(
+        PPO,
+        1024,
+        {
+            "n_steps": 16,
+            "batch_size": 4096,
+            "n_epochs": 4,
+            "learning_rate": 3e-3,
+            "gamma": 1.0,
+            "gae_lambda": 0.95,
+            "ent_coef": 0.0,
+            "policy_kwargs": {"net_arch": [64, 64]},
+        },
+    ),
+    "a2c": Preset(
+        A2C,
+        512,
+        {
+            "n_steps": 4,
+            "learning_rate": 3e-3,
+            "gamma": 1.0,
+            "ent_coef": 0.0,
+            "policy_kwargs": {"net_arch": [64, 64]},
+        },
+    ),
+    "dqn": Preset(DQN, 128, {**_OFF_POLICY, "policy_kwargs": {"net_arch": [64, 64]}}),
+    "qrdqn": Preset("QRDQN", 128, {**_OFF_POLICY, "policy_kwargs": {"net_arch": [64, 64], "n_quantiles": 25}}),
+    "recurrent-ppo": Preset(
+        "RecurrentPPO",
+        256,
+        {
+            "n_steps": 16,
+            "batch_size": 2048,
+            "n_epochs": 4,
+            "learning_rate": 3e-3,
+            "gamma": 1.0,
+            "gae_lambda": 0.95,
+            "ent_coef": 0.0,
+            "policy_kwargs": {"net_arch": [32], "lstm_hidden_size": 32, "enable_critic_lstm": True},
+        },
+        policy="MlpLstmPolicy",
+    ),
+}
+
+
+_VALUE_BASED = [name for name, preset in PRESETS.items() if "buffer_size" in preset.arguments]
+
+
+def make_model(
+    algorithm: str,
+    traces: Traces,
+    *,
+    seed: int = 0,
+    observation: AnyObservation = "features",
+    reward: str = "linear",
+    reward_options: dict[str, Any] | None = None,
+    num_envs: int | None = None,
+    **overrides: Any,
+) -> BaseAlgorithm:
+    """An untrained model on an environment of the traces.
+
+    Args:
+        algorithm: "ppo", "a2c", "dqn", "qrdqn" or "recurrent-ppo".
+        traces: of split "policy".
+        seed: of the network, the episodes and the actions.
+        observation: name of the observation.
+        reward: name of the reward.
+        reward_options: its options.
+        num_envs: in place of the preset's.
+        overrides: arguments of the algorithm in place of the preset's.
+
+    Raises:
+        InputError: for unknown names or arguments, or an algorithm of sb3-contrib where that is not installed.
+    """
+    if algorithm not in PRESETS:
+        raise unknown_name("algorithm", algorithm, PRESETS)
+    preset = PRESETS[algorithm]
+    kind = preset.algorithm()
+    env = to_sb3(
+        EarlyExitVectorEnv(
+            preset.num_envs if num_envs is None else num_envs,
+            traces.select("policy"),
+            observation=observation,
+            reward=reward,
+            reward_options=reward_options,
+        ),
+        infos="episode",
+    )
+    arguments = deepcopy({**preset.arguments, **overrides})  # QRDQN writes into its policy_kwargs
+    try:
+        return kind(preset.policy, env, seed=seed, device="cpu", **arguments)
+    except (AssertionError, AttributeError, TypeError, ValueError) as error:
+        raise InputError(f"Expected arguments of {kind.__name__}, but {error}.") from error
+
+
+def train_sb3(
+    algorithm: str,
+    traces: Traces,
+    *,
+    total_timesteps: int,
+    target_timesteps: float | None = None,
+    log_dir: str | Path | None = None,
+    on_step: Callable[[int], None] | None = None,
+    observation: AnyObservation = "features",
+    reward: str = "linear",
+    reward_options: dict[str, Any] | None = None,
+    seed: int = 0,
+    **named: Any,
+) -> LearnedPolicy:
+    """A trained policy; the arguments are those of `make_model` and `train`.
+
+    With a target and the reward "linear" the network begins as the policy that the exact learner finds there (a
+    `Teacher`), and time has the price at which that one meets the target, unless `reward_options` has a cost. Unless
+    given, the learning rate falls to 0. The price of actor-critics follows the timesteps that they spend, as in
+    `train_exit_network`; value-based networks explore at a rate of at most one step an episode, and learn from returns
+    of several steps.
+    """
+    options = dict(reward_options or {})
+    priced = target_timesteps is not None and reward == "linear" and traces.timesteps > 1
+    callbacks: list[BaseCallback] = [] if on_step is None else [_Report(on_step)]
+    facts: dict[str, Any] = {}
+    with torch_threads(1):
+        given = {"cost": 0.0} if priced else options
+        if priced and algorithm in PRESETS:
+            named = {**_taught_arguments(algorithm, traces.timesteps), **named}
+        model = make_model(
+            algorithm, traces, observation=observation, reward=reward, reward_options=given, seed=seed, **named
+        )
+        if priced:
+            assert target_timesteps is not None
+            assert model.env is not None
+            teacher = Teacher.at(traces, target_timesteps, observation=observation, cost=options.get("cost"), seed=seed)
+            teacher.teach(model.policy, seed)
+            env = PricedTime(model.env, traces.timesteps, teacher.cost)
+            model.set_env(env)
+            facts = {"cost": teacher.cost}
+            if isinstance(model, OnPolicyAlgorithm):
+                callbacks.append(FollowTarget(env, target_timesteps))
+            else:
+                model.policy.load_state_dict(_with_targets(model.policy.state_dict()))
+        model.set_logger(configure(None if log_dir is None else str(log_dir), ["tensorboard"] if log_dir else []))
+        model.learn(total_timesteps, callback=CallbackList(callbacks))
+    assert model.env is not None
+    model.env.close()
+    return LearnedPolicy.of(model, observation=observation, settings=facts)
+
+
+def _taught_arguments(algorithm: str, T: int) -> dict[str, Any]:
+    """Arguments in place of the preset's for a network that begins as a good policy, in episodes of T steps."""
+    preset = PRESETS[algorithm].arguments
+    changed: dict[str, Any] = {"learning_rate": _falling(preset["learning_rate"])}
+    if algorithm in _VALUE_BASED:
+        exploring = min(preset["exploration_final_eps"], 1 / T)  # at every step: more would end most episodes early
+        changed |= {"exploration_initial_eps": exploring, "exploration_final_eps": exploring}
+        changed |= {"n_steps": 8, "learning_starts": 1000}
+    return changed
+
+
+def _with_targets(weights: dict[str, Any]) -> dict[str, Any]:
+    """The weights of a value-based policy, its target network's being those of the network itself."""
+    return {name: weights[name.replace("_net_target.", "_net.")] for name in weights}
+
+
+def _falling(rate: float) -> Callable[[float], float]:
+    """A learning rate that falls to 0 with what remains of the training."""
+    return lambda remaining: rate * remaining
+
+
+@check_kinds
+def load_sb3(
+    algorithm: str, path: str | Path, traces: Traces, *, observation: AnyObservation = "features", **overrides: Any
+) -> LearnedPolicy:
+    """The policy of a zip that SB3's `model.save` wrote, without unpickling anything in it.
+
+    SB3's own `load` unpickles the model's class, spaces and arguments. Here a fresh model of the stated
+    architecture takes the zip's weights, which torch reads with `weights_only=True`.
+
+    Args:
+        algorithm: which it is of: a name of `PRESETS`.
+        path: the zip.
+        traces: of the backbone that it was trained on, with rows of split "policy"; nothing is learned from them.
+        observation: what it was trained on.
+        overrides: arguments that the architecture needs, such as `policy_kwargs={"net_arch": [64, 64]}` (those of
+            SB3's defaults: `policy_kwargs={}`).
+
+    Raises:
+        InputError: for a file that is missing or no such zip, weights of another architecture, or a model that was
+            trained under VecNormalize, whose statistics are in no zip (of a value-based one, nothing in it tells).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"Expected a zip of stable-baselines3, found nothing at {path}.")
+    small = {"buffer_size": 1000} if algorithm in _VALUE_BASED else {}
+    with torch_threads(1):
+        model = make_model(algorithm, traces, observation=observation, num_envs=1, **{**small, **overrides})
+        try:
+            model.set_parameters(str(path), exact_match=True, device="cpu")
+            lost = algorithm not in _VALUE_BASED and _lost_statistics(path)
+        except Exception as error:  # torch, zipfile and SB3 raise many kinds
+            raise InputError(
+                f"Expected a zip of a {algorithm} model of this architecture at {path}, but {_first_line(error)}: "
+                "state its observation and policy_kwargs (policy_kwargs={} for SB3's own defaults)."
+            ) from error
+    assert model.env is not None
+    model.env.close()
+    if lost:
+        raise InputError(LOST_STATISTICS)
+    return LearnedPolicy.of(model, observation=observation, settings={"algorithm": algorithm})
+
+
+def _lost_statistics(path: Path) -> bool:
+    """Whether a zip is of a model that was trained under VecNormalize: SB3 then keeps raw observations in it."""
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read("data")).get("_last_original_obs") is not None
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip().rstrip(".:") for line in str(error).splitlines()]
+    return next((line for line in lines if line and not line.startswith("Error(s) in loading")), type(error).__name__)
+
+
+class _Report(BaseCallback):
+    def __init__(self, report: Callable[[int], None]) -> None:
+        super().__init__()
+        self.report = report
+
+    def _on_step(self) -> bool:
+        self.report(self.num_timesteps)
+        return True

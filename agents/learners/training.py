@@ -1,0 +1,160 @@
+"""Learning when to exit, by any of the algorithms: SEENN-II, sequential and one-shot, and optimal stopping.
+
+policy = train("exact", traces, target_timesteps=1.5, seed=0)
+"""
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from agents.calibration.best_rule import warn_if_worse
+from agents.calibration.levels import calibrate
+from agents.learners.exact.policy import ExitNetwork
+from agents.learners.exact.training import ExitSettings, train_exit_network
+from agents.learners.sb3.policy import LearnedPolicy
+from agents.learners.stopping.policy import OptimalStopping
+from agents.learners.sb3.training import PRESETS, train_sb3
+from agents.learners.stopping.training import StoppingSettings, fit_optimal_stopping
+from agents.learners.one_shot.policy import TimestepNetwork
+from agents.learners.one_shot.training import TimestepSettings, train_timestep_network
+from backbones import InputError, unknown_name
+from backbones.argument_checks import Natural, Positive, check_kinds
+from seenn_env import Traces, make_reward
+from seenn_env.observations.observation import AnyObservation
+from seenn_env.rewards import AnyReward
+
+TrainedPolicy = ExitNetwork | LearnedPolicy | OptimalStopping | TimestepNetwork
+Settings = TypeVar("Settings")
+
+
+def _exact(traces: Traces, *, overrides: dict[str, Any], **named: Any) -> ExitNetwork:
+    return train_exit_network(traces, settings_of(ExitSettings, overrides), **named)
+
+
+def _one_shot(
+    traces: Traces,
+    *,
+    overrides: dict[str, Any],
+    target_timesteps: float | None,
+    observation: str = "image",
+    **named: Any,
+) -> TimestepNetwork:
+    if observation != "image":
+        raise InputError(f"Expected the observation 'image' for 'one-shot', got {observation!r}: leave it out.")
+    samples = overrides.pop("samples", None)
+    return train_timestep_network(traces, settings_of(TimestepSettings, overrides), samples=samples, **named)
+
+
+def _stopping(traces: Traces, *, overrides: dict[str, Any], **named: Any) -> OptimalStopping:
+    return fit_optimal_stopping(traces, settings_of(StoppingSettings, overrides), **named)
+
+
+TRAINERS: dict[str, Callable[..., TrainedPolicy]] = {
+    "exact": _exact,
+    "one-shot": _one_shot,
+    "optimal-stopping": _stopping,
+}
+"""What needs no environment, as the trace has the reward of every exit."""
+
+ALGORITHMS = (*PRESETS, *TRAINERS)
+"""Names that `train` knows."""
+
+
+@check_kinds
+def train(
+    algorithm: str,
+    traces: Traces,
+    *,
+    target_timesteps: float | None = None,
+    seed: Natural = 0,
+    observation: AnyObservation | None = None,
+    reward: AnyReward | None = None,
+    reward_options: dict[str, Any] | None = None,
+    total_timesteps: Positive = 300_000,
+    log_dir: str | Path | None = None,
+    on_step: Callable[[int], None] | None = None,
+    **overrides: Any,
+) -> TrainedPolicy:
+    """Train a policy on the rows of split "policy".
+
+    Args:
+        algorithm: "ppo", "a2c", "dqn", "qrdqn" or "recurrent-ppo" (stable-baselines3), or "exact" (an
+            `ExitNetwork` on the exact expected reward), "one-shot" (a `TimestepNetwork`, which needs traces with
+            images, or `samples=…`), "optimal-stopping" (fitted backward induction).
+        traces: with rows of split "policy", and of "calibration" where there is a target.
+        target_timesteps: calibrate the policy to this mean on the rows of split "calibration"; what can, also
+            moves its time cost towards it while it learns.
+        seed: of the network, the episodes and the actions.
+        observation: name of the observation, or a user's own (default: "features"; "image" for "one-shot"); the policy
+            reads it wherever it goes. What does not go by stable-baselines3 needs a column "elapsed" in it.
+        reward: name of the reward (default: "linear"; "seenn" for "one-shot").
+        reward_options: its options.
+        total_timesteps: steps of the environment, for stable-baselines3.
+        log_dir: folder for TensorBoard, for stable-baselines3.
+        on_step: called with the number of environment steps done; without an environment, with the same fraction
+            of `total_timesteps`.
+        overrides: arguments of the algorithm in place of the preset's, or fields of its settings.
+
+    Raises:
+        InputError: for unknown names, an option that the algorithm does not read, or traces without the rows that
+            are needed.
+    """
+    if algorithm not in ALGORITHMS:
+        raise unknown_name("algorithm", algorithm, ALGORITHMS)
+    if algorithm in TRAINERS and log_dir is not None:
+        raise InputError(f"Expected no log_dir (--log-dir) for {algorithm!r}, which logs nothing: leave it out.")
+    calibration = None if target_timesteps is None else traces.select("calibration")
+    if reward is None:
+        reward = "seenn" if algorithm == "one-shot" else "linear"
+    make_reward(reward, reward_options)  # or refuse it now
+    common: dict[str, Any] = {"seed": seed, "reward": reward, "reward_options": reward_options}
+    if observation is not None:
+        common["observation"] = observation
+    learned_from = traces.select("policy")
+    if algorithm in PRESETS:
+        policy: TrainedPolicy = train_sb3(
+            algorithm,
+            learned_from,
+            total_timesteps=total_timesteps,
+            target_timesteps=target_timesteps,
+            log_dir=log_dir,
+            on_step=on_step,
+            **common,
+            **overrides,
+        )
+    else:
+        progress = None if on_step is None else lambda done: on_step(int(done * total_timesteps))
+        policy = TRAINERS[algorithm](
+            learned_from, overrides=overrides, target_timesteps=target_timesteps, on_progress=progress, **common
+        )
+    policy.settings.update(
+        {
+            "algorithm": algorithm,
+            "seed": seed,
+            "reward": reward,
+            "reward_options": reward_options or {},
+            "fingerprint": traces.info.get("fingerprint"),
+            "timesteps": traces.timesteps,
+        }
+    )
+    if algorithm in PRESETS:
+        policy.settings["total_timesteps"] = total_timesteps
+    if calibration is None or target_timesteps is None:
+        return policy
+    calibrated = calibrate(policy, calibration, target_timesteps=target_timesteps)
+    warn_if_worse(calibrated, algorithm, calibration, target_timesteps)
+    return calibrated
+
+
+def settings_of(kind: type[Settings], overrides: dict[str, Any]) -> Settings:
+    """A settings dataclass with those fields.
+
+    Raises:
+        InputError: for a field that it does not have.
+    """
+    known = [entry.name for entry in fields(kind)]  # type: ignore[arg-type]
+    for name in overrides:
+        if name not in known:
+            raise unknown_name(f"setting of {kind.__name__}", name, known)
+    return kind(**overrides)

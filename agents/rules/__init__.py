@@ -1,0 +1,1 @@
+"""Rules that exit by a score and its threshold."""

@@ -1,0 +1,183 @@
+"""A threshold of its own for every timestep, fitted by search: the strongest simple rival known.
+
+    rule = calibrate(PerTimestep(Margin()), traces, target_timesteps=1.5)
+
+Letters: B rows, N rows of the traces, T timesteps.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from agents.rules.score import ScoredPolicy, timestep_of
+from backbones import InputError
+from backbones.argument_checks import check_kinds
+from seenn_env import Traces
+from seenn_env.observations.observation import AnyObservation
+
+_PRICES = np.geomspace(3e-4, 0.3, 28)
+"""Prices of a timestep, in accuracy, at which thresholds are fitted."""
+_SWEEPS = 20
+
+
+@dataclass(frozen=True)
+class PerTimestep(ScoredPolicy):
+    """Exits at timestep t when the rule's score is at least that of `thresholds[t-1]`, t = 1…T-1.
+
+    Args:
+        rule: any policy with a score; its own threshold does not count.
+        thresholds: `[T-1]` in the rule's units; empty before `calibrate` has fitted them.
+        shift: asks for this much more score at every timestep: one number that moves all thresholds.
+    """
+
+    rule: ScoredPolicy
+    thresholds: tuple[float, ...] = ()
+    shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "thresholds", tuple(self.thresholds))
+
+    @property
+    def observation(self) -> AnyObservation:  # type: ignore[override]
+        """See `ScoredPolicy.observation`: the rule's."""
+        return self.rule.observation
+
+    @property
+    def level(self) -> float:
+        """See `ScoredPolicy.level`."""
+        return self.shift
+
+    @property
+    def made_for(self) -> int | None:
+        """See `ScoredPolicy.made_for`; None before there are thresholds."""
+        return len(self.thresholds) + 1 if self.thresholds else None
+
+    @property
+    def macs(self) -> int:
+        """See `ScoredPolicy.macs`: the rule's."""
+        return self.rule.macs
+
+    @property
+    def fitted(self) -> bool:
+        """Whether the rule has what it needs of data; thresholds are found in `variants`."""
+        return self.rule.fitted
+
+    def fit(self, traces: Traces) -> "PerTimestep":
+        """With a fitted rule."""
+        return replace(self, rule=self.rule.fit(traces))
+
+    def variants(self, traces: Traces) -> Iterator["PerTimestep"]:
+        """The best thresholds of these traces at each of a range of prices of a timestep.
+
+        Coordinate ascent on accuracy - price · mean timesteps: with the other thresholds held, the best one of
+        a timestep is found exactly by sorting.
+        """
+        scores, correct = self.rule.trace_scores(traces), traces.correct
+        levels = np.full(scores.shape[1], np.median(scores) if scores.size else 0.0)
+        orders = [np.argsort(-column, kind="stable") for column in scores.T]
+        for price in _PRICES:
+            levels = _ascend(scores, correct, orders, price, levels)
+            yield replace(self, thresholds=tuple(float(self.rule.sign * level) for level in levels))
+
+    def trace_scores(self, traces: Traces) -> np.ndarray:
+        """See `ScoredPolicy`: `[N, T-1]`, as `score_step` gives them one by one.
+
+        Raises:
+            InputError: without thresholds, or for traces of another T.
+        """
+        if traces.timesteps > 1 and len(self._checked()) != traces.timesteps - 1:
+            raise InputError(f"Expected traces of T = {len(self.thresholds) + 1}, got {traces.timesteps}.")
+        scores: np.ndarray = self.rule.trace_scores(traces) - self.rule.sign * np.array(self.thresholds)
+        return scores
+
+    def score(self, observation: np.ndarray) -> np.ndarray:
+        """See `ScoredPolicy.score`: how far the rule's score is above this timestep's threshold."""
+        return self.score_step(observation)[0]
+
+    def score_step(
+        self, observation: np.ndarray, state: Any = None, episode_start: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Any]:
+        """See `ScoredPolicy`; the state is the rule's."""
+        T = len(self._checked()) + 1
+        timestep = timestep_of(observation, self.observation, T)
+        wanted = np.append(np.array(self.thresholds), 0.0)[np.minimum(timestep, T) - 1]
+        scores, state = self.rule.score_step(observation, state, episode_start)
+        return scores - self.rule.sign * wanted, state
+
+    def _checked(self) -> tuple[float, ...]:
+        if not self.thresholds:
+            raise InputError("Expected a PerTimestep rule with thresholds, got none: calibrate it first.")
+        return self.thresholds
+
+    @check_kinds
+    def at_level(self, level: float) -> "PerTimestep":
+        """See `ScoredPolicy.at_level`."""
+        return replace(self, shift=float(level))
+
+    def score_module(self, timesteps: int) -> nn.Module:
+        """See `ScoredPolicy.score_module`."""
+        return _AboveThresholds(self.rule.score_module(timesteps), self.rule.sign * np.append(self.thresholds, 0.0))
+
+
+class _AboveThresholds(nn.Module):
+    wanted: Tensor
+
+    def __init__(self, score: nn.Module, wanted: np.ndarray) -> None:
+        super().__init__()
+        self.score = score
+        self.register_buffer("wanted", torch.from_numpy(wanted))
+
+    def forward(self, columns: Tensor, at: Tensor) -> Tensor:
+        above: Tensor = self.score(columns, at) - self.wanted[at]
+        return above
+
+
+def _ascend(
+    scores: np.ndarray, correct: np.ndarray, orders: list[np.ndarray], price: float, levels: np.ndarray
+) -> np.ndarray:
+    """The best levels `[T-1]` from given ones on, of scores `[N, T-1]` with the descending order `[N]` of each column.
+
+    A sweep goes back in time, so that what rows get by going on is known from the timestep after, and which rows
+    arrive is still as it was before the sweep: it takes O(N T) steps.
+    """
+    N, T = correct.shape
+    levels = levels.copy()
+    worth = np.ascontiguousarray((correct - price * np.arange(1, T + 1)).T)
+    columns = np.ascontiguousarray(scores.T)
+    best_value = -np.inf
+    for _ in range(_SWEEPS):
+        arrives = np.empty((T, N), bool)
+        arrives[0] = True
+        for t in range(T - 1):
+            np.logical_and(arrives[t], columns[t] < levels[t], out=arrives[t + 1])
+        goes_on = worth[T - 1]
+        for t in reversed(range(T - 1)):
+            order = orders[t][arrives[t][orders[t]]]
+            gains = np.concatenate([[0.0], np.cumsum(worth[t][order] - goes_on[order])])
+            ranked = columns[t][order]
+            distinct = np.concatenate([[True], ranked[1:] < ranked[:-1], [True]])[: len(gains)]
+            gains[~distinct] = -np.inf
+            count = int(gains.argmax())
+            above = ranked[count - 1] if count else np.inf
+            below = ranked[count] if count < len(ranked) else -np.inf
+            levels[t] = _between(below, above)
+            goes_on = np.where(columns[t] >= levels[t], worth[t], goes_on)
+        value = goes_on.mean()
+        if value <= best_value + 1e-12:
+            break
+        best_value = value
+    return levels
+
+
+def _between(below: float, above: float) -> float:
+    """A level that those above reach and those below do not."""
+    if np.isinf(above):
+        return below + 1e-6 if np.isfinite(below) else 0.0
+    if np.isinf(below):
+        return above
+    middle = (below + above) / 2
+    return middle if middle > below else above

@@ -1,0 +1,270 @@
+"""A score, and a level from which on a policy exits: the protocol of everything that can be calibrated.
+
+Letters: B rows, N rows of traces, T timesteps, F columns of an observation.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, Self, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from backbones import InputError
+from backbones.argument_checks import check_fields, check_kinds
+from seenn_env import Observation, Traces, make_observation
+from seenn_env.observations.observation import OBSERVATIONS, AnyObservation
+
+COLUMNS = {name: column for column, name in enumerate(make_observation("rich", timesteps=1, num_classes=2).names)}
+"""Of the observation "rich", which begins with "features"."""
+ELAPSED = COLUMNS["elapsed"]
+Kind = TypeVar("Kind")
+
+
+class ScoredPolicy:
+    """Exits as soon as `score(observation) ≥ level`: the base of every policy with one number to calibrate.
+
+    A subclass is a frozen dataclass that names its `observation` and has a field `threshold`, and either `column` or
+    a `score` of its own. The defaults of everything else suit a score of the present observation alone:
+
+        @dataclass(frozen=True)
+        class Confidence(ScoredPolicy):
+            threshold: float = 0.9
+            observation = "features"
+            column = "confidence"
+            largest = 1.0
+
+    `agents.policies` lists the subclasses of this package; a line there makes one known to `save`, `load` and the
+    command line.
+    """
+
+    observation: AnyObservation
+    """The observation that the policy reads."""
+    threshold: float
+    column: str
+    """Of the observation "features" or "rich": `sign` times it is the score."""
+    sign: int = 1
+    """+1 exits at or above the threshold, -1 at or below: the level is `sign` times the threshold."""
+    largest: float | None = None
+    """The threshold is from 0 to this; None is any number."""
+    settings: Mapping[str, Any] = MappingProxyType({})
+    """JSON-able facts of the training."""
+    seed: int = 0
+    """Of the draws of `predict(…, deterministic=False)`."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if "settings" in vars(self):  # copies at other levels share none
+            object.__setattr__(self, "settings", deepcopy(self.settings))
+        if self.largest is not None and not 0 <= self.threshold <= self.largest:
+            raise InputError(f"Expected a threshold in [0, {self.largest:g}], got {self.threshold}.")
+
+    @property
+    def decides(self) -> Literal["step", "start"]:
+        """See `seenn_env.decides`."""
+        return "step"
+
+    @property
+    def made_for(self) -> int | None:
+        """T of the traces that the policy was fitted to; None for any."""
+        return self.settings.get("timesteps")
+
+    @property
+    def macs(self) -> int:
+        """Multiplications and additions of one decision."""
+        return 0
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether scores are probabilities of exiting, from which `predict(…, deterministic=False)` draws."""
+        return False
+
+    @property
+    def fitted(self) -> bool:
+        """Whether there is a score yet; `calibrate` fits a policy without one."""
+        return True
+
+    def fit(self, traces: Traces) -> Self:
+        """The policy fitted to traces."""
+        return self
+
+    def variants(self, traces: Traces) -> Iterable[Self]:
+        """The settings among which `calibrate` chooses, besides the level."""
+        return (self,)
+
+    @property
+    def level(self) -> float:
+        """The score from which on the policy exits."""
+        return self.sign * self.threshold
+
+    @check_kinds
+    def at_level(self, level: float) -> Self:
+        """The same policy with another level; one out of range becomes the nearest in range."""
+        threshold = self.sign * float(level)
+        if self.largest is not None:
+            threshold = float(np.clip(threshold, 0, self.largest))
+        return replace(self, threshold=threshold)  # type: ignore[type-var]
+
+    def score(self, observation: np.ndarray) -> np.ndarray:
+        """`[B]` float64, the higher the more the policy wants to exit, for observations `[B, F]`; of a first step."""
+        return self.sign * observation[:, COLUMNS[self.column]].astype(np.float64)
+
+    def score_step(
+        self, observation: np.ndarray, state: Any = None, episode_start: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Any]:
+        """`[B]` scores at one step, and the next state (None, unless scores depend on the steps before)."""
+        return self.score(observation), None
+
+    def trace_scores(self, traces: Traces) -> np.ndarray:
+        """`[N, T-1]` scores at every timestep at which there is something to decide."""
+        columns = traces.columns(self.observation)
+        N, T, _ = columns.shape
+        found, state, starts = np.empty((N, T - 1)), None, np.ones(N, bool)
+        for t in range(T - 1):
+            found[:, t], state = self.score_step(columns[:, t].copy(), state, starts)
+            starts = np.zeros(N, bool)
+        return found
+
+    def predict(
+        self,
+        observation: np.ndarray,
+        state: Any = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, Any]:
+        """Actions `[B]`: 1 where the score is at least the level, or drawn where scores are probabilities."""
+        drawn = self.probabilities and not deterministic
+        inner, rng = drawing(state, episode_start, self.seed) if drawn else (state, None)
+        scores, inner = self.score_step(observation, inner, episode_start)
+        if rng is None:
+            return (scores >= self.level).astype(np.int64), inner
+        return (rng.random(len(scores)) < scores).astype(np.int64), Drawing(inner, rng)
+
+    def score_module(self, timesteps: int) -> nn.Module:
+        """`module(columns [B, F], at [B] from 0) -> [B] float64`: the score in torch, for `agents.deployment.onnx`.
+
+        Raises:
+            InputError: where there is none.
+        """
+        if type(self).score is not ScoredPolicy.score:
+            raise no_export(self)
+        return _ColumnScore(COLUMNS[self.column], self.sign)
+
+    def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and JSON-able facts that `from_tensors` makes the policy of."""
+        return field_tensors(self)
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Self:
+        """The policy of what `to_tensors` gave."""
+        return of_fields(cls, tensors, facts)
+
+
+def field_tensors(policy: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The fields of a dataclass: arrays, and a field `tensors`, as tensors; all others as facts."""
+    facts = dict(vars(policy))
+    tensors = dict(facts.pop("tensors", {}))
+    for name in [name for name, value in facts.items() if isinstance(value, np.ndarray)]:
+        tensors[name] = torch.from_numpy(facts.pop(name))
+    return tensors, facts
+
+
+def of_fields(kind: Callable[..., Kind], tensors: dict[str, Tensor], facts: dict[str, Any]) -> Kind:
+    """A dataclass of what `field_tensors` gave."""
+    if "tensors" in inspect.signature(kind).parameters:
+        return kind(tensors=tensors, **facts)
+    return kind(**facts, **{name: tensor.numpy() for name, tensor in tensors.items()})
+
+
+def no_export(policy: Any) -> InputError:
+    """Refuses a policy whose score torch does not compute."""
+    return InputError(
+        "Expected Confidence, Entropy, Margin, an ExitNetwork, an actor-critic or DQN LearnedPolicy, or PerTimestep of "
+        f"them to export, got {type(policy).__name__}."
+    )
+
+
+class _ColumnScore(nn.Module):
+    def __init__(self, column: int, sign: int) -> None:
+        super().__init__()
+        self.column, self.sign = column, sign
+
+    def forward(self, columns: Tensor, at: Tensor) -> Tensor:
+        return self.sign * columns[:, self.column].double()
+
+
+def check_timesteps(policy: Any, timesteps: int) -> None:
+    """Refuse a policy of this package that was made for another T.
+
+    Raises:
+        InputError: naming both.
+    """
+    made_for = policy.made_for if isinstance(policy, ScoredPolicy) else None
+    if made_for and made_for != timesteps:
+        raise InputError(
+            f"Expected a policy for the network's {timesteps} timesteps, got one that was made for {made_for}: "
+            "train or calibrate it on traces of this network."
+        )
+
+
+def fingerprint_of(policy: Any) -> str | None:
+    """The fingerprint of the backbone that a policy was trained for, where it is known."""
+    return policy.settings.get("fingerprint") if isinstance(policy, ScoredPolicy) else None
+
+
+def own_generator(rng: np.random.Generator | None, seed: int) -> np.random.Generator:
+    """A generator to draw from: a copy of a state's, which stays as it was, or one of the seed where there is none."""
+    return np.random.default_rng(seed) if rng is None else deepcopy(rng)
+
+
+class Drawing(NamedTuple):
+    """The state of a policy that draws its actions."""
+
+    inner: Any
+    """Its state otherwise."""
+    rng: np.random.Generator
+    """The next call draws from a copy of it."""
+
+
+def drawing(state: Any, episode_start: np.ndarray | None, seed: int) -> Drawing:
+    """What a call of `predict` draws from, itself no part of any state yet.
+
+    A run that carries its state is the same again; a call without state or start draws anew each time.
+    """
+    if isinstance(state, Drawing):
+        return Drawing(state.inner, own_generator(state.rng, seed))
+    alone = state is None and (episode_start is None or not np.all(episode_start))
+    return Drawing(state, np.random.default_rng() if alone else np.random.default_rng(seed))
+
+
+def timestep_of(observation: np.ndarray, name: AnyObservation, T: int, column: int | None = None) -> np.ndarray:
+    """`[B]` int64 timesteps, from 1, of an observation: T times that column, or the one that this package's have.
+
+    Raises:
+        InputError: without a column, for an observation that is not this package's.
+    """
+    if column is None:
+        if not isinstance(name, str) or name not in OBSERVATIONS:
+            raise InputError(
+                f"Expected an observation of this package, which says the timestep, got {name!r}: use one of them."
+            )
+        column = -1 if name == "logits" else ELAPSED
+    return np.rint(observation[:, column] * T).astype(np.int64)
+
+
+def elapsed_column(spec: Observation) -> int:
+    """Which of an observation's columns is timestep / T.
+
+    Raises:
+        InputError: where none has the name "elapsed".
+    """
+    if "elapsed" not in spec.names:
+        raise InputError(
+            f"Expected a column 'elapsed' (timestep / T) of observation {spec.name!r}, got {', '.join(spec.names)}: "
+            "add it, so that a policy knows the timestep."
+        )
+    return spec.names.index("elapsed")

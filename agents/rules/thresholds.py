@@ -1,0 +1,178 @@
+"""Rules that need no training: fixed and random timesteps, thresholds on a score, the oracle.
+
+    policy = Confidence(threshold=0.9)
+    actions, state = policy.predict(observation)
+
+Letters: B rows, T timesteps.
+"""
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from agents.rules.score import COLUMNS, ELAPSED, ScoredPolicy, own_generator
+from backbones import InputError
+from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
+from seenn_env import Traces
+
+
+@dataclass(frozen=True)
+class FixedTimestep:
+    """Exits at one timestep, whatever it sees."""
+
+    timestep: Positive
+    observation: ClassVar[str] = "features"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def predict(
+        self,
+        observation: np.ndarray,
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """Actions `[B]`; the state counts timesteps."""
+        timestep = np.ones(len(observation), np.int64) if state is None else state[0] + 1
+        if episode_start is not None:
+            timestep = np.where(episode_start, 1, timestep)
+        return (timestep >= self.timestep).astype(np.int64), (timestep,)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Exits at a timestep drawn uniformly from 1…T, whatever it sees."""
+
+    seed: Natural = 0
+    observation: ClassVar[str] = "features"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def predict(
+        self,
+        observation: np.ndarray,
+        state: tuple[np.ndarray, np.random.Generator] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = True,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, np.random.Generator]]:
+        """Actions `[B]`; the state holds each row's draw, so that a run from the start is the same again."""
+        due, rng = (np.empty(len(observation)), None) if state is None else state
+        starts = np.ones(len(observation), bool) if state is None else episode_start
+        if rng is None or (starts is not None and np.any(starts)):
+            rng = own_generator(rng, self.seed)
+            due = np.where(True if starts is None else starts, rng.random(len(observation)), due)
+        return (observation[:, ELAPSED] >= due).astype(np.int64), (due, rng)
+
+
+@dataclass(frozen=True)
+class Confidence(ScoredPolicy):
+    """Exits when the largest probability is at least the threshold (SEENN-I, Li et al. 2023, section 3.2)."""
+
+    threshold: float = 0.9
+    observation = "features"
+    column = "confidence"
+    largest = 1.0
+
+
+@dataclass(frozen=True)
+class Entropy(ScoredPolicy):
+    """Exits when the entropy over log K is at most the threshold (DT-SNN, Li et al., DAC 2023)."""
+
+    threshold: float = 0.1
+    observation = "features"
+    column = "entropy"
+    sign = -1
+    largest = 1.0
+
+
+@dataclass(frozen=True)
+class Margin(ScoredPolicy):
+    """Exits when the largest probability exceeds the second by at least the threshold."""
+
+    threshold: float = 0.8
+    observation = "features"
+    column = "margin"
+    largest = 1.0
+
+
+@dataclass(frozen=True)
+class Gap(ScoredPolicy):
+    """Exits when the largest logit exceeds the second by at least the threshold (top-k cut-off, Wu et al. 2023).
+
+    Logits are running means, so the gap keeps its scale over time (arXiv 2301.09522 thresholds it at every t).
+    """
+
+    threshold: float = 2.0
+    observation = "rich"
+    column = "gap"
+    largest = 40.0
+
+
+@dataclass(frozen=True)
+class SummedConfidence(ScoredPolicy):
+    """Exits when the largest probability of the logits *summed* over time is at least the threshold (SEENN's code).
+
+    Its temperature falls as 1/t, so that thresholds are comparable with published ones, and not with those of
+    `Confidence`. (That code exits strictly above its threshold; for converted networks it divides the sum by 8.)
+    """
+
+    threshold: float = 0.9
+    observation = "rich"
+    column = "summed_confidence"
+    largest = 1.0
+
+
+@dataclass(frozen=True)
+class Patience(ScoredPolicy):
+    """Exits when the answer has been the same for so many timesteps in a row (Zhou et al., NeurIPS 2020).
+
+    Its scores are whole numbers: near a target, `calibrate(…, randomise=True)`.
+    """
+
+    patience: float = 2
+    observation = "features"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.patience >= 1:
+            raise InputError(f"Expected patience ≥ 1, got {self.patience}: an answer has been there once at least.")
+
+    @property
+    def level(self) -> float:
+        """See `ScoredPolicy.level`."""
+        return float(self.patience)
+
+    def score(self, observation: np.ndarray) -> np.ndarray:
+        """See `ScoredPolicy.score`: 1 at a first step."""
+        return np.ones(len(observation))
+
+    def score_step(
+        self, observation: np.ndarray, state: np.ndarray | None = None, episode_start: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`[B]` for how many timesteps the answer has been the same, which is the state too."""
+        agrees = observation[:, COLUMNS["agreement"]] > 0
+        before = np.zeros(len(observation)) if state is None else state
+        if episode_start is not None:
+            agrees = agrees & ~np.asarray(episode_start, bool)
+        streak = np.where(agrees, before + 1, 1.0)
+        return streak, streak
+
+    @check_kinds
+    def at_level(self, level: float) -> "Patience":
+        """See `ScoredPolicy.at_level`."""
+        return replace(self, patience=max(float(level), 1.0))
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """Exits at the first correct timestep, and at 1 where none is correct: a bound in hindsight."""
+
+    decides: ClassVar[str] = "end"
+
+    @check_kinds
+    def exit_timesteps(self, traces: Traces) -> np.ndarray:
+        """`[N]` in 1…T."""
+        return np.where(traces.correct.any(1), traces.first_correct, 1)

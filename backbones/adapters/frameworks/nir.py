@@ -1,0 +1,188 @@
+"""NIR: a graph of neurons in continuous time, wired by `nirtorch.nir_to_torch` and stepped by forward Euler.
+
+The equations are those of the NIR's definition (Pedersen et al., Neuromorphic intermediate representation, Nature
+Communications 2024): a neuron fires above its threshold (`>`) and then starts again from its reset potential. The
+length `dt` of a timestep is not part of a graph. Shapes in a graph have no batch; rows come first here.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from backbones.adapters.frameworks.nir_neurons import NEURONS, Neuron
+from backbones.adapters.passed_state import PassedState
+from backbones.adapters.stepping import Layout
+from backbones.errors import InputError
+
+
+def to_module(graph: Any, dt: float | None) -> Any:
+    """A torch module `(inputs, state) -> (output, state)` of a graph or a path; such a module stays as it is.
+
+    Raises:
+        InputError: for a graph with nodes that are not known here, an unreadable file, or without `dt`.
+    """
+    import nir
+    import nirtorch
+
+    if isinstance(graph, str | Path):
+        if not Path(graph).is_file():
+            raise InputError(f"Expected the path of a NIR graph, got {graph}, which is no file.")
+        try:
+            graph = nir.read(graph)
+        except Exception as error:  # of h5py, numpy and nir, whose kinds differ by what is wrong with the file
+            cause = str(error).strip().split("\n")[0]
+            raise InputError(
+                f"Expected a NIR graph in {graph}, but it cannot be read ({type(error).__name__}: {cause}): write it "
+                "again with nir.write."
+            ) from error
+    if isinstance(graph, nn.Module):
+        if dt is not None:
+            raise InputError(f"Expected a NIR graph to apply dt={dt} to, got a module, whose neurons have theirs.")
+        return graph
+    if not isinstance(graph, nir.NIRGraph):
+        raise InputError(f"Expected a NIR graph, got {type(graph).__name__}.")
+    if dt is None or not dt > 0:
+        raise InputError(
+            f"Expected dt, the length of a timestep in the unit of the graph's time constants, got {dt}: it is "
+            "no part of a graph; take the one that the network was trained with."
+        )
+    makers = {getattr(nir, name): make for name, make in _LAYERS.items()}
+    makers |= {getattr(nir, name): lambda node: Neuron(node, dt) for name in NEURONS}
+    if not _leaves(graph, tuple(getattr(nir, name) for name in NEURONS)):
+        raise InputError(f"Expected a NIR graph with neurons ({', '.join(NEURONS)}), got one without any.")
+    for path, node in _leaves(graph, (nir.NIRNode,)).items():
+        if type(node) not in makers:
+            raise InputError(
+                f"Expected nodes that keep their state by row, got {path}, a {type(node).__name__}. "
+                f"Known: {', '.join(sorted(kind.__name__ for kind in makers))}."
+            )
+    try:
+        return nirtorch.nir_to_torch(graph, makers, default_map={}).eval()
+    except Exception as error:  # of nirtorch and torch.fx
+        cause = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"Expected a NIR graph whose nodes and edges fit together, but it cannot be wired ({type(error).__name__}: "
+            f"{cause}): look at its edges and shapes."
+        ) from error
+
+
+def default_time_axis(module: nn.Module) -> int | None:
+    """None: a graph takes one timestep."""
+    return None
+
+
+def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> PassedState:
+    """The module with its state in our hands.
+
+    Raises:
+        InputError: for what `PassedState` refuses.
+    """
+    return PassedState("nir", module, layout, example)
+
+
+def _leaves(graph: Any, kinds: tuple[type, ...], path: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, node in graph.nodes.items():
+        if hasattr(node, "nodes"):
+            found |= _leaves(node, kinds, f"{path}{name}.")
+        elif isinstance(node, kinds):
+            found[path + name] = node
+    return found
+
+
+class _Scale(nn.Module):
+    """y = s·x."""
+
+    scale: Tensor
+
+    def __init__(self, scale: Any) -> None:
+        super().__init__()
+        self.register_buffer("scale", _tensor(scale))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.scale * inputs
+
+
+class _Threshold(nn.Module):
+    """1 above the threshold, else 0."""
+
+    threshold: Tensor
+
+    def __init__(self, threshold: Any) -> None:
+        super().__init__()
+        self.register_buffer("threshold", _tensor(threshold))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return (inputs > self.threshold).to(inputs.dtype)
+
+
+class _SumPool2d(nn.AvgPool2d):
+    """Sums of windows, zeros outside."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        height, width = self.kernel_size  # type: ignore[misc]
+        return super().forward(inputs) * (height * width)
+
+
+def _affine(node: Any) -> nn.Linear:
+    layer = nn.Linear(node.weight.shape[-1], node.weight.shape[-2], bias=hasattr(node, "bias"))
+    return _filled(layer, node)
+
+
+def _convolution(kind: type[nn.Conv1d] | type[nn.Conv2d]) -> Callable[[Any], nn.Module]:
+    def make(node: Any) -> nn.Module:
+        out, into = node.weight.shape[:2]
+        groups = int(node.groups)
+        padding = node.padding if isinstance(node.padding, str) else _size(node.padding)
+        layer = kind(
+            into * groups,
+            out,
+            tuple(node.weight.shape[2:]),
+            stride=_size(node.stride),
+            padding=padding,
+            dilation=_size(node.dilation),
+            groups=groups,
+        )
+        return _filled(layer, node)
+
+    return make
+
+
+def _flatten(node: Any) -> nn.Flatten:
+    """Axes are counted without the batch."""
+    start, end = int(node.start_dim), int(node.end_dim)
+    return nn.Flatten(start + 1 if start >= 0 else start, end + 1 if end >= 0 else end)
+
+
+def _filled(layer: Any, node: Any) -> Any:
+    layer.weight.data = _tensor(node.weight)
+    if layer.bias is not None:
+        layer.bias.data = _tensor(node.bias)
+    return layer
+
+
+def _size(value: Any) -> Any:
+    return int(value) if np.ndim(value) == 0 else tuple(int(each) for each in value)
+
+
+def _tensor(values: Any) -> Tensor:
+    return torch.as_tensor(np.array(values), dtype=torch.float32).clone()
+
+
+_LAYERS: dict[str, Callable[[Any], nn.Module]] = {
+    "Affine": _affine,
+    "AvgPool2d": lambda node: nn.AvgPool2d(_size(node.kernel_size), _size(node.stride), _size(node.padding)),
+    "Conv1d": _convolution(nn.Conv1d),
+    "Conv2d": _convolution(nn.Conv2d),
+    "Flatten": _flatten,
+    "Input": lambda node: nn.Identity(),
+    "Linear": _affine,
+    "Output": lambda node: nn.Identity(),
+    "Scale": lambda node: _Scale(node.scale),
+    "SumPool2d": lambda node: _SumPool2d(_size(node.kernel_size), _size(node.stride), _size(node.padding)),
+    "Threshold": lambda node: _Threshold(node.threshold),
+}

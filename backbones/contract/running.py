@@ -1,0 +1,158 @@
+"""A backbone over many images, all T timesteps, in batches of one shape.
+
+for rows, logits in run(backbone, images, keys, batch_size=256):
+…                                                       # logits [b, T, K]
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from backbones.errors import InputError
+from backbones.contract.inputs import as_tensor
+from backbones.argument_checks import check_kinds
+from backbones.contract.protocol import Backbone, Probed, State
+
+REPEAT_BITS = 16
+
+
+def make_keys(index: np.ndarray, repeat: np.ndarray | int = 0) -> np.ndarray:
+    """`[N]` int64 row names of dataset indices and repeats (below 2¹⁶).
+
+    Raises:
+        InputError: for what are no whole numbers, or numbers of them that differ.
+    """
+    for name, given in (("index", index), ("repeat", repeat)):
+        kind = np.asarray(given).dtype.kind if isinstance(given, np.ndarray | int | Sequence) else ""
+        if kind not in ("i", "u") and np.size(given):
+            raise InputError(f"Expected {name} of whole numbers, got {given!r}.")
+    if np.ndim(repeat) and np.shape(repeat) != np.shape(index):
+        raise InputError(f"Expected a repeat for each index, got {np.shape(repeat)} and {np.shape(index)}.")
+    return (np.asarray(index, np.int64) << REPEAT_BITS) | np.asarray(repeat, np.int64)
+
+
+@check_kinds
+def run(
+    backbone: Backbone,
+    images: np.ndarray,
+    keys: np.ndarray,
+    *,
+    shows: np.ndarray | None = None,
+    batch_size: int = 256,
+    begins: Iterable[int] | None = None,
+    timesteps: int | None = None,
+) -> Iterator[tuple[slice, Tensor]]:
+    """The running logits of all timesteps, a batch at a time; `run_probed` without the probes.
+
+    Yields:
+        rows: which rows these are.
+        logits: `[b, T, K]` on the backbone's device.
+    """
+    settings = {"shows": shows, "batch_size": batch_size, "begins": begins, "timesteps": timesteps}
+    for rows, fields in run_probed(backbone, images, keys, **settings):  # type: ignore[arg-type]
+        yield rows, fields["logits"]
+
+
+@check_kinds
+def run_probed(
+    backbone: Backbone,
+    images: np.ndarray,
+    keys: np.ndarray,
+    *,
+    probes: Sequence[str] = (),
+    shows: np.ndarray | None = None,
+    batch_size: int = 256,
+    begins: Iterable[int] | None = None,
+    timesteps: int | None = None,
+) -> Iterator[tuple[slice, dict[str, Tensor]]]:
+    """The running logits of all timesteps, and the probes of them, a batch at a time.
+
+    Every batch has `batch_size` rows: the last is padded with copies, which are cut off again.
+
+    Args:
+        backbone: the frozen network.
+        images: `[M, …]`.
+        keys: `[N]` int64, one a row.
+        probes: which of `Probed.probe`'s to give.
+        shows: `[N]` which image each row shows (default: row i shows image i).
+        batch_size: rows of a batch.
+        begins: the first row of each batch to run (default: all batches).
+        timesteps: how many to run (default: the backbone's T).
+
+    Yields:
+        rows: which rows these are.
+        fields: "logits" `[b, T, K]`, and each probe `[b, T, F]`, on the backbone's device.
+    """
+    N = len(keys)
+    shown_images = N if shows is None else len(shows)
+    if batch_size < 1 or (timesteps is not None and timesteps < 1):
+        raise InputError(f"Expected batch_size ≥ 1 and timesteps ≥ 1, got {batch_size} and {timesteps}.")
+    if np.ndim(keys) != 1 or shown_images != N or len(images) < (N if shows is None else max(shows, default=-1) + 1):
+        raise InputError(
+            f"Expected a key for each image that is shown, got {list(np.shape(keys))} keys, {shown_images} places and "
+            f"{len(images)} images."
+        )
+    starts = list(range(0, N, batch_size) if begins is None else begins)
+    if not all(isinstance(begin, int | np.integer) for begin in starts):
+        raise InputError(f"Expected begins of whole numbers, the first row of each batch, got {starts}.")
+    for begin in starts:
+        rows = slice(begin, min(begin + batch_size, N))
+        padded = np.minimum(np.arange(begin, begin + batch_size), N - 1)
+        shown = padded if shows is None else shows[padded]
+        state = backbone.start(torch.as_tensor(images[shown]), torch.as_tensor(keys[padded]))
+        steps: dict[str, list[Tensor]] = {name: [] for name in ("logits", *probes)}
+        for _ in range(timesteps or backbone.timesteps):
+            logits, state = backbone.step(state)
+            steps["logits"].append(logits)
+            for name, values in probe(backbone, state, probes).items():
+                steps[name].append(values)
+        yield rows, {name: torch.stack(each, 1)[: rows.stop - rows.start] for name, each in steps.items()}
+
+
+def probe(backbone: Backbone, state: State, names: Sequence[str]) -> dict[str, Tensor]:
+    """`{name: [B, F]}` those probes of a `step`'s state.
+
+    Raises:
+        InputError: for a backbone that does not give them.
+    """
+    if isinstance(names, str) or not isinstance(names, Sequence):
+        raise InputError(f"Expected names of probes, such as ('hidden',), got {names!r}.")
+    if not names:
+        return {}
+    given = backbone.probe(state) if isinstance(backbone, Probed) else {}
+    for name in names:
+        if name not in given:
+            raise InputError(
+                f"Expected a backbone whose probe(state) gives {name!r} [B, F], got a "
+                f"{type(backbone).__name__} that does not: add it, or do without {name!r}."
+            )
+    return {name: given[name] for name in names}
+
+
+@check_kinds
+def probe_sizes(backbone: Backbone, images: np.ndarray, names: Sequence[str] | None = None) -> dict[str, int]:
+    """`{name: F}` of those probes, found by one timestep of some images; by default of all that it gives.
+
+    Raises:
+        InputError: for a backbone that does not give them.
+    """
+    if names is None and not isinstance(backbone, Probed):
+        return {}
+    _, state = backbone.step(backbone.start(as_tensor(images)))
+    given = backbone.probe(state) if names is None else probe(backbone, state, names)  # type: ignore[attr-defined]
+    return {name: values.shape[1] for name, values in given.items()}
+
+
+@check_kinds
+def accuracy(
+    backbone: Backbone, images: np.ndarray, labels: np.ndarray, keys: np.ndarray, *, timesteps: int | None = None
+) -> np.ndarray:
+    """`[T]` fraction of right answers after each timestep (of the first `timesteps`)."""
+    if np.shape(labels) != (len(keys),):
+        raise InputError(f"Expected a label for each of {len(keys)} keys, got {list(np.shape(labels))}.")
+    right, labels = np.zeros(max(0, timesteps or backbone.timesteps)), np.asarray(labels)
+    for rows, logits in run(backbone, images, keys, timesteps=timesteps):
+        right += (logits.argmax(-1).cpu().numpy() == labels[rows, None]).sum(0)
+    return right / max(1, len(labels))

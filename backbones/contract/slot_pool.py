@@ -1,0 +1,171 @@
+"""A fixed number of rows that step together; a row that is done is refilled with the next input at once.
+
+    pool = SlotPool(backbone, num_slots=128)
+    pool.refill(np.arange(128), images[:128], keys[:128])
+    logits = pool.step()                                  # [B, K], every row one timestep further
+    pool.refill(rows_that_exit, more_images, more_keys)   # the others go on untouched
+
+Letters: B slots, R rows that are refilled, K classes.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from backbones.errors import InputError
+from backbones.contract.inputs import as_tensor
+from backbones.argument_checks import Positive, check_kinds
+from backbones.contract.protocol import Advancing, Backbone, State
+from backbones.contract.running import probe
+
+Rows = np.ndarray | Tensor | Sequence[int]
+
+_SIZES = 8
+"""In how many sizes fresh rows are computed, at most."""
+_AT_ONCE = 64
+"""Fresh rows that are computed together on a CPU, at most: memory for more would come from the system each time."""
+
+
+class SlotPool:
+    """Live stepping of a backbone with refill by row.
+
+    Shapes are constant: a step has B rows, and fresh rows are computed together (on a CPU up to 64), filled up with
+    copies to one of a few sizes, of which each gives the bits of a whole batch. Rows never influence each other.
+    Rows that were never filled show copies of the first input until they are.
+
+    Args:
+        backbone: the frozen network.
+        num_slots: B.
+
+    Raises:
+        InputError: for fewer slots than 1.
+    """
+
+    @check_kinds
+    def __init__(self, backbone: Backbone, num_slots: Positive) -> None:
+        self.backbone = backbone
+        self.timestep = np.zeros(num_slots, np.int64)
+        """`[B]` timesteps that each row has done since it was filled."""
+        self.sizes: tuple[int, ...] = (num_slots,)
+        """How many fresh rows may be computed at once: the least that is enough is taken."""
+        self._at_once = num_slots
+        self._state: State = None
+        self._advance = backbone.advance if isinstance(backbone, Advancing) else backbone.step
+
+    @property
+    def num_slots(self) -> int:
+        """B."""
+        return len(self.timestep)
+
+    @property
+    def state(self) -> State:
+        """The rows' state, for those who look; it is used up by the next call."""
+        return self._state
+
+    @check_kinds
+    def refill(self, rows: Rows, inputs: np.ndarray | Tensor, keys: np.ndarray | Tensor | None = None) -> None:
+        """Those rows start afresh on new inputs; the others continue untouched.
+
+        Args:
+            rows: `[R]` which ones, each once.
+            inputs: `[R, …]`.
+            keys: `[R]` int64 names of the inputs (default: all 0).
+
+        Raises:
+            InputError: for rows that are not in 0…B-1 or come twice, or counts that differ.
+        """
+        rows = _whole(rows)
+        R = len(rows)
+        if R == 0:
+            return
+        if rows.min() < 0 or rows.max() >= self.num_slots or np.bincount(rows).max() > 1:
+            raise InputError(f"Expected different rows in 0…{self.num_slots - 1}, got {rows.tolist()}.")
+        inputs = as_tensor(inputs, "inputs")
+        keys = torch.zeros(R, dtype=torch.int64) if keys is None else as_tensor(keys, "keys")
+        if len(inputs) != R or len(keys) != R:
+            raise InputError(f"Expected {R} inputs and keys for {R} rows, got {len(inputs)} and {len(keys)}.")
+        if self._state is None:
+            self._begin(rows, inputs, keys)
+        elif self.num_slots == R:
+            order = torch.from_numpy(np.argsort(rows))
+            self._state = self.backbone.start(inputs.index_select(0, order), keys.index_select(0, order))
+        else:
+            for at in range(0, R, self._at_once):
+                now = slice(at, at + self._at_once)
+                self._refill(torch.from_numpy(rows[now]), inputs[now], keys[now])
+        self.timestep[rows] = 0
+
+    def step(self) -> Tensor:
+        """One timestep for every row: `[B, K]` the running logits.
+
+        Raises:
+            InputError: before the first refill.
+        """
+        if self._state is None:
+            raise InputError("Expected filled rows to step, got none: call refill first.")
+        logits, self._state = self._advance(self._state)
+        self.timestep += 1
+        return logits
+
+    def probe(self, names: Sequence[str]) -> dict[str, Tensor]:
+        """`{name: [B, F]}` those of `Probed.probe`'s, of the last step."""
+        return probe(self.backbone, self._state, names)
+
+    @check_kinds
+    def shrink(self, rows: Rows) -> None:
+        """Keep only these rows, in this order, as slots 0…R-1: for the tail, when no inputs are left.
+
+        Another batch shape may round differently (see the equality contract of `Backbone`).
+        """
+        rows = _whole(rows)
+        if self._state is None or len(rows) < 1 or rows.min() < 0 or rows.max() >= self.num_slots:
+            raise InputError(
+                f"Expected filled rows in 0…{self.num_slots - 1} to keep, at least one, got {rows.tolist()}."
+            )
+        where = torch.from_numpy(rows).to(self.backbone.device)
+        self._state = pytree.tree_map(lambda leaf: None if leaf is None else leaf[where], self._state)
+        self.timestep = self.timestep[rows]
+        self.sizes = (*(size for size in self.sizes if size < len(rows)), len(rows))
+
+    def _refill(self, rows: Tensor, inputs: Tensor, keys: Tensor) -> None:
+        """Some rows at once, filled up with copies of the last one."""
+        R = len(rows)
+        size = next(size for size in self.sizes if size >= R)
+        if size > R:
+            filled = torch.arange(size).clamp_(max=R - 1)
+            rows, inputs, keys = (given.index_select(0, filled) for given in (rows, inputs, keys))
+        self._state = self.backbone.refill(self._state, rows.to(self.backbone.device), inputs, keys)
+
+    def _begin(self, rows: np.ndarray, inputs: Tensor, keys: Tensor) -> None:
+        """Start all rows, and find out in which sizes fresh rows can be computed with the same bits."""
+        B = self.num_slots
+        shown = np.zeros(B, np.int64)
+        shown[rows] = np.arange(len(rows))
+        inputs, keys = inputs[shown], keys[shown]
+        self._state = self.backbone.start(inputs, keys)
+        step = 4 * -(-B // (4 * _SIZES))
+        less = (size for size in range(step, B, step) if self._same_bits(inputs[:size], keys[:size]))
+        self.sizes = (*less, B)
+        few = [size for size in self.sizes if size <= _AT_ONCE]
+        self._at_once = few[-1] if few and self.backbone.device.type == "cpu" else B
+
+    def _same_bits(self, inputs: Tensor, keys: Tensor) -> bool:
+        """Whether fewer rows, started alone, are those of the whole batch, bit for bit."""
+        part = pytree.tree_leaves(self.backbone.start(inputs, keys))
+        whole = pytree.tree_leaves(self._state)
+        return all(one is None or torch.equal(one, other[: len(one)]) for one, other in zip(part, whole, strict=True))
+
+
+def _whole(rows: Rows) -> np.ndarray:
+    """`[R]` int64.
+
+    Raises:
+        InputError: for other numbers.
+    """
+    given = np.asarray(rows)
+    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
+        raise InputError(f"Expected rows [R] of whole numbers, got {list(given.shape)} of {given.dtype}.")
+    return given.astype(np.int64, copy=False)

@@ -1,0 +1,1 @@
+"""Conversion of trained networks without time into spiking networks."""

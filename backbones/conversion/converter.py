@@ -1,0 +1,139 @@
+"""A trained network without time becomes a spiking network, weights untouched.
+
+ann = build("resnet9", num_classes=10, timesteps=1, neuron="qcfs")       # and train it
+network = convert(ann, timesteps=32)
+
+network = convert(torchvision_model, images, timesteps=64)               # any ReLU network; images set its thresholds
+"""
+
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from backbones.networks.neurons.activations import QCFS, Activation
+from backbones.networks.building import build
+from backbones.errors import InputError, unknown_name
+from backbones.contract.inputs import check_channels, check_images
+from backbones.argument_checks import check_kinds
+from backbones.networks.network import SpikingNetwork
+from backbones.networks.neurons.neuron import LIF
+from backbones.data.samples import Samples
+from backbones.conversion.thresholds import METHODS, thresholds_of
+from backbones.conversion.tracing import Activations, as_images, trace
+
+
+@check_kinds
+def convert(
+    ann: nn.Module,
+    images: Tensor | np.ndarray | Samples | None = None,
+    *,
+    timesteps: int = 32,
+    method: str | None = None,
+    percentile: float = 99.9,
+    max_pool: str = "refuse",
+    activations: Activations | None = None,
+    mean: float | list[float] = 0.0,
+    std: float | list[float] = 1.0,
+    batch_size: int = 128,
+) -> SpikingNetwork:
+    """A spiking network of IF neurons with soft reset, one for each activation of `ann`, which stays as it is.
+
+    Each neuron's threshold θ is the λ that its QCFS activation learned, or what its ReLU reaches on `images`
+    (threshold balancing: Diehl et al., IJCNN 2015; the percentile: Rueckauer et al., Frontiers in Neuroscience
+    2017). It starts at θ/2 and its spikes have the height θ (see `ConvertedIF`), so the mean output over time
+    approaches the output of `ann`, whose weights, norms and shortcuts are kept. Only currents that no
+    timestep changes, those before the first activation, are computed once an image.
+
+    Args:
+        ann: a network that `build` made with the neuron "qcfs" or "relu"; or any torch module that
+            torch.fx can trace, of ReLUs (or QCFS modules) and linear layers (see `backbones.conversion.tracing.trace`).
+        images: `[N, C, H, W]` uint8, or floats in [0, 1]: training images that thresholds of ReLUs are set
+            on. QCFS networks do not need any.
+        timesteps: T of the spiking network.
+        method: "max" or "percentile" (default) for ReLUs; None for QCFS.
+        percentile: of a layer's activations over all images and places, which becomes its threshold.
+        max_pool: what happens to max-pooling of spikes in a module: "refuse" it; "average": put average
+            pooling in its place, which is exact, but of another network than `ann` (train that one); or
+            "spikes": keep it, the maximum of each timestep's spikes, which overestimates.
+        activations: `{class: function(module) -> (λ, L)}` of a module's own QCFS activations that are not recognised
+            by what they answer; each is tried for computing λ·clip(floor(z·L/λ + ½)/L, 0, 1).
+        mean: of the intensities, taken off before a module sees images in [0, 1].
+        std: likewise, divided by.
+        batch_size: images at once while thresholds are set.
+
+    Raises:
+        InputError: for a network with another activation, an unsupported layer (by its path), a negative λ,
+            missing images, an unknown method, or settings of modules for a network that `build` made.
+    """
+    if timesteps < 1:
+        raise InputError(f"Expected at least 1 timestep, got timesteps={timesteps!r}.")
+    if batch_size < 1:
+        raise InputError(f"Expected a batch_size of at least 1, got {batch_size!r}.")
+    timesteps = int(timesteps)
+    if method is not None and method not in METHODS:
+        raise unknown_name("method", method, METHODS)
+    if images is not None:
+        images = as_images(images)
+        check_images(images)
+    if isinstance(ann, SpikingNetwork):
+        _check_built(ann, {"max_pool": max_pool, "activations": activations, "mean": mean, "std": std})
+    else:
+        if images is None:
+            raise InputError("Expected images [N, C, H, W] to set a module's thresholds on, got none.")
+        check_channels(images)
+        ann = trace(ann, images, max_pool=max_pool, activations=activations, mean=mean, std=std)
+    found = activations_of(ann)
+    learned = {path: a.threshold.item() for path, a in found.items() if isinstance(a, QCFS)}
+    if learned:
+        if method is not None:
+            raise InputError(f"Expected no method for a QCFS network, whose thresholds are learned, got {method!r}.")
+        for path, threshold in learned.items():
+            if not threshold > 0:
+                raise InputError(
+                    f"Expected a λ above 0 of every activation, got {threshold:.3g} of {path}: train anew."
+                )
+        thresholds = learned
+    else:
+        if images is None:
+            raise InputError("Expected images [N, C, H, W] to set the thresholds of ReLUs on, got none.")
+        q = 100.0 if method == "max" else percentile
+        thresholds = thresholds_of(ann, found, images, q, batch_size)
+    config = {**ann.config, "timesteps": timesteps, "neuron": {"type": "converted-if", "thresholds": thresholds}}
+    network = build(config.pop("network"), **config.pop("options"), **config)
+    weights = {name: value for name, value in ann.state_dict().items() if name.rpartition(".")[0] not in found}
+    network.load_state_dict(weights)
+    network.division, network.class_names = ann.division, ann.class_names
+    return network.to(ann.device)
+
+
+def activations_of(network: SpikingNetwork) -> dict[str, Activation]:
+    """The activations of a network without time, by path.
+
+    Raises:
+        InputError: for a network that has none, or neurons beside them.
+    """
+    found: dict[str, Activation] = {}
+    for path, module in network.named_modules():
+        if isinstance(module, Activation):
+            found[path] = module
+        elif isinstance(module, LIF):
+            raise InputError(
+                f"Expected a network without time (neuron 'qcfs' or 'relu') to convert, got one that spikes: "
+                f"{path} is {type(module).__name__}."
+            )
+    if not found:
+        raise InputError("Expected a network with activations to convert, got one without any.")
+    return found
+
+
+def _check_built(ann: SpikingNetwork, settings: dict[str, Any]) -> None:
+    """Refuse a form for inference, and settings that only modules have."""
+    if ann.form != "plain":
+        raise InputError(f"Expected a plain network to convert, got one of form {ann.form!r}: convert that instead.")
+    unset = {"max_pool": "refuse", "activations": None, "mean": 0.0, "std": 1.0}
+    for name, value in settings.items():
+        if np.ndim(value) or value != unset[name]:
+            raise InputError(
+                f"Expected {name} for a torch module only, got it for a network that `build` made, which has its own."
+            )

@@ -1,0 +1,78 @@
+"""Thresholds from data: what each activation of a network without time reaches on some images."""
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from backbones.errors import InputError
+from backbones.networks.network import SpikingNetwork
+from backbones.networks.neurons.neuron import LIF
+
+METHODS = ("max", "percentile")
+
+
+class _Largest:
+    """The k-th largest of many values that come in batches, exactly."""
+
+    def __init__(self, count: int, percentile: float) -> None:
+        # Nearest rank: the smallest value that at least this part of the values does not exceed.
+        rank = max(1, math.ceil(round(percentile / 100 * count, 6)))
+        self.k = count - rank + 1
+        self.values: Tensor | None = None
+
+    def add(self, values: Tensor) -> None:
+        values = values.detach().flatten()
+        if self.values is not None:
+            values = torch.cat([self.values, values])
+        self.values = values.topk(min(self.k, len(values)), sorted=False).values
+
+    def result(self) -> float:
+        assert self.values is not None
+        return self.values.min().item()
+
+
+@torch.no_grad()
+def thresholds_of(
+    network: SpikingNetwork,
+    activations: Mapping[str, nn.Module],
+    images: Tensor,
+    percentile: float,
+    batch_size: int = 128,
+) -> dict[str, float]:
+    """The percentile of each activation's values over all images and places; 1 where they are all 0.
+
+    Args:
+        network: without time, in evaluation mode.
+        activations: its activations by path.
+        images: `[N, C, H, W]`.
+        percentile: in (0, 100]; 100 is the maximum. It is found exactly (nearest rank).
+        batch_size: images at once.
+
+    Raises:
+        InputError: for no images, a percentile out of range, or activations that are not finite.
+    """
+    if len(images) == 0:
+        raise InputError("Expected images to set thresholds on, got none.")
+    if not 0 < percentile <= 100:
+        raise InputError(f"Expected a percentile in (0, 100], got {percentile}.")
+    paths = {id(module): path for path, module in activations.items()}
+    largest: dict[str, _Largest] = {}
+
+    def watch(neuron: LIF, current: Tensor) -> Tensor:
+        values = neuron.fire(current)
+        path = paths[id(neuron)]
+        if path not in largest:
+            largest[path] = _Largest(len(images) * values[0].numel(), percentile)
+        largest[path].add(values)
+        return values
+
+    fire: Callable[[LIF, Tensor], Tensor] = watch
+    for batch in images.split(batch_size):
+        network.body(network.start(batch).source, fire)
+    thresholds = {path: largest[path].result() for path in activations if path in largest}
+    for path, threshold in thresholds.items():
+        if not math.isfinite(threshold):
+            raise InputError(f"Expected finite activations on the images, got {threshold} in {path}.")
+    return {path: threshold if threshold > 0 else 1.0 for path, threshold in thresholds.items()}

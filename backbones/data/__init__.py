@@ -1,0 +1,1 @@
+"""Datasets by name, with disjoint, recorded splits."""

@@ -1,0 +1,127 @@
+"""Frames over time in one file, `.npz` or `.safetensors`, that needs nothing but numpy to write.
+
+| array | shape | holds |
+| --- | --- | --- |
+| `frames` | `[N, T, C, H, W]` | uint8 counts of events, or float16 or float32: what the network sees at each timestep |
+| `labels` | `[N]` | whole numbers in 0…K-1 |
+| `split` (optional) | `[N]` | 0 train, 1 policy, 2 calibration, 3 test; 0 and 3 alone: train is divided |
+| `class_names` (optional) | `[K]` | strings; in a .safetensors, a JSON list in the metadata |
+
+    save_frames("gestures.safetensors", frames, labels, class_names=("wave", "clap"))
+    splits = load_dataset("frames", "gestures.safetensors")
+
+A `.safetensors` is mapped, and may be larger than memory; an `.npz` is read.
+
+Letters: N samples, T timesteps, C channels (of events: 0 off, 1 on), H × W pixels, K classes.
+"""
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from backbones.atomic import open_atomic
+from backbones.errors import InputError
+from backbones.data.samples import SPLITS, Whole, check_timesteps
+from backbones.tensor_files import map_arrays, write_arrays
+
+DTYPES = ("uint8", "float16", "float32")
+
+
+def save_frames(
+    path: str | Path,
+    frames: np.ndarray,
+    labels: np.ndarray,
+    *,
+    split: np.ndarray | None = None,
+    class_names: Sequence[str] | None = None,
+) -> Path:
+    """Write a frames file, atomically; its name says which kind.
+
+    Raises:
+        InputError: for arrays that `read_frames` would refuse, or another kind of file.
+    """
+    path = Path(path)
+    arrays = {"frames": np.ascontiguousarray(frames), "labels": np.asarray(labels, np.int64)}
+    if split is not None:
+        arrays["split"] = np.asarray(split).astype(np.uint8)
+    names = None if class_names is None else [str(name) for name in class_names]
+    _whole(path, arrays, names)
+    if path.suffix == ".npz":
+        with open_atomic(path) as file:
+            np.savez(file, **arrays, **({} if names is None else {"class_names": np.array(names)}))  # type: ignore[arg-type]
+    elif path.suffix == ".safetensors":
+        write_arrays(path, arrays, {} if names is None else {"class_names": json.dumps(names)})
+    else:
+        raise InputError(f"Expected a file of frames to be called .npz or .safetensors, got {path.name}.")
+    return path
+
+
+def read_frames(path: Path, timesteps: int | None = None) -> Whole:
+    """The frames, labels and splits of a file.
+
+    Args:
+        path: the file.
+        timesteps: the T that they must have (None takes any).
+
+    Raises:
+        InputError: for a file that is missing or not whole, arrays of other shapes, a class without
+            frames, or frames of another T.
+    """
+    if not path.is_file():
+        raise InputError(f"Expected a file of frames (.npz or .safetensors), found none at {path}.")
+    try:
+        if path.suffix == ".npz":
+            arrays, names = _read_npz(path)
+        elif path.suffix == ".safetensors":
+            arrays, metadata = map_arrays(path, kind="a file of frames")
+            names = json.loads(metadata.get("class_names", "null"))
+        else:
+            raise InputError(f"Expected a file of frames to be called .npz or .safetensors, got {path.name}.")
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"Expected a file of frames, but {path} is not whole ({error}): make it anew.") from error
+    whole = _whole(path, arrays, names)
+    check_timesteps(whole.images.shape[1], timesteps, str(path))
+    return whole
+
+
+def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str] | None]:
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in ("frames", "labels", "split") if name in file}
+        names = [str(name) for name in file["class_names"]] if "class_names" in file else None
+    return arrays, names
+
+
+def _whole(path: Path, arrays: dict[str, np.ndarray], names: list[str] | None) -> Whole:
+    for name in ("frames", "labels"):
+        if name not in arrays:
+            raise InputError(f"Expected arrays 'frames' and 'labels' in {path}, got no {name!r}.")
+    frames, labels = arrays["frames"], arrays["labels"]
+    N = len(labels)
+    if frames.ndim != 5 or labels.ndim != 1 or len(frames) != N or 0 in frames.shape:
+        raise InputError(
+            f"Expected frames [N, T, C, H, W] and labels [N] in {path}, got {list(frames.shape)} and "
+            f"{list(labels.shape)}."
+        )
+    if frames.dtype.name not in DTYPES:
+        raise InputError(f"Expected frames of uint8, float16 or float32 in {path}, got {frames.dtype}: convert them.")
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or (names is not None and labels.max() >= len(names)):
+        most = "" if names is None else f" below {len(names)}, the number of class_names,"
+        raise InputError(f"Expected labels of whole numbers from 0{most} in {path}, got {_range(labels)}.")
+    names = names or [str(k) for k in range(max(2, int(labels.max()) + 1))]
+    if (counts := np.bincount(labels, minlength=len(names))).min() == 0:
+        raise InputError(f"Expected frames of every class, found none of {names[int(counts.argmin())]!r} in {path}.")
+    codes = arrays.get("split")
+    if codes is not None and (codes.shape != (N,) or codes.dtype.kind not in "iu" or codes.max() >= len(SPLITS)):
+        raise InputError(
+            f"Expected split [N] = [{N}] of codes 0…3 in {path}, got {list(codes.shape)} of {_range(codes)}."
+        )
+    return Whole(frames, labels.astype(np.int64), tuple(names), path.stem, 5, codes)
+
+
+def _range(values: np.ndarray) -> str:
+    return f"{values.dtype} {values.min()}…{values.max()}"

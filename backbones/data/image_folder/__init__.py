@@ -1,0 +1,1 @@
+"""Folders of image files: their layout and their pixels."""

@@ -1,0 +1,106 @@
+"""Image files, decoded once into a memory-mapped cache.
+
+Letters: N images, C channels (3, or 1 where all images are grey), H × W pixels.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from backbones.data.cache import cache_file, cached_rows
+from backbones.errors import InputError
+
+GREY = ("1", "F", "I", "I;16", "I;16B", "I;16L", "I;16N", "L", "LA")
+"""Pillow's modes of grey images."""
+IMAGE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What reading a file as an image may raise."""
+
+
+def decoded(files: list[Path], root: Path, cache_dir: Path, size: int | None = None) -> np.ndarray:
+    """`[N, C, H, W]` uint8, memory-mapped; decoded the first time, or when a file has changed.
+
+    Args:
+        files: the images.
+        root: folder that their names are relative to.
+        cache_dir: folder for the cache.
+        size: resize to size × size (shorter side first, then the middle); None takes images as they are.
+
+    Raises:
+        InputError: for an image that cannot be read or has another shape, or a cache that cannot be written.
+    """
+    cache = cache_file(cache_dir, "images", files, root, size)
+    return cached_rows(cache, _pixels(files, size), len(files), "decode")
+
+
+def _pixels(files: list[Path], size: int | None) -> Iterator[np.ndarray]:
+    """`[C, H, W]` of each file, all of one shape."""
+    grey = all(_mode(file) in GREY for file in files)  # ends at the first that has colours
+    shape: tuple[int, ...] | None = None
+    for file in files:
+        image = _read(file, size, grey)
+        shape = shape or image.shape
+        if image.shape != shape:
+            raise InputError(
+                f"Expected images of {_sides(shape)} as in {files[0]}, got {_sides(image.shape)} in {file}: "
+                "set image_size."
+            )
+        yield image
+
+
+def _mode(file: Path) -> str:
+    """Pillow's name of what a pixel is, from the file's head."""
+    try:
+        with Image.open(file) as opened:
+            return str(opened.mode)
+    except IMAGE_ERRORS as error:
+        raise _unreadable(file, error) from error
+
+
+def _read(file: Path, size: int | None, grey: bool) -> np.ndarray:
+    """`[C, H, W]` uint8."""
+    try:
+        return read_pixels(file, None if size is None else (size, size), grey=grey)
+    except IMAGE_ERRORS as error:
+        raise _unreadable(file, error) from error
+
+
+def read_pixels(file: Path, size: tuple[int, int] | None, *, grey: bool) -> np.ndarray:
+    """`[C, H, W]` uint8 of an image file; of 16 bits a pixel the upper 8.
+
+    Args:
+        file: the image.
+        size: (height, width) to resize to: the shorter side first, then the middle; None takes it as it is.
+        grey: one channel, not three.
+
+    Raises:
+        IMAGE_ERRORS: for what cannot be read, or pixels that are not of 8 or 16 bits.
+    """
+    with Image.open(file) as opened:
+        if opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format == "PNG"):
+            # Pillow's own conversion would cut off the upper 8 bits.
+            image = Image.fromarray((np.asarray(opened).clip(0, 65535) >> 8).astype(np.uint8))
+            image = image if grey else image.convert("RGB")
+        elif opened.mode in ("I", "F"):
+            kind = "floats" if opened.mode == "F" else "32-bit integers"
+            raise ValueError(f"its pixels are {kind}, whose black and white are not known: save it with 8 or 16 bits")
+        else:
+            image = opened.convert("L" if grey else "RGB")
+    if size is not None and image.size != size[::-1]:
+        height, width = size
+        scale = max(width / image.width, height / image.height)
+        whole = max(width, round(scale * image.width)), max(height, round(scale * image.height))
+        left, top = (whole[0] - width) // 2, (whole[1] - height) // 2
+        image = image.resize(whole, Image.Resampling.BILINEAR).crop((left, top, left + width, top + height))
+    pixels = np.asarray(image)
+    return pixels[None] if grey else pixels.transpose(2, 0, 1)
+
+
+def _unreadable(file: Path, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())
+    return InputError(f"Expected an image, but {file} cannot be read ({reason}): mend it or take it out.")
+
+
+def _sides(shape: tuple[int, ...]) -> str:
+    return f"{shape[2]} × {shape[1]} pixels"

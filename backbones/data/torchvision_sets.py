@@ -1,0 +1,83 @@
+"""CIFAR-10, CIFAR-100, MNIST, Fashion-MNIST and SVHN from files as torchvision keeps them.
+
+torchvision compares files with their published checksums, and unpickles CIFAR's only if they match.
+
+Letters: N images, C channels, H × W pixels.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from backbones.errors import InputError
+from backbones.data.samples import Whole
+
+
+class _Set(NamedTuple):
+    type: str
+    """Its class in `torchvision.datasets`."""
+    files: str
+    """What must be in the folder."""
+
+
+DIGITS = tuple("0123456789")
+TORCHVISION_SETS = {
+    "cifar10": _Set("CIFAR10", "cifar-10-batches-py/"),
+    "cifar100": _Set("CIFAR100", "cifar-100-python/"),
+    "fashion-mnist": _Set("FashionMNIST", "FashionMNIST/raw/"),
+    "mnist": _Set("MNIST", "MNIST/raw/"),
+    "svhn": _Set("SVHN", "train_32x32.mat and test_32x32.mat"),
+}
+
+
+def read_torchvision(name: str, root: Path, *, download: bool = False) -> Whole:
+    """The dataset of that name: training images, then torchvision's own test images.
+
+    Args:
+        name: one of `TORCHVISION_SETS`.
+        root: folder that holds torchvision's folder or files of it.
+        download: fetch what is missing into `root`.
+
+    Raises:
+        InputError: for files that are missing or not whole, or a download that fails.
+    """
+    parts = [_open(name, root, train, download) for train in (True, False)]
+    images = np.concatenate([_images(part) for part in parts])
+    labels = np.concatenate([_labels(part) for part in parts])
+    names = tuple(getattr(parts[0], "classes", DIGITS))
+    if name == "mnist":  # torchvision has "0 - zero"
+        names = DIGITS
+    return Whole(images, labels, names, name, np.arange(len(parts[0]), len(images)))
+
+
+def _open(name: str, root: Path, train: bool, download: bool) -> Any:
+    from torchvision import datasets  # slow to import
+
+    kind, files = TORCHVISION_SETS[name]
+    part = {"split": "train" if train else "test"} if name == "svhn" else {"train": train}
+    try:
+        return getattr(datasets, kind)(root, download=download, **part)
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        if download:
+            raise InputError(
+                f"Expected to download {name} to {root}, which failed ({reason}): put {files} there yourself."
+            ) from error
+        raise InputError(
+            f"Expected {name} in {root}, but {files} is missing there or not whole: "
+            "name the folder that holds it (--data-dir), or pass download=True (--download) to fetch it."
+        ) from error
+
+
+def _images(part: Any) -> np.ndarray:
+    """`[N, C, H, W]` uint8."""
+    data = np.asarray(part.data)
+    if data.ndim == 3:
+        return data[:, None]
+    return data if data.shape[1] == 3 else data.transpose(0, 3, 1, 2)
+
+
+def _labels(part: Any) -> np.ndarray:
+    """`[N]` int64."""
+    return np.asarray(part.labels if hasattr(part, "labels") else part.targets, np.int64)

@@ -1,0 +1,1 @@
+"""Synaptic operations and energy of inference."""

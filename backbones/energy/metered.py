@@ -1,0 +1,148 @@
+"""What a row costs: a backbone that carries its rows' operations along, and picojoules of them.
+
+    metered = Metered(backbone)                     # a backbone like any other, with the same logits
+    state = metered.start(images)
+    logits, state = metered.step(state)
+    EnergyModel().energy_pj(state.operations)       # [B], up to and with this timestep
+
+Letters: B rows, K classes.
+"""
+
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from backbones.errors import InputError
+from backbones.argument_checks import check_kinds
+from backbones.contract.protocol import Backbone, Probed, Wrapping
+from backbones.energy.operations import OperationCounter, Operations
+
+
+@dataclass(frozen=True)
+class EnergyModel:
+    """Picojoules of arithmetic in a 45 nm process at 0.9 V, 32-bit floating point.
+
+    An addition takes 0.9 pJ and a multiplication 3.7 pJ (M. Horowitz, "Computing's energy problem (and what
+    we can do about it)", ISSCC 2014, figure 1.1.9), so a multiply-accumulate takes 4.6 pJ. Memory is not in it.
+
+    Raises:
+        InputError: for a number that is not above 0.
+    """
+
+    pj_per_ac: float = 0.9
+    """Of an accumulate: a spike's weight added to a membrane potential."""
+    pj_per_mac: float = 4.6
+    """Of a multiply-accumulate."""
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < float("inf"):
+                raise InputError(f"Expected {name} above 0, in picojoules, got {value}.")
+
+    def pj(self, macs: Any, acs: Any) -> Any:
+        """`pj_per_mac`·`macs` + `pj_per_ac`·`acs`, of numbers, arrays or tensors."""
+        return self.pj_per_mac * macs + self.pj_per_ac * acs
+
+    def energy_pj(self, operations: Operations) -> Tensor:
+        """`[B]` float64: of effective MACs and effective ACs."""
+        energy: Tensor = self.pj(operations.effective_macs.double(), operations.effective_acs.double())
+        return energy
+
+
+class MeteredState(NamedTuple):
+    """A backbone's state, and what its rows have done so far."""
+
+    state: Any
+    operations: Operations
+    """Since each row's start, with it."""
+
+
+class Metered:
+    """A `Backbone` that runs another, unchanged, and counts the operations of each row on the way.
+
+    What a static encoding's stem computes once an image is counted at its start, and so in the first timestep.
+
+    Args:
+        backbone: a `torch.nn.Module`, or `Wrapping` one.
+
+    Raises:
+        InputError: for a backbone whose operations cannot be counted.
+    """
+
+    @check_kinds
+    def __init__(self, backbone: Backbone) -> None:
+        if getattr(backbone, "form", "plain") != "plain":
+            raise InputError(
+                f"Expected a plain network to meter, got one of form {backbone.form!r}, which fires around its "  # type: ignore[attr-defined]
+                "neurons: count the operations of its plain form."
+            )
+        self.backbone = backbone
+        self.timesteps, self.num_classes = backbone.timesteps, backbone.num_classes
+        wraps = isinstance(backbone, Wrapping) and not isinstance(backbone, nn.Module)
+        self._counter = OperationCounter(backbone.module if wraps else backbone)  # type: ignore[attr-defined, arg-type]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return self.backbone.device
+
+    @property
+    def fingerprint(self) -> str:
+        """The backbone's own: its logits are the same."""
+        return self.backbone.fingerprint
+
+    @property
+    def sample_shape(self) -> tuple[int, ...] | None:
+        """The backbone's own, where it says it."""
+        return getattr(self.backbone, "sample_shape", None)
+
+    @property
+    def sees_spikes(self) -> bool:
+        """Has the backbone neurons whose spikes are counted?"""
+        return self._counter.sees_spikes
+
+    def start(self, inputs: Tensor, keys: Tensor | None = None) -> MeteredState:
+        """See `Backbone.start`."""
+        with self._counter as counter:
+            state = self.backbone.start(inputs, keys)
+            return MeteredState(state, counter.take(len(inputs), self.device))
+
+    def step(self, state: MeteredState) -> tuple[Tensor, MeteredState]:
+        """See `Backbone.step`.
+
+        Raises:
+            InputError: for a backbone none of whose layers was seen.
+        """
+        with self._counter as counter:
+            counter.batch = len(state.operations.counts)
+            logits, after = self.backbone.step(state.state)
+            if counter.rows is None:
+                raise InputError(
+                    f"Expected layers to run as modules, got a {type(self.backbone).__name__} that ran none: count the "
+                    "operations of its plain form."
+                )
+            return logits, MeteredState(after, state.operations.plus(counter.take()))
+
+    def refill(self, state: MeteredState, rows: Tensor, inputs: Tensor, keys: Tensor | None = None) -> MeteredState:
+        """See `Backbone.refill`: those rows' counts start afresh too."""
+        with self._counter as counter:
+            after = self.backbone.refill(state.state, rows, inputs, keys)
+            seen, new = counter.rows, counter.take(len(rows), self.device)
+            if seen not in (None, len(rows)):  # it started more rows than these
+                self.backbone.start(inputs, keys)
+                new = counter.take(len(rows), self.device)
+        before = state.operations.counts
+        return MeteredState(after, Operations(before.index_copy(0, rows.to(before.device), new.counts)))
+
+    def probe(self, state: MeteredState) -> dict[str, Tensor]:
+        """The backbone's probes, `operations` `[B, 3]` (MACs, ACs, dense) and `spikes` `[B, 1]`, both int64.
+
+        Spikes are there where the backbone's neurons are of this package.
+        """
+        given = self.backbone.probe(state.state) if isinstance(self.backbone, Probed) else {}
+        counts = state.operations.counts
+        given = {**given, "operations": counts[:, :3]}
+        return {**given, "spikes": counts[:, 3:]} if self.sees_spikes else given

@@ -1,0 +1,1 @@
+"""Forms of a trained network for inference and deployment."""

@@ -1,0 +1,218 @@
+"""The inference form of a network: norms folded, membranes updated in place, a few rows at a time.
+
+Letters: B rows, T timesteps, K classes.
+"""
+
+import copy
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from backbones.errors import InputError, unknown_name
+from backbones.inference.folding import fold_norms
+from backbones.networks.kernels.inplace_neuron import InPlaceFire
+from backbones.argument_checks import check_kinds
+from backbones.networks.network import SpikingNetwork, State, pooled
+from backbones.networks.norms import TimestepScale
+from backbones.networks.kernels.winograd import use_winograd
+
+if TYPE_CHECKING:
+    from backbones.inference.optimization import Report
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+ROWS_AT_ONCE = 64
+"""Rows that go through all layers together on a CPU: few enough for its cache, and for memory to be reused."""
+
+
+class Cast(nn.Module):
+    """To a dtype and a memory format."""
+
+    def __init__(self, dtype: torch.dtype, memory_format: torch.memory_format = torch.preserve_format) -> None:
+        super().__init__()
+        self.dtype, self.memory_format = dtype, memory_format
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[B, …]` to the same."""
+        return x.to(self.dtype, memory_format=self.memory_format)
+
+
+class InferenceNetwork(SpikingNetwork):
+    """A frozen network in another form; made by `SpikingNetwork.optimize`.
+
+    Potentials, readout and head stay in float32, whatever the dtype of the convolutions. Rows go through the
+    layers `ROWS_AT_ONCE` at a time, so that logits do not depend on the number of slots where that is a
+    multiple of it (other numbers are cut into about equal parts); on a GPU all at once.
+
+    Args:
+        network: what to take over; it stays as it is.
+        dtype: of the convolutions, "float32" or "bfloat16".
+        channels_last: layout of images and spikes.
+        compile: run a step through `torch.compile` (with CUDA graphs on a GPU).
+        winograd: see `optimization.optimize`.
+    """
+
+    @check_kinds
+    def __init__(
+        self, network: SpikingNetwork, *, dtype: str, channels_last: bool, compile: bool, winograd: bool
+    ) -> None:
+        if dtype not in DTYPES:
+            raise unknown_name("dtype", dtype, DTYPES)
+        plain, network = network, copy.deepcopy(network).eval().requires_grad_(False)
+        settings = {"dtype": dtype, "channels_last": channels_last, "compile": compile, "winograd": winograd}
+        fold_norms(network)
+        layout = torch.channels_last if channels_last else torch.preserve_format
+        stem, body = (part.to(DTYPES[dtype]).to(memory_format=layout) for part in (network.stem, network.body))
+        for module in body.modules():  # what a neuron or a timestep has learned keeps its precision
+            if hasattr(module, "leak") or isinstance(module, TimestepScale):
+                module.float()
+        into, out_of = Cast(DTYPES[dtype], layout), Cast(torch.float32, torch.contiguous_format)
+        super().__init__(network.config, nn.Sequential(into, stem), body, nn.Sequential(out_of, network.head))
+        self.to(network.device)
+        self.division, self.class_names = plain.division, plain.class_names
+        self._plain = (plain,)  # in a tuple, so that it is no part of this network
+        self._settings = settings
+        parts = ["folded", dtype, *["channels_last"] * channels_last, *["compiled"] * compile]
+        on_cpu = self.device.type == "cpu"
+        if winograd and dtype == "float32" and channels_last and on_cpu and not compile and self._use_winograd():
+            parts.append("winograd")
+        self.form = "+".join(parts)
+        self.report: Report | None = None
+        """What a check on calibration data found; see `backbones.inference.optimization.Report`."""
+        self._compiled: Any = self._compile() if compile else None
+        self._shapes: list[Tensor] = []
+        self.eval()
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Moves the network; on a device of another kind (`.to("cuda")`) the form is made anew, since it differs."""
+        before = getattr(self, "_settings", None) and self.device.type  # the constructor itself moves parts
+        super()._apply(fn, recurse)
+        if before and self.device.type != before:
+            report = self.report
+            plain = copy.deepcopy(self.plain).to(self.device)
+            self.__init__(plain, **self._settings)  # type: ignore[misc]
+            self.report = report
+        return self
+
+    @property
+    def plain(self) -> SpikingNetwork:
+        """The network that this is a form of."""
+        return self._plain[0]
+
+    @torch.no_grad()
+    def step(self, state: State) -> tuple[Tensor, State]:
+        """One timestep for every row; `state` itself stays as it is. See `Backbone.step`."""
+        return self.advance(
+            state._replace(
+                readout=state.readout.clone(),
+                hidden=None if state.hidden is None else state.hidden.clone(),
+                membranes=tuple(v.clone() for v in state.membranes),
+            )
+        )
+
+    @torch.no_grad()
+    def advance(self, state: State) -> tuple[Tensor, State]:
+        """One timestep for every row, in the memory of `state`, which is used up. See `Advancing.advance`."""
+        B = len(state.keys)
+        timestep = state.timestep + 1
+        membranes, hidden, fresh = list(state.membranes), state.hidden, state.fresh
+        if self._compiled is not None and not membranes:
+            membranes, fresh = self._blank(state), torch.ones_like(state.keys, dtype=torch.bool)
+        for rows in [slice(0, B)] if self.device.type == "cuda" else parts_of(B):
+            when = state.timestep[rows]
+            self._tell_norms(when)
+            current = self._current(state, rows, timestep)
+            if self._compiled is None:
+                fire = InPlaceFire(membranes, B, rows, fresh, keep=current)
+                output = self.head(self.body(current, fire))
+                active = _activity(*fire.last)
+            else:
+                output, active = self._run_compiled(current, membranes, rows, fresh, when)
+            if hidden is None:
+                hidden = active.new_empty(B, active.shape[1])
+            state.readout[rows] += output
+            hidden[rows] = active
+        logits = state.readout / timestep[:, None]
+        return logits, state._replace(timestep=timestep, hidden=hidden, membranes=tuple(membranes), fresh=None)
+
+    def optimize(self, **settings: Any) -> "InferenceNetwork":
+        """Refused: optimize the plain network.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(f"Expected a plain network to optimize, got one of form {self.form!r}: optimize that instead.")
+
+    def _compile(self) -> Any:
+        def step(
+            current: Tensor, membranes: list[Tensor], fresh: Tensor, when: Tensor
+        ) -> tuple[Tensor, Tensor, list[Tensor]]:
+            after: list[Tensor] = []
+            last: list[tuple[Tensor, float]] = []
+            self._tell_norms(when)
+
+            def fire(neuron: Any, current: Tensor) -> Tensor:
+                spikes, v = neuron(current.float(), membranes[len(after)], fresh)
+                after.append(v)
+                last[:] = [(spikes, neuron.height)]
+                return spikes.to(current.dtype)
+
+            output = self.head(self.body(current, fire))
+            return output, _activity(*last[0]), after
+
+        mode = "reduce-overhead" if self.device.type == "cuda" else "default"
+        return torch.compile(step, mode=mode, dynamic=False)
+
+    def _use_winograd(self) -> int:
+        """Replace the convolutions for which it is faster, by the sizes that an empty image has there."""
+        sizes: dict[nn.Conv2d, tuple[int, int]] = {}
+
+        def note_size(module: nn.Conv2d, inputs: Any) -> None:
+            sizes[module] = tuple(inputs[0].shape[2:])
+
+        convolutions = [module for module in self.body.modules() if isinstance(module, nn.Conv2d)]
+        hooks = [module.register_forward_pre_hook(note_size) for module in convolutions]
+        with torch.no_grad():
+            state = self.eval().start(torch.zeros(1, *self.sample_shape, device=self.device))
+            current = self._current(state, slice(0, 1), state.timestep + 1)
+            self.body(current, InPlaceFire([], 1, slice(0, 1), None, keep=current))
+        for hook in hooks:
+            hook.remove()
+        return use_winograd(self.body, sizes)
+
+    def _current(self, state: State, rows: slice, timestep: Tensor) -> Tensor:
+        current = state.source[rows]
+        if self.encoding.static:
+            return current
+        stem: Tensor = self.stem(self.encoding(current, state.keys[rows], timestep[rows]))
+        return stem
+
+    def _blank(self, state: State) -> list[Tensor]:
+        """Room for the membranes; their shapes are found by a step that is not compiled."""
+        if not self._shapes:
+            current = self._current(state, slice(0, 1), state.timestep)
+            self.body(current, InPlaceFire(self._shapes, 1, slice(0, 1), None, keep=current))
+        B = len(state.keys)
+        return [torch.empty_strided((B, *v.shape[1:]), v.stride(), device=v.device).zero_() for v in self._shapes]
+
+    def _run_compiled(
+        self, current: Tensor, membranes: list[Tensor], rows: slice, fresh: Tensor | None, when: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        mask = torch.zeros(len(membranes[0]), dtype=torch.bool, device=self.device) if fresh is None else fresh
+        output, active, after = self._compiled(current, [v[rows] for v in membranes], mask[rows], when)
+        for v, new in zip(membranes, after, strict=True):
+            v[rows] = new
+        return output, active
+
+
+def _activity(spikes: Tensor, height: float) -> Tensor:
+    """`[B, F]` float32 spikes averaged over space, each counted as 1."""
+    return pooled(spikes.float()) / height
+
+
+def parts_of(batch: int) -> list[slice]:
+    """Rows that go through the layers together: 64 where that divides the batch, else about equal parts below 64."""
+    most = ROWS_AT_ONCE if batch % ROWS_AT_ONCE == 0 else ROWS_AT_ONCE - 1
+    count = -(-batch // most)
+    return [slice(i * batch // count, (i + 1) * batch // count) for i in range(count)]

@@ -1,0 +1,328 @@
+"""A network for deployment: its start and one timestep as ONNX, state in and state out.
+
+    export_network(network, "deployed", num_slots=32)
+
+`start.onnx` turns images into what their timesteps start from; `step.onnx` is one timestep of all B slots. A row
+is refilled by writing its part of `start.onnx`'s output and its key into the state, 0 into its timestep and
+readout, and by setting its `fresh`. `network.json` has the sizes.
+
+Letters: B slots, T timesteps, K classes, C channels, H × W pixels.
+"""
+
+import copy
+import json
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backbones.atomic import write_atomic
+from backbones.errors import InputError
+from backbones.networks.network import SpikingNetwork, State
+from backbones.networks.neurons.neuron import LIF
+
+STATE = ("source", "keys", "timestep", "readout")
+"""The state of `step.onnx`, which also has `fresh` and membrane_0, membrane_1, …."""
+
+
+Run = Callable[[dict[str, Tensor]], list[Tensor]]
+"""Outputs of a model for inputs by name; those that it does not have are left out."""
+
+_ROWS = 16
+"""Rows that files are tried on, at least."""
+
+
+def export_network(network: SpikingNetwork, folder: str | Path, *, num_slots: int) -> Path:
+    """Write `start.onnx`, `step.onnx` and `network.json`, once they have been run against the network.
+
+    start: `images [B, C, H, W]` float32 in [0, 1] (of the encoding "event" `[B, T, C, H, W]` frames) → `source [B, …]`.
+    step: source, `keys [B]` int64, `timestep [B]` int64 done so far, `readout [B, K]`, `fresh [B]` bool, membranes
+    `[B, …]` → `logits [B, K]`, timestep, readout, membranes. A slot's first step has `fresh` set; its membranes
+    then count for nothing. Inputs that the encoding does not need are left out.
+
+    Args:
+        network: a plain one.
+        folder: where to; it is made.
+        num_slots: B, fixed in the files.
+
+    Raises:
+        InputError: for anything but a plain network of `build` or `convert`, fewer slots than 1, a network that
+            torch cannot export or whose files compute something else, or where the extra "onnx" is not installed.
+    """
+    return write_files(network_files(network, num_slots), folder)
+
+
+def network_files(network: SpikingNetwork, num_slots: int) -> dict[str, bytes]:
+    """What `export_network` writes, by file name."""
+    if not isinstance(network, SpikingNetwork):
+        raise InputError(
+            f"Expected a network that `build` or `convert` made to export, got {type(network).__name__}: export a "
+            "wrapped module by its own framework."
+        )
+    if network.form != "plain":
+        raise InputError(f"Expected a plain network to export, got the form {network.form!r}: export that instead.")
+    if not hasattr(num_slots, "__index__") or num_slots < 1:
+        raise InputError(f"Expected num_slots ≥ 1, got {num_slots!r}.")
+    fingerprint = network.fingerprint
+    network = copy.deepcopy(network).cpu().eval().requires_grad_(False)
+    images = torch.zeros(num_slots, *network.sample_shape)
+    keys = torch.zeros(num_slots, dtype=torch.int64)
+    _spell_out_pools(network, images)
+    state = network.start(images, keys)
+    _, after = network.step(state)
+    fresh = torch.ones(num_slots, dtype=torch.bool)
+    membranes = [f"membrane_{layer}" for layer in range(len(after.membranes))]
+    start = to_onnx(_Start(network), (images,), ("images",), ("source",))
+    step = to_onnx(
+        _Step(network),
+        (state.source, state.keys, state.timestep, state.readout, fresh, *after.membranes),
+        (*STATE, "fresh", *membranes),
+        ("logits", "timestep_after", "readout_after", *(f"{name}_after" for name in membranes)),
+    )
+    check_files(network, num_slots, runner(start), runner(step))
+    about = {
+        "num_slots": num_slots,
+        "timesteps": network.timesteps,
+        "num_classes": network.num_classes,
+        "input_shape": list(network.sample_shape),
+        "fingerprint": fingerprint,
+        "membranes": {name: list(v.shape) for name, v in zip(membranes, after.membranes, strict=True)},
+    }
+    return {"start.onnx": start, "step.onnx": step, "network.json": (json.dumps(about, indent=1) + "\n").encode()}
+
+
+def write_files(files: dict[str, bytes], folder: str | Path) -> Path:
+    """Files by name, each put in place when it is whole; the folder is made."""
+    for name, content in files.items():
+        write_atomic(Path(folder) / name, content)
+    return Path(folder)
+
+
+def to_onnx(module: nn.Module, inputs: tuple[Tensor, ...], names: tuple[str, ...], outputs: tuple[str, ...]) -> bytes:
+    """A module as ONNX.
+
+    Raises:
+        InputError: where the extra "onnx" is not installed, or torch cannot export the module.
+    """
+    for package in ("onnx", "onnxscript"):
+        if find_spec(package) is None:
+            raise InputError(f"Expected the package {package} to export, found none: pip install 'seenn-env[onnx]'.")
+    with _quiet(), _refusing("that torch.onnx can export"):
+        program = torch.onnx.export(
+            module.eval(),
+            inputs,
+            dynamo=True,
+            input_names=list(names),
+            output_names=list(outputs),
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    content: bytes = program.model_proto.SerializeToString()
+    return content
+
+
+def runner(model: bytes) -> Run:
+    """A function that runs a model under onnxruntime, or where that is not installed by onnx's own evaluator.
+
+    Raises:
+        InputError: for a model that cannot be run; so does the function.
+    """
+    session: Any
+    if find_spec("onnxruntime") is not None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        with _refusing("that onnxruntime can run"):
+            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        names = {given.name for given in session.get_inputs()}
+    else:
+        from onnx.reference import ReferenceEvaluator
+
+        with _refusing("that onnx's evaluator can run"):
+            session = ReferenceEvaluator(model)
+        names = set(session.input_names)
+
+    def run(values: dict[str, Tensor]) -> list[Tensor]:
+        given = {name: value.numpy() for name, value in values.items() if name in names}
+        with _refusing("that can be run"):
+            return [torch.as_tensor(np.asarray(output)) for output in session.run(None, given)]
+
+    return run
+
+
+@torch.no_grad()
+def check_files(network: SpikingNetwork, num_slots: int, start: Run, step: Run) -> None:
+    """Refuse models of `start.onnx` and `step.onnx` that compute something else than the network.
+
+    Steps are compared one by one, each from the network's own state: fresh slots, then one step on, then potentials
+    drawn at random (so that every layer spikes) at all timesteps. A rounding can flip a spike: files may differ as
+    much as the network does from itself when what it starts from changes by a millionth.
+    """
+    generator = torch.Generator().manual_seed(0)
+    compared: dict[str, list[tuple[Tensor, ...]]] = {}
+    for _ in range(-(-_ROWS // num_slots)):
+        images = torch.rand(num_slots, *network.sample_shape, generator=generator)
+        images *= torch.rand(num_slots, *[1] * (images.dim() - 1), generator=generator)
+        keys = torch.randint(1 << 40, (num_slots,), generator=generator)
+        state = network.start(images, keys)
+        compared.setdefault("source", []).append((state.source, start({"images": images})[0], state.source))
+        at_random = _random_membranes(network, state, generator)
+        for case in ("first timestep", "timestep after", "timestep of other potentials"):
+            if case == "first timestep":
+                state = state._replace(membranes=at_random, fresh=torch.ones(num_slots, dtype=torch.bool))
+            elif case != "timestep after":
+                when = torch.randint(network.timesteps, (num_slots,), generator=generator)
+                state = state._replace(membranes=at_random, timestep=when)
+            logits, after = network.step(state)
+            almost = network.step(
+                state._replace(
+                    source=_almost(state.source, generator),
+                    membranes=tuple(_almost(v, generator) for v in state.membranes),
+                )
+            )
+            fresh = torch.zeros(num_slots, dtype=torch.bool) if state.fresh is None else state.fresh
+            given = {name: getattr(state, name) for name in STATE} | {"fresh": fresh}
+            given |= {f"membrane_{layer}": v for layer, v in enumerate(state.membranes)}
+            outputs = (logits, after.timestep, after.readout, *after.membranes)
+            changed = (almost[0], almost[1].timestep, almost[1].readout, *almost[1].membranes)
+            for place, three in enumerate(zip(outputs, step(given), changed, strict=True)):
+                compared.setdefault(f"{case}, output {place}", []).append(three)
+            state = after
+    for name, parts in compared.items():
+        wanted, found, noisy = (torch.cat([_by_row(part[place]) for part in parts]) for place in range(3))
+        if found.shape != wanted.shape or not _gap(wanted, found) <= 1e-4 + 10 * _gap(wanted, noisy):
+            raise InputError(
+                f"Expected ONNX files that compute what the network does, got others ({name}): one of its layers is "
+                "exported wrongly, put another in its place."
+            )
+
+
+def _by_row(values: Tensor) -> Tensor:
+    """`[rows, …]` float64."""
+    return values.double().reshape(len(values), -1)
+
+
+def _gap(wanted: Tensor, found: Tensor) -> float:
+    """The mean difference of `[rows, …]`, as a part of the mean value, of the row in the middle."""
+    return float((found - wanted).abs().mean(1).median() / wanted.abs().mean().clamp(min=1e-6))
+
+
+def _almost(values: Tensor, generator: torch.Generator) -> Tensor:
+    """Values that differ by about a millionth."""
+    return values * (1 + 1e-6 * torch.randn(values.shape, generator=generator))
+
+
+def _random_membranes(network: SpikingNetwork, state: State, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Potentials of 0 to 1½ thresholds, so that some neurons of every layer fire."""
+    found: list[Tensor] = []
+
+    def fire(neuron: LIF, current: Tensor) -> Tensor:
+        found.append(torch.rand(current.shape, generator=generator) * 1.5 * neuron.v_threshold)
+        return neuron(current, found[-1])[0]
+
+    current = state.source
+    if not network.encoding.static:
+        current = network.stem(network.encoding(current, state.keys, state.timestep + 1))
+    network.body(current, fire)
+    return tuple(found)
+
+
+def _spell_out_pools(network: SpikingNetwork, images: Tensor) -> None:
+    """Put what every runtime knows in the place of average pools with settings that some leave out."""
+    sizes: dict[nn.AvgPool2d, tuple[int, int]] = {}
+
+    def look(pool: nn.AvgPool2d, inputs: Any) -> None:
+        sizes[pool] = inputs[0].shape[2:]
+
+    pools = [module for module in network.modules() if isinstance(module, nn.AvgPool2d)]
+    hooks = [pool.register_forward_pre_hook(look) for pool in pools if pool.divisor_override or pool.ceil_mode]
+    network.step(network.start(images[:1]))
+    for hook in hooks:
+        hook.remove()
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.AvgPool2d) and child in sizes:
+                setattr(parent, name, _ExplicitPool(child, *sizes[child]))
+
+
+class _ExplicitPool(nn.Module):
+    """An average pool of images of one size: zeros around, means of whole windows, a factor for each place."""
+
+    factor: Tensor
+
+    def __init__(self, pool: nn.AvgPool2d, height: int, width: int) -> None:
+        super().__init__()
+        ones = torch.ones(1, 1, height, width)
+        wanted = pool(ones)
+        (self.kernel, self.stride, padding) = (
+            (value, value) if isinstance(value, int) else tuple(value)
+            for value in (pool.kernel_size, pool.stride, pool.padding)
+        )
+        ends = [
+            (count - 1) * stride + kernel - size - before
+            for count, stride, kernel, size, before in zip(
+                wanted.shape[2:], self.stride, self.kernel, (height, width), padding, strict=True
+            )
+        ]
+        self.around = (padding[1], ends[1], padding[0], ends[0])
+        self.register_buffer("factor", wanted / F.avg_pool2d(F.pad(ones, self.around), self.kernel, self.stride))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`[B, C, H, W]` to smaller ones."""
+        return F.avg_pool2d(F.pad(images, self.around), self.kernel, self.stride) * self.factor
+
+
+class _Start(nn.Module):
+    def __init__(self, network: SpikingNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network._begin(images, None)[0]  # `start` without its look at the values
+
+
+class _Step(nn.Module):
+    def __init__(self, network: SpikingNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self, source: Tensor, keys: Tensor, timestep: Tensor, readout: Tensor, fresh: Tensor, *membranes: Tensor
+    ) -> tuple[Tensor, ...]:
+        state = State(source, keys, timestep, readout, None, membranes, fresh)
+        logits, after = self.network.step(state)
+        return logits, after.timestep, after.readout, *after.membranes
+
+
+@contextmanager
+def _refusing(what: str) -> Iterator[None]:
+    """Whatever exporter and runtimes raise, as one sentence."""
+    try:
+        yield
+    except Exception as error:
+        cause = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise InputError(f"Expected layers {what}, but: {cause.rstrip('.')}.") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter says about itself."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

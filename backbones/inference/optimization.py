@@ -1,0 +1,116 @@
+"""A network in a form for inference, and what that form changes.
+
+    fast = network.optimize(dtype="bfloat16", calibration=splits.calibration)
+    fast.report.agreement, fast.report.accuracy_before, fast.report.accuracy_after
+
+Letters: N samples, T timesteps.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from backbones.errors import InputError, unknown_name
+from backbones.inference.form import DTYPES, InferenceNetwork
+from backbones.argument_checks import check_kinds
+from backbones.networks.network import SpikingNetwork
+from backbones.contract.protocol import Backbone
+from backbones.contract.running import make_keys, run
+from backbones.data.samples import Samples
+
+
+@dataclass(frozen=True)
+class Report:
+    """Two forms of a network on the same samples."""
+
+    agreement: np.ndarray
+    """`[T]` fraction of samples for which both answer the same."""
+    accuracy_before: np.ndarray
+    """`[T]` of the plain form."""
+    accuracy_after: np.ndarray
+    """`[T]` of the other form."""
+    samples: int
+    """N."""
+
+
+@check_kinds
+def optimize(
+    network: Backbone,
+    *,
+    dtype: str = "float32",
+    channels_last: bool = True,
+    compile: bool = False,
+    winograd: bool = False,
+    calibration: Samples | None = None,
+    min_agreement: float | None = 0.999,
+) -> InferenceNetwork:
+    """The same network for inference: norms folded, memory reused, and what else is asked for.
+
+    Forms round differently, and a rounding can flip a spike: each has a fingerprint of its own.
+
+    Args:
+        network: a plain one, which stays as it is.
+        dtype: of the convolutions: "float32" or "bfloat16" (slower than float32 on processors that do not
+            compute in it). Potentials, readout and head stay in float32.
+        channels_last: the layout that convolutions on CPUs and tensor cores like best.
+        compile: `torch.compile` a step; needs a C++ compiler, and a while at the first one.
+        winograd: convolutions of many channels on images of up to 8×8 by Winograd's F(4×4, 3×3), with a quarter of
+            the multiplications (on a CPU, in float32, channels_last and not compiled). They take 4 times the memory
+            for weights, and round about ten times as much as direct ones.
+        calibration: samples on which both forms are run; the result's `report` says what was found.
+        min_agreement: the least fraction of equal answers at any timestep, where the other answers may be a whole
+            number of samples (0.999 of 500 samples: one may differ); None accepts any.
+
+    Raises:
+        InputError: for a wrapped module, an unknown dtype, a form that agrees too little, bfloat16 without calibration
+            samples, or calibration on the split "test".
+    """
+    if not isinstance(network, SpikingNetwork):
+        raise InputError(
+            f"Expected a network of this package to optimize, got {type(network).__name__}: a wrapped module runs as "
+            "its framework has it, so fold its norms and compile it there."
+        )
+    if dtype not in DTYPES:
+        raise unknown_name("dtype", dtype, DTYPES)
+    if calibration is None and dtype != "float32" and min_agreement is not None:
+        raise InputError(
+            f"Expected calibration samples to check {dtype} on, got none: pass calibration=…, or min_agreement=None."
+        )
+    if calibration is not None and not isinstance(calibration, Samples):
+        raise InputError(
+            f"Expected Samples for calibration, such as splits.calibration, got {type(calibration).__name__}."
+        )
+    if calibration is not None and calibration.split == "test":
+        raise InputError("Expected samples of another split than 'test' for calibration: use splits.calibration.")
+    fast = InferenceNetwork(network, dtype=dtype, channels_last=channels_last, compile=compile, winograd=winograd)
+    if calibration is None:
+        return fast
+    fast.report = report = compare_forms(network, fast, calibration)
+    least = float(report.agreement.min())
+    if min_agreement is not None and not agrees(least, min_agreement, report.samples):
+        before, after = report.accuracy_before[-1], report.accuracy_after[-1]
+        raise InputError(
+            f"Expected the form {fast.form!r} to agree on {min_agreement:.4f} of {report.samples} answers, got "
+            f"{least:.4f} (accuracy {before:.4f} before, {after:.4f} after): choose another form, or a lower "
+            "min_agreement."
+        )
+    return fast
+
+
+def agrees(agreement: float, least: float, samples: int) -> bool:
+    """Whether no more samples differ than `least` allows, rounded up to a whole sample."""
+    return round((1 - agreement) * samples) <= math.ceil(round((1 - least) * samples, 6))
+
+
+def compare_forms(one: Backbone, other: Backbone, samples: Samples, *, batch_size: int = 128) -> Report:
+    """Run two forms of a network over the same samples."""
+    keys = make_keys(samples.index)
+    runs = (run(backbone, samples.images, keys, batch_size=batch_size) for backbone in (one, other))
+    same, right = np.zeros(one.timesteps), np.zeros((2, one.timesteps))
+    for (rows, before), (_, after) in zip(*runs, strict=True):
+        first, second = (logits.argmax(-1).cpu().numpy() for logits in (before, after))
+        same += (first == second).sum(0)
+        right += [(answers == samples.labels[rows, None]).sum(0) for answers in (first, second)]
+    N = len(samples)
+    return Report(same / N, right[0] / N, right[1] / N, N)

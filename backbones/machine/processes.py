@@ -1,0 +1,184 @@
+"""Several processes, started by `torchrun`: in training, each takes its part of every step's images.
+
+with joined() as crew:                # reads torchrun's environment variables; alone without them
+    with shared_statistics(network, crew): …
+
+Gradients are averaged over the processes, and norms see the statistics of all their images (PyTorch's own
+SyncBatchNorm refuses CPUs), so that W processes do what one would with W times the batch. That waits for all
+processes twice a norm; where each takes the statistics of its own images, only the running estimates are averaged.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from itertools import count
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
+
+from backbones.machine.devices import named_device
+from backbones.errors import InputError
+from backbones.networks.replaced_forward import forwards_replaced
+from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
+from backbones.networks.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The processes that train or record one network."""
+
+    rank: Natural = 0
+    """This process's number, from 0."""
+    size: Positive = 1
+    """How many there are."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.rank >= self.size:
+            raise InputError(f"Expected a rank below the size, got {self.rank} of {self.size}.")
+
+    @property
+    def alone(self) -> bool:
+        """One process only."""
+        return self.size == 1
+
+    @property
+    def leads(self) -> bool:
+        """The process that writes."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if not self.alone:
+            dist.barrier()
+
+    def mean(self, value: float, device: torch.device) -> float:
+        """The mean over the processes."""
+        if self.alone:
+            return value
+        total = torch.tensor(value, dtype=torch.float64, device="cpu" if device.type == "cpu" else device)
+        dist.all_reduce(total)
+        return float(total) / self.size
+
+    @torch.no_grad()
+    def average(self, tensors: Iterable[Tensor]) -> None:
+        """Replace every tensor by its mean over the processes, in one exchange."""
+        tensors = [] if self.alone else list(tensors)
+        if not tensors:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        dist.all_reduce(flat)
+        flat /= self.size
+        for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(part.view(tensor.shape))
+
+
+@contextmanager
+@check_kinds
+def joined(device: torch.device | None = None, *, patient: bool = False) -> Iterator[Crew]:
+    """The processes that `torchrun` started, or this one alone.
+
+    Args:
+        device: of what they exchange (default: the CPU).
+        patient: wait for one another for a week, where PyTorch gives up after minutes.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield Crew()
+        return
+    if dist.is_initialized():
+        yield Crew(dist.get_rank(), dist.get_world_size())
+        return
+    backend = "nccl" if device is not None and device.type == "cuda" else "gloo"
+    # Under a prefix of its own: a second group would meet the addresses that the first left in torchrun's store.
+    store, rank, size = _meeting_place()
+    store = dist.PrefixStore(f"crew/{next(_crews)}", store)
+    timeout = timedelta(days=7) if patient else None
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
+    try:
+        yield Crew(dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+_crews = count()
+
+
+@cache
+def _meeting_place() -> tuple[dist.Store, int, int]:
+    """What `torchrun`'s environment variables say: where processes find each other, this one's number, how many."""
+    store, rank, size = next(rendezvous("env://"))
+    return store, rank, size
+
+
+def own_device(device: str) -> torch.device:
+    """Of several processes with GPUs, each takes its own: "cuda" is this process's."""
+    local = os.environ.get("LOCAL_RANK")
+    return named_device(f"cuda:{local}" if device == "cuda" and local is not None else device)
+
+
+@contextmanager
+def shared_statistics(network: nn.Module, crew: Crew) -> Iterator[None]:
+    """While training inside the block, norms take their statistics over all processes' images.
+
+    Raises:
+        InputError: for norms per timestep in several processes.
+    """
+    if not crew.alone and any(isinstance(module, TimestepBatchNorm2d) for module in network.modules()):
+        raise InputError(
+            "Expected norms whose statistics processes can share (tdbn, bn), got tdbn-per-timestep: let each process "
+            "take its own (own_statistics)."
+        )
+    norms = [] if crew.alone else [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    with forwards_replaced(norms, _shared):
+        yield
+
+
+def _shared(norm: nn.BatchNorm2d, alone: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    scale = norm.scale if isinstance(norm, ThresholdBatchNorm2d) else 1.0
+
+    def forward(x: Tensor) -> Tensor:
+        if not norm.training:
+            return alone(x)
+        inner = torch.promote_types(x.dtype, torch.float32)
+        wide = x.to(inner)
+        count = torch.full((1,), x.numel() // x.shape[1], dtype=inner, device=x.device)
+        sums = torch.cat([count, wide.sum((0, 2, 3))])
+        sums = _Sum.apply(sums)
+        mean = sums[1:] / sums[0]
+        # Around the common mean, not E[x²] - mean²: that one cancels.
+        centred = wide - mean.view(-1, 1, 1)
+        var = _Sum.apply(centred.square().sum((0, 2, 3))) / sums[0]
+        with torch.no_grad():
+            assert norm.running_mean is not None and norm.running_var is not None  # noqa: PT018
+            assert norm.momentum is not None
+            assert norm.num_batches_tracked is not None
+            norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
+            unbiased = var * (sums[0] / (sums[0] - 1))
+            norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), norm.momentum)
+            norm.num_batches_tracked.add_(1)
+        factor = norm.weight * scale / torch.sqrt(var + norm.eps)
+        return (centred * factor.view(-1, 1, 1) + norm.bias.view(-1, 1, 1)).to(x.dtype)
+
+    return forward
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: object, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: object, *grads: Tensor) -> Tensor:
+        total = grads[0].clone()
+        dist.all_reduce(total)
+        return total

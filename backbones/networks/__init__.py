@@ -1,0 +1,1 @@
+"""Spiking networks with explicit state."""

@@ -1,0 +1,136 @@
+"""Networks by name.
+
+backbone = build("small", num_classes=10, timesteps=8, encoding="poisson", input_shape=(1, 8, 8))
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from backbones.networks.neurons.activations import ACTIVATIONS
+from backbones.networks.architectures import ARCHITECTURES
+from backbones.networks.neurons.converted import ConvertedIF
+from backbones.errors import InputError, unknown_name
+from backbones.argument_checks import check_kinds
+from backbones.networks.network import SpikingNetwork
+from backbones.networks.neurons.neuron import LIF, NEURONS
+
+KINDS: dict[str, type[LIF]] = {**NEURONS, **ACTIVATIONS, "converted-if": ConvertedIF}
+
+
+@check_kinds
+def build(
+    network: str,
+    *,
+    num_classes: int,
+    timesteps: int,
+    input_shape: Sequence[int] = (3, 32, 32),
+    encoding: str = "direct",
+    encoding_seed: int = 0,
+    neuron: str | dict[str, Any] | LIF = "lif",
+    mean: float | Sequence[float] = 0.0,
+    std: float | Sequence[float] = 1.0,
+    seed: int = 0,
+    **options: Any,
+) -> SpikingNetwork:
+    """A network with fresh weights, in evaluation mode.
+
+    Args:
+        network: name of an architecture.
+        num_classes: K, at least 2.
+        timesteps: T, at least 1.
+        input_shape: (channels, height, width).
+        encoding: "direct", "poisson", "latency", or "event": inputs `[B, T, C, H, W]` have a frame a timestep.
+        encoding_seed: what a random encoding draws from.
+        neuron: "lif", "if" or "plif", or one like which all are made (`LIF(decay=0.5)`), or its settings as
+            `{"type": "lif", "decay": 0.5, …}`; with "thresholds",
+            `{path: v_threshold}`, those layers have a threshold of their own. "qcfs" and "relu" are activations
+            of networks without time (T = 1), which `backbones.conversion.converter.convert` takes.
+        mean: of the intensities (one number or one a channel), taken off first when the encoding is direct.
+        std: likewise, divided by.
+        seed: of the initial weights.
+        options: the architecture's own.
+
+    Raises:
+        InputError: for a number out of range or an unknown name.
+    """
+    if network not in ARCHITECTURES:
+        raise unknown_name("network", network, ARCHITECTURES)
+    make_parts, known_options = ARCHITECTURES[network]
+    for name in options:
+        if name not in known_options:
+            raise unknown_name(f"option of network {network!r}", name, known_options)
+    width = options.get("width", 1)
+    if not isinstance(width, int | np.integer) or isinstance(width, bool) or width < 1:
+        raise InputError(f"Expected a width of at least 1, got {width!r}.")
+    if timesteps < 1:
+        raise InputError(f"Expected at least 1 timestep, got timesteps={timesteps}.")
+    if num_classes < 2:
+        raise InputError(f"Expected at least 2 classes, got num_classes={num_classes}.")
+    if len(input_shape) != 3 or min(input_shape) < 1:
+        raise InputError(f"Expected input_shape=(channels, height, width), got {tuple(input_shape)}.")
+    config: dict[str, Any] = {
+        "network": network,
+        "num_classes": num_classes,
+        "timesteps": timesteps,
+        "input_shape": list(input_shape),
+        "encoding": encoding,
+        "encoding_seed": encoding_seed,
+        "neuron": _neuron_config(neuron),
+        "mean": mean if isinstance(mean, float | int) else list(mean),
+        "std": std if isinstance(std, float | int) else list(std),
+        "options": options,
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        settings = {name: value for name, value in config["neuron"].items() if name != "thresholds"}
+        if settings.get("type") in ACTIVATIONS and (timesteps != 1 or encoding != "direct"):
+            raise InputError(
+                f"Expected timesteps=1 and encoding='direct' with the activation {settings['type']!r}, got {timesteps} "
+                f"and {encoding!r}: a network without time sees the image itself, once."
+            )
+        backbone = SpikingNetwork(config, *make_parts(config, lambda: make_neuron(settings)))
+        for path, threshold in config["neuron"].get("thresholds", {}).items():
+            try:
+                backbone.set_submodule(path, make_neuron({**settings, "v_threshold": threshold}), strict=True)
+            except AttributeError as error:
+                raise InputError(f"Expected thresholds of the network's neurons, got one of {path!r}.") from error
+    return backbone.eval()
+
+
+def _neuron_config(neuron: Any) -> dict[str, Any]:
+    """`{"type": name, **settings}` of a name, settings or a neuron; of a neuron, those that are not its kind's own.
+
+    Raises:
+        InputError: for anything else, or a neuron of a kind that has no name.
+    """
+    if isinstance(neuron, str):
+        return {"type": neuron}
+    if isinstance(neuron, Mapping) and "type" in neuron:
+        return dict(neuron)
+    name = next((name for name, kind in KINDS.items() if type(neuron) is kind), None)
+    if name is None:
+        raise InputError(
+            f"Expected neuron to be a name, settings such as {{'type': 'lif', 'decay': 0.5}}, or a neuron of this "
+            f"package, got {neuron!r}. Known: {', '.join(sorted(KINDS))}."
+        )
+    usual = {**KINDS[name]().settings(), "v_init": neuron.v_rest}  # where it starts by default, whatever v_reset is
+    changed = {key: value for key, value in neuron.settings().items() if value != usual[key]}
+    return {"type": name, **changed}
+
+
+def make_neuron(settings: dict[str, Any]) -> LIF:
+    """A neuron from `{"type": name, **settings}`.
+
+    Raises:
+        InputError: for an unknown type or setting.
+    """
+    kind, rest = settings.get("type"), {k: v for k, v in settings.items() if k != "type"}
+    if kind not in KINDS:
+        raise unknown_name("neuron", kind, KINDS)
+    try:
+        return KINDS[kind](**rest)
+    except TypeError as error:
+        raise InputError(f"Expected settings of the neuron {kind!r}, got {rest}: {error}.") from error

@@ -1,0 +1,94 @@
+"""Networks on disk: weights as safetensors, the configuration in the file's metadata, never pickle."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from backbones.networks.building import build
+from backbones.machine.devices import named_device
+from backbones.errors import InputError
+from backbones.argument_checks import check_kinds
+from backbones.networks.network import SpikingNetwork
+from backbones.contract.protocol import Backbone
+from backbones.tensor_files import load_tensor_file, save_tensor_file
+
+FORMAT = "seenn_env.backbone/1"
+
+
+@check_kinds
+def save(
+    backbone: Backbone,
+    path: str | Path,
+    *,
+    division: Mapping[str, Any] | None = None,
+    class_names: Sequence[str] | None = None,
+) -> None:
+    """Write a network to one file, atomically.
+
+    Args:
+        backbone: the network.
+        path: the file.
+        division: `Splits.division` of the data that it was trained on (default: what it was loaded with). The
+            fingerprint does not depend on it.
+        class_names: `[K]` what the classes are called (default: as where it was trained), likewise.
+
+    Raises:
+        InputError: for a form, or a wrapped module, that cannot be read back, or names of other than K classes.
+    """
+    if not isinstance(backbone, SpikingNetwork):
+        raise InputError(
+            f"Expected a network of this package to save, got {type(backbone).__name__}: keep a wrapped module by its "
+            "own framework (torch.save(module.state_dict(), …)), and wrap it again."
+        )
+    if backbone.form != "plain":
+        raise InputError(
+            f"Expected a plain network to save, got one of form {backbone.form!r}: save it before optimize."
+        )
+    metadata = {"format": FORMAT, "config": json.dumps(backbone.config), "fingerprint": backbone.fingerprint}
+    division = backbone.division if division is None else division
+    if division:
+        metadata["division"] = json.dumps(division)
+    names = backbone.class_names if class_names is None else tuple(class_names)
+    if names:
+        if len(names) != backbone.num_classes:
+            raise InputError(f"Expected names of the network's {backbone.num_classes} classes, got {len(names)}.")
+        metadata["class_names"] = json.dumps([str(name) for name in names])
+    save_tensor_file(path, backbone.state_dict(), metadata)
+
+
+@check_kinds
+def load(path: str | Path, *, device: str = "cpu") -> SpikingNetwork:
+    """Read a network that `save` wrote, in evaluation mode.
+
+    Its `division` and `class_names` are those of its data, or None and empty.
+
+    Raises:
+        InputError: for a file that is missing, is no backbone, or has been altered, or a device that is not there.
+    """
+    place = named_device(device)
+    tensors, metadata = load_tensor_file(path, kind="a backbone", format=FORMAT)
+    config = json.loads(metadata["config"])
+    options = config.pop("options")
+    network = config.pop("network")
+    backbone = build(network, **config, **options)
+    own = backbone.state_dict()
+    odd = [name for name in sorted(own.keys() | tensors.keys()) if _shape(own, name) != _shape(tensors, name)]
+    if odd:
+        raise InputError(
+            f"Expected the weights of the network {network!r} in {path}, got another network's: {odd[0]} "
+            f"is {_shape(tensors, odd[0])}, not {_shape(own, odd[0])}, and so on ({len(odd)} in all): "
+            "use the file that was saved with it."
+        )
+    backbone.load_state_dict(tensors)
+    if backbone.fingerprint != metadata["fingerprint"]:
+        raise InputError(f"The weights in {path} do not match their fingerprint: the file was altered.")
+    backbone.division = json.loads(metadata["division"]) if "division" in metadata else None
+    backbone.class_names = tuple(json.loads(metadata.get("class_names", "[]")))
+    return backbone.to(place)
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str) -> str:
+    return str(list(tensors[name].shape)) if name in tensors else "missing"

@@ -1,0 +1,71 @@
+"""Spiking networks without shortcuts: VGG-11, VGG-16, and VGGSNN for event data."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+
+from backbones.networks.network import Fire, MakeNeuron, Parts
+from backbones.networks.norms import MakeNorm, norm_maker
+from backbones.networks.readout import readout
+from backbones.networks.residual import make_head, make_stem
+
+OPTIONS = frozenset({"norm", "stem", "width"})
+POOL = 0
+"""Stands for an average pool in a description; other numbers are channels in units of the width."""
+
+VGG11 = (1, POOL, 2, POOL, 4, 4, POOL, 8, 8, POOL, 8, 8)
+VGG16 = (1, 1, POOL, 2, 2, POOL, 4, 4, 4, POOL, 8, 8, 8, POOL, 8, 8, 8)
+VGGSNN = (1, 2, POOL, 4, 4, POOL, 8, 8, POOL, 8, 8)
+
+
+class PlainBody(nn.Module):
+    """A neuron; then 3×3 convolutions with norm and neuron, some after an average pool."""
+
+    def __init__(self, channels: tuple[int, ...], neuron: MakeNeuron, norm: MakeNorm) -> None:
+        super().__init__()
+        self.neurons = nn.ModuleList([neuron()])
+        layers: list[nn.Module] = []
+        before, pooled = channels[0], False
+        for after in channels[1:]:
+            if after == POOL:
+                pooled = True
+                continue
+            pool = [nn.AvgPool2d(2, ceil_mode=True)] if pooled else []
+            layers.append(nn.Sequential(*pool, nn.Conv2d(before, after, 3, padding=1, bias=False), norm(after)))
+            self.neurons.append(neuron())
+            before, pooled = after, False
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, current: Tensor, fire: Fire) -> Tensor:
+        """`[B, F, H, W]` spikes of the last layer."""
+        spikes = fire(self.neurons[0], current)  # type: ignore[arg-type]
+        for layer, neuron in zip(self.layers, self.neurons[1:], strict=True):
+            spikes = fire(neuron, layer(spikes))  # type: ignore[arg-type]
+        return spikes
+
+
+def vgg(
+    description: tuple[int, ...], *, pooled_side: int | None = None
+) -> Callable[[dict[str, Any], MakeNeuron], Parts]:
+    """A maker of plain spiking networks.
+
+    Options of what it makes: `width` (default 64), the channels of the first layer; `norm` (default "tdbn";
+    or "bn", "tdbn-per-timestep"); `stem` as in `residual.resnet`.
+
+    Args:
+        description: channels of each layer in units of the width, and `POOL`.
+        pooled_side: the readout sees space average-pooled to this side (default: 1).
+    """
+
+    def make(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
+        width = config["options"].get("width", 64)
+        norm = norm_maker(config["options"].get("norm", "tdbn"), neuron().v_threshold, config["timesteps"])
+        channels = tuple(width * units for units in description)
+        head = make_head(channels[-1], config)
+        if pooled_side is not None:
+            last = readout(channels[-1] * pooled_side**2, config["num_classes"])
+            head = nn.Sequential(nn.AdaptiveAvgPool2d(pooled_side), nn.Flatten(), last)
+        return make_stem(config, channels[0], norm), PlainBody(channels, neuron, norm), head
+
+    return make

@@ -1,0 +1,1 @@
+"""Fast forms of plain functions, with the same answers."""

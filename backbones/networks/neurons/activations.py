@@ -1,0 +1,106 @@
+"""Activations of networks without time, written as neurons without memory, so that one body serves both.
+
+    ann = build("resnet9", num_classes=10, timesteps=1, neuron={"type": "qcfs", "levels": 4})
+
+`backbones.conversion.converter.convert` makes a spiking network of it. All tensors of one call have one shape, `[B, …]`.
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backbones.errors import InputError
+from backbones.networks.neurons.neuron import LIF
+
+
+class Activation(LIF):
+    """A function of the current alone; what other neurons keep as potential is the current itself.
+
+    `v_threshold` is 1: norms deliver currents of unit variance.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1.0, 1.0, None)
+
+    def settings(self) -> dict[str, Any]:
+        """See `LIF.settings`; it has none."""
+        return {}
+
+    def activate(self, current: Tensor) -> Tensor:
+        """`[B, …]` currents to values, none below 0."""
+        raise NotImplementedError
+
+    def forward(self, current: Tensor, v: Tensor, fresh: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Values of the current, and the current; `v` and `fresh` have no part in it."""
+        return self.activate(current), current
+
+    def charge(self, current: Tensor, v: Tensor | None) -> Tensor:
+        """The current."""
+        return current
+
+    def fire(self, v: Tensor) -> Tensor:
+        """Values of a current."""
+        return self.activate(v)
+
+    def reset(self, v: Tensor, spikes: Tensor) -> Tensor:
+        """The current: there is nothing to reset."""
+        return v
+
+
+class QCFS(Activation):
+    """Quantization-clip-floor-shift (Bu et al., ICLR 2022, equation 15, with the shift φ = ½).
+
+        y = λ·clip(floor(z·L/λ + ½)/L, 0, 1)
+
+    which is what an IF neuron of threshold λ that starts at λ/2 gives on average over T = L timesteps of the
+    constant current z. λ is learned; backwards, the floor counts as the identity (straight through).
+
+    Args:
+        levels: L, at least 1.
+        threshold: where λ starts, in standard deviations of the normed current.
+
+    Raises:
+        InputError: for levels or a threshold out of range.
+    """
+
+    def __init__(self, levels: int = 4, threshold: float = 2.0) -> None:
+        super().__init__()
+        if levels < 1 or levels != int(levels):
+            raise InputError(f"Expected a whole number of levels of at least 1, got {levels}.")
+        if not threshold > 0:
+            raise InputError(f"Expected a threshold above 0, got {threshold}.")
+        self.levels = int(levels)
+        self.threshold = nn.Parameter(torch.tensor(float(threshold)))
+
+    def settings(self) -> dict[str, Any]:
+        """See `LIF.settings`; the threshold is the one that it has learned so far."""
+        return {"levels": self.levels, "threshold": self.threshold.item()}
+
+    def activate(self, current: Tensor) -> Tensor:
+        """`[B, …]` multiples of λ/L from 0 to λ."""
+        part = (current / self.threshold).clamp(0, 1)
+        level = torch.floor(part.detach() * self.levels + 0.5) / self.levels
+        if torch.is_grad_enabled():
+            level = part + (level - part.detach())
+        return level * self.threshold
+
+    def extra_repr(self) -> str:
+        """The settings, as `print(network)` shows them."""
+        return f"levels={self.levels}, threshold={self.threshold.item():.4g}"
+
+
+class ReLU(Activation):
+    """max(0, z), for networks that are converted by what their layers reach on calibration images."""
+
+    def activate(self, current: Tensor) -> Tensor:
+        """`[B, …]` values of 0 and above."""
+        return F.relu(current)
+
+    def extra_repr(self) -> str:
+        """It has no settings."""
+        return ""
+
+
+ACTIVATIONS: dict[str, type[Activation]] = {"qcfs": QCFS, "relu": ReLU}

@@ -1,0 +1,250 @@
+"""Training a spiking network through time, resumable after every epoch.
+
+result = train(build("small", …), load_dataset("digits"), TrainingConfig(epochs=40))
+result.accuracy               # [T] on the calibration split
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from backbones.errors import InputError
+from backbones.hashing import hash_tensors
+from backbones.contract.inputs import check_images
+from backbones.argument_checks import check_kinds
+from backbones.networks.network import SpikingNetwork
+from backbones.training.norm_statistics import reestimate_norms
+from backbones.machine.processes import Crew, joined, shared_statistics
+from backbones.contract.protocol import Backbone
+from backbones.training.run_state import RunState
+from backbones.contract.running import accuracy, make_keys
+from backbones.training.config import Stage, TrainingConfig, make_optimizer, stages_of
+from backbones.data.samples import Splits, check_fit
+from backbones.training.epoch import run_epoch, statistics_batches, steps_of
+from backbones.networks.kernels.winograd_training import faster_convolutions
+
+__all__ = ["Epoch", "TrainingConfig", "TrainingResult", "calibration_accuracy", "train"]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch came to."""
+
+    number: int
+    """From 1."""
+    timesteps: int
+    """T of its stage."""
+    loss: float
+    """Mean training loss."""
+    learning_rate: float
+    """After its last step."""
+    accuracy: np.ndarray | None
+    """`[T]` on the calibration split, where somebody watches."""
+    images_per_second: float
+    """Of training, without the evaluation."""
+
+    def __str__(self) -> str:
+        """One line."""
+        line = f"epoch {self.number}  T={self.timesteps}  loss {self.loss:.4f}  {self.images_per_second:.0f} images/s"
+        if self.accuracy is None:
+            return line
+        return line + "  calibration % " + " ".join(f"{100 * right:.2f}" for right in self.accuracy)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What training came to."""
+
+    accuracy: np.ndarray
+    """`[T]` on the calibration split, of the weights that were kept."""
+    losses: np.ndarray
+    """`[epochs]` mean training loss."""
+
+
+@check_kinds
+def train(
+    network: Backbone,
+    splits: Splits,
+    config: TrainingConfig | None = None,
+    *,
+    teacher: nn.Module | None = None,
+    log_dir: str | Path | None = None,
+    resume: str | Path | None = None,
+    progress: bool = False,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> TrainingResult:
+    """Train `network` in place on `splits.train`; it comes back in evaluation mode.
+
+    A run that was killed and is called again with the same arguments ends with the same weights, byte for
+    byte on the same machine and thread count, as one that was not. Started by `torchrun`, the processes
+    share every step; the first of them writes. The network takes over the names of the classes.
+
+    Args:
+        network: the network to train; its device is where training runs.
+        splits: `train` is learned from, `calibration` is watched; the others are not touched.
+        config: the settings.
+        teacher: whose soft answers are learned too (`config.distill_weight`): a spiking network, or a module
+            from normalised images `[B, C, H, W]` to logits `[B, K]`; in evaluation mode, on the same device.
+        log_dir: folder for TensorBoard: loss, learning rate, images per second, accuracy at every timestep.
+        resume: file that holds the run's state after each epoch; it stays: delete it once the network is saved.
+        progress: show a progress bar.
+        on_epoch: called after every epoch.
+
+    Raises:
+        InputError: for stages of more timesteps than the network's, a `resume` file of another run, or a
+            weight of distillation without a teacher.
+    """
+    config = config or TrainingConfig()
+    stages = check_training(network, splits, config, teacher)
+    assert isinstance(network, SpikingNetwork)
+    if config.channels_last:
+        network.to(memory_format=torch.channels_last)
+    network.compiled = config.compile
+    run = RunState(
+        network, config, network.fingerprint + ("" if teacher is None else hash_tensors(teacher.state_dict()))
+    )
+    with ExitStack() as stack:
+        crew = stack.enter_context(joined(network.device))
+        if not config.own_statistics:
+            stack.enter_context(shared_statistics(network, crew))
+        stack.enter_context(faster_convolutions(network))
+        resume = None if resume is None else Path(resume)
+        saved = run.restore(resume) if resume is not None and resume.exists() else None
+        crew.wait()  # nobody writes before everybody has read
+        if len(run.losses) <= stages[-1].first:
+            run.best, run.best_accuracy = None, -1.0  # of a stage that was the last before stages were added
+        writer = _summary_writer(log_dir) if crew.leads else None
+        watched = log_dir is not None or on_epoch is not None  # alike in every process: statistics are shared
+        hidden = not (progress and crew.leads)
+        bar = tqdm(total=stages[-1].end, initial=len(run.losses), desc="train", unit="epoch", disable=hidden)
+        steps = steps_of(splits.train, config, crew)
+        for stage in stages:
+            optimizer, schedule = make_optimizer(network, config, stage.learning_rate, stage.epochs * steps)
+            if saved is not None and stage.first < len(run.losses) < stage.end:
+                optimizer.load_state_dict(saved["optimizer"])
+                schedule.load_state_dict(saved["schedule"])
+            for epoch in range(max(stage.first, len(run.losses)), stage.end):
+                began = time.perf_counter()
+                run.losses.append(
+                    run_epoch(
+                        run, splits.train, stage.timesteps, optimizer, schedule, epoch, crew=crew, teacher=teacher
+                    )
+                )
+                images = steps * min(config.batch_size * crew.size, len(splits.train))
+                speed = images / (time.perf_counter() - began)
+                right = None
+                chosen = config.keep == "best" and stage is stages[-1]
+                if chosen or watched:
+                    with _kept_weights(run, splits, stage, epoch):
+                        right = calibration_accuracy(network, splits, stage.timesteps, crew=crew)
+                        if chosen:
+                            run.offer(float(right[-1]))
+                if resume is not None and crew.leads:
+                    run.save(resume, optimizer=optimizer, schedule=schedule)
+                if crew.leads:
+                    rate = float(schedule.get_last_lr()[0])
+                    _report(Epoch(epoch + 1, stage.timesteps, run.losses[-1], rate, right, speed), writer, on_epoch)
+                bar.update()
+                bar.set_postfix(loss=f"{run.losses[-1]:.3f}")
+        bar.close()
+        if writer is not None:
+            writer.close()
+        return _finish(run, splits, stages[-1], crew)
+
+
+def check_training(
+    network: Backbone, splits: Splits, config: TrainingConfig, teacher: nn.Module | None = None
+) -> tuple[Stage, ...]:
+    """The stages of a run, of which nothing has begun.
+
+    Raises:
+        InputError: for what `train` cannot do with these.
+    """
+    if not isinstance(network, SpikingNetwork):
+        raise InputError(
+            f"Expected a network of this package to train, got {type(network).__name__}: train a wrapped module in "
+            "its own framework."
+        )
+    check_fit(splits.train, network.num_classes, network.timesteps, network.sample_shape)
+    for samples in (splits.train, splits.calibration):
+        check_images(samples.images, network.encoding, what=f"images of {samples.split}")
+    stages = stages_of(config, network.timesteps)
+    if (teacher is None) == (config.distill_weight > 0):
+        raise InputError(
+            f"Expected a teacher exactly where distill_weight is above 0, got distill_weight={config.distill_weight} "
+            f"and {'no teacher' if teacher is None else 'a teacher'}."
+        )
+    return stages
+
+
+def _finish(run: RunState, splits: Splits, stage: Stage, crew: Crew) -> TrainingResult:
+    network = run.network
+    if run.best is not None:
+        network.load_state_dict(run.best)
+    else:
+        with _kept_weights(run, splits, stage, stage.end - 1):
+            kept = {name: value.clone() for name, value in network.state_dict().items()}
+        network.load_state_dict(kept)
+    network.to(memory_format=torch.contiguous_format)
+    network.compiled = False
+    network.class_names = tuple(splits.train.class_names) or network.class_names
+    result = TrainingResult(calibration_accuracy(network, splits, crew=crew), np.array(run.losses))
+    crew.wait()
+    return result
+
+
+@contextmanager
+def _kept_weights(run: RunState, splits: Splits, stage: Stage, epoch: int) -> Iterator[None]:
+    """The network holds what would be kept now: averaged weights, norm statistics estimated anew."""
+    with run.averaged(always=run.config.reestimate > 0):
+        if run.config.reestimate:
+            batches = statistics_batches(run.network, run.config, splits.train, epoch)
+            reestimate_norms(run.network, batches, stage.timesteps)
+        yield
+
+
+def calibration_accuracy(
+    network: SpikingNetwork, splits: Splits, timesteps: int | None = None, *, crew: Crew | None = None
+) -> np.ndarray:
+    """`[T]` accuracy on the calibration split, which a crew shares; leaves the network in evaluation mode."""
+    network.eval()
+    crew = crew or Crew()
+    samples = splits.calibration.select(slice(crew.rank, None, crew.size))
+    keys = make_keys(samples.index)
+    part = accuracy(network, samples.images, samples.labels, keys, timesteps=timesteps) * len(samples)
+    totals = torch.tensor([*part, len(samples)], dtype=torch.float64, device=network.device)
+    crew.average([totals])
+    right: np.ndarray = (totals[:-1] / totals[-1]).cpu().numpy()
+    return right
+
+
+def _summary_writer(log_dir: str | Path | None) -> Any:
+    """TensorBoard's writer; None without a folder, and, with one sentence, where it is not installed."""
+    if log_dir is None:
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        print(f"TensorBoard is not installed: nothing is logged to {log_dir}.", file=sys.stderr)
+        return None
+    return SummaryWriter(str(log_dir))
+
+
+def _report(epoch: Epoch, writer: Any, on_epoch: Callable[[Epoch], None] | None) -> None:
+    if writer is not None:
+        writer.add_scalar("train/loss", epoch.loss, epoch.number)
+        writer.add_scalar("train/learning_rate", epoch.learning_rate, epoch.number)
+        writer.add_scalar("train/images_per_second", epoch.images_per_second, epoch.number)
+        for t, right in enumerate(epoch.accuracy if epoch.accuracy is not None else (), 1):
+            writer.add_scalar(f"calibration/accuracy_t{t}", right, epoch.number)
+    if on_epoch is not None:
+        on_epoch(epoch)

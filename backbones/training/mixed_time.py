@@ -1,0 +1,101 @@
+"""Mixed time-step training, MTT: every stage of the network runs its own number of timesteps.
+
+times = draw_times(stages, T_max, seed=…, step=…)       # one number a stage
+outputs = forward_mixed(network, images, keys, times)   # [T of the last stage, B, K]
+
+Du, Wu, Deng & Gu, "Temporal Flexibility in Spiking Neural Networks", ICLR 2025 (arXiv 2503.17394), and the
+code that its authors released. A stage is a residual block there (here: of networks with wider stages, the
+stage), or a convolution with its neuron in plain networks. Where one stage has fewer timesteps than the
+stage before, neighbouring timesteps' spikes are added up; where it has more, they are repeated.
+
+Letters: T timesteps, B rows, K classes, G stages.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from backbones.networks.architectures import SmallBody
+from backbones.errors import InputError
+from backbones.networks.network import SpikingNetwork, TimeFire
+from backbones.networks.feedforward import PlainBody
+from backbones.networks.residual import BlockStage, ResidualBody
+
+MTT_STREAM, RANDOM_T_STREAM = 1, 2
+
+
+def stage_heads(network: SpikingNetwork) -> list[nn.Module]:
+    """The modules with which stages 2 to G begin.
+
+    Raises:
+        InputError: for a network whose stages are not known.
+    """
+    body = network.body
+    if isinstance(body, ResidualBody):
+        found: list[nn.Module] = []
+        for stage in body.stages:
+            found += list(stage.blocks) if isinstance(stage, BlockStage) else [stage]
+        return found[1:]  # the first shares its timesteps with the neuron before it
+    if isinstance(body, PlainBody):
+        return list(body.layers)
+    if isinstance(body, SmallBody):
+        return [body.conv]
+    raise InputError(f"Expected a network whose stages are known to mix timesteps, got a {type(body).__name__}.")
+
+
+def draw_times(stages: int, most: int, *, seed: int, step: int, sample: int = 0) -> list[int]:
+    """`[G]` timesteps of each stage, uniform in 1…`most`; a pure function of (seed, step, sample)."""
+    rng = np.random.default_rng([seed, step, MTT_STREAM, sample])
+    return [int(T) for T in rng.integers(1, most + 1, stages)]
+
+
+def draw_timesteps(most: int, *, seed: int, step: int) -> int:
+    """Timesteps of the whole network, uniform in 1…`most`; a pure function of (seed, step)."""
+    return int(np.random.default_rng([seed, step, RANDOM_T_STREAM]).integers(1, most + 1))
+
+
+def groups(before: int, after: int) -> list[list[int]]:
+    """Which of `before` timesteps each of `after` timesteps takes: neighbours, as evenly as may be."""
+    fewer, more = min(before, after), max(before, after)
+    # Halves round down, so that the first group is not the longer one.
+    ends = [int(np.ceil((i + 1) * more / fewer - 0.5)) for i in range(fewer)]
+    spans = [list(range(begin, end)) for begin, end in zip([0, *ends[:-1]], ends, strict=True)]
+    if after <= before:
+        return spans
+    return [[i] for i, span in enumerate(spans) for _ in span]
+
+
+def change_time(spikes: Tensor, before: int, after: int) -> Tensor:
+    """`[T·B, …]` of `before` timesteps to `after`: sums of neighbours, or repetitions."""
+    if before == after:
+        return spikes
+    steps = spikes.view(before, -1, *spikes.shape[1:])
+    taken = [steps[group[0]] if len(group) == 1 else steps[group].sum(0) for group in groups(before, after)]
+    return torch.cat(taken)
+
+
+def forward_mixed(network: SpikingNetwork, images: Tensor, keys: Tensor | None, times: list[int]) -> Tensor:
+    """`[T of the last stage, B, K]` outputs, differentiable.
+
+    Raises:
+        InputError: for another number of stages than the network's.
+    """
+    heads = stage_heads(network)
+    if len(times) != len(heads) + 1:
+        raise InputError(f"Expected timesteps of {len(heads) + 1} stages, got {len(times)}.")
+    fire = TimeFire(times[0], len(images), network.compiled)
+
+    def enter(T: int) -> object:
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[object, ...]:
+            spikes = change_time(inputs[0], fire.timesteps, T)
+            fire.timesteps = T
+            return (spikes, *inputs[1:])
+
+        return hook
+
+    hooks = [head.register_forward_pre_hook(enter(T)) for head, T in zip(heads, times[1:], strict=True)]  # type: ignore[arg-type]
+    try:
+        return network(images, keys, times[0], fire=fire)
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,117 @@
+"""What a training run carries from epoch to epoch, on disk between them."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from backbones.atomic import open_atomic
+from backbones.errors import InputError
+from backbones.networks.network import SpikingNetwork
+from backbones.machine.processes import Crew
+from backbones.training.config import TrainingConfig, stages_of
+
+Weights = dict[str, Tensor]
+
+
+@dataclass
+class RunState:
+    """The progress of a run, beside the network's own weights."""
+
+    network: SpikingNetwork
+    config: TrainingConfig
+    start: str
+    """Fingerprint of the network before the first step."""
+    losses: list[float] = field(default_factory=list)
+    """Of each epoch done."""
+    steps: int = 0
+    """Optimizer steps done."""
+    average: Weights | None = None
+    """The moving average of weights and norm statistics."""
+    best: Weights | None = None
+    """The best weights of the last stage so far, and `best_accuracy` theirs."""
+    best_accuracy: float = -1.0
+
+    def name(self) -> str:
+        """What tells this run from another: stages that have not begun may still change."""
+        begun = [s for s in stages_of(self.config, self.network.timesteps) if s.first < max(1, len(self.losses))]
+        settings = {**asdict(self.config), "epochs": 0, "learning_rate": 0.0, "stages": [asdict(s) for s in begun]}
+        return json.dumps([self.network.config, settings, self.start], sort_keys=True)
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Move the average towards the weights; it forgets the first steps faster."""
+        self.steps += 1
+        if not self.config.ema:
+            return
+        weights = self.network.state_dict()
+        if self.average is None:
+            self.average = {name: value.clone() for name, value in weights.items()}
+        decay = min(self.config.ema, self.steps / (self.steps + 9))
+        for name, value in self.average.items():
+            if value.is_floating_point():
+                value.lerp_(weights[name], 1 - decay)
+            else:
+                value.copy_(weights[name])
+
+    def average_statistics(self, crew: Crew) -> None:
+        """Running estimates that each process made of its own images become their means."""
+        for weights in filter(None, (self.network.state_dict(), self.average)):
+            crew.average(value for name, value in weights.items() if name.endswith(("running_mean", "running_var")))
+
+    @contextmanager
+    def averaged(self, *, always: bool = False) -> Iterator[None]:
+        """The network holds the averaged weights if there are any, and gets its own back (or `always`)."""
+        if self.average is None and not always:
+            yield
+            return
+        own = {name: value.clone() for name, value in self.network.state_dict().items()}
+        if self.average is not None:
+            self.network.load_state_dict(self.average)
+        try:
+            yield
+        finally:
+            self.network.load_state_dict(own)
+
+    def offer(self, accuracy: float) -> None:
+        """Remember the network's present weights if they are the best so far."""
+        if accuracy > self.best_accuracy:
+            self.best_accuracy = accuracy
+            self.best = {name: value.clone() for name, value in self.network.state_dict().items()}
+
+    def save(self, path: Path, **parts: Any) -> None:
+        """Write everything, atomically; `parts` are what else has a `state_dict`."""
+        state = {
+            "run": self.name(),
+            "losses": self.losses,
+            "steps": self.steps,
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "best": self.best,
+            "best_accuracy": self.best_accuracy,
+        }
+        with open_atomic(path) as file:
+            torch.save({**state, **{name: part.state_dict() for name, part in parts.items()}}, file)
+
+    def restore(self, path: Path) -> dict[str, Any]:
+        """Take over what `save` wrote; gives the file's content for the other parts.
+
+        Raises:
+            InputError: for a file of another run.
+        """
+        state: dict[str, Any] = torch.load(path, map_location=self.network.device, weights_only=True)
+        self.losses = state["losses"]
+        if state["run"] != self.name():
+            raise InputError(
+                f"Expected {path} to hold this run, but it holds one with other settings: "
+                "delete it, or repeat that run's settings."
+            )
+        self.network.load_state_dict(state["network"])
+        self.steps, self.average = state["steps"], state["average"]
+        self.best, self.best_accuracy = state["best"], state["best_accuracy"]
+        return state

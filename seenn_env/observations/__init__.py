@@ -1,0 +1,1 @@
+"""Observations: columns of numbers that an agent sees after a timestep."""

@@ -1,0 +1,296 @@
+"""What an agent sees after a timestep: columns of numbers, computed once for replay and row by row when live.
+
+    observation = make_observation("features", timesteps=8, num_classes=10)
+    columns = observation(logits, previous, timestep)             # [B, F] float32
+
+A name is that of a part, or of several joined: "rich+hidden" has the columns of "rich", then those of "hidden" that
+are not there yet. A user's own observation is an `Observation`, or a function that makes one of a `TraceShape`; written
+"module:name" it goes through `gym.make`, JSON and other processes, and is a part too ("rich+module:name"):
+
+    def top_two(shape: TraceShape) -> Observation:
+        def columns(logits, previous, timestep, timesteps):
+            return np.sort(logits, -1)[:, -2:].clip(-9, 9)
+        return Observation("top_two", shape.timesteps, ("second", "first"), low, high, columns)
+
+Letters: B rows, T timesteps, K classes, F columns or features of the last hidden layer.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backbones import InputError, unknown_name
+from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
+from seenn_env.observations.columns import (
+    FEATURES,
+    LOGITS_RANGE,
+    MEMBRANE_RANGE,
+    answers,
+    clipped_logits,
+    features,
+    with_hidden,
+    with_membrane,
+)
+from seenn_env.entry_points import is_entry_point, load_entry_point
+from seenn_env.observations.rich import GAP_RANGE, RICH, rich, rich_answers, with_classes
+from seenn_env.traces.file import large_array
+
+Columns = Callable[..., np.ndarray]
+
+_CHUNK = 1 << 16
+"""Logits of one timestep that are worked on at once: few enough for the processor's cache."""
+
+
+@dataclass(frozen=True)
+class TraceShape:
+    """What an observation is made for."""
+
+    timesteps: Positive
+    """T."""
+    num_classes: Positive
+    """K."""
+    hidden: Natural | None = None
+    """F of the pooled spikes; None where there are none."""
+    membrane: Natural | None = None
+    """F of the pooled potentials; None where there are none."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Observation:
+    """Columns, their names and their bounds.
+
+    Args:
+        name: what to call it.
+        timesteps: T.
+        names: `[F]` of the columns.
+        low: `[F]` float32, finite.
+        high: `[F]` float32, finite.
+        columns: `columns(logits, previous, timestep, timesteps, **needs) -> [B, F]`, within the bounds, each
+            row computed from itself alone.
+        needs: which of "hidden" and "membrane" (`[B, …]` float32 at the timestep) it takes by keyword.
+        prepare: `columns` gets `prepare(logits)` and `prepare(previous)` instead of the logits; over whole
+            traces it is computed once a timestep and carried to the next.
+    """
+
+    name: str
+    timesteps: Positive
+    names: tuple[str, ...]
+    low: np.ndarray
+    high: np.ndarray
+    columns: Columns
+    needs: tuple[str, ...] = ()
+    prepare: Callable[[np.ndarray], Any] | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        F = len(self.names)
+        if np.shape(self.low) != (F,) or np.shape(self.high) != (F,):
+            raise InputError(
+                f"Expected low and high [{F}] for the {F} names of the observation {self.name!r}, "
+                f"got {list(np.shape(self.low))} and {list(np.shape(self.high))}."
+            )
+        if not (np.isfinite(self.low).all() and np.isfinite(self.high).all() and (self.low <= self.high).all()):
+            raise InputError(f"Expected finite bounds, low ≤ high, of the observation {self.name!r}: clip its columns.")
+
+    def __call__(
+        self, logits: np.ndarray, previous: np.ndarray, timestep: np.ndarray, **needs: np.ndarray
+    ) -> np.ndarray:
+        """`[B, F]` float32 columns.
+
+        Args:
+            logits: `[B, K]` the running logits.
+            previous: `[B, K]` those of the timestep before; not read where the timestep is 1.
+            timestep: `[B]` from 1.
+            needs: `[B, …]` each of `self.needs`.
+
+        Raises:
+            InputError: for columns of another shape, or out of bounds.
+        """
+        return self.of_prepared(self.prepared(logits), self.prepared(previous), timestep, len(logits), needs)
+
+    @check_kinds
+    def of_trace(self, logits: np.ndarray, **needs: np.ndarray) -> np.ndarray:
+        """`[N, T, F]` float32 columns of whole traces `[N, T, K]`, with `[N, T, …]` each of `self.needs`."""
+        if np.ndim(logits) != 3 or not set(self.needs) <= set(needs):
+            raise InputError(f"Expected logits [N, T, K] and {self.needs}, got {list(logits.shape)} and {(*needs,)}.")
+        N, T, K = logits.shape
+        logits = np.asarray(logits)  # mapped files have a slower class of their own
+        result = large_array((N, T, len(self.names)), np.float32)
+        chunk = max(1, _CHUNK // K)
+        for begin in range(0, N, chunk):
+            rows = slice(begin, begin + chunk)
+            part = logits[rows]
+            before: Any = None
+            for t in range(T):
+                now = self.prepared(part[:, t])
+                given = {name: needs[name][rows, t] for name in self.needs}
+                result[rows, t] = self.of_prepared(
+                    now, before if t else now, np.full(len(part), t + 1), len(part), given
+                )
+                before = now
+        return result
+
+    def prepared(self, logits: np.ndarray) -> Any:
+        """What is computed once of logits `[B, K]`: for this timestep, and for the next one, as those before."""
+        logits = logits.astype(np.float32)
+        return logits if self.prepare is None else self.prepare(logits)
+
+    def of_prepared(
+        self, now: Any, before: Any, timestep: np.ndarray, count: int, needs: Mapping[str, np.ndarray]
+    ) -> np.ndarray:
+        """`__call__` of `count` rows, from what `prepared` made of both timesteps."""
+        timestep = np.asarray(timestep)
+        given = {name: needs[name].astype(np.float32) for name in self.needs}
+        columns: np.ndarray = np.asarray(self.columns(now, before, timestep, self.timesteps, **given), np.float32)
+        if columns.shape != (count, len(self.names)):
+            raise InputError(
+                f"Expected columns [{count}, {len(self.names)}] of the observation {self.name!r}, "
+                f"got {list(columns.shape)}: one for each of its names."
+            )
+        if not ((columns >= self.low) & (columns <= self.high)).all():
+            raise InputError(f"Expected the observation {self.name!r} within its bounds: clip it, or widen them.")
+        return columns
+
+
+MakeObservation = Callable[[TraceShape], Observation]
+AnyObservation = str | Observation | MakeObservation
+
+
+def _make_features(shape: TraceShape) -> Observation:
+    zeros = np.zeros(len(FEATURES), np.float32)
+    return Observation("features", shape.timesteps, FEATURES, zeros, zeros + 1, features, prepare=answers)
+
+
+def _make_logits(shape: TraceShape) -> Observation:
+    K = shape.num_classes
+    names = (*(f"logit_{k}" for k in range(K)), "elapsed")
+    high = np.append(np.full(K, LOGITS_RANGE), 1).astype(np.float32)
+    low = np.append(np.full(K, -LOGITS_RANGE), 0).astype(np.float32)
+    return Observation("logits", shape.timesteps, names, low, high, clipped_logits)
+
+
+def _make_probed(name: str, low: float, high: float, columns: Columns) -> MakeObservation:
+    def make(shape: TraceShape) -> Observation:
+        F = getattr(shape, name) or 0  # where there is none, `make_observation` refuses it
+        names = (*FEATURES, *(f"{name}_{f}" for f in range(F)))
+        zeros = np.zeros(len(FEATURES))
+        lows, highs = np.append(zeros, np.full(F, low)), np.append(zeros + 1, np.full(F, high))
+        return Observation(
+            name, shape.timesteps, names, lows.astype(np.float32), highs.astype(np.float32), columns, (name,), answers
+        )
+
+    return make
+
+
+def _make_rich(shape: TraceShape) -> Observation:
+    names = (*FEATURES, *RICH, *(f"probability_{i + 1}" for i in range(min(5, shape.num_classes))))
+    low, high = np.zeros(len(names), np.float32), np.ones(len(names), np.float32)
+    high[names.index("gap")] = GAP_RANGE
+    for name in ("top_logit", "log_sum_exp"):
+        low[names.index(name)], high[names.index(name)] = -LOGITS_RANGE, LOGITS_RANGE
+    return Observation("rich", shape.timesteps, names, low, high, rich, prepare=rich_answers)
+
+
+def _make_classes(shape: TraceShape) -> Observation:
+    names = (*FEATURES, *(f"{place}_{k}" for place in ("first", "second") for k in range(shape.num_classes)))
+    zeros = np.zeros(len(names), np.float32)
+    return Observation("classes", shape.timesteps, names, zeros, zeros + 1, with_classes, prepare=rich_answers)
+
+
+OBSERVATIONS: dict[str, MakeObservation] = {
+    "features": _make_features,
+    "logits": _make_logits,
+    "rich": _make_rich,
+    "classes": _make_classes,
+    "hidden": _make_probed("hidden", 0.0, 1.0, with_hidden),
+    "membrane": _make_probed("membrane", -MEMBRANE_RANGE, MEMBRANE_RANGE, with_membrane),
+}
+"""Parts of observations, by name."""
+
+_OF_LOGITS = {"features", "logits", "rich", "classes"}
+
+
+def reads_logits_alone(observation: AnyObservation) -> bool:
+    """Whether an observation is known to be made of the logits alone, before it is made."""
+    return isinstance(observation, str) and set(observation.split("+")) <= _OF_LOGITS
+
+
+@check_kinds
+def make_observation(
+    observation: AnyObservation,
+    *,
+    timesteps: Positive,
+    num_classes: Positive,
+    hidden: Natural | None = None,
+    membrane: Natural | None = None,
+) -> Observation:
+    """The observation of a name or a sum of names, or a user's own ("module:name", a function that makes it, itself).
+
+    Raises:
+        InputError: for a part that is not known or named twice, one that needs what is not there, or one for another T.
+    """
+    shape = TraceShape(timesteps, num_classes, hidden, membrane)
+    names: list[Any] = observation.split("+") if isinstance(observation, str) else [observation]
+    if len(names) > 1 and len(set(names)) < len(names):
+        raise InputError(
+            f"Expected every part of an observation once, got {observation!r}: join some of {', '.join(OBSERVATIONS)}."
+        )
+    parts = [_make_part(name, shape) for name in names]
+    made = parts[0] if len(parts) == 1 else _joined(str(observation), parts)
+    for name in made.needs:
+        if getattr(shape, name, None) is None:
+            raise InputError(
+                f"Expected {name} for the observation {made.name!r}, got none: record with {name}=True, "
+                "or run a backbone live whose probe(state) gives it."
+            )
+    return made
+
+
+def _make_part(part: AnyObservation, shape: TraceShape) -> Observation:
+    made: object = part
+    if isinstance(part, str):
+        if part in OBSERVATIONS:
+            made = OBSERVATIONS[part]
+        elif is_entry_point(part):
+            made = load_entry_point(part, "observation")
+        elif part in ("image", "image_float"):
+            raise InputError(f"Expected columns, got the observation {part!r}: only ChooseTimestep shows the image.")
+        else:
+            raise unknown_name("observation", part, OBSERVATIONS)
+    if not isinstance(made, Observation) and callable(made):
+        try:
+            made = made(shape)
+        except TypeError as error:
+            raise InputError(f"Expected a function of a TraceShape, got {made!r}, but {error}.") from error
+    if not isinstance(made, Observation):
+        raise InputError(f"Expected an Observation, or a function of a TraceShape that makes one, got {made!r}.")
+    if made.timesteps != shape.timesteps:
+        raise InputError(f"Expected an observation for T = {shape.timesteps}, got {made.name!r} for {made.timesteps}.")
+    return made
+
+
+def _joined(name: str, parts: Sequence[Observation]) -> Observation:
+    """The columns of several observations side by side; of those with one name, the first."""
+    first: dict[str, int] = {}
+    for place, column in enumerate(column for part in parts for column in part.names):
+        first.setdefault(column, place)
+    kept = list(first.values())
+
+    def prepare(logits: np.ndarray) -> tuple[Any, ...]:
+        return tuple(part.prepared(logits) for part in parts)
+
+    def columns(now: Any, before: Any, timestep: np.ndarray, timesteps: int, **needs: np.ndarray) -> np.ndarray:
+        found = [
+            part.columns(mine, earlier, timestep, timesteps, **{need: needs[need] for need in part.needs})
+            for part, mine, earlier in zip(parts, now, before, strict=True)
+        ]
+        return np.concatenate(found, axis=-1)[:, kept]
+
+    low, high = (np.concatenate([getattr(part, bound) for part in parts])[kept] for bound in ("low", "high"))
+    needs = tuple(dict.fromkeys(need for part in parts for need in part.needs))
+    return Observation(name, parts[0].timesteps, tuple(first), low, high, columns, needs, prepare)

@@ -1,0 +1,106 @@
+"""What a picture shows: an episode as far as it has gone.
+
+episode = Episode(logits, label, timesteps=8, class_names=names, image=image)
+
+Letters: T timesteps, t of them done, K classes, F features of the last hidden layer.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from backbones import InputError
+from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
+from seenn_env.observations.columns import softmax
+
+MOST_CLASSES = 10
+"""Rows of bars; of more classes, those with the highest probability so far are shown."""
+
+
+@dataclass(frozen=True, eq=False)
+class Episode:
+    """An episode as far as it has gone."""
+
+    logits: np.ndarray
+    """`[t, K]` the running logits, t from 0 to T."""
+    label: Natural
+    timesteps: Positive
+    """T."""
+    exited: bool = False
+    class_names: tuple[str, ...] = ()
+    """K names; none stand for 0…K-1."""
+    image: np.ndarray | None = None
+    """`[C, H, W]` uint8."""
+    activity: np.ndarray | None = None
+    """`[t, F]` of the last hidden layer."""
+    activity_kind: Literal["spikes", "membrane"] = "spikes"
+    """"spikes" (0…1) or "membrane"."""
+
+    probabilities: np.ndarray = field(init=False)
+    """`[t, K]`."""
+    predictions: np.ndarray = field(init=False)
+    """`[t]`."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        logits, image, activity = (
+            () if given is None else given.shape for given in (self.logits, self.image, self.activity)
+        )
+        fits = len(logits) == 2 and logits[0] <= self.timesteps and self.label < logits[1]
+        fits = (
+            fits and (self.image is None or len(image) == 3) and (self.activity is None or activity[:1] == logits[:1])
+        )
+        if not fits or self.activity_kind not in ("spikes", "membrane"):
+            raise InputError(
+                f"Expected logits [t, K], t ≤ T = {self.timesteps}, label {self.label} < K, an image [C, H, W] and "
+                f"activity [t, F] of spikes or membrane, got {list(logits)}, {list(image)} and {list(activity)}."
+            )
+        object.__setattr__(self, "probabilities", softmax(self.logits.astype(np.float32)))
+        object.__setattr__(self, "predictions", self.logits.argmax(-1))
+
+    @property
+    def timestep(self) -> int:
+        """The timesteps done, t."""
+        return len(self.logits)
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.logits.shape[1]
+
+    @property
+    def correct(self) -> bool:
+        """Whether the present answer is right."""
+        return bool(self.timestep) and int(self.predictions[-1]) == self.label
+
+    @property
+    def answer(self) -> str:
+        """The name of the present prediction, "?" before the first timestep."""
+        return self.name(int(self.predictions[-1])) if self.timestep else "?"
+
+    @check_kinds
+    def name(self, label: Natural) -> str:
+        """Of a class."""
+        return self.class_names[label] if label < len(self.class_names) else str(label)
+
+    @check_kinds
+    def confidence(self, timestep: Positive) -> float:
+        """The probability of the answer after a timestep (from 1)."""
+        if timestep > self.timestep:
+            raise InputError(f"Expected a timestep up to {self.timestep}, the last one done, got {timestep}.")
+        return float(self.probabilities[timestep - 1, self.predictions[timestep - 1]])
+
+    def shown_classes(self) -> np.ndarray:
+        """The classes that have rows of bars, in their order."""
+        if self.num_classes <= MOST_CLASSES or self.timestep == 0:
+            return np.arange(min(self.num_classes, MOST_CLASSES))
+        peaks = self.probabilities.max(0)
+        peaks[self.predictions[-1]] = np.inf
+        return np.sort(np.argsort(-peaks, kind="stable")[:MOST_CLASSES])
+
+    def verdict(self) -> str:
+        """How the episode stands, in words."""
+        if not self.exited:
+            return "still looking" if self.timestep else "not begun"
+        return f"exit at {self.timestep} of {self.timesteps}: {'right' if self.correct else 'wrong'}"

@@ -1,0 +1,300 @@
+"""Any Gymnasium vector environment as a Stable-Baselines3 one.
+
+    vector_env = gymnasium.make_vec("CartPole-v1", num_envs=64)
+    model = PPO("MlpPolicy", to_sb3(vector_env))
+    model.learn(100_000)
+
+Letters: N rows of the vector environment, F rows that finished in this step.
+"""
+
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import compress
+from types import MethodType
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
+
+from backbones import InputError
+from seenn_env.sb3.partial_reset import resets_rows
+from seenn_env.sb3.infos import slot_infos
+from seenn_env.vector.slots import SlotsVectorEnv
+from seenn_env.sb3.sub_environments import SubEnvironments
+from seenn_env.sb3.rows import (
+    ENDINGS,
+    copy_batch,
+    fill_infos,
+    map_parts,
+    overwrite_rows,
+    row_observations,
+    stack_rows,
+)
+
+_EXTRA_STEP_KEYS = ("terminal_observation", "TimeLimit.truncated")
+_INFOS = ("finished", "episode", "all")
+
+
+def to_sb3(
+    vector_env: VectorEnv,
+    *,
+    infos: Literal["finished", "episode", "all"] = "finished",
+    partial_reset: bool | None = None,
+) -> VecEnv:
+    """Present a Gymnasium vector environment as a Stable-Baselines3 `VecEnv`.
+
+    SB3 resets in the same step: a finished row shows its next episode's first observation, and its last one
+    is `info["terminal_observation"]`. `SAME_STEP` environments do that themselves; for `DISABLED` ones the
+    adapter resets the finished rows. `NEXT_STEP` ones are treated the same way wherever rows can be reset
+    alone: Gymnasium's `SyncVectorEnv`, and `AsyncVectorEnv` with shared memory.
+
+    Any other `NEXT_STEP` environment (such as Gymnasium's native CartPole) spends one step on resetting a row, in
+    which the row's action is ignored, and SB3 has no way to skip a row. A warning says so, and that step is shown
+    as an episode of its own that starts and ends at the last observation: reward 0, done, no `info["episode"]`, and
+    `TimeLimit.truncated` as the real end had it. Where the episode terminated, it teaches a value of 0 to an
+    observation whose value is never used; where it was truncated, it pulls the value V there towards gamma V.
+    Logged episodes stay exact; `num_timesteps` counts the extra steps.
+
+    Finished rows also carry `info["episode"]` (return, length, seconds since construction), so no `Monitor`
+    is needed and `env_is_wrapped(Monitor)` answers True; where sub-environments bring their own `Monitor`,
+    its figures are kept.
+
+    Args:
+        vector_env: the environment; closing the adapter closes it.
+        infos: which rows get the environment's infos: `"finished"`, or `"all"` (slower). `"episode"` leaves
+            all but `is_success` out of a finished row's (faster; what SB3 itself needs is always there).
+        partial_reset: whether a `NEXT_STEP` environment resets just the rows of
+            `reset(options={"reset_mask": rows})`. None: as its `metadata["partial_reset"]` says, else as above.
+    """
+    return SB3VecEnv(vector_env, infos=infos, partial_reset=partial_reset)
+
+
+class SB3VecEnv(VecEnv):
+    """See `to_sb3`."""
+
+    def __init__(
+        self, vector_env: VectorEnv, *, infos: Literal["finished", "episode", "all"], partial_reset: bool | None
+    ) -> None:
+        if not isinstance(vector_env, VectorEnv):
+            raise InputError(
+                f"Expected a gymnasium.vector.VectorEnv, got {type(vector_env).__name__}; "
+                "make one with gymnasium.make_vec."
+            )
+        if not isinstance(partial_reset, bool | None):
+            raise InputError(f"Expected partial_reset to be True, False or None, got {partial_reset!r}.")
+        if not isinstance(infos, str) or infos not in _INFOS:
+            raise InputError(f"Expected infos to be 'finished', 'episode' or 'all', got {infos!r}.")
+        if "autoreset_mode" not in vector_env.metadata:
+            raise InputError(
+                "Expected metadata['autoreset_mode'] to say when finished rows restart, got no such key; "
+                "set it to a gymnasium.vector.AutoresetMode."
+            )
+        mode = AutoresetMode(vector_env.metadata["autoreset_mode"])
+        if partial_reset is None:
+            partial_reset = vector_env.metadata.get("partial_reset")
+        if mode is AutoresetMode.NEXT_STEP and partial_reset is None:
+            partial_reset = resets_rows(vector_env)
+            if not partial_reset:
+                warnings.warn(
+                    f"{type(vector_env.unwrapped).__name__} resets rows in the step after their last, so SB3 "
+                    "sees one extra step per episode (see to_sb3); prefer AutoresetMode.SAME_STEP, or pass "
+                    "partial_reset=True if its reset honours options['reset_mask'].",
+                    stacklevel=3,
+                )
+        self.vector_env = vector_env
+        self._inside = SubEnvironments(vector_env)
+        self.spec = vector_env.spec
+        self._same_step = mode is AutoresetMode.SAME_STEP
+        self._extra_step = mode is AutoresetMode.NEXT_STEP and not partial_reset
+        self._all_infos = infos == "all"
+        self._episode_infos = infos == "episode"
+        self._has_reset_infos = False
+        self._closed = False
+        self._start = time.time()
+        self._actions = np.empty(0)
+        super().__init__(vector_env.num_envs, vector_env.single_observation_space, vector_env.single_action_space)
+        self.metadata: dict[str, Any] = {**vector_env.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}
+        self._monitored = any(self._inside.wrapped(Monitor))
+        self._returns = np.zeros(self.num_envs)
+        self._lengths = np.zeros(self.num_envs, dtype=np.int64)
+        self._ended: dict[int, dict[str, Any]] = {}  # rows that the environment's next step resets
+        # Environments over traces that reset in the same step hand over arrays instead of infos.
+        self._slots: SlotsVectorEnv | None = None
+        if isinstance(vector_env, SlotsVectorEnv) and vector_env.step == MethodType(SlotsVectorEnv.step, vector_env):
+            limited = vector_env.max_episode_steps is not None
+            self._slots = vector_env if self._same_step and not (self._all_infos or limited) else None
+
+    def reset(self) -> VecEnvObs:
+        """Start every row afresh, with the seed and options set since the last reset."""
+        observations, infos = self.vector_env.reset(seed=self._seeds[0], options=self._options[0] or None)
+        self._keep_reset_infos(infos, np.ones(self.num_envs, dtype=bool))
+        self._returns[:] = 0
+        self._lengths[:] = 0
+        self._ended = {}
+        self._reset_seeds()
+        self._reset_options()
+        return map_parts(copy_batch, self.observation_space, observations)
+
+    def step_async(self, actions: np.ndarray) -> None:
+        """Keep the actions for `step_wait`: `[N]` or `[N, A]`."""
+        self._actions = np.asarray(actions)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Step; observations `[N, …]`, rewards `[N]` and dones `[N]` are fresh and belong to the caller."""
+        if self._slots is not None:
+            return self._step_slots(self._slots)
+        batch, raw_rewards, terminations, truncations, infos = self.vector_env.step(self._actions)
+        observations = map_parts(copy_batch, self.observation_space, batch)
+        rewards = np.array(raw_rewards, dtype=np.float32)
+        terminations = np.asarray(terminations, dtype=bool)
+        dones = terminations | np.asarray(truncations, dtype=bool)
+        self._returns += np.asarray(raw_rewards)
+        self._lengths += 1
+
+        row_infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        if self._all_infos:
+            fill_infos(list(compress(row_infos, ~dones)), infos, ~dones)
+            for info in row_infos:
+                info["TimeLimit.truncated"] = False
+
+        ended, self._ended = self._ended, {}
+        if dones.any():
+            if self._same_step:
+                ending = infos.get("final_info", {})
+                last = self._last_observations(infos, dones)
+            else:
+                ending = infos
+                last = row_observations(self.observation_space, observations, dones)
+            finished = self._endings(ending, last, ~terminations[dones], dones)
+            for row, info in zip(np.flatnonzero(dones).tolist(), finished, strict=True):
+                row_infos[row] = info
+            self._returns[dones] = 0
+            self._lengths[dones] = 0
+            if self._extra_step:
+                endings = [{key: info[key] for key in _EXTRA_STEP_KEYS} for info in finished]
+                self._ended = dict(zip(np.flatnonzero(dones).tolist(), endings, strict=True))
+            else:
+                if not self._same_step:
+                    fresh, infos = self.vector_env.reset(options={"reset_mask": dones.copy()})
+                    map_parts(partial(overwrite_rows, dones), self.observation_space, observations, fresh)
+                self._keep_reset_infos(infos, dones)
+
+        if ended:
+            extra = np.zeros(self.num_envs, dtype=bool)
+            extra[list(ended)] = True
+            rewards[extra] = self._returns[extra] = self._lengths[extra] = 0
+            self._keep_reset_infos(infos, extra)
+            for row, info in ended.items():
+                row_infos[row] = info
+            dones |= extra
+        return observations, rewards, dones, row_infos
+
+    def _step_slots(self, slots_env: SlotsVectorEnv) -> VecEnvStepReturn:
+        moved = slots_env.advance(self._actions)
+        self._returns += moved.rewards
+        self._lengths += 1
+        returns, lengths = self._returns[moved.slots].round(6), self._lengths[moved.slots]
+        self._returns[moved.slots] = self._lengths[moved.slots] = 0
+        told = None if self._episode_infos else slots_env.told(moved.rows, moved.timesteps, moved.predictions)
+        infos = slot_infos(moved, returns, lengths, self._seconds(), told)
+        self._keep_reset_infos({}, moved.ended)
+        return moved.observations, moved.rewards, moved.ended, infos
+
+    def _seconds(self) -> float:
+        return round(time.time() - self._start, 6)
+
+    def _endings(
+        self, infos: Mapping[str, Any], last: list[Any], truncated: np.ndarray, dones: np.ndarray
+    ) -> list[dict[str, Any]]:
+        """F infos: the environment's own, and what SB3 looks for at the end of an episode."""
+        endings = zip(last, truncated.tolist(), strict=True)
+        if self._monitored:
+            finished: list[dict[str, Any]] = [
+                {"terminal_observation": observation, "TimeLimit.truncated": cut} for observation, cut in endings
+            ]
+        else:
+            seconds = self._seconds()
+            returns, lengths = self._returns[dones].round(6).tolist(), self._lengths[dones].tolist()
+            finished = [
+                {
+                    "terminal_observation": observation,
+                    "TimeLimit.truncated": cut,
+                    "episode": {"r": total, "l": length, "t": seconds},
+                }
+                for (observation, cut), total, length in zip(endings, returns, lengths, strict=True)
+            ]
+        if self._episode_infos:
+            infos = {key: infos[key] for key in ("is_success", "_is_success") if key in infos}
+        fill_infos(finished, infos, dones, replace=self._monitored)
+        return finished
+
+    def _last_observations(self, infos: Mapping[str, Any], dones: np.ndarray) -> list[Any]:
+        """F last observations of rows that have restarted already."""
+        if "final_obs" not in infos:
+            raise KeyError(
+                f"Expected infos['final_obs'] in a SAME_STEP step with finished rows, got {sorted(infos)}; "
+                "the environment must provide it."
+            )
+        last = infos["final_obs"]
+        if isinstance(last, np.ndarray) and last.dtype == object:
+            if isinstance(self.observation_space, spaces.Box):
+                rows: list[Any] = last[dones].tolist()
+                if all(isinstance(row, np.ndarray) and row.dtype == self.observation_space.dtype for row in rows[:1]):
+                    return rows
+            last = map_parts(stack_rows, self.observation_space, *last[dones])
+            dones = np.ones(np.count_nonzero(dones), dtype=bool)
+        return row_observations(self.observation_space, last, dones)
+
+    def _keep_reset_infos(self, infos: Mapping[str, Any], mask: np.ndarray) -> None:
+        if not infos.keys() - ENDINGS:
+            if self._has_reset_infos:
+                self.reset_infos = [{} for _ in range(self.num_envs)]
+                self._has_reset_infos = False
+            return
+        self._has_reset_infos = True
+        fresh: list[dict[str, Any]] = [{} for _ in range(np.count_nonzero(mask))]
+        fill_infos(fresh, infos, mask)
+        for row, info in zip(np.flatnonzero(mask).tolist(), fresh, strict=True):
+            self.reset_infos[row] = info
+
+    def set_options(self, options: list[dict] | dict | None = None) -> None:
+        """Options for the next reset; Gymnasium's takes one dictionary for all rows."""
+        if isinstance(options, Sequence) and any(option != options[0] for option in options):
+            raise InputError("Expected the same options for every row, got different ones; pass one dictionary.")
+        super().set_options(options)
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """The attribute of each sub-environment, or the vector environment's own for each row."""
+        return self._inside.get(attr_name, list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Set the attribute where it is found: in sub-environments, else in the vector environment."""
+        self._inside.set(attr_name, value, list(self._get_indices(indices)))
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
+        """Call the method of each sub-environment, or the vector environment's own, once, for all rows."""
+        return self._inside.call(method_name, list(self._get_indices(indices)), *method_args, **method_kwargs)
+
+    def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
+        """Whether each row has the wrapper; True for SB3's `Monitor`, whose work is done here."""
+        wrapped = [True] * self.num_envs if wrapper_class is Monitor else self._inside.wrapped(wrapper_class)
+        return [wrapped[row] for row in self._get_indices(indices)]
+
+    def get_images(self) -> list[np.ndarray | None]:
+        """One frame for each row."""
+        frames: Any = self.vector_env.render()
+        return [None] * self.num_envs if frames is None else list(frames)
+
+    def close(self) -> None:
+        """Close the vector environment; again is harmless."""
+        if not self._closed:
+            self._closed = True
+            self.vector_env.close()

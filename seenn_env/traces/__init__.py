@@ -1,0 +1,1 @@
+"""Traces: the recorded logits of a frozen backbone after each timestep."""

@@ -1,0 +1,45 @@
+"""The energy of traces, from the operations that were counted when they were recorded.
+
+Letters: N rows, T timesteps.
+"""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from backbones import NEUROBENCH, EnergyModel, InputError
+from backbones.argument_checks import check_kinds
+from seenn_env.traces.traces import Traces
+
+
+def energy_pj(operations: np.ndarray, model: EnergyModel) -> np.ndarray:
+    """`[N, T]` float32 picojoules up to and with each timestep, of `Traces.operations` `[N, T, 3]` (or `[…, 3]`)."""
+    energy: np.ndarray = model.pj(operations[..., 0].astype(np.float64), operations[..., 1].astype(np.float64))
+    return energy.astype(np.float32)
+
+
+@check_kinds
+def with_energy(traces: Traces, model: EnergyModel) -> Traces:
+    """The same traces under another energy model: nothing is recorded again.
+
+    Raises:
+        InputError: for traces without `operations`.
+    """
+    info = {**traces.info, "energy_model": asdict(model)}
+    return replace(traces, energy_pj=energy_pj(_operations(traces), model), info=info, trusted=True)
+
+
+@check_kinds
+def synaptic_operations(traces: Traces) -> dict[str, np.ndarray]:
+    """NeuroBench's metrics, each `[T]`: the mean operations of an image up to and with each timestep.
+
+    Raises:
+        InputError: for traces without `operations`.
+    """
+    return dict(zip(NEUROBENCH, _operations(traces).mean(0).T, strict=True))
+
+
+def _operations(traces: Traces) -> np.ndarray:
+    if traces.operations is None:
+        raise InputError("Expected traces with operations, got none: record with energy=True.")
+    return traces.operations

@@ -1,0 +1,174 @@
+"""The fields of traces: what each must look like, and how images are found by sample index.
+
+Letters: N rows, T timesteps, F features, M images.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from backbones import SPLITS, InputError, unknown_name
+from seenn_env.traces.file import row_chunks
+
+SPLIT_CODES = {name: code for code, name in enumerate(SPLITS)}
+ROW_FIELDS = ("logits", "labels", "sample", "repeat", "hidden", "membrane", "energy_pj", "operations", "spikes")
+"""What has one entry a row."""
+
+
+def as_array(given: Any) -> Any:
+    """An array of a tensor, or of a list; anything else stays as it is."""
+    if isinstance(given, Tensor):
+        return given.detach().cpu().numpy()
+    return np.asarray(given) if isinstance(given, list | tuple) else given
+
+
+def check_dtype(dtype: Any) -> None:
+    """Refuse what is no dtype of logits.
+
+    Raises:
+        InputError: saying what is one.
+    """
+    if not isinstance(dtype, str) or dtype not in ("float32", "float16"):
+        raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
+
+
+def int_column(given: np.ndarray | None, default: np.ndarray, N: int, name: str, dtype: type) -> np.ndarray:
+    """`[N]` whole numbers, or the default where none are given."""
+    column = default if given is None else given
+    if column.shape != (N,):
+        raise InputError(f"Expected {name} [N] = [{N}], got {list(column.shape)}.")
+    if column.dtype.kind not in "iuf" or (column.dtype.kind == "f" and (column != np.rint(column)).any()):
+        raise InputError(f"Expected {name} of whole numbers, got {column.dtype}.")
+    return column.astype(dtype, copy=False)
+
+
+def split_codes(split: Any, N: int) -> np.ndarray:
+    """`[N]` uint8: places in `backbones.SPLITS` of one name, or of a name or a code for each row."""
+    if isinstance(split, str):
+        if split not in SPLIT_CODES:
+            raise unknown_name("split", split, SPLITS)
+        return np.full(N, SPLIT_CODES[split], np.uint8)
+    codes = np.asarray(as_array(split))
+    if codes.shape != (N,):
+        raise InputError(f"Expected one split, or one for each of the {N} rows, got {list(codes.shape)}.")
+    if codes.dtype.kind in "OUT":
+        names, places = np.unique(codes.astype(str), return_inverse=True)
+        for name in names.tolist():
+            if name not in SPLIT_CODES:
+                raise unknown_name("split", name, SPLITS)
+        codes = np.array([SPLIT_CODES[name] for name in names])[places]
+    if codes.dtype.kind not in "iu" or codes.min() < 0 or codes.max() >= len(SPLITS):
+        raise InputError(f"Expected names of splits, or their places in {SPLITS}, got {codes.dtype}.")
+    return codes.astype(np.uint8, copy=False)
+
+
+def check_logits(logits: np.ndarray, N: int) -> None:
+    """Refuse logits that are not `[N, T, K]` float32 or float16."""
+    if logits.ndim != 3 or len(logits) != N or min(logits.shape[1:]) < 1 or N < 1:
+        raise InputError(
+            f"Expected logits [N, T, K] and labels [N] with N, T, K ≥ 1, got logits {list(logits.shape)} "
+            f"and labels [{N}]."
+        )
+    if logits.dtype not in (np.float32, np.float16):
+        raise InputError(f"Expected float32 or float16 logits, got {logits.dtype}: convert them.")
+
+
+def check_row_fields(fields: Mapping[str, Any], N: int, T: int, *, values: bool) -> None:
+    """Refuse optional fields of another shape or dtype, and (if `values`) numbers that are not finite."""
+    for name in ("hidden", "membrane"):
+        field = fields.get(name)
+        if field is not None and (
+            field.ndim != 3 or field.shape[:2] != (N, T) or field.dtype not in (np.float32, np.float16)
+        ):
+            raise InputError(
+                f"Expected {name} [N, T, F] = [{N}, {T}, F] of float32 or float16, "
+                f"got {list(field.shape)} of {field.dtype}."
+            )
+    energy = fields["energy_pj"]
+    if energy is not None and (energy.shape != (N, T) or energy.dtype != np.float32):
+        raise InputError(
+            f"Expected energy_pj [N, T] = [{N}, {T}] of float32, got {list(energy.shape)} of {energy.dtype}."
+        )
+    for name, shape in (("operations", (N, T, 3)), ("spikes", (N, T))):
+        field = fields.get(name)
+        if field is not None and (field.shape != shape or field.dtype != np.int64):
+            raise InputError(f"Expected {name} {list(shape)} of int64, got {list(field.shape)} of {field.dtype}.")
+    if not values:
+        return
+    for name in ("logits", "hidden", "membrane", "energy_pj"):
+        field = fields.get(name)
+        if field is None:
+            continue
+        for rows in row_chunks(field):
+            if not (finite := np.isfinite(field[rows]).reshape(rows.stop - rows.start, -1).all(1)).all():
+                bad = rows.start + int(finite.argmin())
+                raise InputError(f"Expected finite {name}, got NaN or infinity in row {bad}: look at the backbone.")
+    for name in ("energy_pj", "operations", "spikes"):
+        field = fields.get(name)
+        if field is not None and (field[:, 0].min() < 0 or (np.diff(field, axis=1) < 0).any()):
+            raise InputError(f"Expected {name} from 0 that never falls: it is what was spent up to each timestep.")
+
+
+def check_images(images: np.ndarray | None, index: np.ndarray | None) -> None:
+    """Refuse images that are not `[M, C, H, W]` uint8 with an index `[M]` of different samples."""
+    if images is None and index is None:
+        return
+    if images is None or index is None:
+        raise InputError("Expected images and image_index together, got one of them: pass both.")
+    if images.ndim != 4 or images.dtype != np.uint8 or index.shape != images.shape[:1]:
+        raise InputError(
+            f"Expected images [M, C, H, W] of uint8 and image_index [M], got {list(images.shape)} of "
+            f"{images.dtype} and {list(index.shape)}."
+        )
+    if len(np.unique(index)) != len(index):
+        raise InputError("Expected image_index to name each sample once, got one twice: leave the copies out.")
+
+
+def image_places(index: np.ndarray | None, sample: np.ndarray) -> np.ndarray:
+    """`[N]` where in `index` `[M]` each `sample` `[N]` is.
+
+    Raises:
+        InputError: where one is missing.
+    """
+    if index is None or not len(index):
+        raise InputError("Expected images of the samples, got none: record with images=True, or pass samples=….")
+    order = np.argsort(index)
+    places = order[np.searchsorted(index[order], sample).clip(max=len(index) - 1)]
+    if (missing := index[places] != sample).any():
+        raise InputError(
+            f"Expected an image of every sample, got none of sample {sample[missing][0]} and {missing.sum() - 1} "
+            "more rows: pass the samples of this split and dataset."
+        )
+    return places
+
+
+def used_images(images: np.ndarray | None, index: np.ndarray | None, sample: np.ndarray) -> dict[str, np.ndarray]:
+    """Those images that show one of the samples, as fields; none, where there are no images."""
+    if images is None or index is None:
+        return {}
+    used = np.isin(index, sample)
+    if used.all():
+        return {"images": images, "image_index": index}
+    return {"images": images[used], "image_index": index[used]}
+
+
+def join_images(
+    parts: Sequence[tuple[np.ndarray | None, np.ndarray | None]],
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """All images of several traces, each sample's once.
+
+    Raises:
+        InputError: where their shapes differ.
+    """
+    given = [(images, index) for images, index in parts if images is not None and index is not None]
+    if not given:
+        return None, None
+    shapes = {images.shape[1:] for images, _ in given}
+    if len(shapes) > 1:
+        raise InputError(f"Expected images of one shape [C, H, W], got {sorted(shapes)}.")
+    _, first = np.unique(np.concatenate([index for _, index in given]), return_index=True)
+    first.sort()
+    images = np.concatenate([images for images, _ in given])[first]
+    return images, np.concatenate([index for _, index in given])[first]

@@ -1,0 +1,300 @@
+"""Traces: what a frozen backbone says about each sample after each timestep.
+
+    traces = Traces.load("policy.safetensors")
+    traces.accuracy               # [T]
+
+Letters: N samples (with their repeats), T timesteps, K classes, F features, M images.
+"""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backbones import SPLITS, InputError, unknown_name
+from backbones.argument_checks import check_fields, check_kinds
+from seenn_env.observations.observation import AnyObservation, Observation, TraceShape, make_observation
+from seenn_env.traces.packaged import packaged_file
+from seenn_env.rewards import Energy
+from seenn_env.traces.file import Seal, map_tensors, read_only, take_rows, write_tensors
+from seenn_env.traces.fields import (
+    ROW_FIELDS,
+    SPLIT_CODES,
+    as_array,
+    check_images,
+    check_logits,
+    check_row_fields,
+    image_places,
+    int_column,
+    split_codes,
+    used_images,
+)
+from seenn_env.traces.merging import merged
+from seenn_env.traces.statistics import TraceStatistics
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Traces(TraceStatistics):
+    """The running logits of a backbone over a set of samples; its arrays are read-only views of those given.
+
+    Args:
+        logits: `[N, T, K]` float32 or float16, the mean of the outputs up to each timestep.
+        labels: `[N]` whole numbers in 0…K-1.
+        split: which split the samples are of ("train", "policy", "calibration" or "test"), or one for each.
+        sample: `[N]` the sample's index in its dataset (default: 0…N-1). Rows of one sample are its
+            repeats, and one cluster in every interval.
+        repeat: `[N]` which repeat of the sample a row is (default: 0).
+        hidden: `[N, T, F]` float32 or float16, the last hidden layer's spikes, pooled over space.
+        membrane: `[N, T, F]` likewise, its membrane potentials.
+        energy_pj: `[N, T]` float32, the energy spent up to and with each timestep.
+        operations: `[N, T, 3]` int64, likewise synaptic operations: effective MACs, effective ACs, dense.
+        spikes: `[N, T]` int64, likewise the spikes that all neurons fired.
+        images: `[M, C, H, W]` uint8, pictures of samples.
+        image_index: `[M]` the sample index of each image.
+        info: JSON-able facts: "fingerprint" of the backbone, "dataset", "class_names", ….
+        path: the file that they came from.
+
+    Raises:
+        InputError: for shapes that do not fit, NaN or infinite logits, labels out of range, unknown splits.
+    """
+
+    logits: np.ndarray
+    labels: np.ndarray
+    split: Any
+    sample: np.ndarray = None  # type: ignore[assignment]
+    repeat: np.ndarray = None  # type: ignore[assignment]
+    hidden: np.ndarray | None = None
+    membrane: np.ndarray | None = None
+    energy_pj: np.ndarray | None = None
+    operations: np.ndarray | None = None
+    spikes: np.ndarray | None = None
+    images: np.ndarray | None = None
+    image_index: np.ndarray | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+    trusted: bool = False
+    """Skip the pass over all logits: they were checked when they were recorded."""
+    seal: Seal | None = None
+    """What is left to check of the file that they came from; checked before anything is computed."""
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        for name in (*ROW_FIELDS, "images", "image_index"):
+            set_(self, name, as_array(vars(self)[name]))
+        check_fields(self)
+        N = self.labels.size
+        set_(self, "labels", int_column(self.labels, self.labels, N, "labels", np.int64))
+        check_logits(self.logits, N)
+        set_(self, "sample", int_column(self.sample, np.arange(N), N, "sample", np.int64))
+        set_(self, "repeat", int_column(self.repeat, np.zeros(N), N, "repeat", np.int32))
+        set_(self, "split_codes", split_codes(self.split, N))
+        names = [SPLITS[code] for code in np.unique(self.split_codes)]
+        set_(self, "split", "+".join(names))
+        if self.image_index is not None:
+            set_(self, "image_index", np.asarray(self.image_index).astype(np.int64, copy=False))
+        for name, values in vars(self).items():
+            if isinstance(values, np.ndarray):
+                set_(self, name, read_only(values))
+        set_(self, "info", deepcopy(self.info))
+        check_images(self.images, self.image_index)
+        check_row_fields(vars(self), N, self.timesteps, values=not self.trusted)
+        if not self.trusted and (self.labels.min() < 0 or self.labels.max() >= self.num_classes):
+            raise InputError(
+                f"Expected labels in 0…{self.num_classes - 1}, got {self.labels.min()}…{self.labels.max()}."
+            )
+
+    split_codes: np.ndarray = field(init=False)
+    """`[N]` uint8: each row's place in `backbones.SPLITS`."""
+
+    @classmethod
+    @check_kinds
+    def load(cls, path: "str | Path | Traces", *, split: str | None = None, verify: bool | None = None) -> "Traces":
+        """Map a traces file; the name of a packaged one ("digits") stands for it.
+
+        Args:
+            path: file or packaged name (traces that are loaded already are taken as they are).
+            split: keep the rows of this split only.
+            verify: see `storage.map_tensors`.
+
+        Raises:
+            InputError: for a file that is missing, truncated or altered, or has no row of that split.
+        """
+        if isinstance(path, Traces):
+            return path if split is None else path.select(split)
+        file = packaged_file("traces", path)
+        mapped = map_tensors(file, verify=verify)
+        facts: dict[str, Any] = {**mapped.tensors, "info": mapped.info, "path": file, "seal": mapped.seal}
+        traces = Traces(**facts, trusted=True)
+        return traces if split is None else traces.select(split)
+
+    @check_kinds
+    def save(self, path: str | Path) -> Path:
+        """Write to one file, atomically; equal traces give equal bytes."""
+        self._check_seal()
+        tensors = {name: getattr(self, name) for name in ROW_FIELDS if getattr(self, name) is not None}
+        tensors |= {"split": self.split_codes}
+        tensors |= used_images(self.images, self.image_index, self.sample)
+        write_tensors(Path(path), tensors, self.info)
+        return Path(path)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        shape = f"N={len(self)}, T={self.timesteps}, K={self.num_classes}"
+        return f"Traces({shape}, split={self.split!r}, dataset={self.info.get('dataset')!r})"
+
+    @check_kinds
+    def __getitem__(self, rows: slice | np.ndarray | Sequence[int]) -> "Traces":
+        """Those rows (a slice, indices or a mask) as new traces."""
+        if not isinstance(rows, slice):
+            rows = self._checked_rows(rows)
+            self._check_seal()  # a copy has no file to be checked against
+        fields: dict[str, Any] = {
+            name: None if (field := getattr(self, name)) is None else take_rows(field, rows) for name in ROW_FIELDS
+        }
+        return replace(self, **fields, split=self.split_codes[rows], trusted=True)
+
+    def _checked_rows(self, rows: np.ndarray | Sequence[int]) -> np.ndarray:
+        chosen, N = np.asarray(as_array(rows)), len(self)
+        if (
+            chosen.ndim != 1
+            or chosen.dtype.kind not in "iub"
+            or (chosen.dtype != bool and not -N <= chosen.min() <= chosen.max() < N)
+        ):
+            raise InputError(f"Expected rows in 0…{N - 1}, at least one, or a mask [{N}], got {rows!r}.")
+        return chosen
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Traces":
+        """The same traces: they do not change, and `gym.make` copies its arguments."""
+        return self
+
+    @check_kinds
+    def select(self, split: str) -> "Traces":
+        """The rows of one split, as new traces.
+
+        Raises:
+            InputError: for an unknown split, or one of which there are no rows.
+        """
+        if split not in SPLIT_CODES:
+            raise unknown_name("split", split, SPLITS)
+        if self.split == split:
+            return self
+        rows = self.split_codes == SPLIT_CODES[split]
+        if not rows.any():
+            raise InputError(f"Expected rows of split {split!r}, got traces of {self.split!r}: choose that one.")
+        first, last = np.flatnonzero(rows)[[0, -1]]
+        return self[first : last + 1] if rows[first : last + 1].all() else self[rows]  # a slice copies nothing
+
+    @check_kinds
+    def without(self, split: str) -> "Traces":
+        """The rows of the other splits, as new traces.
+
+        Raises:
+            InputError: for an unknown split, or where nothing is left.
+        """
+        if split not in SPLIT_CODES:
+            raise unknown_name("split", split, SPLITS)
+        rows = self.split_codes != SPLIT_CODES[split]
+        if not rows.any():
+            raise InputError(f"Expected rows of another split than {split!r}, got none.")
+        return self[rows]
+
+    @staticmethod
+    @check_kinds
+    def merge(*parts: "Traces") -> "Traces":
+        """All rows of several traces of one backbone, as new traces.
+
+        Raises:
+            InputError: where shapes, fingerprints or the optional fields differ.
+        """
+        if not parts:
+            raise InputError("Expected traces to merge, got none.")
+        for part in parts:
+            part._check_seal()
+        return merged(parts)
+
+    @check_kinds
+    def check_backbone(self, fingerprint: str | None) -> None:
+        """Refuse traces that were recorded from another backbone.
+
+        Raises:
+            InputError: when both fingerprints are known and differ.
+        """
+        mine = self.info.get("fingerprint")
+        if mine and fingerprint and mine != fingerprint:
+            raise InputError(
+                f"Expected traces of the backbone {fingerprint}, got traces of {mine}: record this backbone."
+            )
+
+    @check_kinds
+    def refuse_test(self, purpose: str) -> None:
+        """Refuse to choose anything on the test split.
+
+        Raises:
+            InputError: when any row is of split "test".
+        """
+        if "test" in self.split.split("+"):
+            raise InputError(
+                f"Expected traces of another split for {purpose}, got split {self.split!r}: "
+                "nothing is chosen on test; use 'policy' or 'calibration'."
+            )
+
+    @cached_property
+    def image_places(self) -> np.ndarray:
+        """`[N]` which of `images` shows each row's sample.
+
+        Raises:
+            InputError: where there is none.
+        """
+        return read_only(image_places(self.image_index, self.sample))
+
+    @property
+    def shape(self) -> TraceShape:
+        """T, K, and F of the fields that are there."""
+        sizes = {name: field.shape[2] for name in ("hidden", "membrane") if (field := getattr(self, name)) is not None}
+        return TraceShape(self.timesteps, self.num_classes, **sizes)
+
+    @cached_property
+    def _columns(self) -> dict[Any, np.ndarray]:
+        return {}
+
+    @check_kinds
+    def columns(self, observation: AnyObservation) -> np.ndarray:
+        """`[N, T, F]` float32, read-only: an observation of every row after every timestep, computed once."""
+        if observation not in self._columns:
+            self._check_seal()
+            spec = self.observation(observation)
+            needs = {name: getattr(self, name) for name in spec.needs}
+            self._columns[observation] = read_only(spec.of_trace(self.logits, **needs))
+        return self._columns[observation]
+
+    def _check_seal(self) -> None:
+        if self.seal is not None:
+            self.seal.check()
+
+    @check_kinds
+    def observation(self, observation: AnyObservation) -> Observation:
+        """The observation of that name (or a user's own) for these traces' T, K and F."""
+        return make_observation(observation, **vars(self.shape))
+
+    @check_kinds
+    def energy(self, timestep: np.ndarray | None = None) -> Energy | None:
+        """The energy spent by every row at its `timestep` `[N]` (default: `[N, T]`, at each); None if unknown."""
+        timestep = as_array(timestep)
+        if self.energy_pj is None:
+            return None
+        full = self.energy_pj[:, -1]
+        if timestep is None:
+            return Energy(self.energy_pj, full[:, None])
+        if (
+            timestep.shape != (len(self),)
+            or timestep.dtype.kind not in "iu"
+            or not 1 <= timestep.min() <= timestep.max() <= self.timesteps
+        ):
+            raise InputError(f"Expected timesteps [{len(self)}] in 1…{self.timesteps}, got {timestep!r}.")
+        return Energy(self.energy_pj[np.arange(len(self)), timestep - 1], full)

@@ -1,0 +1,267 @@
+"""What the vector environments share: slots that look up, end and start afresh, all at once.
+
+Letters: B slots (num_envs), S of them at once, N rows to be shown, T timesteps.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from backbones import InputError, unknown_name
+from seenn_env.environments.episode_env import NOTHING
+from seenn_env.environments.sampling import checked_options, make_order, make_seeds
+from seenn_env.rendering.modes import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
+from seenn_env.environments.sources import Source
+from seenn_env.traces.traces import Traces
+
+AUTORESET_MODES = {
+    "same_step": AutoresetMode.SAME_STEP,
+    "next_step": AutoresetMode.NEXT_STEP,
+    "disabled": AutoresetMode.DISABLED,
+}
+
+
+class Moved(NamedTuple):
+    """What one step did, in arrays of their own."""
+
+    observations: np.ndarray
+    """`[B, …]` what each slot shows next."""
+    rewards: np.ndarray
+    """`[B]` float32."""
+    ended: np.ndarray
+    """`[B]` bool: terminated or truncated."""
+    terminated: np.ndarray
+    """`[B]` bool."""
+    truncated: np.ndarray
+    """`[B]` bool: by `max_episode_steps`."""
+    slots: np.ndarray
+    """`[S]` those that ended."""
+    rows: np.ndarray
+    """`[S]` the rows that they showed."""
+    timesteps: np.ndarray
+    """`[S]` when they ended."""
+    predictions: np.ndarray
+    """`[S]` int64."""
+    correct: np.ndarray
+    """`[S]` bool."""
+    last: np.ndarray
+    """`[S, …]` what they showed at the end; nothing unless the mode is "same_step"."""
+
+
+class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+    """B episodes over rows; derived ones say what is seen and what an action does.
+
+    Args:
+        num_envs: B.
+        source: where the answers come from.
+        observation_space: of one slot.
+        num_actions: of one slot.
+        first_timestep: how many timesteps have run when an episode starts, 0 or 1.
+        order: name of the sampling order.
+        autoreset_mode: "same_step", "next_step" or "disabled".
+        max_episode_steps: truncate an episode at its step of this number, as Gymnasium's `TimeLimit` does.
+        render_mode: "rgb_array", "ansi" or None.
+    """
+
+    metadata: dict[str, Any] = {**RENDER_METADATA, "render_modes": ["rgb_array", "ansi"]}  # noqa: RUF012
+    INFOS: ClassVar[tuple[str, ...]] = ("label", "prediction", "correct", "timestep", "sample")
+
+    def __init__(
+        self,
+        num_envs: int,
+        source: Source,
+        observation_space: gym.Space,
+        num_actions: int,
+        *,
+        first_timestep: int,
+        order: str,
+        autoreset_mode: str | AutoresetMode,
+        max_episode_steps: int | None,
+        render_mode: str | None,
+    ) -> None:
+        if isinstance(autoreset_mode, AutoresetMode):
+            self.autoreset_mode = autoreset_mode
+        elif autoreset_mode in AUTORESET_MODES:
+            self.autoreset_mode = AUTORESET_MODES[autoreset_mode]
+        else:
+            raise unknown_name("autoreset_mode", autoreset_mode, AUTORESET_MODES)
+        self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode, "partial_reset": True}
+        self.render_mode = check_render_mode(render_mode, ("rgb_array", "ansi"))
+        self.num_envs = num_envs
+        if render_mode is not None:
+            source.remember()
+        self.source, self.reward, self.timesteps = source, source.reward, source.shape.timesteps
+        self.traces: Traces | None = source.traces
+        self.single_observation_space = observation_space
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self._num_actions = num_actions
+        self.single_action_space = gym.spaces.Discrete(num_actions)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._order = make_order(order, len(source.labels), num_envs)
+        self._first_timestep = first_timestep
+        self._every = np.arange(num_envs)
+        self._row = np.zeros(num_envs, np.int64)
+        self._timestep = np.zeros(num_envs, np.int64)
+        self._ended = np.ones(num_envs, np.bool_)
+        self._nowhere = np.zeros(num_envs, np.bool_)
+        self._ready = False
+        self.max_episode_steps = max_episode_steps
+        self._steps = np.zeros(num_envs, np.int64)
+
+    @abstractmethod
+    def _act(self, actions: np.ndarray) -> np.ndarray:
+        """Move `self._timestep` by the actions `[B]`; `[B]` bool, fresh: which episodes ended."""
+
+    @abstractmethod
+    def _observe(self, slots: np.ndarray, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
+        """`[S, …]` what these slots, which show these rows, see at these timesteps: fresh."""
+
+    def reset(
+        self,
+        *,
+        seed: int | np.integer | Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start every slot, or those of `options["reset_mask"]`, on a new row.
+
+        `options["samples"]` `[B]` chooses the rows instead of the order.
+
+        Raises:
+            InputError: for seeds of another number than B, or options that are no rows.
+            ResetNeeded: for some of the slots, where not all have started yet.
+        """
+        seeds = None if seed is None else make_seeds(seed, self.num_envs)
+        options = checked_options(options)
+        mask = self._reset_mask(options.get("reset_mask"))
+        if not self._ready and not mask.all():
+            raise gym.error.ResetNeeded("Expected reset() of all slots before one of some.")
+        if seeds is not None:
+            self._order.seed(seeds)
+        slots = np.flatnonzero(mask)
+        self._begin(slots, self._chosen(options.get("samples"), slots))
+        self._ready = True
+        rows, timesteps = self._row[slots], self._timestep[slots]
+        predictions = self.source.predictions(slots, rows, timesteps)
+        infos = self._infos(self.told(rows, timesteps, predictions), slots, mask)
+        return self._observe(self._every, self._row, self._timestep), infos
+
+    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One action `[B]` for each slot."""
+        moved = self.advance(actions)
+        infos: dict[str, Any] = {}
+        if len(moved.slots):
+            infos = self._infos(self.told(moved.rows, moved.timesteps, moved.predictions), moved.slots, moved.ended)
+            infos["is_success"], infos["_is_success"] = infos["correct"] & moved.terminated, moved.terminated.copy()
+            if self.autoreset_mode is AutoresetMode.SAME_STEP:
+                final = np.empty(self.num_envs, dtype=object)  # of None
+                final[moved.slots] = [*moved.last]
+                infos = {
+                    "final_obs": final,
+                    "_final_obs": moved.ended.copy(),
+                    "final_info": infos,
+                    "_final_info": moved.ended.copy(),
+                }
+        return moved.observations, moved.rewards, moved.terminated, moved.truncated, infos
+
+    def advance(self, actions: np.ndarray) -> Moved:
+        """`step` without dictionaries, for loops of one's own.
+
+        Raises:
+            InputError: for actions of another shape, or out of range.
+            ResetNeeded: before the first reset, and in the mode "disabled" after an episode's end.
+        """
+        if not self._ready:
+            raise gym.error.ResetNeeded("Expected reset() before the first step().")
+        actions, A = np.asarray(actions), self._num_actions
+        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
+            raise InputError(f"Expected actions [{self.num_envs}] of whole numbers, got {actions!r}.")
+        if actions.min() < 0 or actions.max() >= A:
+            raise InputError(f"Expected actions in 0…{A - 1}, got {actions.min()}…{actions.max()}.")
+        same_step, waiting = self.autoreset_mode is AutoresetMode.SAME_STEP, None
+        if not same_step and self._ended.any():
+            if self.autoreset_mode is AutoresetMode.DISABLED:
+                raise gym.error.ResetNeeded(
+                    "Expected a reset of the rows that have ended: call reset(options={'reset_mask': mask})."
+                )
+            waiting = self._ended.nonzero()[0]
+        terminated = self._act(actions)
+        self._steps += 1
+        if waiting is not None:
+            terminated[waiting] = False
+            self._begin(waiting, self._order.draw(waiting))
+        ended, truncated = terminated, self._nowhere.copy()
+        if self.max_episode_steps is not None:
+            truncated = self._steps >= self.max_episode_steps
+            ended = terminated | truncated
+        slots = ended.nonzero()[0]
+        rows, timesteps = self._row[slots], self._timestep[slots]
+        predictions = self.source.predictions(slots, rows, timesteps)
+        rewards = np.zeros(self.num_envs, np.float32)
+        rewards[slots] = self.source.rewards(slots, rows, timesteps)
+        if self.max_episode_steps is not None:
+            rewards[~terminated] = 0
+        if same_step:
+            last = self._observe(slots, rows, timesteps)
+            self._begin(slots, self._order.draw(slots))
+        else:
+            last = self._observe(slots[:0], rows[:0], timesteps[:0])
+            self._ended = ended.copy()
+        observations = self._observe(self._every, self._row, self._timestep)
+        correct = predictions == self.source.labels.take(rows)
+        ends = (ended, terminated, truncated, slots, rows, timesteps)
+        return Moved(observations, rewards, *ends, predictions, correct, last)
+
+    def told(self, rows: np.ndarray, timesteps: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, ...]:
+        """What `INFOS` names, `[S]` each, of these rows at these timesteps."""
+        labels = self.source.labels.take(rows)
+        if self._first_timestep == 0:
+            predictions = np.where(timesteps == 0, NOTHING, predictions)
+        return labels, predictions, labels == predictions, timesteps, self.source.sample.take(rows)
+
+    def render(self) -> tuple[Any, ...] | None:
+        """A frame `[H, W, 3]` or a text for each slot, as it stands now."""
+        if self.render_mode is None:
+            warn_of_no_mode(self)
+            return None
+        if not self._ready:
+            raise gym.error.ResetNeeded("Expected reset() before render().")
+        draw = RENDERERS[self.render_mode]
+        slots = zip(self._row.tolist(), self._timestep.tolist(), self._ended.tolist(), strict=True)
+        return tuple(draw(self.source.episode(slot, *what)) for slot, what in enumerate(slots))
+
+    def _begin(self, slots: np.ndarray, rows: np.ndarray) -> None:
+        self._row[slots] = rows
+        self._timestep[slots] = self._first_timestep
+        self._ended[slots] = False
+        self._steps[slots] = 0
+        self.source.begin(slots, rows)
+
+    def _infos(self, told: tuple[np.ndarray, ...], slots: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+        infos: dict[str, Any] = {}
+        for name, value in zip(self.INFOS, told, strict=True):
+            column = np.zeros(self.num_envs, value.dtype)
+            column[slots] = value
+            infos[name], infos[f"_{name}"] = column, mask.copy()
+        return infos
+
+    def _reset_mask(self, mask: np.ndarray | None) -> np.ndarray:
+        if mask is None:
+            return np.ones(self.num_envs, np.bool_)
+        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
+            raise InputError(f"Expected options['reset_mask'] to be a bool array [{self.num_envs}], got {mask!r}.")
+        if not mask.any():
+            raise InputError("Expected options['reset_mask'] to name at least one slot, got none.")
+        return mask
+
+    def _chosen(self, samples: Any, slots: np.ndarray) -> np.ndarray:
+        if samples is None:
+            return self._order.draw(slots)
+        rows, N = np.asarray(samples), len(self.source.labels)
+        if rows.shape != (self.num_envs,) or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= N:
+            raise InputError(f"Expected options['samples'] [{self.num_envs}] of rows in 0…{N - 1}, got {samples!r}.")
+        return rows[slots]

@@ -1,0 +1,264 @@
+"""The command `seenn`: the whole way in small, and what bad input says."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from tests.helpers.traces import make_traces
+
+import agents
+from agents.commands.train_backbone import copy_weights
+from agents.main import main
+from backbones import InputError, build, load, save
+from seenn_env import Traces
+
+
+def seenn(*arguments: object) -> None:
+    main([str(argument) for argument in arguments])
+
+
+def refused(capsys, *arguments: object) -> str:
+    """The one sentence on stderr of a command that exits with 2."""
+    with pytest.raises(SystemExit) as stop:
+        seenn(*arguments)
+    assert stop.value.code == 2
+    message = capsys.readouterr().err.strip()
+    assert len(message.splitlines()) == 1, message
+    return message
+
+
+QUICK = ["quickstart", "--epochs", "2", "--total-timesteps", "20000", "--seeds", "2", "--targets", "1.5"]
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "quickstart"
+    result = subprocess.run(
+        [sys.executable, "-m", "agents.main", *QUICK, "--output", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return folder, result
+
+
+def test_quickstart_prints_the_table_and_leaves_everything(quickstart):
+    folder, result = quickstart
+    for text in ("accuracy %: t=1", "AET", "empirical AET", "fixed t=8", "confidence @ 1.5", "oracle", "PPO) @ 1.5"):
+        assert text in result.stdout
+    assert "per-timestep-margin @ 1.5: " in result.stdout
+    assert "it/s" not in result.stderr  # no progress bars in a pipe
+    for name in ("backbone.safetensors", "test.safetensors", "ppo-seed1.safetensors", "comparison/comparison.png"):
+        assert (folder / name).is_file()
+    stored = json.loads((folder / "comparison" / "comparison.json").read_text())
+    assert next(row for row in stored["rows"] if "PPO" in row["name"])["seeds"] == 2
+
+
+def test_a_complete_output_is_refused_and_stays_unless_overwritten(quickstart, capsys):
+    folder, _ = quickstart
+    before = (folder / "backbone.safetensors").stat().st_mtime_ns
+    assert "holds a complete result" in refused(capsys, *QUICK, "--output", folder)
+    assert (folder / "backbone.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_partial_output_is_continued_with_the_same_settings_only(quickstart, capsys):
+    folder, _ = quickstart
+    (folder / "complete").unlink()
+    before = {name: (folder / name).read_bytes() for name in ("backbone.safetensors", "ppo-seed0.safetensors")}
+    (folder / "ppo-seed1.safetensors").unlink()
+    assert "holds a result of other settings" in refused(capsys, *QUICK, "--output", folder, "--seed", 7)
+    seenn(*QUICK, "--output", folder)
+    assert (folder / "complete").exists()
+    for name, content in before.items():
+        assert (folder / name).read_bytes() == content
+    assert "train a spiking network" not in capsys.readouterr().out
+
+
+def test_a_folder_of_something_else_is_never_touched(tmp_path, capsys):
+    (tmp_path / "thesis.tex").write_text("dear")
+    message = refused(capsys, *QUICK, "--output", tmp_path, "--overwrite")
+    assert "is not a result of this program" in message
+    assert (tmp_path / "thesis.tex").read_text() == "dear"
+
+
+def test_the_steps_of_the_way_one_by_one(tmp_path, capsys):
+    short = ["--epochs", 2, "--width", 4, "--timesteps", 3]
+    seenn("train-backbone", "--output", tmp_path / "net", *short)
+    network = tmp_path / "net" / "backbone.safetensors"
+    for split in ("policy", "calibration", "test"):
+        record = ["record", "--backbone", network, "--split", split, "--output", tmp_path / f"{split}.safetensors"]
+        seenn(*record, "--repeats", 2)
+    traces = ["--traces", tmp_path / "policy.safetensors", tmp_path / "calibration.safetensors"]
+    for seed in (0, 1):
+        options = ["--total-timesteps", 20000, "--target-timesteps", 1.5, "--seed", seed]
+        seenn("train", *traces, *options, "--output", tmp_path / f"ppo{seed}.safetensors")
+    policies = ["--policies", *(f"PPO={tmp_path / f'ppo{seed}.safetensors'}" for seed in (0, 1))]
+    test = ["compare", "--traces", tmp_path / "test.safetensors", "--output", tmp_path / "comparison"]
+    seenn(*test, "--calibration", tmp_path / "calibration.safetensors", *policies, "--targets", 1.5)
+    out = capsys.readouterr().out
+    assert "accuracy % on calibration: t=1" in out
+    assert "PPO @ 1.5 - confidence @ 1.5" in out
+    assert "split test, 497 samples" in out
+
+    record[4:] = ["calibration", "test", "--output", tmp_path / "both.safetensors"]
+    seenn(*record, "--repeats", 2)
+    both = Traces.load(tmp_path / "both.safetensors")
+    assert both.split == "calibration+test"
+    for split in ("calibration", "test"):
+        alone = Traces.load(tmp_path / f"{split}.safetensors")
+        assert np.array_equal(both.select(split).logits, alone.logits)
+        assert np.array_equal(both.select(split).sample, alone.sample)
+    assert not list(tmp_path.glob("*.parts"))
+    assert "exists already" in refused(capsys, *record)
+    assert "exists already" in refused(capsys, "train", *traces, "--output", tmp_path / "ppo0.safetensors")
+    # traces of another backbone
+    seenn("train-backbone", "--output", tmp_path / "other", *short, "--seed", 1)
+    other = tmp_path / "other.safetensors"
+    seenn("record", "--backbone", tmp_path / "other" / "backbone.safetensors", "--split", "test", "--output", other)
+    mixed = ["compare", "--traces", other, "--output", tmp_path / "mixed"]
+    assert "of the backbone" in refused(capsys, *mixed, *policies)
+    assert "of the backbone" in refused(capsys, *mixed, "--calibration", tmp_path / "calibration.safetensors")
+    assert not (tmp_path / "mixed").exists()
+
+
+def test_training_starts_from_the_weights_of_another_run(tmp_path, capsys):
+    first = build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), encoding="poisson", seed=3)
+    save(first, tmp_path / "first.safetensors")
+    settings = (
+        "--timesteps",
+        3,
+        "--threads",
+        1,
+        "--epochs",
+        1,
+        "--learning-rate",
+        1e-12,
+        "--initial",
+        tmp_path / "first.safetensors",
+    )
+    seenn("train-backbone", "--output", tmp_path / "net", *settings)
+    trained = load(tmp_path / "net" / "backbone.safetensors")
+    assert trained.timesteps == 3
+    torch.testing.assert_close(trained.body.conv.weight, first.body.conv.weight)
+    message = refused(capsys, "train-backbone", "--output", tmp_path / "wide", "--width", 8, *settings)
+    assert "first.safetensors to hold a network with options = {'width': 8}, got {}" in message
+
+
+def test_norms_per_timestep_start_from_common_norms_and_from_other_timesteps(tmp_path):
+    settings = {"num_classes": 5, "input_shape": (3, 8, 8), "width": 4}
+    source = build("resnet9", timesteps=1, **settings)
+    images = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        source.train()(images)
+    for timesteps in (3, 2, 4):
+        network = build("resnet9", timesteps=timesteps, norm="tdbn-per-timestep", **settings)
+        copy_weights(source, network, tmp_path)
+        statistics = [value for name, value in network.state_dict().items() if "running" in name]
+        assert {len(value) for value in statistics} == {timesteps}
+        source.eval()
+        outputs = [net.step(net.start(images))[0] for net in (network, source)]
+        torch.testing.assert_close(*outputs)
+        source = network
+    with pytest.raises(InputError, match="tdbn-per-timestep"):
+        copy_weights(source, build("resnet9", timesteps=4, **settings), tmp_path)
+
+
+def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, capsys):
+    traces = make_traces(20).save(tmp_path / "traces.safetensors")
+    out = tmp_path / "out"
+    cases = [
+        (("train-backbone", "--timesteps", 0), "at least 1 timestep, got timesteps=0"),
+        (("train-backbone", "--network", "huge"), "network, got 'huge'. Known:"),
+        (("train-backbone", "--dataset", "moons"), "dataset, got 'moons'. Known:"),
+        (("train-backbone", "--dataset", "mnist"), "where the data of 'mnist' are: set root (--data-dir)"),
+        (("train-backbone", "--epochs", 0), "epochs ≥ 1"),
+        (("train-backbone", "--width", 0), "a width of at least 1, got 0"),
+        (("train-backbone", "--device", "gpu"), "the name of a device, such as cpu or cuda, got 'gpu'"),
+        (("train-backbone", "--device", "cuda:99"), "a device that PyTorch finds here, got 'cuda:99'"),
+        (("train-backbone", "--timesteps", 2, "--stages", 4, 1, 0.1), "stages of at most the network's 2 timesteps"),
+        (("train-backbone", "--distill-weight", 0.5), "and no teacher"),
+        (("record", "--backbone", tmp_path / "none.safetensors"), "found nothing at"),
+        (("record", "--backbone", traces), "Expected a backbone file"),
+        (("train", "--traces", tmp_path / "none.safetensors"), "found nothing at"),
+        (("train", "--traces", traces, "--algorithm", "sarsa"), "algorithm, got 'sarsa'. Known:"),
+        (("train", "--traces", traces, "--target-timesteps", 2), "rows of split 'calibration'"),
+        (("compare", "--traces", traces, "--rules", "luck"), "rule, got 'luck'. Known: confidence"),
+        (("compare", "--traces", traces, "--policies", "ppo.safetensors"), "policies as NAME=FILE"),
+        (("record", "--backbone", traces, "--split", "dev"), "--split"),
+        (("record", "--backbone", traces, "--split", "test", "test"), "one split or several different ones"),
+        (("record",), "--backbone"),
+        (("record", "--backbone", traces, "--repeats", "many"), "--repeats"),
+        (("train", "--traces", traces, "--depth", 3), "--depth"),
+    ]
+    for arguments, message in cases:
+        assert message in refused(capsys, *arguments, "--output", out), arguments
+        assert not out.exists(), arguments
+
+
+def test_networks_and_policies_of_other_data_are_one_sentence_and_leave_nothing(tmp_path, capsys):
+    def network(**other):
+        settings = {"num_classes": 10, "timesteps": 2, "input_shape": (1, 8, 8), "width": 4} | other
+        file = tmp_path / "networks" / ("-".join(other) + ".safetensors")
+        save(build("small", **settings), file)
+        return file
+
+    classes, shape, T = network(num_classes=3), network(input_shape=(3, 8, 8)), network(timesteps=2)
+    policy = agents.train("exact", make_traces(50, T=4), steps=2)
+    policy = agents.save(policy, tmp_path / "networks" / "policy.safetensors")
+    out, teach = tmp_path / "out", ("train-backbone", "--distill-weight", 0.5, "--teacher")
+    cases = [
+        (("record", "--backbone", classes), "samples of the network's 3 classes, got 10 in digits"),
+        (("record", "--backbone", shape), "samples of the network's shape [3, 8, 8], got [1, 8, 8] in digits"),
+        ((*teach, classes), "samples of the teacher's 3 classes, got 10 in digits"),
+        ((*teach, shape), "samples of the teacher's shape [3, 8, 8], got [1, 8, 8] in digits"),
+        (("classify", "--dataset", "digits", "--backbone", classes), "samples of the network's 3 classes"),
+        (("classify", "--dataset", "digits", "--backbone", shape), "samples of the network's shape [3, 8, 8]"),
+        (
+            ("classify", "--dataset", "digits", "--backbone", T, "--policy", policy),
+            "a policy for the network's 2 timesteps, got one that was made for 4",
+        ),
+    ]
+    for arguments, message in cases:
+        assert message in refused(capsys, *arguments, "--output", out), arguments
+        assert [each.name for each in tmp_path.iterdir()] == ["networks"], arguments
+
+
+def test_a_run_that_fails_exits_with_1_and_shows_where(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("agents.commands.record.Record.run", lambda self: 1 / 0)
+    with pytest.raises(SystemExit) as stop:
+        seenn("record", "--backbone", "a", "--output", tmp_path / "b")
+    assert stop.value.code == 1
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", ["quickstart", "train-backbone", "record", "train", "compare", "classify", "headroom"]
+)
+def test_every_command_has_help_seed_and_output(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        seenn(command, "--help")
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    assert "--seed" in text
+    assert "--output" in text
+
+
+@pytest.mark.slow
+def test_quickstart_as_it_is_reaches_its_figures_in_its_time(tmp_path):
+    begin = time.monotonic()
+    seenn("quickstart", "--output", tmp_path / "quickstart")
+    assert time.monotonic() - begin < 240  # 120 s on two idle cores
+    for split in ("calibration", "test"):
+        accuracy = Traces.load(tmp_path / "quickstart" / f"{split}.safetensors").accuracy
+        assert accuracy[0] <= 0.94
+        assert accuracy[-1] >= 0.97
+    stored = json.loads((tmp_path / "quickstart" / "comparison" / "comparison.json").read_text())
+    differences = {(d["policy"], d["rival"].split(" @")[0]): d for d in stored["differences"]}
+    assert len(differences) == 6
+    for (_, rival), found in differences.items():
+        assert found["low"] > 0 if rival == "confidence" else found["high"] > -0.005

@@ -1,0 +1,165 @@
+"""What commands write over, and what they never do: the old result stands until the new one does."""
+
+import json
+
+import pytest
+import torch
+from tests.helpers.traces import make_traces
+from tests.agents.commands.test_commands import refused, seenn
+
+import backbones as bb
+from agents.commands import train_backbone
+from backbones.training.loop import TrainingConfig, train
+
+SHORT = ("--epochs", 1, "--timesteps", 2, "--width", 4, "--threads", 1)
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def net(tmp_path):
+    folder = tmp_path / "net"
+    seenn("train-backbone", "--output", folder, *SHORT)
+    (folder / "notes.txt").write_text("mine")
+    (folder / "tensorboard" / "notes.txt").write_text("mine too")
+    return folder
+
+
+def test_refused_arguments_leave_the_old_result_as_it_is(net, capsys):
+    before = contents(net)
+    for wrong in (("--distill-weight", 0.5), ("--stages", 4, 1, 0.1), ("--network", "huge"), ("--dataset", "moons")):
+        refused(capsys, "train-backbone", "--output", net, *SHORT, *wrong, "--overwrite")
+        assert contents(net) == before, wrong
+
+
+def test_a_run_that_diverges_leaves_the_old_result_alone(net):
+    before = contents(net)
+    with pytest.raises(SystemExit):
+        seenn("train-backbone", "--output", net, *SHORT, "--learning-rate", 1e30, "--overwrite")
+    assert contents(net) == before
+
+
+def test_a_run_that_fails_leaves_the_old_result_and_is_continued(net, monkeypatch):
+    before = (net / "backbone.safetensors").read_bytes()
+    again = ("train-backbone", "--output", net, *SHORT, "--seed", 5, "--overwrite")
+    with monkeypatch.context() as patch:
+        patch.setattr(bb, "save", lambda *_, **__: 1 / 0)  # a full disk
+        with pytest.raises(SystemExit):
+            seenn(*again)
+    assert (net / "backbone.safetensors").read_bytes() == before
+    assert list(net.rglob("training.pt"))  # nothing of the training is lost
+    with monkeypatch.context() as patch:
+        patch.setattr("backbones.training.loop.run_epoch", lambda *_, **__: 1 / 0)  # it does not train again
+        seenn(*again)
+    assert (net / "backbone.safetensors").read_bytes() != before
+    assert not list(net.rglob("training.pt"))
+
+
+def test_only_what_the_command_made_is_replaced(net):
+    old_events = set(net.glob("tensorboard/events*"))
+    seenn("train-backbone", "--output", net, *SHORT, "--seed", 5, "--overwrite")
+    assert (net / "notes.txt").read_text() == "mine"
+    assert (net / "tensorboard" / "notes.txt").read_text() == "mine too"
+    names = {path.name for path in net.iterdir()}
+    assert names == {"backbone.safetensors", "complete", "notes.txt", "settings.json", "tensorboard"}
+    new_events = set(net.glob("tensorboard/events*"))
+    assert new_events
+    assert not new_events & old_events
+    assert json.loads((net / "settings.json").read_text())["training"]["seed"] == 5
+
+
+def test_a_replacement_that_was_cut_off_is_finished(net, monkeypatch):
+    before = (net / "backbone.safetensors").read_bytes()
+    again = ("train-backbone", "--output", net, *SHORT, "--seed", 5, "--overwrite")
+    with monkeypatch.context() as patch:
+        patch.setattr("agents.commands.output.ResultFolder._replace", lambda _: 1 / 0)
+        with pytest.raises(SystemExit):
+            seenn(*again)
+    assert (net / "backbone.safetensors").read_bytes() == before
+    with pytest.raises(SystemExit):
+        seenn(*again[:-1])  # it is complete now
+    assert (net / "backbone.safetensors").read_bytes() != before
+    assert not (net / ".new").exists()
+
+
+def test_another_commands_result_is_never_replaced(net, tmp_path, capsys):
+    before = contents(net)
+    traces = make_traces(20).save(tmp_path / "traces.safetensors")
+    message = refused(capsys, "compare", "--traces", traces, "--output", net, "--overwrite")
+    assert "holds a result of another command (TrainBackbone)" in message
+    assert contents(net) == before
+
+
+def test_inputs_of_a_command_are_never_its_output(net, tmp_path, capsys):
+    backbone, traces = net / "backbone.safetensors", make_traces(20).save(tmp_path / "traces.safetensors")
+    cases = [
+        ("train-backbone", "--initial", backbone, "--output", net, *SHORT),
+        ("record", "--backbone", backbone, "--output", backbone),
+        ("convert", "--backbone", backbone, "--output", backbone),
+        ("train", "--traces", traces, "--output", traces),
+        ("headroom", "--traces", traces, "--output", traces),
+        ("classify", "--backbone", backbone, "--dataset", "digits", "--output", backbone),
+    ]
+    before = contents(tmp_path)
+    for arguments in cases:
+        assert "is an input of this command" in refused(capsys, *arguments, "--overwrite"), arguments
+        assert contents(tmp_path) == before, arguments
+
+
+def test_traces_in_the_folder_of_their_comparison_stay(tmp_path, capsys):
+    folder = tmp_path / "comparison"
+    traces = make_traces(40).save(tmp_path / "traces.safetensors")
+    seenn("compare", "--traces", traces, "--output", folder)
+    moved = traces.rename(folder / "traces.safetensors")
+    seenn("compare", "--traces", moved, "--output", folder, "--overwrite")
+    assert moved.is_file()
+    assert (folder / "comparison.json").is_file()
+    assert not (folder / ".new").exists()
+
+
+def test_an_output_that_cannot_be_written_is_found_before_the_work(net, tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("")
+    traces, backbone = make_traces(20).save(tmp_path / "traces.safetensors"), net / "backbone.safetensors"
+    monkeypatch.setattr("agents.commands.train.train", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("agents.commands.record.Record._record", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(train_backbone, "train", lambda *_, **__: 1 / 0)
+    for command in (("train", "--traces", traces), ("record", "--backbone", backbone), ("train-backbone", *SHORT)):
+        for place in (tmp_path / "file" / "out", tmp_path / "file" / "deeper" / "out", tmp_path / ("x" * 300)):
+            assert "an output that can be written" in refused(capsys, *command, "--output", place)
+    assert "got the folder" in refused(capsys, "train", "--traces", traces, "--output", tmp_path)
+    log = ("train", "--traces", traces, "--output", tmp_path / "out", "--log-dir", tmp_path / "file" / "log")
+    assert "an output that can be written" in refused(capsys, *log)
+
+
+def test_the_state_of_a_run_stays_until_its_network_is_saved(tmp_path):
+    def network():
+        return bb.build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), width=4)
+
+    splits, file = bb.load_dataset("digits"), tmp_path / "training.pt"
+    one, other = network(), network()
+    train(one, splits, TrainingConfig(epochs=1), resume=file)
+    assert file.exists()
+    train(other, splits, TrainingConfig(epochs=1), resume=file)
+    assert other.fingerprint == one.fingerprint
+
+
+def test_threads_of_a_training_are_set_back(tmp_path):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        seenn("train-backbone", "--output", tmp_path / "net", *SHORT)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_folder_beside_a_recording_that_is_none_of_ours_keeps_its_files(tmp_path):
+    partial = tmp_path / "traces.safetensors.partial"
+    partial.mkdir()
+    (partial / "notes.txt").write_text("mine")
+    network = bb.build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), width=4)
+    bb.save(network, tmp_path / "net.safetensors")
+    seenn("record", "--backbone", tmp_path / "net.safetensors", "--output", tmp_path / "traces.safetensors")
+    assert [path.name for path in partial.iterdir()] == ["notes.txt"]

@@ -1,0 +1,205 @@
+"""Comparisons: the figures in the table, and intervals that hold what they promise."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from tests.helpers.traces import make_traces
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from agents import Confidence, FixedTimestep, Margin, Oracle, PerTimestep, ScoredPolicy, calibrate, compare
+from agents.calibration.curve import exit_curve
+from agents.main import main
+from agents.comparison.report import draw, mean_curve
+from agents.comparison.bootstrap import Clusters, mean_interval, paired_difference
+from backbones import InputError
+from seenn_env import Traces, evaluate
+
+
+@dataclass(frozen=True)
+class Outsider(ScoredPolicy):
+    """A policy with a score that is none of the rules: it counts as learned."""
+
+    threshold: float
+    observation = "features"
+    column = "margin"
+
+
+@pytest.fixture(scope="module")
+def test_traces() -> Traces:
+    return make_traces(1000, split="test", seed=5)
+
+
+def entries() -> dict:
+    calibration = make_traces(1000, split="calibration", seed=6)
+    rules = {
+        "confidence": Confidence(),
+        "margin": Margin(),
+        "per-timestep": PerTimestep(Margin()),
+    }
+    found = {
+        f"{name} @ {t}": calibrate(rule, calibration, target_timesteps=t)
+        for t in (1.3, 2.0)
+        for name, rule in rules.items()
+    }
+    return {"fixed t=2": FixedTimestep(2), **found, "learned": [Outsider(0.5), Outsider(0.6)], "oracle": Oracle()}
+
+
+def test_rows_are_what_evaluation_gives(test_traces):
+    comparison = compare(entries(), test_traces)
+    for name, policy in entries().items():
+        group = policy if isinstance(policy, list) else [policy]
+        results = [evaluate(p, test_traces) for p in group]
+        row = comparison[name]
+        assert row.accuracy.estimate == pytest.approx(np.mean([r.accuracy for r in results]))
+        assert row.mean_timesteps == pytest.approx(np.mean([r.mean_timesteps for r in results]))
+        assert row.accuracy.low <= row.accuracy.estimate <= row.accuracy.high
+        assert row.exit_shares.sum() == pytest.approx(1)
+
+
+def test_learned_policies_are_compared_with_the_nearest_rule_of_each_kind(test_traces):
+    comparison = compare(entries(), test_traces)
+    pairs = {(d.policy, d.rival) for d in comparison.differences}
+    assert {policy for policy, _ in pairs} == {"learned"}
+    assert len(pairs) == 3
+    spent = comparison["learned"].mean_timesteps
+    for _, rival in pairs:
+        kind = rival.split(" @")[0]
+        others = [row for row in comparison.rows if row.name.startswith(kind)]
+        assert min(others, key=lambda row: abs(row.mean_timesteps - spent)).name == rival
+
+
+def test_a_policy_against_its_own_kind_at_any_level_differs_by_nothing(test_traces):
+    clusters = Clusters(test_traces.sample)
+    result = evaluate(Margin(0.5), test_traces)
+    found = paired_difference([result], Margin(0.9), test_traces, clusters)
+    assert found.estimate == pytest.approx(0, abs=2e-3)
+    assert found.low <= 0 <= found.high
+    assert found.high - found.low < 0.01
+
+
+def test_the_difference_is_the_gap_between_the_curves(test_traces):
+    clusters = Clusters(test_traces.sample)
+    result = evaluate(Margin(0.5), test_traces)
+    curve = exit_curve(Confidence(), test_traces)
+    rival = np.interp(result.mean_timesteps, curve.mean_timesteps, curve.accuracy)
+    found = paired_difference([result], Confidence(), test_traces, clusters)
+    assert found.estimate == pytest.approx(result.accuracy - rival, abs=1.5e-3)
+
+
+def test_intervals_of_the_mean_cover_the_truth_as_often_as_they_say():
+    covered = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        values = np.repeat(rng.random(80) < 0.8, 3) & (rng.random(240) < 0.9)
+        interval = mean_interval(values, Clusters(np.repeat(np.arange(80), 3), resamples=400, seed=seed))
+        covered += interval.low <= 0.72 <= interval.high
+    assert 0.89 <= covered / 200 <= 0.99
+
+
+def test_repeats_of_a_sample_do_not_make_intervals_narrower():
+    values = np.random.default_rng(0).random(200) < 0.7
+    once = mean_interval(values, Clusters(np.arange(200)))
+    often = mean_interval(np.repeat(values, 50), Clusters(np.repeat(np.arange(200), 50)))
+    assert often.high - often.low == pytest.approx(once.high - once.low, rel=0.1)
+
+
+def test_the_report_is_a_table_a_picture_json_and_tensorboard(test_traces, tmp_path):
+    comparison = compare(entries(), test_traces, log_dir=tmp_path)
+    table = (tmp_path / "table.txt").read_text()
+    for row in comparison.rows:
+        assert row.name in table
+        assert f"{100 * row.accuracy.estimate:.2f}" in table
+    stored = json.loads((tmp_path / "comparison.json").read_text())
+    assert [row["name"] for row in stored["rows"]] == [row.name for row in comparison.rows]
+    assert Image.open(tmp_path / "comparison.png").size[0] > 800
+    log = EventAccumulator(str(tmp_path / "tensorboard"))
+    log.Reload()
+    assert "accuracy/oracle" in log.Tags()["scalars"]
+    assert "comparison/accuracy_over_timesteps" in log.Tags()["images"]
+
+
+def test_a_seed_gives_the_same_comparison(test_traces):
+    assert compare(entries(), test_traces).to_dict() == compare(entries(), test_traces).to_dict()
+
+
+def test_bad_arguments_are_one_sentence(test_traces):
+    with pytest.raises(InputError, match="at least one policy to compare, got none"):
+        compare({}, test_traces)
+    with pytest.raises(InputError, match=r"rivals to be policies with a score.*got 'oracle'"):
+        compare({"oracle": Oracle()}, test_traces, rivals=["oracle"])
+
+
+def test_the_rows_are_those_of_test_where_there_are_several_splits_and_it_says_so(test_traces, tmp_path, capsys):
+    own = make_traces(300, split="policy", seed=9)
+    both = Traces.merge(own, test_traces)
+    comparison = compare(entries(), both)
+    assert comparison.split == evaluate(Margin(), both).split == "test"
+    assert "split test, 1000 samples" in comparison.table()
+    assert comparison.to_dict() == compare(entries(), test_traces).to_dict()
+    assert compare(entries(), both, split="policy").samples == 300
+    assert evaluate(Margin(0.5), both, split="policy").accuracy == evaluate(Margin(0.5), own).accuracy
+    without = Traces.merge(own, make_traces(300, split="calibration", seed=8))
+    for run in (lambda: compare(entries(), without), lambda: evaluate(Margin(), without)):
+        with pytest.raises(InputError, match=r"rows of 'test', got split 'policy\+calibration': choose one"):
+            run()
+    file = str(both.save(tmp_path / "both.safetensors"))
+    main(["compare", "--traces", file, "--output", str(tmp_path / "a")])
+    assert "split test, 1000 samples" in capsys.readouterr().out
+    main(["compare", "--traces", file, "--split", "policy", "--output", str(tmp_path / "b")])
+    assert "split policy, 300 samples" in capsys.readouterr().out
+
+
+def test_bare_models_read_the_observation_that_is_given_for_all_or_by_name(test_traces):
+    class OnLogits:
+        def predict(self, observation, state=None, episode_start=None, deterministic=True):
+            assert observation.shape[1] == 6 if self.features else observation.shape[1] == test_traces.num_classes + 1
+            return (observation[:, 0] > 0.5).astype(int), None
+
+        def __init__(self, features):
+            self.features = features
+
+    both = {"logits": OnLogits(False), "features": OnLogits(True)}
+    compare(both, test_traces, observation={"logits": "logits"})
+    compare({"logits": both["logits"]}, test_traces, observation="logits")
+    with pytest.raises(InputError, match="policy of observation, got 'other'"):
+        compare(both, test_traces, observation={"other": "logits"})
+
+
+def test_p_values_of_many_differences_can_be_small_and_say_how_small(test_traces):
+    calibration = make_traces(1000, split="calibration", seed=6)
+    targets = np.linspace(1.2, 3, 14)
+    many = {f"margin @ {t:g}": calibrate(Margin(), calibration, target_timesteps=t) for t in targets}
+    many |= {f"confidence @ {t:g}": calibrate(Confidence(), calibration, target_timesteps=t) for t in targets}
+
+    class Worse(Outsider):
+        """Exits of a rule that looks at the wrong end."""
+
+        sign = -1
+
+    comparison = compare({**many, **{f"worse {i}": Worse(0.3 + 0.01 * i) for i in range(28)}}, test_traces)
+    assert len(comparison.differences) == 56
+    assert max(d.adjusted_p for d in comparison.differences) < 0.01
+    assert min(d.adjusted_p for d in comparison.differences) == pytest.approx(1 / (comparison.resamples + 1))
+    assert "p (max-t over all 56, not below 0.0005)" in comparison.table()
+
+
+def test_the_picture_joins_each_targets_own_policy_and_averages_seeds(test_traces):
+    given = entries()
+    comparison = compare(given, test_traces)
+    members = {name: group if isinstance(group, list) else [group] for name, group in given.items()}
+    lines = draw(comparison, members, test_traces).axes[0].get_lines()
+    drawn = [np.array(line.get_xydata()) for line in lines]
+    for family in ("confidence", "margin", "per-timestep"):
+        rows = [comparison[f"{family} @ {t}"] for t in (1.3, 2.0)]
+        joined = np.array([(row.mean_timesteps, 100 * row.accuracy.estimate) for row in rows])
+        assert any(line.shape == joined.shape and np.allclose(line, joined) for line in drawn), family
+    at, accuracy = mean_curve(members["learned"], test_traces)
+    assert any(line.shape == (len(at), 2) and np.allclose(line[:, 1], accuracy) for line in drawn)
+    one, other = (exit_curve(member, test_traces) for member in members["learned"])
+    halfway = (
+        np.interp(1.7, one.mean_timesteps, one.accuracy) + np.interp(1.7, other.mean_timesteps, other.accuracy)
+    ) / 2
+    assert np.interp(1.7, at, accuracy) == pytest.approx(100 * halfway, abs=0.1)

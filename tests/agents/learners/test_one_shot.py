@@ -1,0 +1,121 @@
+"""The one-shot network minimises the paper's loss, sees only the image, and is evaluated, calibrated and saved."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from tests.helpers.traces import make_traces
+
+import backbones as bb
+from agents import TimestepNetwork, calibrate, compare, load, save, train
+from agents.calibration.costs import own_energy
+from agents.learners.one_shot.training import expected_loss, sample_weights
+from backbones import EnergyModel, InputError
+from seenn_env import SeennReward, Traces, evaluate
+
+MAC_PJ = EnergyModel().pj_per_mac
+
+
+def telling(N: int = 400, T: int = 3, *, images: bool = True, split: str = "policy") -> Traces:
+    """Dark images are right from timestep 1, bright ones only at T; confidence does not tell."""
+    rng = np.random.default_rng(0)
+    bright = rng.random(N) < 0.5
+    shown = rng.integers(0, 100, size=(N, 1, 6, 6)) + 150 * bright[:, None, None, None]
+    late = bright[:, None] & (np.arange(1, T + 1) < T)
+    says = np.where(late, 1, 0)
+    logits = 2.0 * np.eye(3, dtype=np.float32)[says]
+    fields = {"images": shown.astype(np.uint8), "image_index": np.arange(N)} if images else {}
+    return Traces(logits=logits, labels=np.zeros(N, int), split=split, **fields)
+
+
+def test_the_loss_is_the_papers_worked_out_by_hand():
+    chances = torch.tensor([[0.5, 0.3, 0.2]])
+    correct = torch.tensor([[0.0, 1.0, 1.0]])
+    assert float(expected_loss(chances, correct, beta=2.0)) == pytest.approx(0.5 * 2 - 0.3 / 2 - 0.2 / 4)
+    weighted = expected_loss(chances, correct, beta=2.0, weights=torch.tensor([3.0]))
+    assert float(weighted) == pytest.approx(3 * (1 - 0.15 - 0.05))
+
+
+def test_the_loss_is_minus_the_expected_reward(traces):
+    correct = torch.from_numpy(traces.correct.astype(np.float64))
+    chances = torch.softmax(torch.from_numpy(np.random.default_rng(0).normal(size=correct.shape)), 1)
+    T = traces.timesteps
+    rewards = SeennReward(0.7)(traces.correct, np.arange(1, T + 1), T)
+    assert np.allclose(expected_loss(chances, correct, 0.7), -(chances.numpy() * rewards).sum(1))
+
+
+def test_published_weights_make_right_and_wrong_rows_weigh_the_same():
+    correct = np.array([[1, 1]] * 9 + [[0, 1]])
+    weights = sample_weights(correct)
+    assert weights[:9].sum() == pytest.approx(weights[9:].sum())
+    assert (sample_weights(np.ones((3, 2))) == 1).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_it_learns_which_images_need_long(weighted, tmp_path):
+    traces = telling()
+    policy = train("one-shot", traces, reward_options={"beta": 1.0}, weighted=weighted, flip=True)
+    found = evaluate(policy, traces)
+    assert found.accuracy > 0.98
+    bright = traces.images.mean((1, 2, 3)) > 125
+    assert (found.exit_timesteps == np.where(bright, 3, 1)).mean() > 0.98
+    again = load(save(policy, tmp_path / "policy.safetensors"))
+    assert isinstance(again, TimestepNetwork)
+    assert again.settings == policy.settings
+    assert np.array_equal(evaluate(again, traces).exit_timesteps, found.exit_timesteps)
+
+
+def test_it_acts_in_choose_timestep_as_it_is_evaluated():
+    traces = telling(60)
+    policy = train("one-shot", traces, epochs=2)
+    exits = policy.exit_timesteps(traces)
+    env = gym.make("seenn_env:seenn_env/ChooseTimestep-v0", traces=traces)
+    for row in range(10):
+        image, _ = env.reset(options={"samples": row})
+        actions, _ = policy.predict(image[None])
+        assert actions[0] + 1 == exits[row]
+        assert env.step(actions[0])[4]["timestep"] == exits[row]
+
+
+def test_the_packaged_digits_have_images_and_any_target_is_reached(packaged):
+    policy = train("one-shot", packaged, target_timesteps=1.5, epochs=5, reward="linear")
+    calibration = packaged.select("calibration")
+    assert evaluate(policy, calibration).mean_timesteps == pytest.approx(1.5, abs=0.02)
+    table = compare({"one-shot": policy}, packaged.select("test")).table()
+    assert "one-shot" in table
+
+
+def test_images_come_from_samples_where_the_traces_have_none():
+    traces, bare = telling(), telling(images=False)
+    samples = bb.Samples(
+        images=traces.images,
+        labels=traces.labels,
+        index=traces.image_index,
+        split="policy",
+        dataset="telling",
+        class_names=("a", "b", "c"),
+    )
+    policy = train("one-shot", bare, samples=samples, epochs=3)
+    assert np.array_equal(policy.exit_timesteps(bare), policy.with_samples(None).exit_timesteps(traces))
+    with pytest.raises(InputError, match="images of the samples, got none"):
+        train("one-shot", bare)
+
+
+def test_its_own_cost_is_charged_once():
+    policy = train("one-shot", telling(20), epochs=1, width=4)
+    macs = 36 * 4 * 9 + 9 * 8 * 4 * 9 + 4 * 16 * 8 * 9 + 16 * 3
+    assert policy.macs == macs
+    assert own_energy(policy, 3).tolist() == [macs * MAC_PJ] * 3
+
+
+def test_bad_input_is_one_sentence():
+    policy = train("one-shot", telling(20), epochs=1)
+    for run, message in [
+        (lambda: policy.chances(np.zeros((2, 3, 6, 6), np.uint8)), r"images \[B, 1, 6, 6\], got \[2, 3, 6, 6\]"),
+        (lambda: policy.exit_timesteps(make_traces(5)), "traces of T = 3, got 4"),
+        (lambda: train("one-shot", telling(20), observation="features"), "the observation 'image' for 'one-shot'"),
+        (lambda: train("one-shot", telling(20), width=0), "width, epochs and batch_size of at least 1"),
+        (lambda: calibrate(policy, telling(20, split="test"), target_timesteps=1.5), "nothing is chosen on test"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            run()

@@ -1,0 +1,430 @@
+"""What all adapters share, on small modules of no framework: how state is found, tried, refused and described."""
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.helpers.adapted import T, refilled_rows_run_afresh, running_mean
+from torch import nn
+
+import agents
+import backbones as bb
+import seenn_env
+from backbones.adapters import AdaptedBackbone, ProbedBackbone, wrap
+from backbones.adapters.held_state import HeldState
+from backbones.adapters.passed_state import PassedState
+from backbones.adapters.stepping import Layout
+from backbones.adapters.wrapping import FRAMEWORKS
+from backbones.inference.optimization import optimize
+from backbones.training.loop import train
+
+
+@pytest.fixture(scope="module")
+def images(digits):
+    return torch.from_numpy(digits.test.images[:10])
+
+
+class Held(nn.Module):
+    """Keeps its potential, from 0.25 on; what it does beside that is `habit`."""
+
+    def __init__(self, habit=""):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.out = nn.Linear(64, 32), nn.Linear(32, 10)
+        self.v, self.habit, self.clock, self.seen = 0.25, habit, 0, []
+        self.eval()
+
+    def reset(self):
+        self.v = 0.25
+
+    def forward(self, inputs):
+        if self.habit == "resets":
+            self.reset()
+        if self.habit == "counts":
+            self.clock += 1
+        if self.habit == "collects":
+            self.seen.append(inputs.mean())
+        current = 2 * self.fc(inputs.flatten(inputs.dim() - 3))
+        if self.habit == "mixes rows":
+            current = current - current.mean(0)
+        if self.habit == "draws":
+            current = current + torch.rand_like(current)
+        v = 0.8 * self.v + current
+        if self.habit == "writes" and isinstance(self.v, torch.Tensor):
+            self.v.zero_()
+        spikes = (v >= 0.5).float()
+        self.v = v.mean(0) if self.habit == "averages" else torch.where(spikes > 0, -0.1, v)
+        output = self.out(spikes)
+        return {"pair": (spikes, output), "one class": output[:, :1], "whole": output.expand(T, -1, -1)}.get(
+            self.habit, output
+        )
+
+
+class Access:
+    """As a framework would: this module's potential only."""
+
+    def __init__(self, module):
+        self.module = module
+
+    def read(self):
+        return {"v": self.module.v}
+
+    def write(self, values):
+        self.module.v = values["v"]
+
+    def reset(self):
+        self.module.reset()
+
+
+def as_floats(images):
+    return images[:8].float() / 255
+
+
+def held(images, habit="", *, output=None, timesteps=T):
+    module = Held(habit)
+    with torch.no_grad():
+        stepper = HeldState("toys", module, Access(module), Layout(None, output, timesteps), as_floats(images))
+    return AdaptedBackbone(stepper, images[:8], timesteps, ("direct", 0), {})
+
+
+class Passed(nn.Module):
+    """`(inputs, state) -> (output, state)`, writing into the list that it is given."""
+
+    def __init__(self, habit=""):
+        super().__init__()
+        self.held, self.habit = Held(), habit
+        self.eval()
+
+    def initial_state(self, inputs):
+        return [torch.tensor(0.5 if self.habit == "says otherwise" else 0.25)]
+
+    def forward(self, inputs, state=None):
+        state = [0.25] if state is None or self.habit == "forgets" else state
+        self.held.v = state[0]
+        output = self.held(inputs)
+        state[0], self.held.v = self.held.v, 0.25
+        return output if self.habit == "keeps it" else (output, state)
+
+
+def passed(images, habit=""):
+    with torch.no_grad():
+        stepper = PassedState("toys", Passed(habit), Layout(None, None, T), as_floats(images))
+    return AdaptedBackbone(stepper, images[:8], T, ("direct", 0), {})
+
+
+def logits(backbone, images):
+    state, found = backbone.start(images), []
+    for _ in range(T):
+        now, state = backbone.step(state)
+        found.append(now)
+    return torch.stack(found, 1)
+
+
+@pytest.mark.parametrize("make", [held, passed])
+def test_both_kinds_of_state_keep_the_contract_and_give_the_module_s_own_logits(make, images):
+    backbone = make(images)
+    bb.check_backbone(backbone, images[:8])
+    refilled_rows_run_afresh(backbone, images)
+    module = Held()
+    with torch.no_grad():
+        own = torch.stack([module(images.float() / 255) for _ in range(T)])
+    assert torch.equal(logits(backbone, images), running_mean(own))
+
+
+def test_a_layer_that_writes_into_its_state_does_not_reach_ours(images):
+    backbone = held(images, "writes")
+    bb.check_backbone(backbone, images[:8])
+
+
+def test_a_refilled_row_starts_from_the_reset_value(images):
+    backbone = held(images)
+    _, state = backbone.step(backbone.start(images))
+    state = backbone.refill(state, torch.tensor([2]), images[:1])
+    assert torch.equal(state.memory["v"][2], torch.full((32,), 0.25))
+    assert int(state.timestep[2]) == 0
+    assert torch.equal(state.readout[2], torch.zeros(10))
+
+
+def test_the_module_s_own_state_is_left_as_it_was(images):
+    module = Held()
+    module.v = torch.rand(3, 32)
+    kept = module.v.clone()
+    stepper = HeldState("toys", module, Access(module), Layout(None, None, T), as_floats(images))
+    logits(AdaptedBackbone(stepper, images[:8], T, ("direct", 0), {}), images)
+    assert torch.equal(module.v, kept)
+
+
+@pytest.mark.parametrize(
+    ("make", "habit", "message"),
+    [
+        (held, "resets", "starts afresh in each: leave the reset of its neurons out of forward"),
+        (held, "counts", "got clock, which went from 1 to 2 in one timestep: it belongs to the whole batch"),
+        (held, "collects", "got seen, which changed in one timestep outside the framework's own state"),
+        (held, "draws", "got v, whose first value is not its reset value"),
+        (held, "averages", r"got v, a Tensor that changes with time"),
+        (held, "pair", "got a tuple of 2: set output='spikes'"),
+        (held, "one class", r"at least 2 classes, got \[8, 1\]"),
+        (held, "whole", r"got 4 through itself .* cannot be stepped: take the loop or the repeat over time out"),
+        (passed, "keeps it", r"Expected \(output, state\) of Passed\(inputs, state\), got Tensor"),
+        (passed, "forgets", "starts afresh in each call"),
+        (passed, "says otherwise", "whose first value is not its layer's reset value"),
+    ],
+)
+def test_what_cannot_be_stepped_row_by_row_is_refused_in_a_sentence(make, habit, message, images):
+    with pytest.raises(bb.InputError, match=message):
+        make(images, habit)
+
+
+def test_a_module_that_mixes_rows_breaks_the_contract(images):
+    with pytest.raises(bb.BackboneError, match="rows are independent"):
+        bb.check_backbone(held(images, "mixes rows"), images[:8])
+
+
+def test_a_part_of_a_tuple_is_chosen_by_name_or_by_a_function(images):
+    chosen = held(images, "pair", output="membrane"), held(images, "pair", output=lambda given: given[1])
+    assert torch.equal(logits(chosen[0], images), logits(chosen[1], images))
+    assert held(images, "pair", output="spikes").num_classes == 32
+    with pytest.raises(bb.InputError, match="for output='membrane', got a tensor"):
+        held(images, output="membrane")
+
+
+def test_the_fingerprint_tells_weights_settings_and_timesteps_apart(images):
+    first, same = held(images), held(images)
+    others = held(images, "writes"), held(images, timesteps=T + 1)
+    assert first.fingerprint == same.fingerprint
+    assert len({each.fingerprint for each in (first, *others)}) == 3
+    with torch.no_grad():
+        same.module.fc.weight[0, 0] += 1
+    assert first.fingerprint != same.fingerprint
+
+
+def test_a_hidden_layer_is_probed(images):
+    stepper = held(images).stepper
+    backbone = ProbedBackbone("fc", stepper, images[:8], T, ("direct", 0), {})
+    state = backbone.start(images)
+    with pytest.raises(bb.InputError, match="before the first timestep"):
+        backbone.probe(state)
+    _, state = backbone.step(state)
+    with torch.no_grad():
+        assert torch.equal(backbone.probe(state)["hidden"], stepper.module.fc(images.flatten(1).float() / 255))
+
+
+def test_inputs_of_another_shape_and_a_module_in_training_are_refused(images):
+    backbone = held(images)
+    with pytest.raises(bb.InputError, match=r"inputs \[B, 1, 8, 8\], got \[10, 8, 8\]"):
+        backbone.start(images[:, 0])
+    backbone.module.fc.train()
+    with pytest.raises(bb.InputError, match=r"got its part 'fc' in training mode: call \.eval\(\) first"):
+        backbone.start(images)
+
+
+def test_a_state_that_its_module_does_not_use_is_no_spiking_layer(images):
+    module = Held()
+    module.forward = lambda inputs: module.out(module.fc(inputs.flatten(1)))
+    with pytest.raises(bb.InputError, match="Expected Held to use its spiking layers, but none of v became"):
+        HeldState("toys", module, Access(module), Layout(None, None, T), as_floats(images))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"module": nn.Linear(64, 10)}, "layers of SpikingJelly, snnTorch, Norse, sinabs, NIR, got Linear without any"),
+        ({"module": 42}, "Expected a spiking torch module or a NIR graph, got int"),
+        ({"module": bb.build("small", num_classes=10, timesteps=2)}, "got SpikingNetwork, a backbone already"),
+        ({"time_axis": 2}, "Expected time_axis 'auto', None, 0 or 1, got 2"),
+        ({"timesteps": 0}, "timesteps to be a whole number of 1 or more, got 0"),
+        ({"example_inputs": torch.rand(3, 64)}, r"at least 4 example inputs \[B, …\], got \[3, 64\]"),
+        ({"output": "potential"}, "output, got 'potential'. Known: membrane, spikes"),
+        ({"framework": "lava"}, "framework, got 'lava'. Known: .*spikingjelly"),
+    ],
+)
+def test_bad_arguments_are_refused_in_a_sentence(arguments, message):
+    given = {"module": nn.Linear(64, 10), "example_inputs": torch.rand(8, 64), "timesteps": T, **arguments}
+    with pytest.raises(bb.InputError, match=message):
+        wrap(**given)
+
+
+class Plain(nn.Module):
+    """Of plain torch: its state is passed, and starts at zero or where `initial_state` says."""
+
+    def __init__(self, start=0.0, loop=1):
+        super().__init__()
+        torch.manual_seed(0)
+        self.fc, self.out, self.start, self.loop = nn.Linear(64, 32), nn.Linear(32, 10), start, loop
+        self.eval()
+
+    def initial_state(self, inputs):
+        return torch.full((1, 32), self.start)
+
+    def forward(self, inputs, state=None):
+        v = torch.full((len(inputs), 32), self.start) if state is None else state
+        for _ in range(self.loop):
+            v = 0.8 * v + 2 * self.fc(inputs.flatten(1))
+            spikes = (v > 0.5).float()
+            v = v - 0.5 * spikes
+        return self.out(spikes), v
+
+
+class Attributes(Plain):
+    """Keeps its potential itself, and runs all timesteps in one call."""
+
+    def forward(self, inputs):
+        state = None
+        for _ in range(T):
+            output, state = super().forward(inputs, state)
+        return output
+
+
+@pytest.mark.parametrize("start", [0.0, 0.25])
+def test_a_module_of_plain_torch_that_hands_its_state_on_is_wrapped(start, images):
+    module = Plain(start)
+    backbone = wrap(module, images[:8], T, framework="torch")
+    refilled_rows_run_afresh(backbone, images)
+    state, own = None, []
+    with torch.no_grad():
+        for _ in range(T):
+            output, state = module(images / 255, state)
+            own.append(output)
+    assert torch.equal(logits(backbone, images), running_mean(torch.stack(own)))
+
+
+def test_spiking_modules_of_plain_torch_are_not_called_anns(images):
+    with pytest.raises(
+        bb.InputError, match=r"a spiking one of plain torch run one timestep .* any loop over time outside"
+    ):
+        wrap(Attributes(), images[:8], T)
+
+
+class Holder(nn.Module):
+    """A neuron in a layer of its own, which keeps its state and may be called over and over."""
+
+    def __init__(self, loop):
+        super().__init__()
+        self.body, self.loop = Held(), loop
+        self.eval()
+
+    def forward(self, inputs):
+        for _ in range(self.loop):
+            output = self.body(inputs)
+        return output
+
+
+class Inside(Access):
+    def read(self):
+        return {"body.v": self.module.body.v}
+
+    def write(self, values):
+        self.module.body.v = values["body.v"]
+
+    def reset(self):
+        self.module.body.reset()
+
+
+def test_more_than_one_timestep_in_a_call_is_noticed(images):
+    layout, shown = Layout(None, None, T), as_floats(images)
+    with torch.no_grad():
+        one, many = Holder(1), Holder(3)
+        HeldState("toys", one, Inside(one), layout, shown)
+        with pytest.raises(bb.InputError, match=r"one timestep in a call of Holder, got 3 through body \(Held\)"):
+            HeldState("toys", many, Inside(many), layout, shown)
+
+
+def test_wrapped_networks_are_recorded_and_classified_with_their_energy(images, digits):
+    backbone = wrap(Plain(), images[:8], T, framework="torch")
+    few = digits.test.select(np.arange(20))
+    traces = seenn_env.record(backbone, few, energy=True, batch_size=8)
+    macs = 32 * (few.images != 0).reshape(20, -1).sum(1)
+    np.testing.assert_array_equal(traces.operations[:, :, 0], macs[:, None] * np.arange(1, T + 1))
+    assert (traces.operations[:, -1, 1] % 10 == 0).all()
+    assert traces.operations[:, -1, 1].sum() > 0
+    found = agents.classify(few, backbone, agents.Margin(0.5), num_slots=8)
+    assert found.energy.images == 20
+    expected = seenn_env.evaluate(agents.Margin(0.5), traces)
+    np.testing.assert_array_equal(found.timesteps, expected.exit_timesteps)
+    np.testing.assert_allclose(found.energy.energy_pj, expected.energy_pj)
+    metered = agents.classify(few, bb.Metered(backbone), agents.Margin(0.5), num_slots=8)
+    np.testing.assert_array_equal(metered.timesteps, found.timesteps)
+    again = agents.classify(few.images, backbone, agents.Margin(0.5), num_slots=8, device="cpu")
+    np.testing.assert_array_equal(again.timesteps, found.timesteps)
+
+
+def test_a_network_that_cannot_be_counted_is_classified_without_its_energy(digits):
+    class Odd(Plain):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.rand(64, 64))
+
+        def forward(self, inputs, state=None):
+            return super().forward(inputs.flatten(1) @ self.weight, state)
+
+    few = digits.test.select(np.arange(12))
+    backbone = wrap(Odd(), few.images[:8], T, framework="torch")
+    found = agents.classify(few, backbone, agents.Margin(0.5), num_slots=8)
+    assert found.energy is None
+    assert (found.timesteps > 0).all()
+    with pytest.raises(bb.InputError, match="operations of it cannot be counted"):
+        seenn_env.record(backbone, few, energy=True)
+
+
+def test_what_a_wrapped_network_cannot_do_it_says_in_a_sentence(images, digits, tmp_path):
+    backbone = wrap(Plain(), images[:8], T, framework="torch")
+    with pytest.raises(
+        bb.InputError, match="network of this package to optimize, got Plain of torch: a wrapped module"
+    ):
+        backbone.optimize()
+    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (a )?AdaptedBackbone"):
+        optimize(backbone)
+    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (a )?AdaptedBackbone"):
+        bb.save(backbone, tmp_path / "a.safetensors")
+    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (a )?AdaptedBackbone"):
+        agents.export(backbone, agents.Margin(0.5), tmp_path, num_slots=4)
+    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (a )?AdaptedBackbone"):
+        train(backbone, digits)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_is_honoured_or_refused(images, digits):
+    backbone = wrap(Plain(), images[:8], T, framework="torch")
+    assert backbone.to("cpu") is backbone
+    moved = backbone.elsewhere(torch.device("cpu"))
+    assert moved.fingerprint == backbone.fingerprint
+    assert moved.module is not backbone.module
+    assert torch.equal(logits(moved, images), logits(backbone, images))
+    with pytest.raises(bb.InputError, match="Expected a device that PyTorch finds here, got 'cuda:99'"):
+        agents.classify(digits.test.images[:8], backbone, agents.Margin(0.5), device="cuda:99")
+
+    class Bare:
+        """A backbone that cannot be moved."""
+
+        def __init__(self):
+            self.start, self.step, self.refill = backbone.start, backbone.step, backbone.refill
+            self.timesteps, self.num_classes, self.sample_shape = T, 10, (1, 8, 8)
+            self.device = torch.device("meta")
+
+    with pytest.raises(bb.InputError, match="Expected a backbone on cpu, or one that can be moved there"):
+        agents.classify(digits.test.images[:8], Bare(), agents.Margin(0.5), device="cpu")
+
+
+@pytest.mark.parametrize("name", ["spikingjelly", "snntorch", "norse", "sinabs", "nir"])
+def test_a_framework_that_is_not_installed_is_named_with_its_extra(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(bb.InputError, match=rf"to be installed, but {name} is not: pip install 'seenn-env\[{name}\]'"):
+        wrap(nn.Linear(64, 10), torch.rand(8, 64), T, framework=name)
+
+
+def test_a_path_is_a_nir_graph_s(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nir", None)
+    with pytest.raises(bb.InputError, match="Expected NIR to be installed"):
+        wrap("network.nir", torch.rand(8, 64), T)
+
+
+def test_the_page_on_adapters_names_every_framework_and_its_links_lead_somewhere():
+    docs = Path(__file__).parents[3] / "docs"
+    page = (docs / "adapters.md").read_text()
+    for name, (title, _) in FRAMEWORKS.items():
+        assert f"| {title} | `seenn-env[{name}]` |" in page
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page):
+        assert (docs / link).exists(), link

@@ -1,0 +1,81 @@
+"""Two processes that share every step do what one does with twice the batch."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import backbones as bb
+from backbones.training.loop import TrainingConfig, train
+
+CONFIG = TrainingConfig(
+    epochs=3,
+    batch_size=32,
+    optimizer="sgd",
+    learning_rate=0.05,
+    crop=1,
+    flip=True,
+    ema=0.9,
+)
+
+
+def train_here(config: TrainingConfig, norm: str = "tdbn") -> tuple[bb.SpikingNetwork, np.ndarray]:
+    torch.set_num_threads(1)
+    splits = bb.load_dataset("digits")
+    splits = replace(splits, train=splits.train.select(slice(0, 192)))
+    settings = {"num_classes": 10, "timesteps": 2, "input_shape": (1, 8, 8), "width": 4, "norm": norm}
+    network = bb.build("resnet9", **settings, neuron={"type": "lif", "v_threshold": 0.5}).double()
+    result = train(network, splits, config)
+    return network, result.losses
+
+
+def train_in_two_processes(folder: Path, kind: str) -> list[dict]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, __file__, kind, str(folder / str(rank))], env=environment | {"RANK": str(rank)}
+        )
+        for rank in range(2)
+    ]
+    assert [process.wait(500) for process in processes] == [0, 0]
+    return [torch.load(folder / str(rank), weights_only=True) for rank in range(2)]
+
+
+def test_losses_and_weights_in_float64_are_those_of_one_process(tmp_path):
+    weights = train_in_two_processes(tmp_path, "common")
+    network, losses = train_here(replace(CONFIG, batch_size=2 * CONFIG.batch_size))
+    for saved in weights:
+        np.testing.assert_allclose(json.loads(saved.pop("losses")), losses, rtol=1e-9)
+    own = network.state_dict()
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in own)
+    for name, value in own.items():
+        if value.is_floating_point() and "running" not in name:
+            torch.testing.assert_close(weights[0][name], value, rtol=1e-7, atol=1e-9)
+
+
+def test_processes_that_normalise_by_their_own_images_end_with_one_network(tmp_path):
+    first, second = train_in_two_processes(tmp_path, "own")
+    assert all(
+        torch.equal(torch.as_tensor(first[name]), torch.as_tensor(second[name])) for name in first.keys() - {"losses"}
+    )
+    assert first["losses"] == second["losses"]
+    assert np.isfinite(json.loads(first["losses"])).all()
+    means = first["body.stages.0.norm.running_mean"]
+    assert means.shape[0] == 2
+    assert not torch.allclose(means[0], means[1])
+
+
+if __name__ == "__main__":
+    kind, file = sys.argv[1:]
+    own = kind == "own"
+    trained, found = train_here(replace(CONFIG, own_statistics=own), "tdbn-per-timestep" if own else "tdbn")
+    torch.save({**trained.state_dict(), "losses": json.dumps(found.tolist())}, file)

@@ -1,0 +1,43 @@
+"""Broken vector environments, and what a checker must say of each."""
+
+import re
+from functools import partial
+
+import pytest
+from tests.helpers.counting import SAME, Count, CountVector
+
+from seenn_env.checking.check import VectorEnvError, check_vector_env
+
+
+def defects():
+    """A register of broken `CountVector`s: a decorator, and the list that it fills."""
+    found = []
+
+    def defect(match, mode=SAME, single=True):
+        """Register one, with the mode to run it in and what the checker must say of it."""
+
+        def register(broken):
+            found.append(pytest.param(broken, mode, single, match, id=broken.__name__))
+            return broken
+
+        return register
+
+    return defect, found
+
+
+def after_step(change):
+    """A defect that changes what `step` returns."""
+
+    class Changed(CountVector):
+        def step(self, actions):
+            return change(self, actions, *super().step(actions))
+
+    Changed.__name__ = change.__name__
+    return Changed
+
+
+def check_is_named(broken, mode, single, match):
+    """The checker raises, and what it says matches."""
+    with pytest.raises(VectorEnvError) as caught:
+        check_vector_env(partial(broken, mode), (lambda row: Count()) if single else None, steps=60)
+    assert re.search(match, str(caught.value)), str(caught.value)

@@ -1,0 +1,152 @@
+"""Registered environments make, serialise, pass the checkers, keep their reference scores and their docs pages."""
+
+import pickle
+import runpy
+import subprocess
+import sys
+import warnings
+from functools import cache
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.utils.env_checker import check_env as check_gymnasium
+from stable_baselines3.common.env_checker import check_env as check_sb3
+
+from seenn_env import ChooseTimestepEnv, EarlyExitEnv, Traces, evaluate, make_reward, reference_scores, register_all
+from seenn_env.registration import REGISTERED
+
+DOCS = Path(__file__).parents[3] / "docs"
+IDS = pytest.mark.parametrize("name", REGISTERED)
+SMALL_IMAGE = "The minimal resolution for an image is 36x36"
+
+
+@cache
+def found_scores(traces, reward, one_shot):
+    return reference_scores(Traces.load(traces, split="policy"), reward, one_shot=one_shot)
+
+
+@IDS
+def test_every_registered_environment_passes_both_checkers_without_a_warning(name):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        check_gymnasium(gym.make(name).unwrapped, skip_render_check=True)
+        check_sb3(gym.make(name).unwrapped, skip_render_check=True)
+    messages = [str(warning.message) for warning in found]
+    expected = SMALL_IMAGE if name == "seenn_env/ChooseTimestep-v0" else "none"
+    assert [text for text in messages if expected not in text] == []
+
+
+@IDS
+def test_the_spec_pickles_and_goes_to_json_and_back(name):
+    env = gym.make(name)
+    for spec in (EnvSpec.from_json(env.spec.to_json()), pickle.loads(pickle.dumps(env.spec))):
+        assert spec == env.spec
+        twin = gym.make(spec)
+        assert np.array_equal(twin.reset(seed=1)[0], env.reset(seed=1)[0])
+
+
+def test_every_argument_given_to_make_goes_to_json():
+    env = gym.make(
+        "seenn_env/EarlyExit-v0",
+        traces="digits",
+        split="calibration",
+        observation="logits",
+        reward="linear",
+        reward_options={"cost": 0.02},
+    )
+    twin = gym.make(EnvSpec.from_json(env.spec.to_json()))
+    assert twin.unwrapped.reward == env.unwrapped.reward
+    assert np.array_equal(twin.reset(seed=1)[0], env.reset(seed=1)[0])
+
+
+@IDS
+def test_make_vec_takes_the_native_form_where_there_is_one(name):
+    envs = gym.make_vec(name, num_envs=2)
+    native = REGISTERED[name].vector_entry_point
+    assert type(envs.unwrapped).__name__ == ("SyncVectorEnv" if native is None else native.split(":")[1])
+    assert envs.single_observation_space == gym.make(name).observation_space
+    envs.close()
+
+
+@IDS
+def test_reference_scores_are_what_the_traces_give(name):
+    entry, env = REGISTERED[name], gym.make(name).unwrapped
+    one_shot = isinstance(env, ChooseTimestepEnv)
+    found, listed = found_scores(entry.kwargs.get("traces", "digits"), env.reward, one_shot), entry.scores
+    pairs = [(found.random, listed.random), (found.oracle, listed.oracle)]
+    pairs += zip(found.fixed, listed.fixed, strict=True)
+    assert (found.best_rule is None) == (listed.best_rule is None) == one_shot
+    if found.best_rule is not None:
+        pairs.append((found.best_rule, listed.best_rule))
+    for one, other in pairs:
+        assert vars(one) == pytest.approx(vars(other), abs=1e-4)
+    assert gym.spec(name).reward_threshold == listed.solved
+    assert listed.solved < listed.oracle.reward
+
+
+def test_the_live_environment_shows_the_rows_of_its_reference_traces():
+    live, traces = gym.make("seenn_env/EarlyExitLive-v0").unwrapped, Traces.load("digits", split="policy")
+    assert np.array_equal(live.source.labels, traces.labels)
+    assert np.array_equal(live.source.sample, traces.sample)
+    assert live.source.backbone.fingerprint == traces.info["fingerprint"]
+
+
+def test_traces_with_spikes_and_potentials_are_the_first_rows_of_those_without():
+    whole, once = Traces.load("digits"), Traces.load("digits-hidden")
+    first = np.asarray(whole.repeat) == 0
+    assert np.array_equal(np.asarray(whole.logits)[first], once.logits)
+    assert np.array_equal(np.asarray(whole.sample)[first], once.sample)
+    assert once.info["fingerprint"] == whole.info["fingerprint"]
+    assert once.hidden.shape == once.membrane.shape == (len(once), once.timesteps, 64)
+
+
+def test_random_actions_come_to_the_random_reference():
+    for name in ("seenn_env/EarlyExit-v0", "seenn_env/ChooseTimestep-v0"):
+        envs = gym.make_vec(name, num_envs=1000)
+        envs.reset(seed=0)
+        rng, rewards = np.random.default_rng(0), []
+        for _ in range(60):
+            _, paid, ended, _, _ = envs.step(rng.integers(envs.single_action_space.n, size=1000))
+            rewards.append(paid[ended])
+        assert np.concatenate(rewards).mean() == pytest.approx(REGISTERED[name].scores.random.reward, abs=0.02)
+
+
+def test_the_best_rule_does_what_its_threshold_says():
+    traces = Traces.load("digits", split="policy")
+    rewards = {}
+
+    class Threshold:
+        def __init__(self, column, sign, level):
+            self.column, self.sign, self.level = column, sign, level
+
+        def predict(self, observation, state=None, episode_start=None, deterministic=True):
+            return (self.sign * observation[:, self.column] >= self.level).astype(np.int64), None
+
+    for level in np.linspace(0.3, 0.9, 25):
+        rewards[level] = evaluate(Threshold(1, 1, level), traces, reward=make_reward("seenn")).rewards.mean()
+    best = REGISTERED["seenn_env/EarlyExit-v0"].scores.best_rule
+    assert max(rewards.values()) <= best.reward + 1e-4
+
+
+def test_registration_is_idempotent_and_needs_no_import():
+    register_all()
+    program = "import gymnasium; print(gymnasium.make('seenn_env:seenn_env/EarlyExit-v0').reset(seed=0)[0].shape)"
+    result = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
+    assert result.stdout == "(6,)\n", result.stderr
+
+
+def test_docstrings_list_every_registered_id():
+    for name, entry in REGISTERED.items():
+        cls = {"EarlyExitEnv": EarlyExitEnv, "ChooseTimestepEnv": ChooseTimestepEnv}[entry.entry_point.split(":")[1]]
+        assert f"`{name}`" in cls.__doc__
+
+
+def test_docs_pages_are_fresh():
+    render = runpy.run_path(str(DOCS / "render.py"))
+    for file, (title, environment) in render["PAGES"].items():
+        assert (DOCS / "environments" / file).read_text() == render["page"](title, environment), "run `make docs`"
+    text = (DOCS / "policies.md").read_text()
+    assert render["with_policies"](text) == text, "run `make docs`"

@@ -1,0 +1,194 @@
+"""Rewards are their formulas, stay in their ranges, and a user's own goes the same way."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from tests.helpers.recorded import full_traces
+
+from agents import train
+from backbones import InputError
+from seenn_env import (
+    ChooseTimestepVectorEnv,
+    EarlyExitEnv,
+    EarlyExitVectorEnv,
+    Energy,
+    EnergyReward,
+    Traces,
+    evaluate,
+    make_reward,
+)
+from seenn_env.rewards import REWARDS
+
+
+@dataclass(frozen=True)
+class Thrifty:
+    """A user's own: what is left of the energy, if right."""
+
+    scale: float = 2.0
+    name = "thrifty"
+    needs_energy = True
+
+    def __call__(self, correct, timestep, timesteps, energy=None):
+        return self.scale * correct * (1 - energy.spent_pj / energy.full_pj)
+
+    def range(self, timesteps):
+        return 0.0, self.scale
+
+
+class Crooked(Thrifty):
+    def __call__(self, correct, timestep, timesteps, energy=None):
+        return np.full(np.shape(correct), np.nan)
+
+
+class Last:
+    """Never exits."""
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        return np.zeros(len(observation), np.int64), None
+
+
+def test_energy_is_correct_less_the_share_of_the_rows_energy_times_cost():
+    energy = Energy(np.array([1.0, 3.0]), np.array([4.0, 4.0]))
+    paid = EnergyReward(0.2)(np.array([True, False]), np.array([1, 2]), 4, energy)
+    assert paid.dtype == np.float32
+    assert paid == pytest.approx([1 - 0.2 / 4, -0.2 * 3 / 4])
+
+
+@pytest.mark.parametrize("reward", [*REWARDS, "test_rewards:Thrifty"])
+def test_rewards_of_traces_lie_in_their_range(reward):
+    made, traces = make_reward(reward), full_traces()
+    low, high = made.range(4)
+    steps = np.broadcast_to(np.arange(1, 5), traces.correct.shape)
+    paid = made(traces.correct, steps, 4, traces.energy())
+    assert paid.shape == traces.correct.shape
+    assert low <= paid.min() <= paid.max() <= high
+
+
+@pytest.mark.parametrize("reward", [*REWARDS, "test_rewards:Thrifty", Thrifty(3.0)])
+def test_single_vector_and_evaluation_pay_the_same(reward):
+    traces = full_traces()
+    single, vector = EarlyExitEnv(traces, reward=reward), EarlyExitVectorEnv(24, traces, reward=reward)
+    one_shot = ChooseTimestepVectorEnv(24, traces, reward=reward)
+    exact = evaluate(Last(), traces, reward=single.reward).rewards
+    vector.reset(options={"samples": np.arange(24)})
+    one_shot.reset(options={"samples": np.arange(24)})
+    assert np.array_equal(one_shot.step(np.full(24, 3))[1], exact)
+    for _ in range(3):
+        rewards = vector.step(np.zeros(24, np.int64))[1]
+    assert np.array_equal(rewards, exact)
+    for row in range(24):
+        single.reset(options={"samples": row})
+        assert [single.step(0)[1] for _ in range(3)] == [0, 0, exact[row]]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: EarlyExitEnv("digits", reward="energy"),
+        lambda: EarlyExitVectorEnv(2, "digits", reward="energy"),
+    ],
+)
+def test_energy_is_refused_where_none_was_recorded(make):
+    with pytest.raises(InputError, match="Expected traces with energy_pj for the reward 'energy'"):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("reward", "options", "message"),
+    [
+        ("sean", None, "Expected the name of a known reward"),
+        ("linear", {"beta": 1}, r"Expected options of the reward 'linear' \(cost\), got {'beta': 1}"),
+        ("energy", {"cost": -1}, "Expected cost ≥ 0, got -1"),
+        ("test_rewards:Nothing", None, "Expected the reward 'test_rewards:Nothing' to be importable"),
+        (Thrifty(), {"scale": 1}, "Expected no reward_options beside a reward object"),
+        (len, None, "Expected a reward with __call__ and range"),
+    ],
+)
+def test_what_makes_no_reward_is_refused(reward, options, message):
+    with pytest.raises(InputError, match=message):
+        make_reward(reward, options)
+
+
+def test_a_reward_that_is_not_finite_is_refused():
+    with pytest.raises(InputError, match=r"Expected finite rewards \[24, 4\]"):
+        EarlyExitVectorEnv(2, full_traces(), reward=Crooked())
+
+
+def test_options_reach_a_users_reward_by_name():
+    assert make_reward("test_rewards:Thrifty", {"scale": 5.0}).scale == 5.0
+
+
+class Paying:
+    """A user's own reward."""
+
+    name = "paying"
+
+    def __call__(self, correct, timestep, timesteps, energy=None):
+        return np.asarray(correct, np.float32)
+
+    def range(self, timesteps):
+        return 0.0, 1.0
+
+
+class NoMethod(Paying):
+    range = (0.0, 1.0)
+
+
+class Property(Paying):
+    range = property(lambda self: (0.0, 1.0))
+
+
+class FewArguments(Paying):
+    def __call__(self, correct):
+        return correct
+
+
+class Words(Paying):
+    def __call__(self, correct, timestep, timesteps, energy=None):
+        return np.full(np.shape(correct), "much")
+
+
+made = Paying()
+
+
+@pytest.mark.parametrize(
+    ("reward", "message"),
+    [
+        (NoMethod(), "with __call__ and range, methods"),
+        ("test_rewards:NoMethod", "with __call__ and range, methods"),
+        (Property(), "with __call__ and range, methods"),
+        (Paying, "an object of such a class"),
+        (3, "with __call__ and range, methods"),
+        (FewArguments(), r"of \(correct, timestep, timesteps, energy\), but"),
+        (Words(), "Expected numbers from"),
+    ],
+)
+def test_what_is_no_reward_is_refused_at_once_in_one_sentence(reward, message, traces):
+    for run in (
+        lambda: EarlyExitEnv(traces, reward=reward),
+        lambda: EarlyExitVectorEnv(2, traces, reward=reward),
+        lambda: ChooseTimestepVectorEnv(2, traces, reward=reward, observation="features"),
+        lambda: train("exact", traces, reward=reward),
+    ):
+        with pytest.raises(InputError, match=message):
+            run()
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "exact", "optimal-stopping"])
+@pytest.mark.parametrize(
+    ("reward", "options"),
+    [
+        ("linear", {"cots": 1}),
+        ("linear", {"beta": 1}),
+        ("linear", {"cost": "much"}),
+        ("linear", {"cost": np.ones(2)}),
+        ("test_rewards:Paying", {"cost": 1}),
+        ("test_rewards:made", {"cost": 1}),
+        (made, {"cost": 1}),
+    ],
+)
+def test_options_without_effect_are_refused_at_once(algorithm, reward, options, traces):
+    both = Traces.merge(traces, replace(traces, split="calibration"))
+    with pytest.raises(InputError, match=r"Expected (options|no reward_options|cost)"):
+        train(algorithm, both, reward=reward, reward_options=options, target_timesteps=1.5)

@@ -1,0 +1,86 @@
+"""`seenn record` of several splits, killed between them: parts of the same settings are kept, others never mixed in."""
+
+from pathlib import Path
+
+import pytest
+from tests.helpers.recorded import small_backbone
+
+import backbones as bb
+import seenn_env
+from agents.commands.data import DataOptions
+from agents.commands.record import Record
+
+
+def command(folder: Path, **settings: object) -> Record:
+    sizes = DataOptions(policy_size=40, calibration_size=30)
+    file = folder / "backbone.safetensors"
+    splits = ("policy", "calibration")
+    return Record(backbone=file, output=folder / "out.safetensors", data=sizes, split=splits, batch_size=32, **settings)
+
+
+@pytest.fixture
+def killed(tmp_path, monkeypatch):
+    """A folder with the part of one split, of a command that was killed while it recorded the other."""
+    bb.save(small_backbone(), tmp_path / "backbone.safetensors")
+    record = seenn_env.record
+
+    def dying(backbone, samples, *arguments, **settings):
+        if samples.split == "calibration":
+            raise KeyboardInterrupt
+        return record(backbone, samples, *arguments, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seenn_env, "record", dying)
+        with pytest.raises(KeyboardInterrupt):
+            command(tmp_path).run()
+    return tmp_path
+
+
+def recorded_splits(monkeypatch) -> list[str]:
+    """The splits that are recorded from now on."""
+    record, splits = seenn_env.record, []
+
+    def watched(backbone, samples, *arguments, **settings):
+        splits.append(samples.split)
+        return record(backbone, samples, *arguments, **settings)
+
+    monkeypatch.setattr(seenn_env, "record", watched)
+    return splits
+
+
+def test_the_same_command_continues_after_the_part_that_is_there(killed, monkeypatch):
+    splits = recorded_splits(monkeypatch)
+    command(killed).run()
+    assert splits == ["calibration"]
+    assert not (killed / "out.safetensors.parts").exists()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"hidden": True},
+        {"membrane": True},
+        {"images": True},
+        {"energy": True},
+        {"repeats": 2},
+        {"dtype": "float32"},
+        {"corruption": "contrast"},
+    ],
+)
+def test_with_other_settings_it_starts_afresh(killed, settings, monkeypatch):
+    splits = recorded_splits(monkeypatch)
+    command(killed, **settings).run()
+    assert splits == ["policy", "calibration"]
+    fresh = killed / "fresh"
+    fresh.mkdir()
+    (fresh / "backbone.safetensors").write_bytes((killed / "backbone.safetensors").read_bytes())
+    command(fresh, **settings).run()
+    assert (killed / "out.safetensors").read_bytes() == (fresh / "out.safetensors").read_bytes()
+
+
+def test_with_another_backbone_it_starts_afresh(killed, monkeypatch):
+    splits = recorded_splits(monkeypatch)
+    bb.save(small_backbone(timesteps=3), killed / "backbone.safetensors")
+    command(killed).run()
+    assert splits == ["policy", "calibration"]
+    assert seenn_env.Traces.load(killed / "out.safetensors").timesteps == 3
