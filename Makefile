@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test test-slow test-adapters check format docs benchmark weights clean
+.PHONY: quickstart test test-slow test-adapters check format docs structure benchmark weights clean
 
 quickstart: $(READY)
 	$(BIN)/seenn quickstart --output runs/quickstart --overwrite
@@ -30,7 +30,7 @@ test-adapter-%: $(READY)
 	test -x $(VENV)-$*/bin/python || $(BIN)/python -m venv $(VENV)-$*
 	$(BIN)/python -c '$(SITE)' > "$$($(VENV)-$*/bin/python -c '$(SITE)')/shared.pth"
 	$(VENV)-$*/bin/python -m pip install --quiet --no-deps $(PACKAGES_$*)
-	PYTHONPATH=. $(VENV)-$*/bin/python -m pytest tests/backbones/adapters/test_adapters.py tests/test_adapters_$*.py
+	PYTHONPATH=. $(VENV)-$*/bin/python -m pytest tests/backbones/adapters/test_adapters.py tests/backbones/adapters/test_adapters_$*.py
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -44,6 +44,9 @@ format: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/render.py
+
+structure: $(READY)
+	$(BIN)/python tests/structure.py
 
 benchmark: $(READY)
 	$(BIN)/seenn benchmark environments --output runs/benchmark --overwrite

@@ -26,6 +26,7 @@ class Lean:
 sys.meta_path = [Lean(finder) for finder in sys.meta_path]
 import numpy as np
 import backbones as bb
+from backbones.data import SPLITS
 from backbones.training.loop import TrainingConfig, train
 
 rng = np.random.default_rng(0)
@@ -35,7 +36,7 @@ def samples(split, first):
     images = rng.integers(256, size=(32, 3, 8, 8), dtype=np.uint8)
     return bb.Samples(images, index % 2, index, ("a", "b"), "noise", split)
 
-splits = bb.Splits(*(samples(name, 32 * i) for i, name in enumerate(bb.SPLITS)))
+splits = bb.Splits(*(samples(name, 32 * i) for i, name in enumerate(SPLITS)))
 network = bb.build("small", num_classes=2, timesteps=1, input_shape=(3, 8, 8), width=2)
 train(network, splits, TrainingConfig(epochs=1, batch_size=16), log_dir=sys.argv[1])
 bb.save(network, sys.argv[1] + "/net")

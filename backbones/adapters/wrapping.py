@@ -184,4 +184,4 @@ def _adapter(name: str) -> Any:
             raise InputError(
                 f"Expected {title} to be installed, but {error.name} is not: pip install 'seenn-env[{name}]'."
             ) from error
-    return importlib.import_module(f"backbones.adapters.{name}")
+    return importlib.import_module(f"backbones.adapters.frameworks.{name}")

@@ -1,15 +1,11 @@
-"""Several processes, started by `torchrun`: in training, each takes its part of every step's images.
+"""Several processes, started by `torchrun`.
 
 with joined() as crew:                # reads torchrun's environment variables; alone without them
-    with shared_statistics(network, crew): …
-
-Gradients are averaged over the processes, and norms see the statistics of all their images (PyTorch's own
-SyncBatchNorm refuses CPUs), so that W processes do what one would with W times the batch. That waits for all
-processes twice a norm; where each takes the statistics of its own images, only the running estimates are averaged.
+    crew.average(gradients)
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,14 +14,12 @@ from itertools import count
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from backbones.machine.devices import named_device
 from backbones.errors import InputError
-from backbones.networks.replaced_forward import forwards_replaced
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
-from backbones.networks.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d
 
 
 @dataclass(frozen=True)
@@ -120,65 +114,3 @@ def own_device(device: str) -> torch.device:
     """Of several processes with GPUs, each takes its own: "cuda" is this process's."""
     local = os.environ.get("LOCAL_RANK")
     return named_device(f"cuda:{local}" if device == "cuda" and local is not None else device)
-
-
-@contextmanager
-def shared_statistics(network: nn.Module, crew: Crew) -> Iterator[None]:
-    """While training inside the block, norms take their statistics over all processes' images.
-
-    Raises:
-        InputError: for norms per timestep in several processes.
-    """
-    if not crew.alone and any(isinstance(module, TimestepBatchNorm2d) for module in network.modules()):
-        raise InputError(
-            "Expected norms whose statistics processes can share (tdbn, bn), got tdbn-per-timestep: let each process "
-            "take its own (own_statistics)."
-        )
-    norms = [] if crew.alone else [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    with forwards_replaced(norms, _shared):
-        yield
-
-
-def _shared(norm: nn.BatchNorm2d, alone: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    scale = norm.scale if isinstance(norm, ThresholdBatchNorm2d) else 1.0
-
-    def forward(x: Tensor) -> Tensor:
-        if not norm.training:
-            return alone(x)
-        inner = torch.promote_types(x.dtype, torch.float32)
-        wide = x.to(inner)
-        count = torch.full((1,), x.numel() // x.shape[1], dtype=inner, device=x.device)
-        sums = torch.cat([count, wide.sum((0, 2, 3))])
-        sums = _Sum.apply(sums)
-        mean = sums[1:] / sums[0]
-        # Around the common mean, not E[x²] - mean²: that one cancels.
-        centred = wide - mean.view(-1, 1, 1)
-        var = _Sum.apply(centred.square().sum((0, 2, 3))) / sums[0]
-        with torch.no_grad():
-            assert norm.running_mean is not None and norm.running_var is not None  # noqa: PT018
-            assert norm.momentum is not None
-            assert norm.num_batches_tracked is not None
-            norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), norm.momentum)
-            unbiased = var * (sums[0] / (sums[0] - 1))
-            norm.running_var.lerp_(unbiased.to(norm.running_var.dtype), norm.momentum)
-            norm.num_batches_tracked.add_(1)
-        factor = norm.weight * scale / torch.sqrt(var + norm.eps)
-        return (centred * factor.view(-1, 1, 1) + norm.bias.view(-1, 1, 1)).to(x.dtype)
-
-    return forward
-
-
-class _Sum(torch.autograd.Function):
-    """The sum over all processes; its gradient is the sum of theirs."""
-
-    @staticmethod
-    def forward(ctx: object, value: Tensor) -> Tensor:
-        total = value.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: object, *grads: Tensor) -> Tensor:
-        total = grads[0].clone()
-        dist.all_reduce(total)
-        return total

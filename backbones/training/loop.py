@@ -23,7 +23,8 @@ from backbones.contract.inputs import check_images
 from backbones.argument_checks import check_kinds
 from backbones.networks.network import SpikingNetwork
 from backbones.training.norm_statistics import reestimate_norms
-from backbones.machine.processes import Crew, joined, shared_statistics
+from backbones.machine.processes import Crew, joined
+from backbones.training.shared_norms import shared_statistics
 from backbones.contract.protocol import Backbone
 from backbones.training.run_state import RunState
 from backbones.contract.running import accuracy, make_keys

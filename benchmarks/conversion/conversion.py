@@ -29,7 +29,7 @@ from backbones.conversion.converter import convert
 from backbones.training.loop import TrainingConfig
 
 ROOT = Path(__file__).parents[2]
-RESULT, PAGE = ROOT / "benchmarks" / "results" / "conversion.json", ROOT / "docs" / "conversion.md"
+RESULT, PAGE = Path(__file__).with_suffix(".json"), ROOT / "docs" / "conversion.md"
 SPLITS = ("policy", "calibration", "test")
 SHOWN = (1, 2, 4, 8, 16, 32)
 TARGETS = (1.5, 2.0, 4.0)

@@ -20,7 +20,7 @@ from agents.commands.benchmark.command import machine
 from seenn_env import record
 from seenn_env.traces.packaged import packaged_file
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parent
 
 
 def subjects(rows: int) -> dict[str, tuple[bb.SpikingNetwork, bb.Samples, int]]:

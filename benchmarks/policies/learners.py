@@ -29,7 +29,7 @@ from backbones import torch_threads
 from seenn_env import Traces
 
 ROOT = Path(__file__).parents[2]
-RESULT, PAGE = ROOT / "benchmarks" / "results" / "learners.json", ROOT / "docs" / "policies.md"
+RESULT, PAGE = Path(__file__).with_suffix(".json"), ROOT / "docs" / "policies.md"
 TARGETS: dict[str, list[float]] = {
     "digits": [1.05, 1.5, 2, 4, 7],
     "cifar10-jpeg": [1.05, 1.2, 1.5, 2, 3],

@@ -35,7 +35,7 @@ from seenn_env.observations.columns import (
 )
 from seenn_env.entry_points import is_entry_point, load_entry_point
 from seenn_env.observations.rich import GAP_RANGE, RICH, rich, rich_answers, with_classes
-from seenn_env.traces.file import large_array
+from seenn_env.arrays import large_array
 
 Columns = Callable[..., np.ndarray]
 

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from backbones import SPLITS, InputError, unknown_name
-from seenn_env.traces.file import row_chunks
+from seenn_env.arrays import row_chunks
 
 SPLIT_CODES = {name: code for code, name in enumerate(SPLITS)}
 ROW_FIELDS = ("logits", "labels", "sample", "repeat", "hidden", "membrane", "energy_pj", "operations", "spikes")

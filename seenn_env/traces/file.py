@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from backbones import InputError
+from seenn_env import arrays
+from seenn_env.arrays import read_only
 from backbones.hashing import hash_bytes
 from backbones.tensor_files import layout, map_arrays, raw_bytes, write_arrays
 
 FORMAT = "seenn_env.traces/1"
-CHUNK_BYTES = 1 << 24
-VERIFY_AT_ONCE = 1 << 30
-"""Files up to this many bytes have every chunk checked when they are opened."""
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> None:
@@ -53,50 +52,6 @@ class Seal:
             del self.unchecked[name]
 
 
-def read_only(array: np.ndarray) -> np.ndarray:
-    """A view that cannot be written to."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
-def large_array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An array to fill: in memory, or beyond `VERIFY_AT_ONCE` bytes in a temporary file that goes with it."""
-    if math.prod(shape) * np.dtype(dtype).itemsize <= VERIFY_AT_ONCE:
-        return np.empty(shape, dtype)
-    with tempfile.TemporaryFile() as file:
-        return np.asarray(np.memmap(file, dtype, "w+", shape=shape))
-
-
-def row_chunks(array: np.ndarray) -> Iterator[slice]:
-    """Rows of `array` `[N, …]`, some `CHUNK_BYTES` at a time."""
-    N, step = len(array), max(1, CHUNK_BYTES * len(array) // max(1, array.nbytes))
-    for begin in range(0, N, step):
-        yield slice(begin, min(begin + step, N))
-
-
-def take_rows(array: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
-    """Those rows of `array` `[N, …]`: a view for a slice of neighbours, else a `large_array`."""
-    if isinstance(rows, slice):
-        if rows.step in (None, 1):
-            return array[rows]
-        rows = np.arange(len(array))[rows]
-    if rows.dtype == np.bool_:
-        if rows.shape != (len(array),):
-            raise InputError(f"Expected a mask of {len(array)} rows, got {list(rows.shape)}.")
-        rows = np.flatnonzero(rows)
-    taken = large_array((len(rows), *array.shape[1:]), array.dtype)
-    for part in row_chunks(taken):
-        taken[part] = array[rows[part]]
-    return taken
-
-
-def join_rows(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """`[N₁ + N₂ + …, …]` all rows of arrays of one dtype, as a `large_array`."""
-    joined = large_array((sum(len(part) for part in parts), *parts[0].shape[1:]), np.result_type(*parts))
-    return np.concatenate(parts, out=joined)
-
-
 @dataclass(frozen=True)
 class MappedFile:
     """A file that `write_tensors` wrote."""
@@ -114,7 +69,7 @@ def map_tensors(path: Path, *, verify: bool | None = None) -> MappedFile:
 
     Args:
         path: the file.
-        verify: check the digest of every chunk now; by default for files up to `VERIFY_AT_ONCE` bytes. Of
+        verify: check the digest of every chunk now; by default for files up to `arrays.LARGE_BYTES` bytes. Of
             larger ones, `seal.check()` does it.
 
     Raises:
@@ -128,15 +83,15 @@ def map_tensors(path: Path, *, verify: bool | None = None) -> MappedFile:
     if _header_digest(metadata, tensors) != metadata.get("header_digest"):
         raise InputError(f"The header of {path} does not match its digest: the file was altered. Record it anew.")
     seal = Seal(path, tensors, json.loads(metadata["digests"]))
-    if path.stat().st_size <= VERIFY_AT_ONCE if verify is None else verify:
+    if path.stat().st_size <= arrays.LARGE_BYTES if verify is None else verify:
         seal.check()
     return MappedFile(tensors, json.loads(metadata["info"]), seal)
 
 
 def _chunks(array: np.ndarray) -> Iterator[memoryview]:
     raw = raw_bytes(array)
-    for begin in range(0, max(1, len(raw)), CHUNK_BYTES):
-        yield raw[begin : begin + CHUNK_BYTES]
+    for begin in range(0, max(1, len(raw)), arrays.CHUNK_BYTES):
+        yield raw[begin : begin + arrays.CHUNK_BYTES]
 
 
 def _header_digest(metadata: Mapping[str, str], tensors: Mapping[str, np.ndarray]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backbones import InputError
-from seenn_env.traces.file import join_rows
+from seenn_env.arrays import join_rows
 from seenn_env.traces.fields import ROW_FIELDS, join_images
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from backbones import unknown_name
 
-_DATA = Path(__file__).parent / "data"
+_DATA = Path(__file__).parents[1] / "data"
 _NAME = re.compile(r"[\w-]+")
 _ENDINGS = {"traces": ".safetensors", "backbone": "-backbone.safetensors"}
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from seenn_env.traces.file import read_only, row_chunks
+from seenn_env.arrays import read_only, row_chunks
 
 
 class TraceStatistics:

@@ -20,7 +20,8 @@ from backbones.argument_checks import check_fields, check_kinds
 from seenn_env.observations.observation import AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.traces.packaged import packaged_file
 from seenn_env.rewards import Energy
-from seenn_env.traces.file import Seal, map_tensors, read_only, take_rows, write_tensors
+from seenn_env.arrays import read_only, take_rows
+from seenn_env.traces.file import Seal, map_tensors, write_tensors
 from seenn_env.traces.fields import (
     ROW_FIELDS,
     SPLIT_CODES,

@@ -17,7 +17,7 @@ import backbones as bb
 from backbones.training.loop import TrainingConfig, train
 
 ROOT = Path(__file__).parents[2]
-ARCHIVE = Path(__file__).parent / "data" / "cifar10-jpeg-96.tar.xz"
+ARCHIVE = Path(__file__).parents[1] / "data" / "cifar10-jpeg-96.tar.xz"
 LEAN = """
 import sys
 

@@ -14,11 +14,11 @@ import agents
 from backbones import InputError
 from seenn_env import Traces
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
-import policies
-import policy_rows
-from policy_page import BEGIN, END, into_readme, page
-from policy_rows import FLOOR, digest_of
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "policies"))
+import compare as policies
+import results_rows as policy_rows
+from results_page import BEGIN, END, into_readme, page
+from results_rows import FLOOR, digest_of
 
 PROTOCOL = {
     "version": 3,

@@ -10,9 +10,10 @@ import pytest
 from tests.helpers.recorded import small_backbone
 
 import backbones as bb
+from agents.calibration import control_risk
 from seenn_env import Traces, record
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks" / "shift"
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def test_every_policy_is_looked_at_in_every_setting_clean_and_shifted(found):
 
 def test_levels_are_those_of_the_clean_images(shift, args, found):
     clean = Traces.load(args.traces[0])
-    rule = shift.agents.control_risk(
+    rule = control_risk(
         shift.agents.Confidence(),
         clean.select("calibration"),
         max_risk=args.max_consistency_risk,
@@ -104,5 +105,5 @@ def test_traces_of_another_backbone_are_refused(shift, args):
 
 
 def test_the_page_is_rendered_from_the_figures(shift):
-    found = json.loads((BENCHMARKS / "results" / "shift.json").read_text())
-    assert (BENCHMARKS.parent / "docs" / "shift.md").read_text() == shift.page(found)
+    found = json.loads((BENCHMARKS / "shift.json").read_text())
+    assert (BENCHMARKS.parents[1] / "docs" / "shift.md").read_text() == shift.page(found)

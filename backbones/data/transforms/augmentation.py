@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbones.data.transforms.auto_augment import UNIFORMS, auto_augment, check_images
-from backbones.networks.encodings import hash_uniform
+from backbones.keyed_random import hash_uniform
 from backbones.errors import InputError
 from backbones.argument_checks import Positive, check_fields, check_kinds
 from backbones.data.samples import Samples

@@ -10,32 +10,20 @@ least, whatever the current is.
 Letters: T timesteps, B rows, n positions of a stretch.
 """
 
-import functools
-import importlib
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from backbones.networks.kernels.dynamics import Dynamics
 from backbones.networks.neurons.neuron import IF, LIF
 
 STRETCH = 1 << 14
 """Positions that are taken at a time on a CPU: T + 5 arrays of them should fit its second-level cache."""
-
-
-class Dynamics(NamedTuple):
-    """What a pass needs to know of a neuron whose potential rests at 0."""
-
-    decay: float
-    v_threshold: float
-    v_init: float
-    soft: bool
-    inclusive: bool
-    detach_reset: bool
-    derivative: "functools.partial[Tensor]"
 
 
 def fire_over_time(
@@ -228,12 +216,13 @@ def _pass_of(
 
 
 @cache
-def _fused() -> Any:
-    """`backbones.networks.kernels.triton_neuron`; None where Triton is not installed."""
+def _fused() -> ModuleType | None:
+    """`triton_neuron`; None where Triton is not installed."""
     try:
-        return importlib.import_module("backbones.networks.kernels.triton_neuron")
+        from backbones.networks.kernels import triton_neuron
     except ImportError:
         return None
+    return triton_neuron
 
 
 _COMPILED: dict[Callable[..., None], Callable[..., None]] = {}

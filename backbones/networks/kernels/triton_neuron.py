@@ -7,28 +7,24 @@ reads, most of them from the cache. Same answers as `neuron_pass`, up to the rou
 Letters: T timesteps, n positions (rows, channels and space together, in the order of memory).
 """
 
-from typing import TYPE_CHECKING
-
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from backbones.networks.kernels.dynamics import Dynamics
 from backbones.networks.neurons.surrogates import triangle_derivative
-
-if TYPE_CHECKING:
-    from backbones.networks.kernels.neuron_over_time import Dynamics
 
 BLOCK = 1024
 MOST_TIMESTEPS = 8
 """The kernels are unrolled over time."""
 
 
-def covers(dynamics: "Dynamics", timesteps: int) -> bool:
+def covers(dynamics: Dynamics, timesteps: int) -> bool:
     """Whether the kernels know the neuron: a triangle surrogate, at most `MOST_TIMESTEPS`."""
     return dynamics.derivative.func is triangle_derivative and timesteps <= MOST_TIMESTEPS
 
 
-def charge_and_fire(x: Tensor, spikes: Tensor, dynamics: "Dynamics") -> None:
+def charge_and_fire(x: Tensor, spikes: Tensor, dynamics: Dynamics) -> None:
     """`[T or 1, n]` currents to `[T, n]` spikes, in place; both contiguous."""
     T, n = spikes.shape
     _forward[(triton.cdiv(n, BLOCK),)](
@@ -46,7 +42,7 @@ def charge_and_fire(x: Tensor, spikes: Tensor, dynamics: "Dynamics") -> None:
     )
 
 
-def gradient(x: Tensor, grad: Tensor, out: Tensor, dynamics: "Dynamics") -> None:
+def gradient(x: Tensor, grad: Tensor, out: Tensor, dynamics: Dynamics) -> None:
     """`[T, n]` gradients of spikes to `[T or 1, n]` gradients of currents, in place; all contiguous.
 
     The equations are those of `neuron_pass`.

@@ -15,7 +15,7 @@ from agents.learners.sb3.priced_time import FollowTarget, PricedTime
 from backbones import InputError
 from seenn_env import EarlyExitVectorEnv, Traces, evaluate, to_sb3
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks" / "policies"))
 from synthetic_traces import s_shaped, slowly_rising
 
 CONVEX = (2.0, 3.0, 3.5)

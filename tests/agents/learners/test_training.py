@@ -129,7 +129,7 @@ def test_a_learned_policy_can_also_draw_its_actions(traces):
 def test_files_that_are_no_policies_are_refused(tmp_path, traces):
     with pytest.raises(InputError, match="found nothing at"):
         load(tmp_path / "none.safetensors")
-    with pytest.raises(InputError, match=r"Expected a policy file .*, got format 'seenn_env.traces.traces"):
+    with pytest.raises(InputError, match=r"Expected a policy file .*, got format 'seenn_env.traces"):
         load(traces.save(tmp_path / "traces.safetensors"))
     file = save(Confidence(), tmp_path / "a.safetensors")
     file.write_bytes(file.read_bytes()[:20])
@@ -164,7 +164,7 @@ def own_columns(shape: TraceShape) -> Observation:
     return Observation("own", shape.timesteps, ("elapsed", "largest"), np.zeros(2), np.ones(2), columns)
 
 
-@pytest.mark.parametrize("observation", [own_columns, "test_learning:own_columns"])
+@pytest.mark.parametrize("observation", [own_columns, "tests.agents.learners.test_training:own_columns"])
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn", "exact", "optimal-stopping"])
 def test_a_users_own_observation_is_read_in_training_calibration_and_evaluation(algorithm, observation, tmp_path):
     traces = Traces.merge(make_traces(600, seed=1), make_traces(600, split="calibration", seed=2))
@@ -196,7 +196,7 @@ def test_an_observation_that_does_not_tell_the_timestep_is_refused_where_it_is_n
             train(algorithm, make_traces(100), observation=blind)
 
     class Own(Margin):
-        observation = "test_learning:own_columns"
+        observation = "tests.agents.learners.test_training:own_columns"
 
     with pytest.raises(InputError, match="an observation of this package, which says the timestep"):
         PerTimestep(Own(), (0.5, 0.5, 0.5)).predict(np.zeros((2, 2)))

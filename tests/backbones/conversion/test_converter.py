@@ -243,6 +243,6 @@ def test_bad_settings_of_networks_without_time_are_one_sentence(settings, messag
 
 def test_the_page_on_conversion_shows_the_figures_that_the_benchmark_wrote():
     root = Path(__file__).parents[3]
-    tables = runpy.run_path(str(root / "benchmarks" / "conversion.py"))["tables"]
-    found = json.loads((root / "benchmarks" / "results" / "conversion.json").read_text())
+    tables = runpy.run_path(str(root / "benchmarks" / "conversion" / "conversion.py"))["tables"]
+    found = json.loads((root / "benchmarks" / "conversion" / "conversion.json").read_text())
     assert tables(found) in (root / "docs" / "conversion.md").read_text()

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import backbones as bb
-from backbones.networks.encodings import hash_uniform, make_encoding
+from backbones.keyed_random import hash_uniform
+from backbones.networks.encodings import make_encoding
 
 
 def spikes(seed: int, keys: list[int], t: int, size: int = 4000) -> torch.Tensor:

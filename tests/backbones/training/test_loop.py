@@ -109,7 +109,7 @@ def train_alone(path: str) -> None:
 )
 def test_a_process_killed_at_random_moments_ends_with_the_same_weights(tmp_path, runs, kills):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["backbones.training.loop", "sklearn.datasets", "test_backbone_training"])
+    context.set_forkserver_preload(["backbones.training.loop", "sklearn.datasets", __name__])
 
     def start(name: str):
         process = context.Process(target=train_alone, args=(str(tmp_path / name),))

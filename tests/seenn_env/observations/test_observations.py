@@ -28,7 +28,7 @@ def two_largest(shape: TraceShape) -> Observation:
     return Observation("two", shape.timesteps, ("second", "first", "spikes"), -bound, bound, columns, ("hidden",))
 
 
-OWN = "test_observations:two_largest"
+OWN = "tests.seenn_env.observations.test_observations:two_largest"
 SUMS = ["rich+classes", "rich+hidden", "hidden+membrane+logits", f"logits+{OWN}"]
 OBSERVATIONS = ["features", "logits", "rich", "classes", "hidden", "membrane", *SUMS, two_largest, OWN]
 LIVE = {"backbone": small_backbone(), "samples": few_samples(), "repeats": 2, "batch_size": BATCH}
@@ -161,7 +161,7 @@ def test_a_users_columns_that_break_their_promise_are_refused(columns, message):
         ("rich+hidden+rich", "Expected every part of an observation once, got .*: join some of features, logits, rich"),
         ("features+image", "got the observation 'image': only ChooseTimestep shows the image"),
         ("no_such_module:thing", "Expected the observation 'no_such_module:thing' to be importable"),
-        ("recorded:BATCH", "Expected an Observation, or a function of a TraceShape"),
+        ("tests.helpers.recorded:BATCH", "Expected an Observation, or a function of a TraceShape"),
         (make_observation("features", timesteps=7, num_classes=10), "Expected an observation for T = 4"),
     ],
 )

@@ -18,8 +18,8 @@ from seenn_env.observations.observation import Observation
 @pytest.fixture
 def limits(monkeypatch):
     """Everything above 4 kB is large, and is read 1 kB at a time."""
-    monkeypatch.setattr("seenn_env.traces.file.VERIFY_AT_ONCE", 4096)
-    monkeypatch.setattr("seenn_env.traces.file.CHUNK_BYTES", 1024)
+    monkeypatch.setattr("seenn_env.arrays.LARGE_BYTES", 4096)
+    monkeypatch.setattr("seenn_env.arrays.CHUNK_BYTES", 1024)
 
 
 def saved(tmp_path, **options):
@@ -111,8 +111,8 @@ def test_a_split_of_neighbouring_rows_is_a_view_of_the_file(tmp_path):
 
 
 def test_environments_and_evaluation_never_hold_all_logits(tmp_path, monkeypatch):
-    monkeypatch.setattr("seenn_env.traces.file.VERIFY_AT_ONCE", 1 << 20)
-    monkeypatch.setattr("seenn_env.traces.file.CHUNK_BYTES", 1 << 16)
+    monkeypatch.setattr("seenn_env.arrays.LARGE_BYTES", 1 << 20)
+    monkeypatch.setattr("seenn_env.arrays.CHUNK_BYTES", 1 << 16)
     path = saved(tmp_path, N=1500, K=1000)  # 24 MB of logits
     tracemalloc.start()
     traces = Traces.load(path).select("policy")

@@ -75,7 +75,7 @@ def test_a_flipped_bit_anywhere_is_refused(tmp_path):
 
 
 def test_digests_cover_chunks_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr("seenn_env.traces.file.CHUNK_BYTES", 64)
+    monkeypatch.setattr("seenn_env.arrays.CHUNK_BYTES", 64)
     file = tmp_path / "a.safetensors"
     write_tensors(file, {"logits": np.arange(64, dtype=np.float32)}, {})
     header = json.loads(file.read_bytes()[8:].split(b"\x00")[0].decode(errors="ignore").rstrip()[: file.stat().st_size])
@@ -88,7 +88,7 @@ def test_digests_cover_chunks_in_order(tmp_path, monkeypatch):
 
 
 def test_a_large_file_is_checked_when_asked(tmp_path, monkeypatch):
-    monkeypatch.setattr("seenn_env.traces.file.VERIFY_AT_ONCE", 0)
+    monkeypatch.setattr("seenn_env.arrays.LARGE_BYTES", 0)
     file = make_traces(30).save(tmp_path / "a.safetensors")
     data = bytearray(file.read_bytes())
     data[-1] ^= 1

@@ -7,7 +7,7 @@ import torch
 from backbones import InputError, auto_augment
 from backbones.data.transforms.augmentation import augment
 from backbones.data.transforms.auto_augment import UNIFORMS
-from backbones.networks.encodings import hash_uniform
+from backbones.keyed_random import hash_uniform
 
 IMAGES = torch.arange(1, 1 + 6 * 3 * 8 * 8).remainder(251).add(1).to(torch.uint8).view(6, 3, 8, 8)
 KEYS = torch.arange(6) * 1000

@@ -120,7 +120,8 @@ def test_a_compiled_pass_gives_the_same(neuron, static):
 KERNELS = """
 import itertools
 import torch
-from backbones import fused_neurons, neuron_pass
+from backbones.networks.kernels import neuron_over_time as neuron_pass
+from backbones.networks.kernels import triton_neuron as fused_neurons
 from backbones.networks.neurons.surrogates import derivative_function
 
 torch.manual_seed(0)
