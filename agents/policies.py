@@ -2,17 +2,27 @@
 
 import re
 
-from agents.rules.conformal import ConformalSets
-from agents.learners.exact.policy import ExitNetwork
-from agents.rules.fitted import PerformanceConfidence, ScaledConfidence
-from agents.learners.sb3.policy import LearnedPolicy
 from agents.calibration.randomised import Mixed
+from agents.learners.exact.policy import ExitNetwork
+from agents.learners.one_shot.policy import TimestepNetwork
+from agents.learners.sb3.policy import LearnedPolicy
 from agents.learners.stopping.policy import OptimalStopping
+from agents.learners.stopping.tabular import TabularStopping
+from agents.rules.conformal import ConformalSets
+from agents.rules.fitted import PerformanceConfidence, ScaledConfidence
 from agents.rules.per_timestep import PerTimestep
 from agents.rules.score import ScoredPolicy
-from agents.rules.thresholds import Confidence, Entropy, FixedTimestep, Gap, Margin, Oracle, Patience, SummedConfidence, Uniform
-from agents.learners.stopping.tabular import TabularStopping
-from agents.learners.one_shot.policy import TimestepNetwork
+from agents.rules.thresholds import (
+    Confidence,
+    Entropy,
+    FixedTimestep,
+    Gap,
+    Margin,
+    Oracle,
+    Patience,
+    SummedConfidence,
+    Uniform,
+)
 
 AnyPolicy = ScoredPolicy | FixedTimestep | Oracle | Uniform
 """What `load` gives."""

@@ -9,10 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from agents.rules.score import ScoredPolicy, field_tensors, of_fields
 from agents.policies import POLICIES, AnyPolicy
-from backbones import InputError, load_tensor_file, save_tensor_file, unknown_name
+from agents.rules.score import ScoredPolicy, field_tensors, of_fields
+from backbones import InputError
 from backbones.argument_checks import check_kinds
+from backbones.errors import unknown_name
+from backbones.tensor_files import load_tensor_file, save_tensor_file
 
 FORMAT = "seenn_env.policy/1"
 _PACKAGED = Path(__file__).parent / "data"

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from backbones.argument_checks import check_kinds
 from backbones.atomic import open_atomic
 from backbones.errors import InputError
-from backbones.argument_checks import check_kinds
 
 _BFLOAT16 = np.dtype("V2")
 """NumPy has none: two bytes."""

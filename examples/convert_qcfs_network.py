@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 import backbones as bb
-from backbones.conversion.converter import convert
+from backbones import convert
+from backbones.contract import accuracy, make_keys
 
 
 class Floor(torch.autograd.Function):
@@ -86,7 +87,7 @@ def main(epochs: int = 12, timesteps: int = 32) -> tuple[float, np.ndarray]:
     with torch.no_grad():
         answers = model.eval()(torch.from_numpy(test.images) / 255).argmax(1).numpy()
     before = float((answers == test.labels).mean())
-    after = bb.accuracy(network, test.images, test.labels, bb.make_keys(test.index))
+    after = accuracy(network, test.images, test.labels, make_keys(test.index))
     print(f"without time: {100 * before:.2f} %")
     print(
         "after t = 1, 2, 4, …:",

@@ -7,10 +7,11 @@ from torchvision.models import resnet18
 import agents
 import backbones as bb
 import seenn_env
-from backbones.conversion.converter import convert
+from agents.comparison import Comparison
+from backbones import convert
 
 
-def main(epochs: int = 5, timesteps: int = 32, total_timesteps: int = 100_000) -> agents.Comparison:
+def main(epochs: int = 5, timesteps: int = 32, total_timesteps: int = 100_000) -> Comparison:
     """Train, convert, record; learn on "policy", set to 6 timesteps on "calibration", compare on "test"."""
     splits = bb.load_dataset("digits")
     images, labels = torch.from_numpy(splits.train.images), torch.from_numpy(splits.train.labels)

@@ -9,6 +9,7 @@ import numpy as np
 
 import agents
 import seenn_env
+from agents.comparison import Comparison
 
 NAMES = seenn_env.make_observation("features", timesteps=8, num_classes=10).names
 MARGIN, AGREEMENT = NAMES.index("margin"), NAMES.index("agreement")
@@ -36,7 +37,7 @@ class WaitForAgreement:
         return leave.astype(np.int64), agreements
 
 
-def main() -> agents.Comparison:
+def main() -> Comparison:
     """Match a margin rule on split "calibration", compare on "test"."""
     traces = seenn_env.Traces.load("digits")
     policy, calibration = WaitForAgreement(), traces.select("calibration")

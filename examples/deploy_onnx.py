@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from backbones.contract import make_keys
+
 
 def classify(folder: Path, images: np.ndarray, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`[N]` predictions and exit timesteps of images `[N, C, H, W]`, floats in [0, 1]."""
@@ -55,12 +57,11 @@ if __name__ == "__main__":
     import tempfile
 
     import backbones as bb
-    from agents import Margin
-    from agents.deployment.onnx import export
-    from seenn_env.traces.packaged import packaged_file
+    from agents import Margin, export
+    from seenn_env.traces import packaged_file
 
     with tempfile.TemporaryDirectory() as name:
         folder = export(bb.load(packaged_file("backbone", "digits")), Margin(0.7), name, num_slots=32)
         test = bb.load_dataset("digits").test
-        predictions, exits = classify(folder, test.images / np.float32(255), bb.make_keys(test.index))
+        predictions, exits = classify(folder, test.images / np.float32(255), make_keys(test.index))
     print(f"accuracy {100 * (predictions == test.labels).mean():.2f} %, mean timesteps {exits.mean():.3f}")

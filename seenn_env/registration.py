@@ -83,7 +83,10 @@ class Registered:
 
 
 _EARLY_EXIT = ("seenn_env.environments.early_exit:EarlyExitEnv", "seenn_env.vector.early_exit:EarlyExitVectorEnv")
-_CHOOSE = ("seenn_env.environments.choose_timestep:ChooseTimestepEnv", "seenn_env.vector.choose_timestep:ChooseTimestepVectorEnv")
+_CHOOSE = (
+    "seenn_env.environments.choose_timestep:ChooseTimestepEnv",
+    "seenn_env.vector.choose_timestep:ChooseTimestepVectorEnv",
+)
 _HIDDEN = {"traces": "digits-hidden"}
 _LIVE = {"backbone": "digits", "repeats": 20, "dtype": "float16"}
 

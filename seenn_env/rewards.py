@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from backbones import InputError, unknown_name
+from backbones import InputError
 from backbones.argument_checks import check_kinds
+from backbones.errors import unknown_name
 from seenn_env.entry_points import is_entry_point, load_entry_point
 
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from backbones import InputError, Probed, SlotPool
+from backbones import InputError, SlotPool
 from backbones.argument_checks import Natural, check_kinds
+from backbones.contract import Probed
 from seenn_env.evaluation import Policy, decides, normaliser_of, observation_of, timesteps_at_start
 from seenn_env.observations.observation import AnyObservation, Observation, make_observation, reads_logits_alone
 from seenn_env.traces.fields import as_array, check_dtype

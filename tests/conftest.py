@@ -8,10 +8,11 @@ import pytest
 import torch
 
 import backbones as bb
+from backbones.networks import SpikingNetwork
 from tests.helpers.traces import make_traces
 
 if TYPE_CHECKING:
-    from seenn_env import Traces  # late, as a machine with a GPU may not have its packages
+    from seenn_env import Traces
 
 torch.set_num_threads(1)  # the networks are small, and machines that test are busy
 
@@ -22,7 +23,7 @@ def digits() -> bb.Splits:
 
 
 @pytest.fixture(scope="session")
-def network() -> bb.SpikingNetwork:
+def network() -> SpikingNetwork:
     """An untrained Poisson network for digits, T = 4."""
     return bb.build("small", num_classes=10, timesteps=4, input_shape=(1, 8, 8), encoding="poisson", width=4)
 

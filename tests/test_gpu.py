@@ -7,9 +7,12 @@ import pytest
 import torch
 
 import backbones as bb
+from backbones.contract.running import make_keys, run
+from backbones.data import SPLITS
+from backbones.energy import Metered
+from backbones.networks import SpikingNetwork
 from backbones.networks.kernels.neuron_over_time import fire_over_time
 from backbones.networks.norms import TimestepBatchNorm2d, TimestepScale
-from backbones.contract.running import make_keys, run
 from backbones.training.loop import TrainingConfig, train
 
 DEVICE = os.environ.get("GPU_TESTS_ON", "cuda")
@@ -27,7 +30,7 @@ def exact_float32():
     torch.backends.cudnn.allow_tf32 = before
 
 
-def small_resnet(**settings) -> bb.SpikingNetwork:
+def small_resnet(**settings) -> SpikingNetwork:
     settings = {"timesteps": 4, "width": 16, "input_shape": (3, 16, 16), "norm": "tdbn-per-timestep", **settings}
     network = bb.build("resnet9", num_classes=10, **settings).train()
     generator = torch.Generator().manual_seed(0)
@@ -162,7 +165,7 @@ def test_operations_are_counted_as_on_a_cpu():
     network, images = small_resnet(), torch.from_numpy(pictures(8))
     totals = []
     for device in ("cpu", DEVICE):
-        metered = bb.Metered(network.to(device))
+        metered = Metered(network.to(device))
         state = metered.start(images)
         for _ in range(4):
             _, state = metered.step(state)
@@ -173,7 +176,7 @@ def test_operations_are_counted_as_on_a_cpu():
 
 def test_training_starts_with_the_losses_of_a_cpu(digits):
     few = digits.train.select(slice(0, 64))
-    splits = bb.Splits(few, *(digits[name].select(slice(0, 20)) for name in bb.SPLITS[1:]))
+    splits = bb.Splits(few, *(digits[name].select(slice(0, 20)) for name in SPLITS[1:]))
     config = TrainingConfig(epochs=2, batch_size=16, learning_rate=1e-3, crop=1, channels_last=True)
     losses = []
     for device in ("cpu", DEVICE):

@@ -4,12 +4,13 @@ import re
 
 import numpy as np
 import pytest
-from tests.helpers.traces import make_traces
-from tests.agents.commands.test_commands import refused
 
 import agents
 import backbones as bb
 import seenn_env
+from backbones.energy import EnergyModel
+from tests.agents.commands.test_commands import refused
+from tests.helpers.traces import make_traces
 
 
 @pytest.fixture(scope="module")
@@ -98,4 +99,4 @@ def test_a_cost_beside_a_target_that_searches_it_is_refused():
 def test_an_energy_model_without_energy_is_refused(digits):
     network = bb.build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), width=4)
     with pytest.raises(bb.InputError, match=re.escape("energy=True with an energy_model")):
-        seenn_env.record(network, digits.test.select(np.arange(4)), energy_model=bb.EnergyModel(1.0))
+        seenn_env.record(network, digits.test.select(np.arange(4)), energy_model=EnergyModel(1.0))

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from tests.backbones.adapters.test_adapters import Access, Held
 from torch import nn
 
 import agents
@@ -13,9 +12,12 @@ import backbones as bb
 import seenn_env
 from backbones.adapters import wrapping
 from backbones.adapters.held_state import HeldState
-from backbones.conversion.converter import convert
+from backbones.contract import accuracy, run
 from backbones.contract.inputs import check_images
+from backbones.conversion.converter import convert
+from backbones.data import SPLITS
 from backbones.training.loop import TrainingConfig, train
+from tests.backbones.adapters.test_adapters import Access, Held
 
 SHAPE = (3, 8, 8)
 
@@ -48,15 +50,15 @@ def module():
 
 
 def learn(network, images):
-    parts = {split: samples_of(images) for split in bb.SPLITS}
+    parts = {split: samples_of(images) for split in SPLITS}
     train(network, bb.Splits(**parts), TrainingConfig(epochs=1))
 
 
 DOORS = {
     "start": lambda network, images: network.start(as_tensor(images)),
     "optimized": lambda network, images: network.optimize(min_agreement=None).start(as_tensor(images)),
-    "run": lambda network, images: list(bb.run(network, images, np.zeros(len(images), np.int64))),
-    "accuracy": lambda network, images: bb.accuracy(network, images, np.zeros(12), np.zeros(12, np.int64)),
+    "run": lambda network, images: list(run(network, images, np.zeros(len(images), np.int64))),
+    "accuracy": lambda network, images: accuracy(network, images, np.zeros(12), np.zeros(12, np.int64)),
     "pool": lambda network, images: bb.SlotPool(network, 12).refill(range(12), images),
     "check_backbone": lambda network, images: bb.check_backbone(network, as_tensor(images)),
     "record": lambda network, images: seenn_env.record(network, samples_of(images)),

@@ -28,7 +28,11 @@ def test_the_structure_script_finds_a_wrong_arrow_a_circle_and_an_import_by_stri
     for package in PACKAGES:
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
-    rooms = {"backbones/data": "import seenn_env\n", "backbones/energy": "", "backbones/machine": "T = 'backbones.energy.one'\n"}
+    rooms = {
+        "backbones/data": "import seenn_env\n",
+        "backbones/energy": "",
+        "backbones/machine": "T = 'backbones.energy.one'\n",
+    }
     for folder, text in rooms.items():
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "__init__.py").touch()

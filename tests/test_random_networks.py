@@ -8,9 +8,10 @@ from torch import Tensor, fx, nn
 
 import backbones as bb
 from backbones.conversion.converter import convert
-from backbones.inference.onnx import network_files
 from backbones.conversion.qcfs_modules import read_staircase
 from backbones.conversion.tracing import trace
+from backbones.inference.onnx import network_files
+from backbones.networks import SpikingNetwork
 
 T = 4
 
@@ -153,7 +154,7 @@ class Spiking(fx.Interpreter):
         return torch.stack(found).cumsum(0) / torch.arange(1, T + 1)[:, None, None]
 
 
-def logits_of(network: bb.SpikingNetwork, images: Tensor) -> Tensor:
+def logits_of(network: SpikingNetwork, images: Tensor) -> Tensor:
     state, found = network.start(images), []
     for _ in range(network.timesteps):
         logits, state = network.step(state)

@@ -5,14 +5,17 @@ import copy
 import numpy as np
 import pytest
 import torch
-from tests.helpers.traces import make_traces
-from tests.helpers.recorded import full_traces, small_backbone
 
 import agents
 import backbones as bb
+from agents.calibration import Mixed
 from agents.deployment.classification import on_device
+from agents.learners import LearnedPolicy, TabularStopping
 from agents.learners.sb3.training import make_model
+from backbones.energy import Metered
 from seenn_env import Traces, evaluate
+from tests.helpers.recorded import full_traces, small_backbone
+from tests.helpers.traces import make_traces
 
 POLICIES = ["ppo", "dqn", "exact", "one-shot", "optimal-stopping", "tabular"]
 
@@ -22,7 +25,7 @@ def trained(request):
     """A policy, and traces that it decides on."""
     traces = full_traces()
     if request.param == "tabular":
-        return agents.TabularStopping.fit(traces, bins=3), traces
+        return TabularStopping.fit(traces, bins=3), traces
     short = {"ppo": {"num_envs": 8, "n_steps": 8, "batch_size": 64}, "dqn": {"num_envs": 8, "learning_starts": 64}}
     settings = short.get(request.param, {"epochs": 1} if request.param == "one-shot" else {})
     return agents.train(request.param, traces, total_timesteps=128, **settings), traces
@@ -64,9 +67,7 @@ def test_drawing_actions_leaves_torchs_generator_alone_and_a_run_is_the_same_aga
         assert first.mean() == pytest.approx(policy.score(many[:1])[0], abs=0.04)
 
 
-@pytest.mark.parametrize(
-    "policy", [agents.Uniform(3), agents.Mixed(agents.Margin(0.2), 0.9, 0.5)], ids=["uniform", "mixed"]
-)
+@pytest.mark.parametrize("policy", [agents.Uniform(3), Mixed(agents.Margin(0.2), 0.9, 0.5)], ids=["uniform", "mixed"])
 def test_a_state_that_was_given_stays_as_it_was(policy, traces):
     columns, starts = traces.columns("features")[:, 0], np.ones(len(traces), bool)
     _, state = policy.predict(columns, None, starts)
@@ -111,7 +112,7 @@ def test_a_policy_that_writes_into_what_it_sees_changes_nothing_but_its_own_copy
 def test_a_model_stays_as_it_was_when_its_policy_is_taken():
     model = make_model("ppo", make_traces(50), num_envs=4, n_steps=4, batch_size=16)
     model.policy.train()
-    policy = agents.LearnedPolicy.of(model, observation="features")
+    policy = LearnedPolicy.of(model, observation="features")
     assert model.policy.training
     assert not policy.network.training
     before = policy.score(np.full((1, 6), 0.5, np.float32))
@@ -127,4 +128,4 @@ def test_a_backbone_stays_where_it_is_when_it_runs_elsewhere():
     assert moved.device.type == "meta"
     assert backbone.device.type == "cpu"
     with pytest.raises(bb.InputError, match="Expected a backbone on meta, or one that can be moved there"):
-        on_device(bb.Metered(backbone), "meta")
+        on_device(Metered(backbone), "meta")

@@ -4,15 +4,22 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from tests.helpers.wrong_kinds import foreign_errors, good, walked
 
 import agents
 import backbones as bb
 import seenn_env
 from backbones.adapters import wrap
-from backbones.conversion.converter import convert
 from backbones.argument_checks import Natural, check_kinds
+from backbones.contract import accuracy, check_images, make_keys, probe, probe_sizes, run, run_probed
+from backbones.conversion.converter import convert
+from backbones.data import SPLITS, Augmentation, check_fit
+from backbones.energy import EnergyModel, Metered, count_operations
+from backbones.inference import InferenceNetwork
+from backbones.machine import Crew, joined, torch_threads
+from backbones.networks import IF
+from backbones.tensor_files import load_tensor_file, save_tensor_file
 from backbones.training.loop import TrainingConfig, train
+from tests.helpers.wrong_kinds import foreign_errors, good, walked
 
 GIVEN = {
     *(
@@ -65,7 +72,7 @@ def functions(digits, tmp_path_factory):
     bb.save(network, folder / "net.safetensors")
     tensor, shown = torch.from_numpy(some.images), {"backbone": network, "images": some.images, "keys": keys}
     quick = TrainingConfig(epochs=1, batch_size=32)
-    few = bb.Splits(**{name: digits[name].select(np.arange(32)) for name in bb.SPLITS})
+    few = bb.Splits(**{name: digits[name].select(np.arange(32)) for name in SPLITS})
 
     def filled():
         pool = bb.SlotPool(network, 2)
@@ -77,7 +84,7 @@ def functions(digits, tmp_path_factory):
         "load_dataset": (bb.load_dataset, {**good(bb.load_dataset)[1], "name": "digits", "policy_size": 100}),
         "Samples": (bb.Samples, vars(some)),
         "select": (some.select, {"rows": np.arange(3)}),
-        "check_fit": (bb.check_fit, {"samples": some, "num_classes": 10, "timesteps": 2, "sample_shape": (1, 8, 8)}),
+        "check_fit": (check_fit, {"samples": some, "num_classes": 10, "timesteps": 2, "sample_shape": (1, 8, 8)}),
         "load": (bb.load, {"path": folder / "net.safetensors", "device": "cpu"}),
         "save": (
             bb.save,
@@ -90,9 +97,9 @@ def functions(digits, tmp_path_factory):
         ),
         "build": (bb.build, {**good(bb.build)[1], "network": "small", "timesteps": 2, **SHAPE}),
         "start": (network.start, {"inputs": tensor, "keys": torch.arange(8)}),
-        "run": (lambda **given: list(bb.run(**given)), {**shown, "shows": None, "batch_size": 4, "begins": None}),
-        "accuracy": (bb.accuracy, {**shown, "labels": some.labels, "timesteps": 2}),
-        "make_keys": (bb.make_keys, {"index": some.index, "repeat": 0}),
+        "run": (lambda **given: list(run(**given)), {**shown, "shows": None, "batch_size": 4, "begins": None}),
+        "accuracy": (accuracy, {**shown, "labels": some.labels, "timesteps": 2}),
+        "make_keys": (make_keys, {"index": some.index, "repeat": 0}),
         "check_backbone": (bb.check_backbone, {"backbone": network, "inputs": tensor, "keys": torch.arange(8)}),
         "SlotPool": (bb.SlotPool, {"backbone": network, "num_slots": 2}),
         "SlotPool.refill": (
@@ -101,38 +108,38 @@ def functions(digits, tmp_path_factory):
         ),
         "SlotPool.shrink": (lambda rows: filled().shrink(rows), {"rows": [0, 1]}),
         "SlotPool.probe": (lambda names: filled().probe(names), {"names": ("hidden",)}),
-        "run_probed": (lambda **given: list(bb.run_probed(**given)), {**shown, "probes": ("hidden",), "batch_size": 4}),
+        "run_probed": (lambda **given: list(run_probed(**given)), {**shown, "probes": ("hidden",), "batch_size": 4}),
         "probe": (
-            lambda names: bb.probe(network, network.step(network.start(tensor))[1], names),
+            lambda names: probe(network, network.step(network.start(tensor))[1], names),
             {"names": ("hidden",)},
         ),
-        "probe_sizes": good(bb.probe_sizes, backbone=network, images=some.images),
-        "check_images": good(bb.check_images, images=some.images),
-        "Splits": (bb.Splits, {name: digits[name] for name in bb.SPLITS}),
+        "probe_sizes": good(probe_sizes, backbone=network, images=some.images),
+        "check_images": good(check_images, images=some.images),
+        "Splits": (bb.Splits, {name: digits[name] for name in SPLITS}),
         "Splits[]": (digits.__getitem__, {"name": "test"}),
-        "Augmentation.repeats": (bb.Augmentation().repeats, {"samples": some, "count": 2}),
+        "Augmentation.repeats": (Augmentation().repeats, {"samples": some, "count": 2}),
         "InferenceNetwork": (
-            lambda **given: bb.InferenceNetwork(**given, compile=False),  # which takes seconds
+            lambda **given: InferenceNetwork(**given, compile=False),  # which takes seconds
             {"network": network, "dtype": "float32", "channels_last": False, "winograd": False},
         ),
-        "Metered": (bb.Metered, {"backbone": network}),
-        "count_operations": (inside(bb.count_operations), {"network": network}),
-        "Crew": good(bb.Crew),
-        "joined": (inside(bb.joined), good(bb.joined)[1]),
-        "torch_threads": (inside(bb.torch_threads), {"count": 1}),
+        "Metered": (Metered, {"backbone": network}),
+        "count_operations": (inside(count_operations), {"network": network}),
+        "Crew": good(Crew),
+        "joined": (inside(joined), good(joined)[1]),
+        "torch_threads": (inside(torch_threads), {"count": 1}),
         "save_tensor_file": (
-            bb.save_tensor_file,
+            save_tensor_file,
             {"path": "x.safetensors", "tensors": {"a": tensor}, "metadata": {"format": "x"}},
         ),
         "load_tensor_file": (
-            bb.load_tensor_file,
+            load_tensor_file,
             {"path": folder / "net.safetensors", "kind": "a backbone", "format": "seenn_env.backbone/1"},
         ),
         "wrap": good(wrap, module=Plain().eval(), example_inputs=tensor, timesteps=2, framework="torch"),
-        "EnergyModel": (bb.EnergyModel, good(bb.EnergyModel)[1]),
-        "Augmentation": (bb.Augmentation, good(bb.Augmentation)[1]),
+        "EnergyModel": (EnergyModel, good(EnergyModel)[1]),
+        "Augmentation": (Augmentation, good(Augmentation)[1]),
         "LIF": (bb.LIF, good(bb.LIF)[1]),
-        "IF": (bb.IF, good(bb.IF)[1]),
+        "IF": (IF, good(IF)[1]),
         "optimize": (
             network.optimize,
             {"dtype": "float32", "calibration": digits.calibration.select(keys), "min_agreement": 0.5},

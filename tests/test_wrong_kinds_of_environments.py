@@ -5,32 +5,32 @@ import inspect
 import gymnasium as gym
 import numpy as np
 import pytest
-from tests.helpers.recorded import few_samples, full_traces, small_backbone
-from tests.helpers.wrong_kinds import foreign_errors, good, walked
 
 import seenn_env
 from agents.rules.thresholds import Margin
+from backbones.contract.slot_pool import SlotPool
 from backbones.energy.metered import EnergyModel
 from backbones.errors import InputError
-from backbones.contract.slot_pool import SlotPool
 from seenn_env.checking.check import check_vector_env
 from seenn_env.environments.choose_timestep import ChooseTimestepEnv
-from seenn_env.vector.choose_timestep import ChooseTimestepVectorEnv
 from seenn_env.environments.early_exit import EarlyExitEnv
-from seenn_env.vector.early_exit import EarlyExitVectorEnv
-from seenn_env.evaluation import decides, evaluate, observation_of
-from seenn_env.vector.live import LiveVectorEnv
-from seenn_env.observations.observation import Observation, TraceShape, make_observation
-from seenn_env.traces.recording import record
 from seenn_env.environments.references import reference_scores
-from seenn_env.rendering.text import ansi
+from seenn_env.evaluation import decides, evaluate, observation_of
+from seenn_env.observations.observation import Observation, TraceShape, make_observation
 from seenn_env.rendering.episode import Episode
 from seenn_env.rendering.frame import rgb_array
+from seenn_env.rendering.text import ansi
 from seenn_env.rewards import EnergyReward, LinearReward, SeennReward, make_reward
 from seenn_env.sb3.vec_env import to_sb3
 from seenn_env.streaming import ArrayFeed, stream
 from seenn_env.traces.energy import synaptic_operations, with_energy
+from seenn_env.traces.recording import record
 from seenn_env.traces.traces import Traces
+from seenn_env.vector.choose_timestep import ChooseTimestepVectorEnv
+from seenn_env.vector.early_exit import EarlyExitVectorEnv
+from seenn_env.vector.live import LiveVectorEnv
+from tests.helpers.recorded import few_samples, full_traces, small_backbone
+from tests.helpers.wrong_kinds import foreign_errors, good, walked
 
 GIVEN = {
     *("CompactTraces", "Energy", "Evaluation", "Exits", "HindsightPolicy", "Policy", "ReferenceScores", "Reward"),

@@ -4,33 +4,43 @@ import inspect
 
 import numpy as np
 import pytest
-from tests.helpers.traces import make_traces
-from tests.helpers.recorded import few_samples, full_traces, small_backbone
-from tests.helpers.wrong_kinds import foreign_errors, good, walked
 
 import agents
-from agents.calibration.levels import calibrate
-from agents.deployment.classification import answers, classify
-from agents.comparison.comparison import compare
-from agents.rules.conformal import ConformalSets
 from agents.calibration.curve import exit_curve
-from agents.learners.exact.policy import ExitNetwork
-from agents.deployment.onnx import export
-from agents.rules.fitted import PerformanceConfidence, ScaledConfidence
 from agents.calibration.guarantees import control_risk
-from agents.comparison.learning_headroom import headroom
-from agents.learners.sb3.policy import LearnedPolicy
-from agents.learners.training import train
+from agents.calibration.levels import calibrate
 from agents.calibration.randomised import Mixed
-from agents.learners.stopping.policy import OptimalStopping
-from agents.rules.per_timestep import PerTimestep
-from agents.rules.thresholds import Confidence, Entropy, FixedTimestep, Gap, Margin, Oracle, Patience, SummedConfidence, Uniform
-from agents.learners.sb3.training import load_sb3, make_model
-from agents.policy_files import load, save
-from agents.learners.stopping.tabular import TabularStopping
+from agents.comparison.comparison import compare
+from agents.comparison.learning_headroom import headroom
+from agents.deployment.classification import answers, classify
+from agents.deployment.onnx import export
+from agents.learners.exact.policy import ExitNetwork
 from agents.learners.one_shot.policy import TimestepNetwork
+from agents.learners.sb3.policy import LearnedPolicy
+from agents.learners.sb3.training import load_sb3, make_model
+from agents.learners.stopping.policy import OptimalStopping
+from agents.learners.stopping.tabular import TabularStopping
+from agents.learners.training import train
+from agents.policy_files import load, save
+from agents.rules.conformal import ConformalSets
+from agents.rules.fitted import PerformanceConfidence, ScaledConfidence
+from agents.rules.per_timestep import PerTimestep
+from agents.rules.thresholds import (
+    Confidence,
+    Entropy,
+    FixedTimestep,
+    Gap,
+    Margin,
+    Oracle,
+    Patience,
+    SummedConfidence,
+    Uniform,
+)
 from backbones.errors import InputError
 from seenn_env.traces.traces import Traces
+from tests.helpers.recorded import few_samples, full_traces, small_backbone
+from tests.helpers.traces import make_traces
+from tests.helpers.wrong_kinds import foreign_errors, good, walked
 
 TREES = {"trees": 1, "leaves": 2, "smallest_leaf": 1, "rounds": 0}
 EXACT = {"steps": 1, "batch_size": 8, "hidden": (2,)}

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from agents.rules.score import ScoredPolicy
-from backbones import EnergyModel, InputError
+from backbones import InputError
+from backbones.energy import EnergyModel
 from seenn_env import Traces
 
 

@@ -16,8 +16,9 @@ from scipy import stats
 from agents.calibration.curve import exits_at, level_curve
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import FixedTimestep
-from backbones import InputError, unknown_name
+from backbones import InputError
 from backbones.argument_checks import check_kinds
+from backbones.errors import unknown_name
 from seenn_env import Traces
 
 Scored = TypeVar("Scored", bound=ScoredPolicy)

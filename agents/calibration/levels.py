@@ -9,9 +9,9 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from agents.calibration.curve import exit_curve
-from agents.calibration.targets import make_goal
 from agents.calibration.guarantees import Scored, control_risk, fitted
 from agents.calibration.randomised import Mixed
+from agents.calibration.targets import make_goal
 from agents.rules.thresholds import FixedTimestep
 from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds

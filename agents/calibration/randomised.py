@@ -11,7 +11,7 @@ from agents.rules.score import ScoredPolicy, own_generator
 from backbones import InputError
 from backbones.argument_checks import Natural, check_fields, check_kinds
 from seenn_env import Traces
-from seenn_env.observations.observation import AnyObservation
+from seenn_env.observations import AnyObservation
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,15 @@ import tyro
 from tqdm import tqdm
 
 import backbones as bb
-from agents.deployment.classification import Answer, answers
 from agents.commands.data import DataOptions
-from agents.commands.unused_options import refuse_unused
 from agents.commands.output import check_file, on_terminal
 from agents.commands.policies import named_policy
+from agents.commands.unused_options import refuse_unused
+from agents.deployment.classification import Answer, answers
 from agents.deployment.energy import counted, sample_of
 from backbones import InputError
 from backbones.atomic import open_atomic
+from backbones.data import check_fit
 
 COLUMNS = ("name", "prediction", "class", "timesteps", "confidence", "problem")
 
@@ -91,7 +92,7 @@ class Classify:
         if self.dataset is not None:
             given = self.data.load_for(network, self.dataset, self.seed)[self.split]
             known = network.class_names
-            bb.check_fit(given, network.num_classes, network.timesteps, network.sample_shape, class_names=known)
+            check_fit(given, network.num_classes, network.timesteps, network.sample_shape, class_names=known)
             labels, names = given.labels, names or given.class_names
         if names and len(names) != network.num_classes:
             raise InputError(f"Expected {network.num_classes} class names, got {len(names)} (--class-names).")

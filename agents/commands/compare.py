@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from agents.calibration.levels import calibrate
-from agents.commands.unused_options import refuse_unused
 from agents.commands.output import EVENTS, open_folder
 from agents.commands.train import load_traces
+from agents.commands.unused_options import refuse_unused
 from agents.comparison.comparison import compare
-from agents.rules.score import fingerprint_of
 from agents.policies import RULES
-from agents.rules.thresholds import FixedTimestep, Oracle, Uniform
 from agents.policy_files import load
-from backbones import InputError, unknown_name
+from agents.rules.score import fingerprint_of
+from agents.rules.thresholds import FixedTimestep, Oracle, Uniform
+from backbones import InputError
+from backbones.errors import unknown_name
 from seenn_env import Traces
 from seenn_env.evaluation import evaluated_rows
 

@@ -10,11 +10,13 @@ import tyro
 
 import backbones as bb
 from agents.commands.data import DataOptions
-from agents.commands.unused_options import refuse_unused
 from agents.commands.output import check_file
 from agents.commands.train_backbone import accuracy_line
-from backbones.networks.neurons.activations import QCFS
-from backbones.conversion.converter import activations_of, convert
+from agents.commands.unused_options import refuse_unused
+from backbones import convert
+from backbones.contract import accuracy, make_keys
+from backbones.conversion import activations_of
+from backbones.networks import QCFS, SpikingNetwork
 
 
 @dataclass(frozen=True)
@@ -81,5 +83,5 @@ def some_rows(N: int, count: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng(seed).permutation(N)[:count])
 
 
-def _accuracy(network: bb.SpikingNetwork, samples: bb.Samples) -> np.ndarray:
-    return bb.accuracy(network, samples.images, samples.labels, bb.make_keys(samples.index))
+def _accuracy(network: SpikingNetwork, samples: bb.Samples) -> np.ndarray:
+    return accuracy(network, samples.images, samples.labels, make_keys(samples.index))

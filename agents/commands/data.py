@@ -5,7 +5,8 @@ from pathlib import Path
 
 import backbones as bb
 from agents.commands.unused_options import refuse_unused
-from backbones.data.samples import check_division
+from backbones.data import check_division
+from backbones.networks import SpikingNetwork
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class DataOptions:
             download=self.download,
         )
 
-    def load_for(self, backbone: bb.SpikingNetwork, dataset: str, seed: int = 0) -> bb.Splits:
+    def load_for(self, backbone: SpikingNetwork, dataset: str, seed: int = 0) -> bb.Splits:
         """The splits of a dataset for a network that has been trained.
 
         Raises:

@@ -4,12 +4,12 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agents.commands.unused_options import refuse_unused
 from agents.commands.output import check_file
 from agents.commands.train import load_traces
+from agents.commands.unused_options import refuse_unused
 from agents.comparison.learning_headroom import headroom
-from backbones import torch_threads
 from backbones.atomic import write_atomic
+from backbones.machine import torch_threads
 
 
 @dataclass(frozen=True)

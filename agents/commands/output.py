@@ -18,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from backbones import InputError
-from backbones.data.image_folder.layout import SUFFIXES
+from backbones.data import SUFFIXES
 
 _SETTINGS, _COMPLETE, _NEW = "settings.json", "complete", ".new"
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from agents.policies import RULES, AnyPolicy
 from agents.policy_files import load
-from backbones import InputError, unknown_name
-from seenn_env import decides
+from backbones import InputError
+from backbones.errors import unknown_name
+from seenn_env.evaluation import decides
 
 
 def named_policy(name: str, threshold: float | None = None) -> AnyPolicy:

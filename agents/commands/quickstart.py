@@ -13,8 +13,11 @@ from agents.commands.train_backbone import accuracy_line
 from agents.comparison.comparison import compare
 from agents.learners.training import train as learn
 from agents.policy_files import load, save
+from backbones import train
 from backbones.atomic import remove_with_leftovers
-from backbones.training.loop import TrainingConfig, train
+from backbones.machine import torch_threads
+from backbones.networks import SpikingNetwork
+from backbones.training import TrainingConfig
 from seenn_env import Traces
 
 RECORDED = {"policy": 20, "calibration": 20, "test": 10}
@@ -49,7 +52,7 @@ class Quickstart:
 
     def run(self) -> None:
         """Do all of it; networks this small run best on one thread."""
-        with bb.torch_threads(1):
+        with torch_threads(1):
             self._run()
 
     def _run(self) -> None:
@@ -72,7 +75,7 @@ class Quickstart:
         print(f"picture: {output.final / 'comparison' / 'comparison.png'}")
         print(f"TensorBoard: tensorboard --logdir {output.final}")
 
-    def _backbone(self, folder: Path, splits: bb.Splits) -> bb.SpikingNetwork:
+    def _backbone(self, folder: Path, splits: bb.Splits) -> SpikingNetwork:
         file = folder / "backbone.safetensors"
         if file.exists():
             remove_with_leftovers(folder / "training.pt")
@@ -100,7 +103,7 @@ class Quickstart:
         print("accuracy % on calibration:", accuracy_line(result.accuracy), flush=True)
         return network
 
-    def _record(self, folder: Path, backbone: bb.SpikingNetwork, samples: bb.Samples) -> Traces:
+    def _record(self, folder: Path, backbone: SpikingNetwork, samples: bb.Samples) -> Traces:
         file, repeats = folder / f"{samples.split}.safetensors", RECORDED[samples.split]
         if file.exists():
             return Traces.load(file)

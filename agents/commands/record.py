@@ -9,11 +9,12 @@ import tyro
 import backbones as bb
 import seenn_env
 from agents.commands.data import DataOptions
-from agents.commands.unused_options import refuse_unused
 from agents.commands.output import check_file, on_terminal
-from backbones.data.transforms.corruptions import corrupt
+from agents.commands.unused_options import refuse_unused
+from backbones.data import Augmentation, corrupt
+from backbones.energy import EnergyModel
 from backbones.hashing import hash_json
-from backbones.machine.processes import joined, own_device
+from backbones.machine import joined, own_device
 from seenn_env import Traces
 
 
@@ -47,7 +48,7 @@ class Record:
     """Also record its pooled membrane potentials."""
     energy: bool = False
     """Also count every row's synaptic operations and spikes, and their energy."""
-    energy_model: bb.EnergyModel = field(default_factory=bb.EnergyModel)
+    energy_model: EnergyModel = field(default_factory=EnergyModel)
     """Picojoules of an operation."""
     images: bool = False
     """Also keep the images."""
@@ -115,7 +116,7 @@ class Record:
             samples,
             file,
             repeats=self.repeats,
-            augmentation=bb.Augmentation(self.crop, self.flip) if self.crop or self.flip else None,
+            augmentation=Augmentation(self.crop, self.flip) if self.crop or self.flip else None,
             batch_size=self.batch_size,
             dtype=self.dtype,
             hidden=self.hidden,

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents.commands.unused_options import refuse_unused
 from agents.commands.output import check_file, check_log_dir, step_bar
+from agents.commands.unused_options import refuse_unused
 from agents.learners.training import TRAINERS, train
 from agents.policy_files import save
 from seenn_env import Traces, evaluate

@@ -10,13 +10,14 @@ import tyro
 
 import backbones as bb
 from agents.commands.data import DataOptions
-from agents.commands.unused_options import refuse_unused
 from agents.commands.output import EVENTS, on_terminal, open_folder
+from agents.commands.unused_options import refuse_unused
+from backbones import train
 from backbones.atomic import remove_with_leftovers
-from backbones.networks.norms import PER_TIMESTEP
-from backbones.machine.processes import joined, own_device
-from backbones.data.samples import check_division
-from backbones.training.loop import TrainingConfig, check_training, train
+from backbones.data import check_division, check_fit
+from backbones.machine import joined, own_device, torch_threads
+from backbones.networks import PER_TIMESTEP, SpikingNetwork
+from backbones.training import TrainingConfig, check_training
 
 MAKES = rf"backbone\.safetensors|\.?training\.pt(\.\w+\.tmp)?|tensorboard/{EVENTS}"
 """The files that are made."""
@@ -66,7 +67,7 @@ class TrainBackbone:
         threads = torch.get_num_threads() if self.threads is None else self.threads
         if threads < 1:
             raise bb.InputError(f"Expected at least 1 thread, got {threads}.")
-        with bb.torch_threads(threads):
+        with torch_threads(threads):
             self._run()
 
     def _run(self) -> None:
@@ -102,7 +103,7 @@ class TrainBackbone:
         if self.teacher is not None:
             teacher = bb.load(self.teacher, device=str(network.device))
             check_division(splits.division, teacher.division, "the teacher")
-            bb.check_fit(splits.train, teacher.num_classes, teacher.timesteps, teacher.sample_shape, "the teacher")
+            check_fit(splits.train, teacher.num_classes, teacher.timesteps, teacher.sample_shape, "the teacher")
         check_training(network, splits, self.training, teacher)
         with joined(network.device) as crew:
             output = open_folder(self.output, self, self.overwrite, makes=MAKES, leads=crew.leads)
@@ -131,7 +132,7 @@ class TrainBackbone:
         print("backbone:", output.final / "backbone.safetensors")
 
 
-def copy_weights(source: bb.SpikingNetwork, network: bb.SpikingNetwork, name: Path) -> None:
+def copy_weights(source: SpikingNetwork, network: SpikingNetwork, name: Path) -> None:
     """Start `network` from the weights of `source`; its T and its mean and deviation of the images stay its own.
 
     Norms of statistics per timestep may start from norms of common ones, each timestep from those, or from fewer

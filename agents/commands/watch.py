@@ -15,15 +15,17 @@ from PIL import Image
 
 import backbones as bb
 from agents.commands.data import DataOptions
-from agents.commands.unused_options import refuse_unused
 from agents.commands.output import check_file, open_folder
 from agents.commands.policies import named_policy
+from agents.commands.unused_options import refuse_unused
 from agents.rules.score import fingerprint_of
 from agents.rules.thresholds import FixedTimestep
 from backbones import InputError
 from backbones.atomic import open_atomic
-from seenn_env import EarlyExitEnv, Episode, ansi, decides, observation_of, rgb_array
-from seenn_env.evaluation import timesteps_at_start
+from backbones.networks import SpikingNetwork
+from seenn_env import EarlyExitEnv
+from seenn_env.evaluation import decides, observation_of, timesteps_at_start
+from seenn_env.rendering import Episode, ansi, rgb_array
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Watch:
             backbone = bb.load(backbone, device=self.device)
         samples = None
         if self.dataset is not None:
-            loaded = isinstance(backbone, bb.SpikingNetwork)
+            loaded = isinstance(backbone, SpikingNetwork)
             splits = self.data.load_for(backbone, self.dataset) if loaded else self.data.load(self.dataset, None)
             samples = splits[self.split]
         env = EarlyExitEnv(

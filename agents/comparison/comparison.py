@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 
 from agents.calibration.randomised import Mixed
+from agents.comparison.bootstrap import Clusters, Interval, max_t, mean_interval, paired_draws
+from agents.comparison.report import write_report
+from agents.comparison.result import Comparison, Difference, Row, mean_energy_pj
+from agents.policies import RULE_KINDS
 from agents.rules.per_timestep import PerTimestep
 from agents.rules.score import ScoredPolicy, check_timesteps
-from agents.comparison.report import write_report
-from agents.policies import RULE_KINDS
-from agents.comparison.bootstrap import Clusters, Interval, max_t, mean_interval, paired_draws
-from agents.comparison.result import Comparison, Difference, Row, mean_energy_pj
-from backbones import InputError, unknown_name
+from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
+from backbones.errors import unknown_name
 from seenn_env import Evaluation, Policy, Traces, evaluate
 from seenn_env.evaluation import evaluated_rows
-from seenn_env.observations.observation import AnyObservation
+from seenn_env.observations import AnyObservation
 
 
 @check_kinds

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from agents.calibration.curve import level_curve
-from agents.rules.score import ScoredPolicy
 from agents.comparison.bootstrap import Clusters, Interval, max_t
+from agents.rules.score import ScoredPolicy
 from backbones import InputError
 from seenn_env import Traces
 

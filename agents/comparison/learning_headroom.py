@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agents.calibration.levels import calibrate
 from agents.calibration.curve import exits_at
+from agents.calibration.levels import calibrate
+from agents.comparison.bootstrap import Clusters, Interval
 from agents.comparison.curve_area import difference_at, matched_accuracy
+from agents.learners.stopping.training import StoppingSettings, fit_optimal_stopping
 from agents.rules.per_timestep import PerTimestep
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import Confidence, Margin
-from agents.comparison.bootstrap import Clusters, Interval
-from agents.learners.stopping.training import StoppingSettings, fit_optimal_stopping
 from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
 from seenn_env import Traces

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from torch.utils.tensorboard import SummaryWriter
 
 from agents.calibration.curve import exit_curve
+from agents.comparison.result import Comparison
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import FixedTimestep
-from agents.comparison.result import Comparison
 from seenn_env import Traces
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from agents.comparison.bootstrap import Interval
-from backbones import unknown_name
+from backbones.errors import unknown_name
 from seenn_env import Evaluation
 
 

@@ -17,14 +17,16 @@ import torch
 from torch import nn
 
 from agents.deployment.energy import EnergySample, ExitEnergy, counted, sample_of, stacked
-from agents.rules.score import check_timesteps
 from agents.deployment.inputs import Item, ReadAhead, read_items
-from backbones import Backbone, InputError, SlotPool, check_kinds
-from backbones.machine.devices import named_device
-from backbones.contract.inputs import encoding_of
-from seenn_env import Exits, Policy, decides, stream
-from seenn_env.observations.columns import softmax
-from seenn_env.observations.observation import AnyObservation
+from agents.rules.score import check_timesteps
+from backbones import Backbone, InputError, SlotPool
+from backbones.argument_checks import check_kinds
+from backbones.contract import encoding_of
+from backbones.machine import named_device
+from seenn_env import Policy, stream
+from seenn_env.evaluation import decides
+from seenn_env.observations import AnyObservation, softmax
+from seenn_env.streaming import Exits
 
 
 @dataclass(frozen=True)

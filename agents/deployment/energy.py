@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from backbones import Backbone, EnergyModel, InferenceNetwork, InputError, Metered
+from backbones import Backbone, InputError
+from backbones.energy import EnergyModel, Metered
+from backbones.inference import InferenceNetwork
 
 _BATCH = 64
 

@@ -17,10 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from backbones import InputError, Samples, make_keys
-from backbones.data.image_folder.pixels import IMAGE_ERRORS, read_pixels
-from backbones.contract.inputs import channels_advice, check_images
-from backbones.data.image_folder.layout import SUFFIXES
+from backbones import InputError, Samples
+from backbones.contract import channels_advice, check_images, make_keys
+from backbones.data import IMAGE_ERRORS, SUFFIXES, read_pixels
 
 
 @dataclass(frozen=True)

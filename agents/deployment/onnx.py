@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from agents.rules.score import ScoredPolicy, no_export
-from backbones import InputError, SpikingNetwork
-from backbones.inference.onnx import network_files, runner, to_onnx, write_files
+from backbones import InputError
 from backbones.argument_checks import Positive, check_kinds
-from seenn_env.observations.columns import LOGITS_RANGE
+from backbones.inference import network_files, runner, to_onnx, write_files
+from backbones.networks import SpikingNetwork
+from seenn_env.observations import LOGITS_RANGE
 
 
 @check_kinds

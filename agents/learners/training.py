@@ -12,16 +12,17 @@ from agents.calibration.best_rule import warn_if_worse
 from agents.calibration.levels import calibrate
 from agents.learners.exact.policy import ExitNetwork
 from agents.learners.exact.training import ExitSettings, train_exit_network
-from agents.learners.sb3.policy import LearnedPolicy
-from agents.learners.stopping.policy import OptimalStopping
-from agents.learners.sb3.training import PRESETS, train_sb3
-from agents.learners.stopping.training import StoppingSettings, fit_optimal_stopping
 from agents.learners.one_shot.policy import TimestepNetwork
 from agents.learners.one_shot.training import TimestepSettings, train_timestep_network
-from backbones import InputError, unknown_name
+from agents.learners.sb3.policy import LearnedPolicy
+from agents.learners.sb3.training import PRESETS, train_sb3
+from agents.learners.stopping.policy import OptimalStopping
+from agents.learners.stopping.training import StoppingSettings, fit_optimal_stopping
+from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_kinds
+from backbones.errors import unknown_name
 from seenn_env import Traces, make_reward
-from seenn_env.observations.observation import AnyObservation
+from seenn_env.observations import AnyObservation
 from seenn_env.rewards import AnyReward
 
 TrainedPolicy = ExitNetwork | LearnedPolicy | OptimalStopping | TimestepNetwork

@@ -13,7 +13,7 @@ from agents.rules.score import ScoredPolicy, timestep_of
 from backbones import InputError
 from backbones.argument_checks import Positive, check_fields, check_kinds
 from seenn_env import Traces
-from seenn_env.observations.columns import softmax
+from seenn_env.observations import softmax
 
 
 @dataclass(frozen=True)

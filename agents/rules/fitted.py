@@ -16,7 +16,7 @@ from agents.rules.score import COLUMNS, ScoredPolicy, timestep_of
 from backbones import InputError
 from backbones.argument_checks import Positive, check_kinds
 from seenn_env import Traces
-from seenn_env.observations.columns import softmax
+from seenn_env.observations import softmax
 
 _CONFIDENCE = COLUMNS["confidence"]
 _TEMPERATURES = (0.02, 50.0)

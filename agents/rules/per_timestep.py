@@ -17,7 +17,7 @@ from agents.rules.score import ScoredPolicy, timestep_of
 from backbones import InputError
 from backbones.argument_checks import check_kinds
 from seenn_env import Traces
-from seenn_env.observations.observation import AnyObservation
+from seenn_env.observations import AnyObservation
 
 _PRICES = np.geomspace(3e-4, 0.3, 28)
 """Prices of a timestep, in accuracy, at which thresholds are fitted."""

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
-from seenn_env import Observation, Traces, make_observation
-from seenn_env.observations.observation import OBSERVATIONS, AnyObservation
+from seenn_env import Traces, make_observation
+from seenn_env.observations import OBSERVATIONS, AnyObservation, Observation
 
 COLUMNS = {name: column for column, name in enumerate(make_observation("rich", timesteps=1, num_classes=2).names)}
 """Of the observation "rich", which begins with "features"."""

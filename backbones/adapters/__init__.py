@@ -1,6 +1,5 @@
 """Other frameworks' spiking modules, as they are, made `Backbone`s: `wrap(module, example_inputs, timesteps)`."""
 
-from backbones.adapters.backbone import AdaptedBackbone, AdaptedState, ProbedBackbone
-from backbones.adapters.wrapping import wrap
+from backbones.lazy_door import attach
 
-__all__ = ["AdaptedBackbone", "AdaptedState", "ProbedBackbone", "wrap"]
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -14,11 +14,11 @@ from torch.utils import _pytree as pytree
 from backbones.adapters.fingerprint import settings_of, weights_of
 from backbones.adapters.stepping import Memory, Stepper
 from backbones.contract.check import Rounding
-from backbones.machine.devices import named_device
-from backbones.networks.encodings import make_encoding
+from backbones.contract.inputs import channels_advice, check_images
 from backbones.errors import InputError
 from backbones.hashing import hash_json, hash_tensors
-from backbones.contract.inputs import channels_advice, check_images
+from backbones.machine.devices import named_device
+from backbones.networks.encodings import make_encoding
 
 
 class AdaptedState(NamedTuple):

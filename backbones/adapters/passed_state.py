@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from backbones.adapters.timestep_count import one_timestep
-from backbones.adapters.stepping import Layout, call, mean_of_steps, same, whole_batch
 from backbones.adapters.changes import refuse_changes, watched
+from backbones.adapters.stepping import Layout, call, mean_of_steps, same, whole_batch
+from backbones.adapters.timestep_count import one_timestep
 from backbones.errors import InputError
 
 Memory = list[Tensor]

@@ -13,15 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from backbones.adapters.backbone import AdaptedBackbone, ProbedBackbone, as_floats, refuse_training
+from backbones.adapters.changes import root_of
 from backbones.adapters.fingerprint import described
 from backbones.adapters.stepping import OUTPUTS, Layout, Output, Stepper
-from backbones.adapters.changes import root_of
-from backbones.contract.check import BackboneError, check_backbone
-from backbones.networks.encodings import make_encoding
-from backbones.errors import InputError, unknown_name
-from backbones.contract.inputs import as_tensor, check_channels, check_images
 from backbones.argument_checks import Natural, Positive, check_kinds
+from backbones.contract.check import BackboneError, check_backbone
+from backbones.contract.inputs import as_tensor, check_channels, check_images
 from backbones.contract.protocol import Backbone
+from backbones.errors import InputError, unknown_name
+from backbones.networks.encodings import make_encoding
 
 FRAMEWORKS = {
     "spikingjelly": ("SpikingJelly", ("spikingjelly",)),

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from backbones.contract.inputs import as_tensor, check_images
 from backbones.argument_checks import check_kinds
+from backbones.contract.inputs import as_tensor, check_images
 from backbones.contract.protocol import Backbone, State
 
 ROUNDING = 2e-6

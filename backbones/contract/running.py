@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backbones.errors import InputError
-from backbones.contract.inputs import as_tensor
 from backbones.argument_checks import check_kinds
+from backbones.contract.inputs import as_tensor
 from backbones.contract.protocol import Backbone, Probed, State
+from backbones.errors import InputError
 
 REPEAT_BITS = 16
 

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from backbones.errors import InputError
-from backbones.contract.inputs import as_tensor
 from backbones.argument_checks import Positive, check_kinds
+from backbones.contract.inputs import as_tensor
 from backbones.contract.protocol import Advancing, Backbone, State
 from backbones.contract.running import probe
+from backbones.errors import InputError
 
 Rows = np.ndarray | Tensor | Sequence[int]
 

@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from backbones.networks.neurons.activations import QCFS, Activation
-from backbones.networks.building import build
-from backbones.errors import InputError, unknown_name
-from backbones.contract.inputs import check_channels, check_images
 from backbones.argument_checks import check_kinds
-from backbones.networks.network import SpikingNetwork
-from backbones.networks.neurons.neuron import LIF
-from backbones.data.samples import Samples
+from backbones.contract.inputs import check_channels, check_images
 from backbones.conversion.thresholds import METHODS, thresholds_of
 from backbones.conversion.tracing import Activations, as_images, trace
+from backbones.data.samples import Samples
+from backbones.errors import InputError, unknown_name
+from backbones.networks.building import build
+from backbones.networks.network import SpikingNetwork
+from backbones.networks.neurons.activations import QCFS, Activation
+from backbones.networks.neurons.neuron import LIF
 
 
 @check_kinds

@@ -14,15 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
-from backbones.networks.neurons.activations import QCFS
-from backbones.networks.building import build
-from backbones.errors import InputError, unknown_name
-from backbones.networks.graph import IMAGE, NEURON, Node
 from backbones.contract.inputs import as_tensor
-from backbones.conversion.torch_layers import ADDITIONS, FUNCTIONS, MODULES, PASSING, Layer, flattens, is_batch_size
-from backbones.networks.network import SpikingNetwork
-from backbones.data.samples import Samples
 from backbones.conversion.qcfs_modules import is_staircase, read_staircase
+from backbones.conversion.torch_layers import ADDITIONS, FUNCTIONS, MODULES, PASSING, Layer, flattens, is_batch_size
+from backbones.data.samples import Samples
+from backbones.errors import InputError, unknown_name
+from backbones.networks.building import build
+from backbones.networks.graph import IMAGE, NEURON, Node
+from backbones.networks.network import SpikingNetwork
+from backbones.networks.neurons.activations import QCFS
 
 MAX_POOL = ("refuse", "average", "spikes")
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backbones.data.cache import cache_file, cached_rows
-from backbones.errors import InputError
 from backbones.data.samples import Whole
+from backbones.errors import InputError
 
 
 class _Set(NamedTuple):

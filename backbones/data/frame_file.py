@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from backbones.atomic import open_atomic
-from backbones.errors import InputError
 from backbones.data.samples import SPLITS, Whole, check_timesteps
+from backbones.errors import InputError
 from backbones.tensor_files import map_arrays, write_arrays
 
 DTYPES = ("uint8", "float16", "float32")

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from backbones.data.cache import CACHE_NAME
-from backbones.errors import InputError, unknown_name
-from backbones.data.event_sets import EVENT_SETS, read_events
-from backbones.data.image_folder.pixels import decoded
-from backbones.data.frame_file import read_frames
 from backbones.argument_checks import check_kinds
+from backbones.data.cache import CACHE_NAME
+from backbones.data.event_sets import EVENT_SETS, read_events
+from backbones.data.frame_file import read_frames
 from backbones.data.image_folder.layout import read_tree
+from backbones.data.image_folder.pixels import decoded
 from backbones.data.samples import SPLITS, Division, Samples, Splits, Whole, stratified_split
 from backbones.data.torchvision_sets import TORCHVISION_SETS, read_torchvision
+from backbones.errors import InputError, unknown_name
 
 __all__ = ["DATASETS", "SPLITS", "Samples", "Splits", "load_dataset", "stratified_split"]
 

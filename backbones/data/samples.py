@@ -13,9 +13,9 @@ from typing import Any, cast
 import numpy as np
 from torch import Tensor
 
-from backbones.errors import InputError, unknown_name
-from backbones.contract.inputs import channels_advice
 from backbones.argument_checks import check_fields, check_kinds
+from backbones.contract.inputs import channels_advice
+from backbones.errors import InputError, unknown_name
 from backbones.row_view import RowView, rows_of
 
 SPLITS = ("train", "policy", "calibration", "test")

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backbones.errors import InputError
 from backbones.data.samples import Whole
+from backbones.errors import InputError
 
 
 class _Set(NamedTuple):

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from backbones.errors import InputError
 from backbones.argument_checks import check_kinds
 from backbones.contract.protocol import Backbone, Probed, Wrapping
 from backbones.energy.operations import OperationCounter, Operations
+from backbones.errors import InputError
 
 
 @dataclass(frozen=True)

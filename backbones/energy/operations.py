@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from backbones.errors import InputError
-from backbones.energy.fan_out import ExactDot, counted_layers, fan_out
 from backbones.argument_checks import check_kinds
+from backbones.energy.fan_out import ExactDot, counted_layers, fan_out
+from backbones.errors import InputError
 from backbones.networks.neurons.neuron import LIF
 
 _PASSING = (nn.Identity, nn.Flatten, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
+from backbones.argument_checks import check_kinds
 from backbones.errors import InputError, unknown_name
 from backbones.inference.folding import fold_norms
 from backbones.networks.kernels.inplace_neuron import InPlaceFire
-from backbones.argument_checks import check_kinds
+from backbones.networks.kernels.winograd import use_winograd
 from backbones.networks.network import SpikingNetwork, State, pooled
 from backbones.networks.norms import TimestepScale
-from backbones.networks.kernels.winograd import use_winograd
 
 if TYPE_CHECKING:
     from backbones.inference.optimization import Report

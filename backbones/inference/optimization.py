@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backbones.errors import InputError, unknown_name
-from backbones.inference.form import DTYPES, InferenceNetwork
 from backbones.argument_checks import check_kinds
-from backbones.networks.network import SpikingNetwork
 from backbones.contract.protocol import Backbone
 from backbones.contract.running import make_keys, run
 from backbones.data.samples import Samples
+from backbones.errors import InputError, unknown_name
+from backbones.inference.form import DTYPES, InferenceNetwork
+from backbones.networks.network import SpikingNetwork
 
 
 @dataclass(frozen=True)

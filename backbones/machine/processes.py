@@ -17,9 +17,9 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from backbones.machine.devices import named_device
-from backbones.errors import InputError
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
+from backbones.errors import InputError
+from backbones.machine.devices import named_device
 
 
 @dataclass(frozen=True)

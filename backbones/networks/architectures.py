@@ -5,10 +5,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from backbones.networks.graph import graph
-from backbones.networks.network import Fire, MakeNeuron, Parts
 from backbones.networks.feedforward import OPTIONS as PLAIN
 from backbones.networks.feedforward import VGG11, VGG16, VGGSNN, vgg
+from backbones.networks.graph import graph
+from backbones.networks.network import Fire, MakeNeuron, Parts
 from backbones.networks.readout import readout
 from backbones.networks.residual import OPTIONS as RESIDUAL
 from backbones.networks.residual import resnet, resnet9

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from backbones.networks.neurons.activations import ACTIVATIONS
-from backbones.networks.architectures import ARCHITECTURES
-from backbones.networks.neurons.converted import ConvertedIF
-from backbones.errors import InputError, unknown_name
 from backbones.argument_checks import check_kinds
+from backbones.errors import InputError, unknown_name
+from backbones.networks.architectures import ARCHITECTURES
 from backbones.networks.network import SpikingNetwork
+from backbones.networks.neurons.activations import ACTIVATIONS
+from backbones.networks.neurons.converted import ConvertedIF
 from backbones.networks.neurons.neuron import LIF, NEURONS
 
 KINDS: dict[str, type[LIF]] = {**NEURONS, **ACTIVATIONS, "converted-if": ConvertedIF}

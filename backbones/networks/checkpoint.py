@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import Tensor
 
-from backbones.networks.building import build
-from backbones.machine.devices import named_device
-from backbones.errors import InputError
 from backbones.argument_checks import check_kinds
-from backbones.networks.network import SpikingNetwork
 from backbones.contract.protocol import Backbone
+from backbones.errors import InputError
+from backbones.machine.devices import named_device
+from backbones.networks.building import build
+from backbones.networks.network import SpikingNetwork
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 
 FORMAT = "seenn_env.backbone/1"

@@ -12,6 +12,7 @@ from torch import Tensor
 from backbones.errors import unknown_name
 from backbones.keyed_random import hash_uniform
 
+
 class Encoding(Protocol):
     """`static`: the same at every timestep, so that the first layer needs computing only once."""
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.networks.neurons.activations import QCFS
 from backbones.errors import InputError, unknown_name
 from backbones.networks.network import Fire, MakeNeuron, Parts
+from backbones.networks.neurons.activations import QCFS
 
 IMAGE = "image"
 """Name of the input."""

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from backbones.networks.encodings import make_encoding
+from backbones.contract.inputs import as_tensor, channels_advice, check_images
 from backbones.errors import InputError
 from backbones.hashing import hash_tensors
-from backbones.contract.inputs import as_tensor, channels_advice, check_images
+from backbones.networks.encodings import make_encoding
 from backbones.networks.kernels.neuron_over_time import fire_over_time
 from backbones.networks.neurons.neuron import LIF
 from backbones.networks.norms import PER_TIMESTEP, Clock, TimestepBatchNorm2d, TimestepScale

@@ -6,8 +6,8 @@ from typing import Literal
 import torch
 from torch import nn
 
-from backbones.errors import InputError, unknown_name
 from backbones.argument_checks import check_fields
+from backbones.errors import InputError, unknown_name
 
 
 @dataclass(frozen=True)

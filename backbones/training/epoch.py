@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from backbones.contract.running import make_keys
+from backbones.data.samples import Samples
 from backbones.data.transforms.augmentation import augment
+from backbones.machine.processes import Crew
+from backbones.networks.network import SpikingNetwork
+from backbones.training.config import TrainingConfig
 from backbones.training.distillation import distillation_loss, teach
 from backbones.training.losses import mean_loss, tet_loss
 from backbones.training.mixed_time import draw_times, draw_timesteps, forward_mixed, stage_heads
-from backbones.networks.network import SpikingNetwork
-from backbones.machine.processes import Crew
 from backbones.training.run_state import RunState
-from backbones.contract.running import make_keys
-from backbones.training.config import TrainingConfig
-from backbones.data.samples import Samples
 
 
 def steps_of(samples: Samples, config: TrainingConfig, crew: Crew) -> int:

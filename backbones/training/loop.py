@@ -17,21 +17,21 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from backbones.argument_checks import check_kinds
+from backbones.contract.inputs import check_images
+from backbones.contract.protocol import Backbone
+from backbones.contract.running import accuracy, make_keys
+from backbones.data.samples import Splits, check_fit
 from backbones.errors import InputError
 from backbones.hashing import hash_tensors
-from backbones.contract.inputs import check_images
-from backbones.argument_checks import check_kinds
-from backbones.networks.network import SpikingNetwork
-from backbones.training.norm_statistics import reestimate_norms
 from backbones.machine.processes import Crew, joined
-from backbones.training.shared_norms import shared_statistics
-from backbones.contract.protocol import Backbone
-from backbones.training.run_state import RunState
-from backbones.contract.running import accuracy, make_keys
-from backbones.training.config import Stage, TrainingConfig, make_optimizer, stages_of
-from backbones.data.samples import Splits, check_fit
-from backbones.training.epoch import run_epoch, statistics_batches, steps_of
 from backbones.networks.kernels.winograd_training import faster_convolutions
+from backbones.networks.network import SpikingNetwork
+from backbones.training.config import Stage, TrainingConfig, make_optimizer, stages_of
+from backbones.training.epoch import run_epoch, statistics_batches, steps_of
+from backbones.training.norm_statistics import reestimate_norms
+from backbones.training.run_state import RunState
+from backbones.training.shared_norms import shared_statistics
 
 __all__ = ["Epoch", "TrainingConfig", "TrainingResult", "calibration_accuracy", "train"]
 

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backbones.networks.architectures import SmallBody
 from backbones.errors import InputError
-from backbones.networks.network import SpikingNetwork, TimeFire
+from backbones.networks.architectures import SmallBody
 from backbones.networks.feedforward import PlainBody
+from backbones.networks.network import SpikingNetwork, TimeFire
 from backbones.networks.residual import BlockStage, ResidualBody
 
 MTT_STREAM, RANDOM_T_STREAM = 1, 2

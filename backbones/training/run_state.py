@@ -12,8 +12,8 @@ from torch import Tensor
 
 from backbones.atomic import open_atomic
 from backbones.errors import InputError
-from backbones.networks.network import SpikingNetwork
 from backbones.machine.processes import Crew
+from backbones.networks.network import SpikingNetwork
 from backbones.training.config import TrainingConfig, stages_of
 
 Weights = dict[str, Tensor]

@@ -22,11 +22,12 @@ import torch
 import agents
 import backbones as bb
 import seenn_env
-from agents.commands.compare import RULES, line_up
-from agents.commands.data import DataOptions
-from agents.commands.train_backbone import TrainBackbone
-from backbones.conversion.converter import convert
-from backbones.training.loop import TrainingConfig
+from agents.commands import RULES, DataOptions, TrainBackbone, line_up
+from backbones import contract, convert
+from backbones.contract import make_keys
+from backbones.machine import torch_threads
+from backbones.networks import SpikingNetwork
+from backbones.training import TrainingConfig
 
 ROOT = Path(__file__).parents[2]
 RESULT, PAGE = Path(__file__).with_suffix(".json"), ROOT / "docs" / "conversion.md"
@@ -73,7 +74,7 @@ def main() -> None:
     parser.add_argument("--total-timesteps", type=int, default=300_000, help="steps of each of these trainings")
     args = parser.parse_args()
     found = json.loads(RESULT.read_text()) if RESULT.exists() else {}
-    with bb.torch_threads(1):
+    with torch_threads(1):
         for name in ("digits", *(["cifar10-jpeg"] if args.data_dir else [])):
             found[name] = measure(name, args)
             write(found)
@@ -125,11 +126,11 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def accuracy(network: bb.SpikingNetwork, samples: bb.Samples) -> np.ndarray:
-    return bb.accuracy(network, samples.images, samples.labels, bb.make_keys(samples.index))
+def accuracy(network: SpikingNetwork, samples: bb.Samples) -> np.ndarray:
+    return contract.accuracy(network, samples.images, samples.labels, make_keys(samples.index))
 
 
-def record(network: bb.SpikingNetwork, samples: bb.Samples, file: Path) -> seenn_env.Traces:
+def record(network: SpikingNetwork, samples: bb.Samples, file: Path) -> seenn_env.Traces:
     if not file.exists():
         return seenn_env.record(network, samples, file, dtype="float16")
     traces = seenn_env.Traces.load(file)

@@ -16,14 +16,15 @@ import numpy as np
 import torch
 
 import backbones as bb
-from agents.commands.benchmark.command import machine
+from agents.commands import machine
+from backbones.networks import SpikingNetwork
 from seenn_env import record
-from seenn_env.traces.packaged import packaged_file
+from seenn_env.traces import packaged_file
 
 RESULTS = Path(__file__).parent
 
 
-def subjects(rows: int) -> dict[str, tuple[bb.SpikingNetwork, bb.Samples, int]]:
+def subjects(rows: int) -> dict[str, tuple[SpikingNetwork, bb.Samples, int]]:
     """Trained networks, what they see, and the batch size."""
     digits = bb.load(packaged_file("backbone", "digits"))
     resnet9 = bb.load(Path("runs/cifar10-jpeg/backbone.safetensors"))
@@ -36,7 +37,7 @@ def subjects(rows: int) -> dict[str, tuple[bb.SpikingNetwork, bb.Samples, int]]:
     }
 
 
-def measure(network: bb.SpikingNetwork, samples: bb.Samples, batch_size: int, rounds: int) -> dict[str, Any]:
+def measure(network: SpikingNetwork, samples: bb.Samples, batch_size: int, rounds: int) -> dict[str, Any]:
     """Quartiles of (time with) / (time without), and the median times."""
     spent = np.zeros((rounds + 1, 2, 2))
     for round_ in range(rounds + 1):

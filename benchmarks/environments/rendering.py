@@ -7,9 +7,8 @@ Contenders take turns, 15 rounds of 0.2 s; the table has medians [quartiles].
 
 import numpy as np
 
-from agents.commands.benchmark.command import machine
-from agents.commands.benchmark.timing import race
-from seenn_env import Episode, ansi, rgb_array
+from agents.commands import machine, race
+from seenn_env.rendering import Episode, ansi, rgb_array
 
 
 def make_episode(T: int, K: int, shape: tuple[int, ...]) -> Episode:

@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image
 
 import backbones as bb
-from backbones.data.samples import Division, Whole
-from backbones.data.torchvision_sets import read_torchvision
+from backbones.data import Division, Whole, read_torchvision
 
 HELD_OUT = 2_500
 """Images of `policy`, and of `calibration`; a quarter of the training images each where there are fewer than 10,000."""

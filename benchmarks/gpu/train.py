@@ -24,13 +24,20 @@ import torch
 import weights
 
 import backbones as bb
-from backbones.training.norm_statistics import reestimate_norms
-from backbones.machine.processes import Crew
-from backbones.training.run_state import RunState
-from backbones.contract.running import make_keys, run
-from backbones.training.config import TrainingConfig, make_optimizer
-from backbones.training.loop import calibration_accuracy
-from backbones.training.epoch import run_epoch, statistics_batches, steps_of
+from backbones import TrainingConfig, data
+from backbones.contract import accuracy, make_keys, run
+from backbones.machine import Crew
+from backbones.networks import SpikingNetwork
+from backbones.tensor_files import save_tensor_file
+from backbones.training import (
+    RunState,
+    calibration_accuracy,
+    make_optimizer,
+    reestimate_norms,
+    run_epoch,
+    statistics_batches,
+    steps_of,
+)
 
 T = 4
 FIRST_SHARE = 0.45
@@ -67,7 +74,7 @@ def config_of(*, dry: bool = False) -> TrainingConfig:
     )
 
 
-def make_network(samples: bb.Samples, device: str, width: int, **settings: Any) -> bb.SpikingNetwork:
+def make_network(samples: bb.Samples, device: str, width: int, **settings: Any) -> SpikingNetwork:
     """ResNet-19 for these images, ready for training."""
     some = samples.images[::9] / 255
     network = bb.build(
@@ -97,7 +104,7 @@ class Trainer:
 
     def __init__(
         self,
-        network: bb.SpikingNetwork,
+        network: SpikingNetwork,
         samples: bb.Samples,
         config: TrainingConfig,
         timesteps: int,
@@ -139,7 +146,7 @@ class Run:
         self.probe_seconds: float = settings.probe
         self.config = config_of(dry=self.dry)
         self.splits = images.read(settings.data)
-        self.log("images", {name: len(self.splits[name]) for name in bb.SPLITS})
+        self.log("images", {name: len(self.splits[name]) for name in data.SPLITS})
 
     def left(self) -> float:
         """Seconds until the budget is spent."""
@@ -152,7 +159,7 @@ class Run:
         with (self.out / "log.jsonl").open("a") as file:
             file.write(line + "\n")
 
-    def network(self) -> tuple[bb.SpikingNetwork, dict[str, Any]]:
+    def network(self) -> tuple[SpikingNetwork, dict[str, Any]]:
         """The network to train, and its plan and progress."""
         if (self.out / weights.STATE).is_file():
             network, state = weights.restore(self.out, self.device)
@@ -178,7 +185,7 @@ class Run:
         seconds = self.left() - WITHOUT_TIME - RECORDING
         return max(1, int(0.95 * share * seconds * speed / len(self.splits.train)))
 
-    def probe(self, network: bb.SpikingNetwork, timesteps: tuple[int, ...]) -> dict[int, float]:
+    def probe(self, network: SpikingNetwork, timesteps: tuple[int, ...]) -> dict[int, float]:
         """Training images a second at each number of timesteps; the network stays as it is."""
         before = {name: value.clone() for name, value in network.state_dict().items()}
         few = self.splits.train.select(slice(0, min(len(self.splits.train), 8 * self.config.batch_size)))
@@ -193,7 +200,7 @@ class Run:
         self.log("probe", {"images_per_second": speeds})
         return speeds
 
-    def train(self) -> bb.SpikingNetwork:
+    def train(self) -> SpikingNetwork:
         """All epochs of the plan, or as many as the seconds allow; gives the network that is kept."""
         network, state = self.network()
         note = {key: value for key, value in state.items() if key not in ("epoch", "files", "config")}
@@ -231,7 +238,7 @@ class Run:
             first += epochs
         return self.finish(network, note, done)
 
-    def finish(self, network: bb.SpikingNetwork, note: dict[str, Any], done: int) -> bb.SpikingNetwork:
+    def finish(self, network: SpikingNetwork, note: dict[str, Any], done: int) -> SpikingNetwork:
         """Norm statistics estimated anew for the weights that are kept, which are written once more."""
         if note.get("finished_after") != done:
             network.to(memory_format=torch.channels_last)
@@ -240,7 +247,7 @@ class Run:
             weights.keep(network, self.out, done, {**note, "finished_after": done})
         return network.to(memory_format=torch.contiguous_format).eval()
 
-    def record(self, network: bb.SpikingNetwork) -> dict[str, Any]:
+    def record(self, network: SpikingNetwork) -> dict[str, Any]:
         """Write the traces; gives accuracy at each timestep and the oracle of each split."""
         torch.backends.cudnn.allow_tf32 = False  # float32 is float32
         parts: dict[str, list[np.ndarray]] = {name: [] for name in ("logits", "labels", "sample", "split")}
@@ -255,13 +262,13 @@ class Run:
             right = logits.argmax(-1) == samples.labels[:, None]
             exits = np.where(right.any(1), right.argmax(1) + 1, 1)
             facts[name] = {"accuracy": right.mean(0).tolist(), "oracle": [right.any(1).mean(), exits.mean()]}
-            codes = np.full(len(samples), bb.SPLITS.index(name), np.uint8)
+            codes = np.full(len(samples), data.SPLITS.index(name), np.uint8)
             for key, value in zip(parts, (logits, samples.labels, samples.index, codes), strict=True):
                 parts[key].append(value)
         tensors = {key: torch.from_numpy(np.concatenate(value)) for key, value in parts.items()}
         about = {"fingerprint": network.fingerprint, "dataset": self.splits.test.dataset}
         about["class_names"] = json.dumps(self.splits.test.class_names)
-        bb.save_tensor_file(self.out / "traces.safetensors", tensors, {"format": "seenn_env.raw_logits/1", **about})
+        save_tensor_file(self.out / "traces.safetensors", tensors, {"format": "seenn_env.raw_logits/1", **about})
         return facts
 
     def without_time(self) -> dict[str, Any]:
@@ -284,7 +291,7 @@ class Run:
             right = {}
             for name in SPLITS:
                 keys = make_keys(self.splits[name].index)
-                found = bb.accuracy(network, self.splits[name].images, self.splits[name].labels, keys)
+                found = accuracy(network, self.splits[name].images, self.splits[name].labels, keys)
                 right[name] = float(found[-1])
         return {"accuracy": right, "epochs": trainer.done, "epochs_planned": epochs}
 

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 import backbones as bb
+from backbones import build
 from backbones.atomic import write_atomic
-from backbones.networks.building import build
+from backbones.networks import SpikingNetwork
+from backbones.tensor_files import load_tensor_file, save_tensor_file
 
 FORMAT = "seenn_env.weights_part/1"
 MOST = 14 << 20
@@ -22,7 +24,7 @@ MOST = 14 << 20
 STATE = "state.json"
 
 
-def keep(network: bb.SpikingNetwork, folder: Path, epoch: int, note: dict[str, Any]) -> None:
+def keep(network: SpikingNetwork, folder: Path, epoch: int, note: dict[str, Any]) -> None:
     """Write the weights; until `state.json` names them, the weights before are what `restore` finds.
 
     Args:
@@ -42,14 +44,14 @@ def keep(network: bb.SpikingNetwork, folder: Path, epoch: int, note: dict[str, A
         room -= value.nbytes
     files = [f"weights-{epoch:03d}-{number}.safetensors" for number in range(1, len(parts) + 1)]
     for file, tensors in zip(files, parts, strict=True):
-        bb.save_tensor_file(folder / file, tensors, {"format": FORMAT, "epoch": str(epoch)})
+        save_tensor_file(folder / file, tensors, {"format": FORMAT, "epoch": str(epoch)})
     write_json(folder / STATE, {"epoch": epoch, "files": files, "config": network.config, **note})
     for old in folder.glob("weights-*.safetensors"):
         if old.name not in files:
             old.unlink()
 
 
-def restore(folder: Path, device: str = "cpu") -> tuple[bb.SpikingNetwork, dict[str, Any]]:
+def restore(folder: Path, device: str = "cpu") -> tuple[SpikingNetwork, dict[str, Any]]:
     """The network in training precision, and what was noted with it.
 
     Raises:
@@ -62,13 +64,13 @@ def restore(folder: Path, device: str = "cpu") -> tuple[bb.SpikingNetwork, dict[
     network = build(config.pop("network"), **config.pop("options"), **config)
     tensors: dict[str, Tensor] = {}
     for file in state["files"]:
-        tensors |= bb.load_tensor_file(folder / file, kind="a part of the weights", format=FORMAT)[0]
+        tensors |= load_tensor_file(folder / file, kind="a part of the weights", format=FORMAT)[0]
     network.load_state_dict(tensors)
     return network.to(device), state
 
 
 @torch.no_grad()
-def rounded(network: bb.SpikingNetwork) -> bb.SpikingNetwork:
+def rounded(network: SpikingNetwork) -> SpikingNetwork:
     """A copy of the weights that `restore` will find: rounded, in training precision."""
     copied = copy.deepcopy(network)
     for name, weight in copied.named_parameters():

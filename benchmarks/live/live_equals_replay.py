@@ -18,6 +18,7 @@ import tyro
 import agents
 import backbones as bb
 from agents.policies import RULES
+from backbones.machine import torch_threads
 from seenn_env import Traces, evaluate, record
 
 SETTINGS: dict[str, Any] = {"dtype": "float16", "energy_images": 0}
@@ -58,7 +59,7 @@ def main(args: Args) -> None:
     given: dict[str, Any] = {name: RULES[name] for name in args.rules}
     given |= {path.stem: agents.load(path) for path in args.policies}
     found = []
-    with bb.torch_threads(1):
+    with torch_threads(1):
         if args.inference_form:
             backbone = backbone.optimize()
             calibration, test = (

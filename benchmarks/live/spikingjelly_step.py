@@ -29,9 +29,9 @@ from spikingjelly.activation_based.neuron import LIFNode
 from torch import Tensor
 
 import backbones as bb
-from agents.commands.benchmark.command import machine
-from backbones.networks.neurons.neuron import LIF
-from backbones.networks.norms import TimestepBatchNorm2d
+from agents.commands import machine
+from backbones import LIF
+from backbones.networks import SpikingNetwork, TimestepBatchNorm2d
 
 OURS = "inference form"
 THEIRS = "SpikingJelly"
@@ -69,7 +69,7 @@ class Theirs(torch.nn.Module):
 
     def __init__(
         self,
-        network: bb.SpikingNetwork,
+        network: SpikingNetwork,
         layout: torch.memory_format = torch.contiguous_format,
         *,
         half: bool = False,
@@ -119,7 +119,7 @@ class Theirs(torch.nn.Module):
 class Ours:
     """A backbone, advanced in place where it can be."""
 
-    def __init__(self, backbone: bb.SpikingNetwork) -> None:
+    def __init__(self, backbone: SpikingNetwork) -> None:
         self.backbone, self.advance = backbone, getattr(backbone, "advance", backbone.step)
 
     def begin(self, images: Tensor) -> None:

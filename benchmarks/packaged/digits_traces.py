@@ -13,8 +13,9 @@ from pathlib import Path
 import torch
 
 import backbones as bb
-from agents.commands.quickstart import RECORDED, Quickstart
-from backbones.training.loop import TrainingConfig, train
+from agents.commands import RECORDED, Quickstart
+from backbones import train
+from backbones.training import TrainingConfig
 from seenn_env import Traces, record
 
 

@@ -16,7 +16,7 @@ import tyro
 
 import agents
 from agents.policies import RULES
-from backbones import torch_threads
+from backbones.machine import torch_threads
 from seenn_env import Traces, evaluate
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,8 @@ import argparse
 
 import numpy as np
 
-from seenn_env import ReferenceScores, Traces, make_reward, reference_scores
+from seenn_env import Traces, make_reward
+from seenn_env.environments import ReferenceScores, reference_scores
 
 
 def table(traces: Traces) -> str:

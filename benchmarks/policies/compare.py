@@ -33,7 +33,8 @@ from results_page import into_readme, page
 from results_rows import compare_all, digest_of, join, load, samples_of
 
 import agents
-from backbones import InputError, torch_threads
+from backbones import InputError
+from backbones.machine import torch_threads
 from seenn_env import Traces
 
 

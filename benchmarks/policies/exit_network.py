@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 import agents
-from seenn_env import LinearReward, Traces, evaluate
+from seenn_env import Traces, evaluate
+from seenn_env.rewards import LinearReward
 
 ALGORITHMS = ("exact", "ppo")
 DATA = ("cifar10-jpeg", "digits")

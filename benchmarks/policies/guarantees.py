@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import tyro
 
-from agents.calibration.guarantees import control_risk
+from agents.calibration import control_risk
 from agents.policies import RULES
 from seenn_env import Traces, evaluate
 

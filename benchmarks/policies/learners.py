@@ -22,10 +22,9 @@ from results_rows import fitted
 from synthetic_traces import s_shaped, slowly_rising
 
 import agents
-from agents.comparison.curve_area import matched_curve
+from agents.comparison import Clusters, matched_curve
 from agents.policies import RULES
-from agents.comparison.bootstrap import Clusters
-from backbones import torch_threads
+from backbones.machine import torch_threads
 from seenn_env import Traces
 
 ROOT = Path(__file__).parents[2]

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 
 import agents
-from agents.calibration.curve import exits_at, level_curve
-from agents.comparison.curve_area import Endpoint, MatchedCurve, matched_curve
+from agents.calibration import exit_curve, exits_at, level_curve
+from agents.comparison import Clusters, Endpoint, Interval, MatchedCurve, holm, matched_curve, max_t
+from agents.learners import TabularStopping
 from agents.policies import RULES
-from agents.comparison.bootstrap import Clusters, Interval, holm, max_t
-from agents.learners.stopping.tabular import TabularStopping
 from backbones import Samples, Splits, load_dataset
 from seenn_env import Traces, evaluate
-from seenn_env.traces.fields import ROW_FIELDS
+from seenn_env.traces import ROW_FIELDS
 
 _KEPT = 80
 FLOOR = "table of (timestep, confidence)"
@@ -164,7 +163,7 @@ def compare_all(
 def fitted(rule: Any, rows: Traces, targets: list[float]) -> dict[float, Any]:
     """`calibrate` for several targets, with what has to be fitted fitted once."""
     variants = list((rule if rule.fitted else rule.fit(rows)).variants(rows))
-    curves = [agents.exit_curve(variant, rows) for variant in variants]
+    curves = [exit_curve(variant, rows) for variant in variants]
     found = {}
     for target in targets:
         entries = [curve.nearest(target) for curve in curves]

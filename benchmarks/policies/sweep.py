@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from agents import Confidence
-from agents.calibration.curve import exits_at, level_curve
-from agents.commands.benchmark.timing import race
+from agents.calibration import exits_at, level_curve
+from agents.commands import race
 from seenn_env import Traces
 
 THRESHOLDS = 1000

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents import Confidence, Entropy, Gap, Margin, PerTimestep, TabularStopping, calibrate, exit_curve
-from agents.learners.exact.training import ExitSettings, train_exit_network
-from agents.learners.stopping.training import StoppingSettings, fit_optimal_stopping
+from agents import Confidence, Entropy, Margin, PerTimestep, calibrate
+from agents.calibration import exit_curve
+from agents.learners import ExitSettings, StoppingSettings, TabularStopping, fit_optimal_stopping, train_exit_network
+from agents.rules import Gap
 from seenn_env import Traces
 
 TARGETS = (1.1, 1.2, 1.35, 1.5, 1.75)

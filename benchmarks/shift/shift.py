@@ -24,10 +24,12 @@ from shift_page import page
 
 import agents
 import backbones as bb
+from agents.calibration import control_risk, exit_curve
+from agents.comparison import Clusters, across_seeds, paired_difference
 from agents.policies import RULES
-from agents.comparison.bootstrap import Clusters, across_seeds, paired_difference
-from backbones.data.transforms.corruptions import corrupt
-from backbones.data.samples import check_division, stratified_split
+from backbones.data import check_division, corrupt, stratified_split
+from backbones.machine import torch_threads
+from backbones.networks import SpikingNetwork
 from seenn_env import Evaluation, Traces, evaluate, record
 
 LEARNED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -81,7 +83,7 @@ def main(args: Args) -> None:
     clean = Traces.merge(*(Traces.load(each) for each in args.traces))
     clean.check_backbone(backbone.fingerprint)
     folder = args.output / backbone.fingerprint[:12]
-    with bb.torch_threads(1):
+    with torch_threads(1):
         conditions = shifted(args, backbone, clean, folder)
         recorded = time.monotonic()
         policies = all_policies(args, clean.without("test"), folder)
@@ -111,7 +113,7 @@ def main(args: Args) -> None:
     print(args.page.read_text())
 
 
-def shifted(args: Args, backbone: bb.SpikingNetwork, clean: Traces, folder: Path) -> dict[str, Traces]:
+def shifted(args: Args, backbone: SpikingNetwork, clean: Traces, folder: Path) -> dict[str, Traces]:
     """Traces of the chosen test images, clean and under every corruption, by name; what is missing is recorded."""
     splits = bb.load_dataset(args.dataset, args.data_dir, cache_dir=args.cache_dir, timesteps=backbone.timesteps)
     check_division(splits.division, backbone.division)
@@ -171,7 +173,7 @@ def rows_of(
             set_ = [_at_target(policy, calibration, value) for policy in group]
         else:
             set_ = [
-                agents.control_risk(
+                control_risk(
                     policy,
                     calibration,
                     max_risk=value,
@@ -218,7 +220,7 @@ def verdict(risk: dict[str, float], bound: float) -> str:
 
 
 def _at_target(policy: Any, calibration: Traces, target: float) -> Any:
-    curve = agents.exit_curve(policy, calibration)
+    curve = exit_curve(policy, calibration)
     return policy.at_level(float(curve.levels[curve.nearest(target)]))
 
 

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from backbones.networks import SpikingNetwork
+
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large memory pages, for every contender
 
 import numpy as np
@@ -25,9 +27,8 @@ from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
 import backbones as bb
-from backbones.training.losses import tet_loss
-from backbones.networks.norms import ThresholdBatchNorm2d
-from backbones.networks.kernels.winograd_training import faster_convolutions
+from backbones.networks import ThresholdBatchNorm2d, faster_convolutions
+from backbones.training import tet_loss
 
 Step = Callable[[], float]
 
@@ -81,7 +82,7 @@ def lif() -> nn.Module:
     return neuron.LIFNode(2.0, decay_input=False, surrogate_function=triangle, step_mode="m")
 
 
-def pair(width: int, T: int, *, stem_once: bool = False) -> tuple[bb.SpikingNetwork, JellyNet]:
+def pair(width: int, T: int, *, stem_once: bool = False) -> tuple[SpikingNetwork, JellyNet]:
     """Ours and SpikingJelly's, with the same weights.
 
     α is 1 in both: SpikingJelly makes it γ's first value, so that the optimiser moves it otherwise.
@@ -130,7 +131,7 @@ def clock_of(device: str) -> Callable[[], float]:
     return clock
 
 
-def our_step(network: bb.SpikingNetwork, images: Tensor, labels: Tensor, T: int) -> Step:
+def our_step(network: SpikingNetwork, images: Tensor, labels: Tensor, T: int) -> Step:
     step = step_of(network, lambda: network(images, timesteps=T), labels)
 
     def faster() -> float:

@@ -20,7 +20,7 @@ from gymnasium import Env, Space
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import batch_space, iterate
 
-from backbones.errors import InputError
+from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_kinds
 from seenn_env.checking.autoreset import (
     ROUNDS,

@@ -14,9 +14,9 @@ import numpy as np
 from backbones import Backbone, InputError, Samples
 from backbones.argument_checks import Positive, check_kinds
 from seenn_env.environments.episode_env import EpisodeEnv, one_action
+from seenn_env.environments.sources import columns_of, open_source
 from seenn_env.observations.observation import AnyObservation
 from seenn_env.rewards import AnyReward, make_reward
-from seenn_env.environments.sources import columns_of, open_source
 from seenn_env.traces.traces import Traces
 
 CONTINUE, EXIT = 0, 1

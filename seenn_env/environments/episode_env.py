@@ -8,11 +8,11 @@ import numpy as np
 
 from backbones import InputError
 from seenn_env.environments.sampling import checked_options, one_seed
-from seenn_env.rendering.modes import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
-from seenn_env.rendering.episode import Episode
 from seenn_env.environments.sources import Source
-from seenn_env.traces.traces import Traces
+from seenn_env.rendering.episode import Episode
+from seenn_env.rendering.modes import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
 from seenn_env.rendering.window import Window
+from seenn_env.traces.traces import Traces
 
 NOTHING = -1
 """The prediction before the first timestep."""

@@ -10,10 +10,11 @@ from typing import TypeGuard
 import gymnasium as gym
 import numpy as np
 
-from backbones import InputError, Samples, check_images
+from backbones import InputError, Samples
+from backbones.contract import check_images
+from seenn_env.environments.sources import Live, Replay, open_samples
 from seenn_env.observations.observation import AnyObservation
 from seenn_env.pictures import has_frames, refuse_frames
-from seenn_env.environments.sources import Live, Replay, open_samples
 from seenn_env.traces.fields import image_places
 
 EMBEDDING_RANGE = 100.0

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from gymnasium.utils import seeding
 
-from backbones import InputError, unknown_name
+from backbones import InputError
+from backbones.errors import unknown_name
 
 Seeds = int | list[int | None]
 """One seed for the whole vector, or one (or None) for each slot."""

@@ -13,29 +13,24 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-from backbones import (
-    Backbone,
-    EnergyModel,
-    InputError,
-    Metered,
-    Probed,
-    Samples,
-    SlotPool,
-    check_fit,
-    check_images,
-    load,
-    load_dataset,
-    make_keys,
-    probe_sizes,
+from backbones import Backbone, InputError, Samples, SlotPool, load, load_dataset
+from backbones.contract import Probed, check_images, make_keys, probe_sizes
+from backbones.data import check_fit
+from backbones.energy import EnergyModel, Metered
+from seenn_env.observations.observation import (
+    AnyObservation,
+    Observation,
+    TraceShape,
+    make_observation,
+    reads_logits_alone,
 )
-from seenn_env.observations.observation import AnyObservation, Observation, TraceShape, make_observation, reads_logits_alone
-from seenn_env.traces.packaged import is_packaged, packaged_file
 from seenn_env.pictures import still
-from seenn_env.rendering.modes import episode_of
 from seenn_env.rendering.episode import Episode
+from seenn_env.rendering.modes import episode_of
 from seenn_env.rewards import Energy, Reward, pay
 from seenn_env.traces.energy import energy_pj
 from seenn_env.traces.fields import check_dtype
+from seenn_env.traces.packaged import is_packaged, packaged_file
 from seenn_env.traces.traces import Traces
 
 Index = np.ndarray | int

@@ -1,1 +1,5 @@
 """Observations: columns of numbers that an agent sees after a timestep."""
+
+from backbones.lazy_door import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

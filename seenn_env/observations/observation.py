@@ -21,8 +21,11 @@ from typing import Any
 
 import numpy as np
 
-from backbones import InputError, unknown_name
+from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
+from backbones.errors import unknown_name
+from seenn_env.arrays import large_array
+from seenn_env.entry_points import is_entry_point, load_entry_point
 from seenn_env.observations.columns import (
     FEATURES,
     LOGITS_RANGE,
@@ -33,9 +36,7 @@ from seenn_env.observations.columns import (
     with_hidden,
     with_membrane,
 )
-from seenn_env.entry_points import is_entry_point, load_entry_point
 from seenn_env.observations.rich import GAP_RANGE, RICH, rich, rich_answers, with_classes
-from seenn_env.arrays import large_array
 
 Columns = Callable[..., np.ndarray]
 

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import gymnasium as gym
 import numpy as np
 
-from backbones import unknown_name
-from seenn_env.rendering.text import ansi
+from backbones.errors import unknown_name
 from seenn_env.rendering.episode import Episode
 from seenn_env.rendering.frame import rgb_array
+from seenn_env.rendering.text import ansi
 from seenn_env.traces.traces import Traces
 
 RENDERERS: dict[str, Callable[[Episode], np.ndarray | str]] = {"rgb_array": rgb_array, "ansi": ansi}

@@ -4,9 +4,9 @@ import logging
 from functools import cache
 from typing import Any
 
-from seenn_env.rendering.text import ansi
 from seenn_env.rendering.episode import Episode
 from seenn_env.rendering.frame import rgb_array
+from seenn_env.rendering.text import ansi
 
 _LOG = logging.getLogger("seenn_env")
 

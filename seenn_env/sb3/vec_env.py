@@ -23,10 +23,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from backbones import InputError
-from seenn_env.sb3.partial_reset import resets_rows
 from seenn_env.sb3.infos import slot_infos
-from seenn_env.vector.slots import SlotsVectorEnv
-from seenn_env.sb3.sub_environments import SubEnvironments
+from seenn_env.sb3.partial_reset import resets_rows
 from seenn_env.sb3.rows import (
     ENDINGS,
     copy_batch,
@@ -36,6 +34,8 @@ from seenn_env.sb3.rows import (
     row_observations,
     stack_rows,
 )
+from seenn_env.sb3.sub_environments import SubEnvironments
+from seenn_env.vector.slots import SlotsVectorEnv
 
 _EXTRA_STEP_KEYS = ("terminal_observation", "TimeLimit.truncated")
 _INFOS = ("finished", "episode", "all")

@@ -7,8 +7,9 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from backbones import NEUROBENCH, EnergyModel, InputError
+from backbones import InputError
 from backbones.argument_checks import check_kinds
+from backbones.energy import NEUROBENCH, EnergyModel
 from seenn_env.traces.traces import Traces
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from backbones import SPLITS, InputError, unknown_name
+from backbones import InputError
+from backbones.data import SPLITS
+from backbones.errors import unknown_name
 from seenn_env.arrays import row_chunks
 
 SPLIT_CODES = {name: code for code, name in enumerate(SPLITS)}

@@ -1,9 +1,7 @@
 """Tensors in one safetensors file: written atomically, memory-mapped, with a digest over every chunk."""
 
 import json
-import math
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from backbones import InputError
-from seenn_env import arrays
-from seenn_env.arrays import read_only
 from backbones.hashing import hash_bytes
 from backbones.tensor_files import layout, map_arrays, raw_bytes, write_arrays
+from seenn_env import arrays
 
 FORMAT = "seenn_env.traces/1"
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from backbones import unknown_name
+from backbones.errors import unknown_name
 
 _DATA = Path(__file__).parents[1] / "data"
 _NAME = re.compile(r"[\w-]+")

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from backbones import Crew, InputError
+from backbones import InputError
+from backbones.machine import Crew
 
 _LAYOUT = 2
 """Of the folder; one of another layout has other settings."""

@@ -14,26 +14,16 @@ from typing import Any, Literal
 import numpy as np
 from tqdm import tqdm
 
-from backbones import (
-    Augmentation,
-    Backbone,
-    Crew,
-    EnergyModel,
-    InputError,
-    Metered,
-    Samples,
-    check_fit,
-    check_images,
-    check_kinds,
-    joined,
-    make_keys,
-    probe_sizes,
-    run_probed,
-)
-from seenn_env.traces.partial import PartialRecording
+from backbones import Backbone, InputError, Samples
+from backbones.argument_checks import check_kinds
+from backbones.contract import check_images, make_keys, probe_sizes, run_probed
+from backbones.data import Augmentation, check_fit
+from backbones.energy import EnergyModel, Metered
+from backbones.machine import Crew, joined
 from seenn_env.pictures import has_frames, still
 from seenn_env.traces.energy import energy_pj
 from seenn_env.traces.fields import check_dtype
+from seenn_env.traces.partial import PartialRecording
 from seenn_env.traces.traces import Traces
 
 _SECONDS_BETWEEN_SAVES = 2.0

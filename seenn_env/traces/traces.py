@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from backbones import SPLITS, InputError, unknown_name
+from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
-from seenn_env.observations.observation import AnyObservation, Observation, TraceShape, make_observation
-from seenn_env.traces.packaged import packaged_file
-from seenn_env.rewards import Energy
+from backbones.data import SPLITS
+from backbones.errors import unknown_name
 from seenn_env.arrays import read_only, take_rows
-from seenn_env.traces.file import Seal, map_tensors, write_tensors
+from seenn_env.observations.observation import AnyObservation, Observation, TraceShape, make_observation
+from seenn_env.rewards import Energy
 from seenn_env.traces.fields import (
     ROW_FIELDS,
     SPLIT_CODES,
@@ -34,7 +34,9 @@ from seenn_env.traces.fields import (
     split_codes,
     used_images,
 )
+from seenn_env.traces.file import Seal, map_tensors, write_tensors
 from seenn_env.traces.merging import merged
+from seenn_env.traces.packaged import packaged_file
 from seenn_env.traces.statistics import TraceStatistics
 
 

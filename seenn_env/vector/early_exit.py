@@ -15,11 +15,11 @@ from gymnasium.vector import AutoresetMode
 
 from backbones import Backbone, Samples
 from backbones.argument_checks import Positive, check_kinds
+from seenn_env.environments.sources import columns_of, open_source
 from seenn_env.observations.observation import AnyObservation
 from seenn_env.rewards import AnyReward, make_reward
-from seenn_env.vector.slots import SlotsVectorEnv
-from seenn_env.environments.sources import columns_of, open_source
 from seenn_env.traces.traces import Traces
+from seenn_env.vector.slots import SlotsVectorEnv
 
 
 class EarlyExitVectorEnv(SlotsVectorEnv):

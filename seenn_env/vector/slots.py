@@ -12,11 +12,12 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from backbones import InputError, unknown_name
+from backbones import InputError
+from backbones.errors import unknown_name
 from seenn_env.environments.episode_env import NOTHING
 from seenn_env.environments.sampling import checked_options, make_order, make_seeds
-from seenn_env.rendering.modes import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
 from seenn_env.environments.sources import Source
+from seenn_env.rendering.modes import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
 from seenn_env.traces.traces import Traces
 
 AUTORESET_MODES = {

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 import backbones as bb
+from backbones.data import SPLITS
+from backbones.tensor_files import load_tensor_file
 from backbones.training.loop import TrainingConfig, train
 
 ROOT = Path(__file__).parents[2]
@@ -70,10 +72,10 @@ def test_the_tree_can_travel():
 def test_the_archive_is_read_as_a_folder_of_images(gpu_modules, tmp_path):
     images, _, _ = gpu_modules
     splits = images.read(ARCHIVE)
-    assert {name: len(splits[name]) for name in bb.SPLITS} == {"train": 40, "policy": 20, "calibration": 20, "test": 16}
+    assert {name: len(splits[name]) for name in SPLITS} == {"train": 40, "policy": 20, "calibration": 20, "test": 16}
     shutil.unpack_archive(ARCHIVE, tmp_path / "cifar10-jpeg-96")
     other = bb.load_dataset("folder", tmp_path / "cifar10-jpeg-96", policy_size=20, calibration_size=20)
-    for name in bb.SPLITS:
+    for name in SPLITS:
         np.testing.assert_array_equal(splits[name].images, other[name].images)
         np.testing.assert_array_equal(splits[name].labels, other[name].labels)
         np.testing.assert_array_equal(splits[name].index, other[name].index)
@@ -129,7 +131,7 @@ def check(out: Path) -> dict:
     assert result["sizes"] == {"train": 40, "policy": 20, "calibration": 20, "test": 16}
     assert len(result["splits"]["test"]["accuracy"]) == 4
     assert 0 <= result["without_time"]["accuracy"]["test"] <= 1
-    tensors, about = bb.load_tensor_file(out / "traces.safetensors", kind="logits", format="seenn_env.raw_logits/1")
+    tensors, about = load_tensor_file(out / "traces.safetensors", kind="logits", format="seenn_env.raw_logits/1")
     assert tensors["logits"].shape == (56, 4, 10)
     assert about["fingerprint"] == result["fingerprint"]
     return result

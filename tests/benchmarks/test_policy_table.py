@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.helpers.traces import make_traces
-from tests.helpers.recorded import few_samples, full_traces
 
 import agents
 from backbones import InputError
 from seenn_env import Traces
+from tests.helpers.recorded import few_samples, full_traces
+from tests.helpers.traces import make_traces
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "policies"))
 import compare as policies

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.helpers.recorded import small_backbone
 
 import backbones as bb
 from agents.calibration import control_risk
+from backbones.data import SPLITS
 from seenn_env import Traces, record
+from tests.helpers.recorded import small_backbone
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks" / "shift"
 
@@ -31,7 +32,7 @@ def args(shift, digits, tmp_path_factory):
     folder = tmp_path_factory.mktemp("shift")
     backbone = small_backbone(encoding="direct")
     bb.save(backbone, folder / "backbone.safetensors", division=digits.division)
-    parts = [record(backbone, digits[name]) for name in bb.SPLITS[1:]]
+    parts = [record(backbone, digits[name]) for name in SPLITS[1:]]
     Traces.merge(*parts).save(folder / "clean.safetensors")
     return shift.Args(
         data_dir=None,

@@ -6,6 +6,8 @@ from torch import nn
 
 import backbones as bb
 import seenn_env
+from backbones import contract
+from backbones.contract import make_keys
 
 T, BATCH = 4, 64
 
@@ -90,7 +92,7 @@ def keeps_every_promise(backbone, run, splits):
     bb.check_backbone(backbone, images[:8])
     recorded_like_its_own_loop(backbone, run, splits.test)
     refilled_rows_run_afresh(backbone, images)
-    accuracy = bb.accuracy(backbone, splits.test.images, splits.test.labels, bb.make_keys(splits.test.index))
+    accuracy = contract.accuracy(backbone, splits.test.images, splits.test.labels, make_keys(splits.test.index))
     assert accuracy[-1] > 0.75
 
 

@@ -4,9 +4,9 @@ import re
 from functools import partial
 
 import pytest
-from tests.helpers.counting import SAME, Count, CountVector
 
 from seenn_env.checking.check import VectorEnvError, check_vector_env
+from tests.helpers.counting import SAME, Count, CountVector
 
 
 def defects():

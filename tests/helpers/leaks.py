@@ -5,6 +5,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 import backbones as bb
+from backbones.contract import BackboneError
 
 
 class Leaking:
@@ -107,7 +108,7 @@ def refused(make, seeds):
     for seed in seeds:
         try:
             bb.check_backbone(make(seed), random_images(seed))
-        except (bb.BackboneError, bb.InputError) as error:
+        except (BackboneError, bb.InputError) as error:
             if "nothing can be checked" in str(error):
                 silent += 1
             else:
@@ -126,7 +127,7 @@ def leaks_not_found(make, count):
         try:
             bb.check_backbone(Leaking(make(seed), kind, size), random_images(seed))
             missed.append((seed, kind, size))
-        except (bb.BackboneError, bb.InputError) as error:
+        except (BackboneError, bb.InputError) as error:
             if "nothing can be checked" in str(error):
                 continue
             if "rows are independent" not in str(error):

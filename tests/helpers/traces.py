@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from seenn_env import Traces  # late, as a machine with a GPU may not have its packages
+    from seenn_env import Traces
 
 
 def make_traces(N: int = 600, T: int = 4, K: int = 5, *, split: str = "policy", seed: int = 0) -> Traces:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 import backbones as bb
+from backbones.contract import BackboneError
 from seenn_env.checking.results import VectorEnvError
 
 WRONG = {
@@ -35,7 +36,7 @@ def walked(functions):
     return {re.split(r"\W", name)[0] for name in functions}
 
 
-OWN = (bb.InputError, bb.BackboneError, VectorEnvError)
+OWN = (bb.InputError, BackboneError, VectorEnvError)
 
 
 def good(function, **given):

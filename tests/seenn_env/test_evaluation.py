@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
-from tests.helpers.traces import make_traces
 from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
 from agents import Confidence, Entropy, FixedTimestep, Margin, Oracle, PerTimestep, Uniform
 from backbones import InputError
-from seenn_env import EarlyExitEnv, LinearReward, Traces, evaluate
+from seenn_env import EarlyExitEnv, Traces, evaluate
+from seenn_env.rewards import LinearReward
+from tests.helpers.traces import make_traces
 
 POLICIES = [
     FixedTimestep(1),

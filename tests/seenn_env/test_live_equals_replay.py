@@ -3,14 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from tests.helpers.recorded import small_backbone
 from stable_baselines3 import PPO
 
 import agents
 import backbones as bb
 from agents.commands.benchmark.scale import AnonymousMemory
-from seenn_env import ArrayFeed, EarlyExitVectorEnv, Traces, evaluate, record, stream, to_sb3
+from backbones.contract import make_keys
+from seenn_env import EarlyExitVectorEnv, Traces, evaluate, record, stream, to_sb3
+from seenn_env.streaming import ArrayFeed
 from seenn_env.traces.packaged import packaged_file
+from tests.helpers.recorded import small_backbone
 
 RULES = (agents.Confidence(), agents.Entropy(), agents.Margin(), agents.PerTimestep(agents.Margin()))
 B = 64
@@ -23,7 +25,7 @@ def sb3_policy(steps=0):
 
 def live(backbone, samples, policy, num_slots, repeats, order):
     shows = np.repeat(np.arange(len(samples)), repeats)[order]
-    keys = bb.make_keys(samples.index.repeat(repeats), np.tile(np.arange(repeats), len(samples)))[order]
+    keys = make_keys(samples.index.repeat(repeats), np.tile(np.arange(repeats), len(samples)))[order]
     timesteps, predictions = np.zeros((2, len(order)), np.int64)
     for exits in stream(bb.SlotPool(backbone, num_slots), ArrayFeed(samples.images, keys, shows), policy):
         assert (timesteps[order[exits.places]] == 0).all()

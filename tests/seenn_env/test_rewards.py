@@ -4,21 +4,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from tests.helpers.recorded import full_traces
 
 from agents import train
 from backbones import InputError
-from seenn_env import (
-    ChooseTimestepVectorEnv,
-    EarlyExitEnv,
-    EarlyExitVectorEnv,
-    Energy,
-    EnergyReward,
-    Traces,
-    evaluate,
-    make_reward,
-)
-from seenn_env.rewards import REWARDS
+from seenn_env import ChooseTimestepVectorEnv, EarlyExitEnv, EarlyExitVectorEnv, Traces, evaluate, make_reward
+from seenn_env.rewards import REWARDS, Energy, EnergyReward
+from tests.helpers.recorded import full_traces
 
 
 @dataclass(frozen=True)
@@ -100,7 +91,11 @@ def test_energy_is_refused_where_none_was_recorded(make):
         ("sean", None, "Expected the name of a known reward"),
         ("linear", {"beta": 1}, r"Expected options of the reward 'linear' \(cost\), got {'beta': 1}"),
         ("energy", {"cost": -1}, "Expected cost ≥ 0, got -1"),
-        ("tests.seenn_env.test_rewards:Nothing", None, "Expected the reward 'tests.seenn_env.test_rewards:Nothing' to be importable"),
+        (
+            "tests.seenn_env.test_rewards:Nothing",
+            None,
+            "Expected the reward 'tests.seenn_env.test_rewards:Nothing' to be importable",
+        ),
         (Thrifty(), {"scale": 1}, "Expected no reward_options beside a reward object"),
         (len, None, "Expected a reward with __call__ and range"),
     ],

@@ -6,12 +6,13 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from tests.helpers.recorded import few_samples, small_backbone
 
 import agents
 import backbones as bb
+from backbones.contract import make_keys
 from seenn_env import evaluate, record
 from seenn_env.streaming import ArrayFeed, stream
+from tests.helpers.recorded import few_samples, small_backbone
 
 POLICIES = {
     "confidence": agents.Confidence(),
@@ -50,7 +51,7 @@ def samples_and_traces(num_slots, count=60, dtype="float32", **fields):
 
 def streamed(samples, policy, num_slots, order=None, **settings):
     order = np.arange(len(samples)) if order is None else order
-    feed = ArrayFeed(samples.images, bb.make_keys(samples.index)[order], order)
+    feed = ArrayFeed(samples.images, make_keys(samples.index)[order], order)
     return results(stream(bb.SlotPool(small_backbone(), num_slots), feed, policy, **settings))
 
 

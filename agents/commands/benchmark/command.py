@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import tyro
 
-import backbones as bb
 from agents.commands.benchmark.environments import measure_environments
 from agents.commands.benchmark.live import LiveSettings, measure_live
 from agents.commands.benchmark.scale import measure_scale
-from agents.commands.unused_options import refuse_unused
 from agents.commands.output import open_folder
+from agents.commands.unused_options import refuse_unused
+from backbones.machine import torch_threads
 
 READ_BY = {
     "environments": ("num_envs", "learning"),
@@ -71,7 +71,7 @@ class Benchmark:
                 refuse_unused(self, sorted(unread), f"with the part {self.part!r}")
         makes = rf"{self.part}\.(json|txt)|scale\.(safetensors|logits\.npy)"
         output = open_folder(self.output, self, self.overwrite, makes=makes)
-        with bb.torch_threads(1):
+        with torch_threads(1):
             result, table = self._measure(output.work)
         result = {"machine": machine(), **result}
         (output.work / f"{self.part}.json").write_text(json.dumps(result, indent=1) + "\n")

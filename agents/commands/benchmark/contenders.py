@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 import backbones as bb
+from backbones.inference import InferenceNetwork
 from seenn_env import Policy, make_observation, stream
 
 _ROW_STEPS = 256
@@ -74,7 +75,7 @@ class Endless:
 class Contenders:
     """Each a method that takes a turn with B rows."""
 
-    def __init__(self, backbone: bb.InferenceNetwork, images: np.ndarray, B: int, clock: Callable[[], float]) -> None:
+    def __init__(self, backbone: InferenceNetwork, images: np.ndarray, B: int, clock: Callable[[], float]) -> None:
         self.backbone, self.B, self.clock, self.T = backbone, B, clock, backbone.timesteps
         self.feed = Endless(images)
         self.spec = make_observation("features", timesteps=self.T, num_classes=backbone.num_classes)

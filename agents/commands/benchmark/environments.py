@@ -13,10 +13,11 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from agents.commands.benchmark.lower_bound import BareGather, GatherWithDictionaries
+from agents.commands.benchmark.timing import Speeds, race
 from agents.learners.sb3.policy import LearnedPolicy
 from agents.learners.sb3.training import PRESETS
-from agents.commands.benchmark.timing import Speeds, race
-from seenn_env import EarlyExitEnv, EarlyExitVectorEnv, LinearReward, Traces, evaluate, to_sb3
+from seenn_env import EarlyExitEnv, EarlyExitVectorEnv, Traces, evaluate, to_sb3
+from seenn_env.rewards import LinearReward
 
 NATIVE, NATIVE_SB3 = "EarlyExit, native", "EarlyExit, native, to_sb3"
 GATHER, DUMMY = "bare numpy gather", "EarlyExit, DummyVecEnv(64) + Monitor"

@@ -19,8 +19,10 @@ import backbones as bb
 from agents.calibration.levels import calibrate
 from agents.commands.benchmark.contenders import Contenders, Prescribed, Turn, prescribed_times
 from agents.rules.thresholds import Margin
+from backbones.inference import InferenceNetwork
+from backbones.networks import SpikingNetwork
 from seenn_env import Policy, record
-from seenn_env.traces.packaged import is_packaged, packaged_file
+from seenn_env.traces import is_packaged, packaged_file
 
 FULL, REUSED, STEM = "all T timesteps", "all T, memory reused", "stem alone"
 MASK, WAIT, ONE = "post-hoc mask", "leave when all have exited", "batch 1"
@@ -90,7 +92,7 @@ def measure_live(settings: LiveSettings) -> tuple[dict[str, Any], str]:
 
 
 def _measure_slots(
-    backbone: bb.InferenceNetwork, images: np.ndarray, B: int, policies: dict[str, Policy], settings: LiveSettings
+    backbone: InferenceNetwork, images: np.ndarray, B: int, policies: dict[str, Policy], settings: LiveSettings
 ) -> tuple[dict[str, Any], list[str]]:
     batch, pooled, single = (
         Contenders(backbone, images, count, CLOCKS[settings.clock])
@@ -166,7 +168,7 @@ def median_interval(values: np.ndarray, seed: int, resamples: int = 10_000) -> t
     return float(low), float(high)
 
 
-def _load(name: str, device: str) -> bb.SpikingNetwork:
+def _load(name: str, device: str) -> SpikingNetwork:
     return bb.load(packaged_file("backbone", name) if is_packaged("backbone", name) else name, device=device)
 
 
@@ -174,7 +176,7 @@ def _place(device: str) -> str:
     return "one thread" if device == "cpu" else torch.cuda.get_device_name(torch.device(device))
 
 
-def _samples(settings: LiveSettings, network: bb.SpikingNetwork) -> tuple[bb.Samples, bb.Samples]:
+def _samples(settings: LiveSettings, network: SpikingNetwork) -> tuple[bb.Samples, bb.Samples]:
     """Images to calibrate on, and images to stream; made up where there are none."""
     if settings.data_dir is not None:
         splits = bb.load_dataset("folder", settings.data_dir)

@@ -5,7 +5,8 @@ Letters: B rows (num_envs), S of them that end in a step, N rows of the traces, 
 
 import numpy as np
 
-from seenn_env import SeennReward, Traces
+from seenn_env import Traces
+from seenn_env.rewards import SeennReward
 
 
 class BareGather:

@@ -15,9 +15,10 @@ import numpy as np
 from tqdm import tqdm
 
 from agents.commands.output import on_terminal
-from backbones import SPLITS, InputError
+from backbones import InputError
+from backbones.data import SPLITS
 from seenn_env import EarlyExitVectorEnv, Traces
-from seenn_env.traces.file import write_tensors
+from seenn_env.traces import write_tensors
 
 TIMESTEPS, CLASSES = 4, 1000
 AIM_STEPS, AIM_BYTES = 1e6, 2 * 2**30

@@ -18,7 +18,7 @@ from agents.rules.score import ScoredPolicy, timestep_of
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_kinds
 from seenn_env import Traces
-from seenn_env.observations.observation import AnyObservation
+from seenn_env.observations import AnyObservation
 
 COST_RANGE = (0.003, 1.0)
 """Time costs on which a network that takes the cost as an input is trained."""

@@ -16,10 +16,11 @@ from agents.learners.exact.expected_reward import exit_distribution
 from agents.learners.exact.policy import COST_RANGE, ExitNetwork, cost_column
 from agents.learners.perceptrons import make_perceptron, run_perceptron
 from agents.rules.score import elapsed_column
-from backbones import InputError, torch_threads
+from backbones import InputError
 from backbones.argument_checks import check_fields
+from backbones.machine import torch_threads
 from seenn_env import Traces, make_reward
-from seenn_env.observations.observation import AnyObservation
+from seenn_env.observations import AnyObservation
 from seenn_env.rewards import pay
 
 

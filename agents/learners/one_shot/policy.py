@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 from agents.learners.macs import count_multiplications
 from agents.rules.score import ScoredPolicy, drawing
-from backbones import InputError, Samples, check_images, torch_threads
+from backbones import InputError, Samples
 from backbones.argument_checks import Natural, Positive, check_kinds
+from backbones.contract import check_images
+from backbones.machine import torch_threads
 from seenn_env import Traces
-from seenn_env.traces.fields import image_places
+from seenn_env.traces import image_places
 
 _BATCH = 1024
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from agents.learners.one_shot.policy import TimestepNetwork, as_inputs, images_of, make_timestep_network
-from backbones import InputError, Samples, torch_threads
+from backbones import InputError, Samples
 from backbones.argument_checks import check_fields, check_kinds
+from backbones.machine import torch_threads
 from seenn_env import Traces, make_reward
 from seenn_env.rewards import pay
 

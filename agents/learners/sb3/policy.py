@@ -15,13 +15,13 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor, nn
 
-from agents.learners.sb3.networks import HEADS, head_of
 from agents.learners.macs import count_multiplications
+from agents.learners.sb3.networks import HEADS, head_of
 from agents.rules.score import ScoredPolicy, no_export
 from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
 from seenn_env.evaluation import normaliser_of
-from seenn_env.observations.observation import AnyObservation
+from seenn_env.observations import AnyObservation
 
 
 @dataclass(frozen=True)

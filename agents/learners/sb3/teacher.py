@@ -16,7 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from agents.learners.exact.training import ExitSettings, train_exit_network
 from seenn_env import Traces
-from seenn_env.observations.observation import AnyObservation
+from seenn_env.observations import AnyObservation
 
 _STEPS, _DECISIONS, _RATE = 400, 4096, 3e-3
 """Of the gradient, decisions in each, and the learning rate at first."""

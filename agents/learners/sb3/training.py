@@ -22,11 +22,13 @@ from agents.learners.sb3.networks import contrib
 from agents.learners.sb3.policy import LearnedPolicy
 from agents.learners.sb3.priced_time import FollowTarget, PricedTime
 from agents.learners.sb3.teacher import Teacher
-from backbones import InputError, torch_threads, unknown_name
+from backbones import InputError
 from backbones.argument_checks import check_kinds
+from backbones.errors import unknown_name
+from backbones.machine import torch_threads
 from seenn_env import EarlyExitVectorEnv, Traces, to_sb3
 from seenn_env.evaluation import LOST_STATISTICS
-from seenn_env.observations.observation import AnyObservation
+from seenn_env.observations import AnyObservation
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 from agents.learners.perceptrons import count_macs, run_perceptron
 from agents.rules.score import ScoredPolicy, timestep_of
 from backbones.argument_checks import Natural, Positive
-from seenn_env.observations.observation import AnyObservation
+from seenn_env.observations import AnyObservation
 
 
 @dataclass(frozen=True, eq=False)

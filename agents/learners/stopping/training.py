@@ -12,13 +12,14 @@ import torch
 from sklearn.ensemble import HistGradientBoostingRegressor
 from torch import Tensor
 
-from agents.learners.stopping.policy import OptimalStopping, gains
 from agents.learners.perceptrons import make_perceptron, run_perceptron
+from agents.learners.stopping.policy import OptimalStopping, gains
 from agents.rules.score import elapsed_column
-from backbones import InputError, torch_threads
+from backbones import InputError
 from backbones.argument_checks import check_fields
+from backbones.machine import torch_threads
 from seenn_env import Traces, make_reward
-from seenn_env.observations.observation import AnyObservation
+from seenn_env.observations import AnyObservation
 from seenn_env.rewards import pay
 
 

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.data.transforms.auto_augment import UNIFORMS, auto_augment, check_images
-from backbones.keyed_random import hash_uniform
-from backbones.errors import InputError
 from backbones.argument_checks import Positive, check_fields, check_kinds
 from backbones.data.samples import Samples
+from backbones.data.transforms.auto_augment import UNIFORMS, auto_augment, check_images
+from backbones.errors import InputError
+from backbones.keyed_random import hash_uniform
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from backbones.errors import InputError, unknown_name
 from backbones.data.samples import Samples
+from backbones.errors import InputError, unknown_name
 
 _STRENGTHS: dict[str, tuple[float, ...]] = {
     "gaussian-noise": (0.04, 0.06, 0.08, 0.09, 0.10),

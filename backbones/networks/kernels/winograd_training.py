@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from backbones.networks.replaced_forward import forwards_replaced
 from backbones.networks.kernels.winograd import is_faster, taps_matrix, transforms
+from backbones.networks.replaced_forward import forwards_replaced
 
 TOGETHER = 128
 """R: what is in work should lie in the third-level cache."""

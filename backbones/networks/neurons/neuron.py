@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.errors import InputError
 from backbones.argument_checks import check_kinds
+from backbones.errors import InputError
 from backbones.networks.neurons.surrogates import derivative_function, spike_function
 
 

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.helpers.traces import make_traces
 
-from agents import Confidence, calibrate, exit_curve, train
+from agents import Confidence, calibrate, train
+from agents.calibration import exit_curve
 from agents.calibration.best_rule import SINGLE_THRESHOLDS, best_threshold, wants_to_exit, warn_if_worse
-from agents.learners.training import ALGORITHMS
 from agents.learners.sb3.priced_time import FollowTarget, PricedTime
+from agents.learners.training import ALGORITHMS
 from backbones import InputError
 from seenn_env import EarlyExitVectorEnv, Traces, evaluate, to_sb3
+from tests.helpers.traces import make_traces
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks" / "policies"))
 from synthetic_traces import s_shaped, slowly_rising

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
-from tests.helpers.traces import make_traces
 from scipy import stats
 
 from agents import Confidence, FixedTimestep, Margin, calibrate
 from agents.calibration.curve import exits_at
-from agents.rules.fitted import ScaledConfidence
 from agents.calibration.guarantees import control_risk, p_values
+from agents.rules.fitted import ScaledConfidence
 from backbones import InputError
 from seenn_env import Traces, evaluate
+from tests.helpers.traces import make_traces
 
 POPULATION = 40_000
 

@@ -4,13 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
-from tests.helpers.traces import make_traces
 
-from agents import Confidence, Entropy, FixedTimestep, Margin, Oracle, Patience, PerTimestep, calibrate, exit_curve
+from agents import Confidence, Entropy, FixedTimestep, Margin, Oracle, Patience, PerTimestep, calibrate
+from agents.calibration import exit_curve
 from agents.calibration.curve import exits_at, level_curve
 from agents.rules.per_timestep import _PRICES
 from backbones import InputError
 from seenn_env import Traces, evaluate
+from tests.helpers.traces import make_traces
 
 RULES = [Confidence(), Entropy(), Margin(), PerTimestep(Confidence()), PerTimestep(Margin()), PerTimestep(Entropy())]
 

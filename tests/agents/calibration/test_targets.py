@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from tests.helpers.traces import make_traces
 
-from agents import Confidence, Margin, PerTimestep, calibrate, exit_curve
-from backbones import EnergyModel, InputError
+from agents import Confidence, Margin, PerTimestep, calibrate
+from agents.calibration import exit_curve
+from backbones import InputError
+from backbones.energy import EnergyModel
 from seenn_env import Traces, evaluate
+from tests.helpers.traces import make_traces
 
 MAC_PJ = EnergyModel().pj_per_mac
 

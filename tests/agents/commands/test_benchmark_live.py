@@ -4,13 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from tests.helpers.recorded import few_samples, small_backbone
 
-from agents.commands.benchmark.live import around, median_interval
 from agents.commands.benchmark.contenders import Contenders, Endless, Prescribed, prescribed_times
+from agents.commands.benchmark.live import around, median_interval
 from agents.main import main
 from backbones import SlotPool
-from seenn_env import ArrayFeed, stream
+from seenn_env import stream
+from seenn_env.streaming import ArrayFeed
+from tests.helpers.recorded import few_samples, small_backbone
 
 SMALL = ["benchmark", "live", "--slots", "8", "--rounds", "2", "--images", "64", "--clock", "cpu"]
 

@@ -8,13 +8,13 @@ import time
 import numpy as np
 import pytest
 import torch
-from tests.helpers.traces import make_traces
 
 import agents
 from agents.commands.train_backbone import copy_weights
 from agents.main import main
 from backbones import InputError, build, load, save
 from seenn_env import Traces
+from tests.helpers.traces import make_traces
 
 
 def seenn(*arguments: object) -> None:

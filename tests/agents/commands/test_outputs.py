@@ -4,12 +4,12 @@ import json
 
 import pytest
 import torch
-from tests.helpers.traces import make_traces
-from tests.agents.commands.test_commands import refused, seenn
 
 import backbones as bb
 from agents.commands import train_backbone
 from backbones.training.loop import TrainingConfig, train
+from tests.agents.commands.test_commands import refused, seenn
+from tests.helpers.traces import make_traces
 
 SHORT = ("--epochs", 1, "--timesteps", 2, "--width", 4, "--threads", 1)
 

@@ -8,10 +8,10 @@ from PIL import Image
 
 from agents.commands.watch import show
 from agents.main import main
-from agents.rules.thresholds import Oracle
 from agents.policy_files import save
-from seenn_env.rendering.text import ansi
+from agents.rules.thresholds import Oracle
 from seenn_env.rendering.episode import Episode
+from seenn_env.rendering.text import ansi
 
 COLORS = re.compile(r"\x1b\[[\d;]*m")
 WATCH = ["watch", "--row", "57", "--threshold", "0.99"]

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from tests.helpers.traces import make_traces
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from agents import Confidence, FixedTimestep, Margin, Oracle, PerTimestep, ScoredPolicy, calibrate, compare
+from agents import Confidence, FixedTimestep, Margin, Oracle, PerTimestep, calibrate, compare
 from agents.calibration.curve import exit_curve
-from agents.main import main
-from agents.comparison.report import draw, mean_curve
 from agents.comparison.bootstrap import Clusters, mean_interval, paired_difference
+from agents.comparison.report import draw, mean_curve
+from agents.main import main
+from agents.rules import ScoredPolicy
 from backbones import InputError
 from seenn_env import Traces, evaluate
+from tests.helpers.traces import make_traces
 
 
 @dataclass(frozen=True)

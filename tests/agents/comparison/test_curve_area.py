@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from tests.helpers.traces import make_traces
 
 from agents import Confidence, Margin
 from agents.calibration.curve import exit_curve, exits_at
-from agents.comparison.curve_area import Endpoint, _ladder_sums, area_between, matched_accuracy
 from agents.comparison.bootstrap import Clusters, Interval, holm, max_t
+from agents.comparison.curve_area import Endpoint, _ladder_sums, area_between, matched_accuracy
 from backbones import InputError
+from tests.helpers.traces import make_traces
 
 TARGETS = (1.2, 1.6, 2.0)
 

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from tests.helpers.traces import make_traces
 
 from agents.comparison.learning_headroom import folds_of, headroom
 from agents.main import main
 from backbones import InputError
 from seenn_env import Traces
+from tests.helpers.traces import make_traces
 
 
 @pytest.fixture(scope="module")

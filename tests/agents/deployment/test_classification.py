@@ -10,15 +10,17 @@ import torch
 from PIL import Image
 
 import backbones as bb
-from agents import Confidence, Margin, Oracle, answers, classify
-from agents.main import main
+from agents import Confidence, Margin, Oracle, classify
+from agents.deployment import answers
 from agents.deployment.inputs import ReadAhead, read_items
+from agents.main import main
+from backbones.networks import SpikingNetwork
 from seenn_env import evaluate, record
 from seenn_env.traces.packaged import packaged_file
 
 
 @pytest.fixture(scope="module")
-def network() -> bb.SpikingNetwork:
+def network() -> SpikingNetwork:
     """The packaged network for digits: T = 8, Poisson spikes."""
     return bb.load(packaged_file("backbone", "digits"))
 

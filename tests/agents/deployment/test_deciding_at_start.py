@@ -2,26 +2,20 @@
 
 import numpy as np
 import pytest
-from tests.helpers.recorded import few_samples, small_backbone
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.vec_env import VecNormalize
 
 import agents
 import backbones as bb
-from agents.commands.watch import play
 from agents.calibration.costs import own_energy
+from agents.commands.watch import play
+from agents.learners import LearnedPolicy, load_sb3
 from agents.main import main
-from seenn_env import (
-    ArrayFeed,
-    EarlyExitEnv,
-    EarlyExitVectorEnv,
-    Traces,
-    decides,
-    evaluate,
-    record,
-    stream,
-    to_sb3,
-)
+from backbones.contract import make_keys
+from seenn_env import EarlyExitEnv, EarlyExitVectorEnv, Traces, evaluate, record, stream, to_sb3
+from seenn_env.evaluation import decides
+from seenn_env.streaming import ArrayFeed
+from tests.helpers.recorded import few_samples, small_backbone
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +45,7 @@ def test_the_one_shot_network_runs_live_with_the_exits_of_replay(one_shot, sampl
     assert len(np.unique(expected.exit_timesteps)) > 1
     for shrink in (False, True):
         pool = bb.SlotPool(small_backbone(), num_slots)
-        found = exits_of(stream(pool, ArrayFeed(samples.images, bb.make_keys(samples.index)), one_shot, shrink=shrink))
+        found = exits_of(stream(pool, ArrayFeed(samples.images, make_keys(samples.index)), one_shot, shrink=shrink))
         assert np.array_equal(found, expected.exit_timesteps)
     for images in (samples, samples.images / np.float32(255)):
         found = agents.classify(images, small_backbone(), one_shot, num_slots=num_slots, energy_images=0)
@@ -162,7 +156,7 @@ def test_a_model_trained_under_vecnormalize_sees_normalised_observations(normali
     test = packaged.select("test")
     expected = by_hand(normalised, test)
     assert np.array_equal(evaluate(normalised, test).exit_timesteps, expected)
-    policy = agents.LearnedPolicy.of(normalised, observation="features")
+    policy = LearnedPolicy.of(normalised, observation="features")
     assert np.array_equal(evaluate(policy, test).exit_timesteps, expected)
     again = agents.load(agents.save(policy, tmp_path / "policy.safetensors"))
     assert np.array_equal(evaluate(again, test).exit_timesteps, expected)
@@ -179,8 +173,8 @@ def test_statistics_that_are_lost_are_asked_for(normalised, packaged, tmp_path):
     test = packaged.select("test")
     for run in (
         lambda: evaluate(alone, test),
-        lambda: agents.LearnedPolicy.of(alone, observation="features"),
-        lambda: agents.load_sb3("ppo", file, packaged, policy_kwargs={}),
+        lambda: LearnedPolicy.of(alone, observation="features"),
+        lambda: load_sb3("ppo", file, packaged, policy_kwargs={}),
     ):
         with pytest.raises(bb.InputError, match="statistics of the model's VecNormalize"):
             run()

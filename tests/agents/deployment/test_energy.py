@@ -2,19 +2,20 @@
 
 import numpy as np
 import pytest
-from tests.helpers.recorded import small_backbone
 
 import backbones as bb
 from agents import Margin, classify
 from agents.deployment.energy import EnergySample
+from backbones.networks import SpikingNetwork
 from seenn_env import evaluate, record
 from seenn_env.traces.packaged import packaged_file
+from tests.helpers.recorded import small_backbone
 
 POLICY = Margin(0.7)
 
 
 @pytest.fixture(scope="module")
-def network() -> bb.SpikingNetwork:
+def network() -> SpikingNetwork:
     return bb.load(packaged_file("backbone", "digits"))
 
 

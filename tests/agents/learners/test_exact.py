@@ -5,15 +5,16 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from tests.helpers.traces import make_traces
-from tests.helpers.recorded import full_traces
-from tests.agents.learners.test_training import trivial
 
 from agents import Confidence, ExitNetwork, Margin, Oracle, PerTimestep, calibrate, load, save, train
 from agents.learners.exact.expected_reward import exit_distribution, expected_reward, expected_timesteps
 from agents.learners.exact.training import ExitSettings, train_exit_network
 from backbones import InputError
-from seenn_env import LinearReward, evaluate
+from seenn_env import evaluate
+from seenn_env.rewards import LinearReward
+from tests.agents.learners.test_training import trivial
+from tests.helpers.recorded import full_traces
+from tests.helpers.traces import make_traces
 
 QUICK = {"steps": 60}
 

@@ -4,14 +4,16 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from tests.helpers.traces import make_traces
 
 import backbones as bb
 from agents import TimestepNetwork, calibrate, compare, load, save, train
 from agents.calibration.costs import own_energy
 from agents.learners.one_shot.training import expected_loss, sample_weights
-from backbones import EnergyModel, InputError
-from seenn_env import SeennReward, Traces, evaluate
+from backbones import InputError
+from backbones.energy import EnergyModel
+from seenn_env import Traces, evaluate
+from seenn_env.rewards import SeennReward
+from tests.helpers.traces import make_traces
 
 MAC_PJ = EnergyModel().pj_per_mac
 

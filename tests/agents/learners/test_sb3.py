@@ -6,15 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tests.helpers.traces import make_traces
 from stable_baselines3 import A2C, DQN, PPO
-from tests.agents.learners.test_training import trivial
 
-from agents import LearnedPolicy, calibrate, load, load_sb3, save, train
+from agents import calibrate, load, save, train
 from agents.calibration.costs import energy_costs, own_energy
+from agents.learners import LearnedPolicy, load_sb3
 from agents.learners.sb3.training import PRESETS, make_model
-from backbones import EnergyModel, InputError, torch_threads
+from backbones import InputError
+from backbones.energy import EnergyModel
+from backbones.machine import torch_threads
 from seenn_env import EarlyExitEnv, evaluate
+from tests.agents.learners.test_training import trivial
+from tests.helpers.traces import make_traces
 
 MAC_PJ = EnergyModel().pj_per_mac
 

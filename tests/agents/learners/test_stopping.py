@@ -2,24 +2,17 @@
 
 import numpy as np
 import pytest
-from tests.helpers.traces import make_traces
 from sklearn.ensemble import HistGradientBoostingRegressor
-from tests.agents.learners.test_training import trivial
 
-from agents import (
-    Confidence,
-    OptimalStopping,
-    Oracle,
-    TabularStopping,
-    calibrate,
-    load,
-    save,
-    train,
-)
+from agents import Confidence, OptimalStopping, Oracle, calibrate, load, save, train
+from agents.learners import TabularStopping
 from agents.learners.stopping.policy import gains
 from agents.learners.stopping.training import StoppingSettings, _fit_trees
 from backbones import InputError
-from seenn_env import LinearReward, Traces, evaluate
+from seenn_env import Traces, evaluate
+from seenn_env.rewards import LinearReward
+from tests.agents.learners.test_training import trivial
+from tests.helpers.traces import make_traces
 
 
 def two_kinds(split: str = "policy", N: int = 4000) -> Traces:

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.helpers.traces import make_traces
 
 from agents import train
 from agents.calibration.best_rule import best_threshold
-from agents.learners.sb3.training import PRESETS
 from agents.learners.sb3.teacher import Teacher
+from agents.learners.sb3.training import PRESETS
 from seenn_env import EarlyExitVectorEnv, Traces, evaluate, to_sb3
+from tests.helpers.traces import make_traces
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 from synthetic_traces import slowly_rising

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from tests.helpers.traces import make_traces
 
-from agents import Confidence, LearnedPolicy, Margin, Oracle, PerTimestep, Uniform, calibrate, load, save, train
+from agents import Confidence, Margin, Oracle, PerTimestep, Uniform, calibrate, load, save, train
+from agents.learners import LearnedPolicy
 from agents.rules.thresholds import Entropy, FixedTimestep
 from backbones import InputError
-from seenn_env import LinearReward, Observation, Traces, TraceShape, evaluate
+from seenn_env import Traces, evaluate
+from seenn_env.observations import Observation, TraceShape
+from seenn_env.rewards import LinearReward
+from tests.helpers.traces import make_traces
 
 SHORT = {"total_timesteps": 120_000}
 

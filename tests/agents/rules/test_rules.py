@@ -4,29 +4,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from tests.helpers.traces import make_traces
 
-from agents import (
-    Confidence,
-    ConformalSets,
-    Entropy,
-    Gap,
-    Margin,
-    Mixed,
-    Patience,
-    PerformanceConfidence,
-    PerTimestep,
-    ScaledConfidence,
-    ScoredPolicy,
-    SummedConfidence,
-    calibrate,
-    load,
-    save,
-)
+from agents import Confidence, Entropy, Margin, Patience, PerTimestep, calibrate, load, save
+from agents.calibration import Mixed
 from agents.policies import POLICIES, RULES
+from agents.rules import ConformalSets, Gap, PerformanceConfidence, ScaledConfidence, ScoredPolicy, SummedConfidence
 from backbones import InputError
 from seenn_env import Traces, evaluate
 from seenn_env.observations.columns import softmax
+from tests.helpers.traces import make_traces
 
 
 def answering(*answers: int, K: int = 3) -> Traces:

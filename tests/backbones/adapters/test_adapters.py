@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.helpers.adapted import T, refilled_rows_run_afresh, running_mean
 from torch import nn
 
 import agents
@@ -18,8 +17,11 @@ from backbones.adapters.held_state import HeldState
 from backbones.adapters.passed_state import PassedState
 from backbones.adapters.stepping import Layout
 from backbones.adapters.wrapping import FRAMEWORKS
+from backbones.contract import BackboneError
+from backbones.energy import Metered
 from backbones.inference.optimization import optimize
 from backbones.training.loop import train
+from tests.helpers.adapted import T, refilled_rows_run_afresh, running_mean
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +181,7 @@ def test_what_cannot_be_stepped_row_by_row_is_refused_in_a_sentence(make, habit,
 
 
 def test_a_module_that_mixes_rows_breaks_the_contract(images):
-    with pytest.raises(bb.BackboneError, match="rows are independent"):
+    with pytest.raises(BackboneError, match="rows are independent"):
         bb.check_backbone(held(images, "mixes rows"), images[:8])
 
 
@@ -345,7 +347,7 @@ def test_wrapped_networks_are_recorded_and_classified_with_their_energy(images, 
     expected = seenn_env.evaluate(agents.Margin(0.5), traces)
     np.testing.assert_array_equal(found.timesteps, expected.exit_timesteps)
     np.testing.assert_allclose(found.energy.energy_pj, expected.energy_pj)
-    metered = agents.classify(few, bb.Metered(backbone), agents.Margin(0.5), num_slots=8)
+    metered = agents.classify(few, Metered(backbone), agents.Margin(0.5), num_slots=8)
     np.testing.assert_array_equal(metered.timesteps, found.timesteps)
     again = agents.classify(few.images, backbone, agents.Margin(0.5), num_slots=8, device="cpu")
     np.testing.assert_array_equal(again.timesteps, found.timesteps)

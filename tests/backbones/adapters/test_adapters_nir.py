@@ -12,11 +12,11 @@ import nir
 import nirtorch
 import numpy as np
 import torch
-from tests.helpers.adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, train
 from torch import nn
 
 import backbones as bb
 from backbones.adapters import wrap
+from tests.helpers.adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, train
 
 if not hasattr(nirtorch, "nir_to_torch"):
     pytest.skip("nirtorch is too old for the extra 'nir'", allow_module_level=True)

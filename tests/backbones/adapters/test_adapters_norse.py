@@ -6,12 +6,12 @@ pytest.importorskip("norse", reason="the extra 'norse' is optional: make test-ad
 
 import norse.torch as norse
 import torch
-from tests.helpers.adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, small_graph, train
 from norse.torch.functional.lif import LIFParameters
 from torch import nn
 
 import backbones as bb
 from backbones.adapters import wrap
+from tests.helpers.adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, small_graph, train
 
 FAST = LIFParameters(tau_mem_inv=torch.tensor(400.0), tau_syn_inv=torch.tensor(600.0), v_th=torch.tensor(0.3))
 OFF_ZERO = FAST._replace(v_leak=torch.tensor(0.1), v_reset=torch.tensor(-0.1))

@@ -7,12 +7,12 @@ pytest.importorskip("sinabs", reason="the extra 'sinabs' is optional, and wants 
 import sinabs
 import sinabs.layers as sl
 import torch
-from tests.helpers.adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, train
 from sinabs.activation import MembraneReset, SingleSpike
 from torch import nn
 
 import backbones as bb
 from backbones.adapters import wrap
+from tests.helpers.adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, train
 
 
 def squeezed(timesteps=T):

@@ -10,13 +10,13 @@ pytest.importorskip("snntorch", reason="the extra 'snntorch' is optional: make t
 import snntorch as snn
 import snntorch.import_nir
 import torch
-from tests.helpers.adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, small_graph, train
-from tests.helpers.leaks import leaks_not_found, random_images, random_layers, refused
 from torch import nn
 
 import backbones as bb
 import seenn_env
 from backbones.adapters import wrap
+from tests.helpers.adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, small_graph, train
+from tests.helpers.leaks import leaks_not_found, random_images, random_layers, refused
 
 
 class Net(nn.Module):

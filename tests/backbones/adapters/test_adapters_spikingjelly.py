@@ -6,17 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backbones.contract import probe_sizes
+
 pytest.importorskip("spikingjelly", reason="the extra 'spikingjelly' is optional: make test-adapters")
 
 import torch
-from tests.helpers.adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, train
-from tests.helpers.leaks import leaks_not_found, random_images, random_layers, refused
 from spikingjelly.activation_based import base, encoding, functional, layer, neuron
 from torch import nn
 
 import backbones as bb
 import seenn_env
 from backbones.adapters import wrap
+from tests.helpers.adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, train
+from tests.helpers.leaks import leaks_not_found, random_images, random_layers, refused
 
 
 def convolutional(step_mode="s"):
@@ -165,7 +167,7 @@ def test_hidden_spikes_are_the_layers_own(trained, digits):
     functional.reset_net(trained)
     _, state = backbone.step(backbone.start(images))
     assert torch.equal(backbone.probe(state)["hidden"], spikes.mean((2, 3)))
-    assert bb.probe_sizes(backbone, digits.test.images[:2]) == {"hidden": 8}
+    assert probe_sizes(backbone, digits.test.images[:2]) == {"hidden": 8}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import torch
 from torch.utils import _pytree as pytree
 
 import backbones as bb
+from backbones.contract import BackboneError, accuracy, probe_sizes, run
+from backbones.networks import IF, SpikingNetwork
 
 
 def images(B: int = 8) -> torch.Tensor:
@@ -13,7 +15,7 @@ def images(B: int = 8) -> torch.Tensor:
     return values * (values > 0.4)
 
 
-def make(encoding: str = "poisson", **settings) -> bb.SpikingNetwork:
+def make(encoding: str = "poisson", **settings) -> SpikingNetwork:
     neuron = {"type": "lif", "v_threshold": 0.3}  # low: untrained networks should not be silent
     settings = {"timesteps": 4, "width": 4, "neuron": neuron, **settings}
     return bb.build("small", num_classes=10, input_shape=(1, 8, 8), encoding=encoding, **settings)
@@ -29,7 +31,7 @@ def test_networks_keep_the_contract(encoding, neuron, timesteps):
 
 
 def test_a_silent_network_is_no_evidence():
-    with pytest.raises(bb.BackboneError, match="all rows gave the same logits at every timestep: nothing"):
+    with pytest.raises(BackboneError, match="all rows gave the same logits at every timestep: nothing"):
         bb.check_backbone(make(neuron={"type": "lif", "v_threshold": 1e6}), images())
 
 
@@ -79,7 +81,7 @@ def test_bad_arguments_of_build_are_one_sentence(arguments, message):
         bb.LIF(decay=0.7, v_threshold=0.3),
         bb.LIF(v_reset=-0.2, v_init=0.0, surrogate="atan", surrogate_options={"alpha": 1.0}),
         bb.LIF(v_reset=None, inclusive=True, detach_reset=True),
-        bb.IF(0.4, v_init=0.2),
+        IF(0.4, v_init=0.2),
     ],
 )
 def test_a_neuron_is_built_like_the_one_that_is_given(neuron, tmp_path):
@@ -261,7 +263,7 @@ class Learns(Broken):
     ],
 )
 def test_check_backbone_names_the_promise_that_is_broken(kind, message):
-    with pytest.raises(bb.BackboneError, match=message):
+    with pytest.raises(BackboneError, match=message):
         bb.check_backbone(kind(), images())
 
 
@@ -281,10 +283,10 @@ def test_arrays_are_taken_where_tensors_are_and_the_other_way_round(digits):
     _, one = network.step(network.refill(one, np.array([1, 3]), images[:2], keys[:2]))
     _, other = network.step(network.refill(other, torch.tensor([1, 3]), tensors[0][:2], tensors[2][:2]))
     assert torch.equal(one.readout, other.readout)
-    assert np.array_equal(bb.accuracy(network, images, labels, keys), bb.accuracy(network, *tensors))
-    ((_, first),), ((_, second),) = bb.run(network, images, keys), bb.run(network, tensors[0], tensors[2])
+    assert np.array_equal(accuracy(network, images, labels, keys), accuracy(network, *tensors))
+    ((_, first),), ((_, second),) = run(network, images, keys), run(network, tensors[0], tensors[2])
     assert torch.equal(first, second)
-    assert bb.probe_sizes(network, images) == bb.probe_sizes(network, tensors[0])
+    assert probe_sizes(network, images) == probe_sizes(network, tensors[0])
     bb.check_backbone(network, images, keys)
     fast = network.optimize()
     assert torch.equal(fast.step(fast.start(images, keys))[0], fast.step(fast.start(tensors[0], tensors[2]))[0])

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from tests.helpers.leaks import leaks_not_found, random_images, random_layers, refused
 from torch import nn
 
 import backbones as bb
+from backbones.contract import BackboneError
 from backbones.conversion.converter import convert
+from tests.helpers.leaks import leaks_not_found, random_images, random_layers, refused
 
 
 def plain(seed):
@@ -57,7 +58,7 @@ def test_rows_that_keep_their_bits_are_reported_as_such():
 
 
 def test_a_network_whose_rows_depend_on_their_place_is_refused():
-    with pytest.raises(bb.BackboneError, match="permuting them must permute the logits"):
+    with pytest.raises(BackboneError, match="permuting them must permute the logits"):
         bb.check_backbone(ByPlace(part=0.01), random_images(0))
 
 
@@ -72,7 +73,7 @@ class TooFewRefilled(ByPlace):
 
 
 def test_a_refill_with_another_row_s_input_is_refused():
-    with pytest.raises(bb.BackboneError, match="refilled rows must run like fresh ones"):
+    with pytest.raises(BackboneError, match="refilled rows must run like fresh ones"):
         bb.check_backbone(TooFewRefilled(), random_images(0))
 
 
@@ -102,5 +103,5 @@ def test_a_norm_over_the_batch_is_a_leak(layer):
                 layer.train()(inputs.flatten(1)).view_as(inputs).detach().sigmoid(), keys
             )
 
-    with pytest.raises(bb.BackboneError, match="rows are independent"):
+    with pytest.raises(BackboneError, match="rows are independent"):
         bb.check_backbone(Normed(), random_images(0))

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import backbones as bb
+from backbones.contract import run
 
 
 def images(count):
@@ -27,7 +28,7 @@ def network(request):
 
 def alone(network, inputs, keys, num_slots):
     """`[T, N, K]` logits of whole runs at the pool's batch shape."""
-    rows = bb.run(network, inputs.numpy(), keys.numpy(), batch_size=num_slots)
+    rows = run(network, inputs.numpy(), keys.numpy(), batch_size=num_slots)
     return torch.cat([logits for _, logits in rows]).transpose(0, 1)
 
 

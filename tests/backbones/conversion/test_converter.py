@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 import backbones as bb
-from backbones.networks.neurons.activations import QCFS
+from backbones.contract import accuracy, make_keys
 from backbones.conversion.converter import convert
+from backbones.networks import SpikingNetwork
+from backbones.networks.neurons.activations import QCFS
 from backbones.networks.neurons.converted import ConvertedIF
 from backbones.training.loop import TrainingConfig, train
 
@@ -18,7 +20,7 @@ NETWORKS = ("resnet9", "resnet18", "resnet20", "resnet34", "small", "vgg16")
 IMAGES = torch.randint(256, (8, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def ann(name: str = "small", neuron="qcfs", **settings) -> bb.SpikingNetwork:
+def ann(name: str = "small", neuron="qcfs", **settings) -> SpikingNetwork:
     """A network without time whose norms know these images, so that no layer is silent."""
     settings = {"num_classes": 5, "timesteps": 1, "input_shape": (3, 16, 16), "width": 4, **settings}
     network = bb.build(name, neuron=neuron, mean=0.5, std=0.25, **settings)
@@ -30,7 +32,7 @@ def ann(name: str = "small", neuron="qcfs", **settings) -> bb.SpikingNetwork:
     return network.eval()
 
 
-def outputs(network: bb.SpikingNetwork, images: torch.Tensor = IMAGES) -> list[torch.Tensor]:
+def outputs(network: SpikingNetwork, images: torch.Tensor = IMAGES) -> list[torch.Tensor]:
     state, found = network.start(images), []
     for _ in range(network.timesteps):
         logits, state = network.step(state)
@@ -193,7 +195,7 @@ def test_digits_converted_are_within_half_a_point_after_32_timesteps(digits):
     converted = convert(network, timesteps=32)
     right = {}
     for kind, each in (("before", network), ("after", converted)):
-        found = [bb.accuracy(each, x, y, bb.make_keys(i)) * len(y) for x, y, i in images]
+        found = [accuracy(each, x, y, make_keys(i)) * len(y) for x, y, i in images]
         right[kind] = sum(found) / sum(len(y) for _, y, _ in images)
     assert right["before"][0] > 0.9
     assert right["after"][-1] == pytest.approx(right["before"][0], abs=0.005)

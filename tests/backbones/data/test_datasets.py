@@ -4,17 +4,18 @@ import numpy as np
 import pytest
 
 import backbones as bb
+from backbones.data import SPLITS
 from backbones.data.loading import stratified_split
 
 
 def test_the_splits_of_digits_are_disjoint_and_hold_all_images(digits):
-    index = np.concatenate([digits[name].index for name in bb.SPLITS])
+    index = np.concatenate([digits[name].index for name in SPLITS])
     assert sorted(index) == list(range(1797))
-    assert [len(digits[name]) for name in bb.SPLITS] == [700, 300, 300, 497]
+    assert [len(digits[name]) for name in SPLITS] == [700, 300, 300, 497]
 
 
 def test_every_class_is_in_every_split_in_proportion(digits):
-    for name in bb.SPLITS:
+    for name in SPLITS:
         counts = np.bincount(digits[name].labels, minlength=10)
         assert counts.max() - counts.min() <= 3
         assert counts.sum() == len(digits[name])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import backbones as bb
+from backbones.data import SPLITS
 from backbones.data.event_sets import count_events
 
 EVENT = np.dtype([("t", np.uint64), ("x", np.uint16), ("y", np.uint16), ("p", bool)])
@@ -106,7 +107,7 @@ def recordings(monkeypatch, tmp_path):
 
 def test_recordings_are_divided_and_counted_once(recordings, monkeypatch):
     splits = bb.load_dataset("n-mnist", recordings, timesteps=3, image_size=4)
-    assert [len(splits[name]) for name in bb.SPLITS] == [32, 4, 4, 6]
+    assert [len(splits[name]) for name in SPLITS] == [32, 4, 4, 6]
     assert splits.train.images.shape == (32, 3, 2, 4, 4)
     assert splits.train.class_names == ("0", "1")
     for samples in (splits.policy, splits.test):

@@ -6,6 +6,8 @@ from PIL import Image
 
 import backbones as bb
 from agents.deployment.inputs import read_items
+from backbones.contract import run
+from backbones.data import SPLITS
 
 
 def tree(root, classes=("cat", "dog"), counts=(30, 30), size=(8, 6), seed=0):
@@ -28,8 +30,8 @@ def images(tmp_path):
 
 def test_named_test_images_are_the_test_split_and_the_rest_is_divided(images):
     splits = bb.load_dataset("folder", images)
-    assert [len(splits[name]) for name in bb.SPLITS] == [64, 8, 8, 10]
-    index = np.concatenate([splits[name].index for name in bb.SPLITS])
+    assert [len(splits[name]) for name in SPLITS] == [64, 8, 8, 10]
+    index = np.concatenate([splits[name].index for name in SPLITS])
     assert sorted(index) == list(range(90))
     assert sorted(splits.test.index) == list(range(80, 90))
     assert np.bincount(splits.calibration.labels).tolist() == [4, 4]
@@ -40,8 +42,8 @@ def test_named_test_images_are_the_test_split_and_the_rest_is_divided(images):
 
 def test_without_test_images_a_fifth_is_split_off(tmp_path):
     splits = bb.load_dataset("folder", tree(tmp_path / "pets"))
-    assert [len(splits[name]) for name in bb.SPLITS] == [40, 4, 4, 12]
-    index = np.concatenate([splits[name].index for name in bb.SPLITS])
+    assert [len(splits[name]) for name in SPLITS] == [40, 4, 4, 12]
+    index = np.concatenate([splits[name].index for name in SPLITS])
     assert sorted(index) == list(range(60))
 
 
@@ -95,8 +97,8 @@ def test_grey_images_have_one_channel_of_their_own_pixels(tmp_path):
     deep = rng.integers(1 << 16, size=(6, 8), dtype=np.uint16)
     Image.fromarray(deep).save(root / "dog" / "00.png")
     splits = bb.load_dataset("folder", root)
-    images = np.concatenate([splits[name].images for name in bb.SPLITS])
-    order = np.argsort(np.concatenate([splits[name].index for name in bb.SPLITS]))
+    images = np.concatenate([splits[name].images for name in SPLITS])
+    order = np.argsort(np.concatenate([splits[name].index for name in SPLITS]))
     assert images.shape == (40, 1, 6, 8)
     assert np.array_equal(images[order][39, 0], pixels)
     assert np.array_equal(images[order][20, 0], deep >> 8)
@@ -106,8 +108,8 @@ def test_a_grey_image_among_coloured_ones_gets_three_channels(tmp_path):
     root = tree(tmp_path / "pets")
     Image.new("L", (8, 6), 77).save(root / "cat" / "000.png")  # the first of all
     splits = bb.load_dataset("folder", root)
-    images = np.concatenate([splits[name].images for name in bb.SPLITS])
-    index = np.concatenate([splits[name].index for name in bb.SPLITS])
+    images = np.concatenate([splits[name].images for name in SPLITS])
+    index = np.concatenate([splits[name].index for name in SPLITS])
     assert images.shape == (60, 3, 6, 8)
     assert (images[index == 0] == 77).all()
 
@@ -115,7 +117,7 @@ def test_a_grey_image_among_coloured_ones_gets_three_channels(tmp_path):
 def test_the_images_of_val_are_the_test_split_where_test_has_no_classes(images):
     (images / "test").rename(images / "val")
     splits = bb.load_dataset("folder", images)
-    assert [len(splits[name]) for name in bb.SPLITS] == [64, 8, 8, 10]
+    assert [len(splits[name]) for name in SPLITS] == [64, 8, 8, 10]
     (images / "test").mkdir()
     Image.new("RGB", (8, 6)).save(images / "test" / "unlabelled.png")
     assert np.array_equal(bb.load_dataset("folder", images).test.images, splits.test.images)
@@ -138,7 +140,7 @@ def tiny(tmp_path):
 
 def test_tiny_imagenets_layout_is_read(tiny):
     splits = bb.load_dataset("folder", tiny)
-    assert [len(splits[name]) for name in bb.SPLITS] == [32, 4, 4, 6]
+    assert [len(splits[name]) for name in SPLITS] == [32, 4, 4, 6]
     assert splits.test.class_names == ("goldfish", "tailed frog")
     assert splits.test.labels.tolist() == [0, 0, 0, 0, 1, 1]
     for row, name in enumerate(("001", "002", "004", "005", "000", "003")):
@@ -168,7 +170,7 @@ def test_rows_of_a_large_cache_stay_in_the_file_and_read_the_same(images, monkey
     copied = bb.load_dataset("folder", images)
     monkeypatch.setattr(row_view, "COPIED", 0)
     viewed = bb.load_dataset("folder", images)
-    for name in bb.SPLITS:
+    for name in SPLITS:
         one, other = copied[name], viewed[name]
         assert isinstance(other.images, row_view.RowView)
         assert (other.images.shape, other.images.dtype, other.images.ndim) == (one.images.shape, np.uint8, 4)
@@ -179,7 +181,7 @@ def test_rows_of_a_large_cache_stay_in_the_file_and_read_the_same(images, monkey
     network = bb.build("small", num_classes=2, timesteps=2, input_shape=(3, 6, 8), width=4)
     keys = np.zeros(8, np.int64)
     results = [
-        np.concatenate([x for _, x in bb.run(network, s.policy.images, keys, batch_size=3)]) for s in (copied, viewed)
+        np.concatenate([x for _, x in run(network, s.policy.images, keys, batch_size=3)]) for s in (copied, viewed)
     ]
     assert np.array_equal(*results)
 
@@ -248,7 +250,7 @@ def test_parts_by_other_names_are_parts(images, tmp_path, train, test):
     (images / "test").rename(images / test)
     (images / "t").rename(images / train)
     found = bb.load_dataset("folder", images, cache_dir=tmp_path / "cache")
-    for split in bb.SPLITS:
+    for split in SPLITS:
         assert np.array_equal(found[split].images, expected[split].images)
         assert np.array_equal(found[split].labels, expected[split].labels)
     assert found.train.class_names == ("cat", "dog")
@@ -294,8 +296,8 @@ def test_files_are_read_alike_by_a_dataset_and_by_classify(tmp_path, suffix, cha
                 assert image.mode == name
     for size in (None, 4):
         splits = bb.load_dataset("folder", root, image_size=size)
-        images = np.concatenate([splits[name].images for name in bb.SPLITS])
-        images = images[np.argsort(np.concatenate([splits[name].index for name in bb.SPLITS]))]
+        images = np.concatenate([splits[name].images for name in SPLITS])
+        images = images[np.argsort(np.concatenate([splits[name].index for name in SPLITS]))]
         items = list(read_items(root, images.shape[1:], resize=size is not None))
         assert [item.problem for item in items] == [None] * 40
         assert np.array_equal(np.stack([item.image for item in items]), images)

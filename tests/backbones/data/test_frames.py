@@ -7,8 +7,10 @@ from PIL import Image
 
 import backbones as bb
 from agents.main import main
-from backbones.networks.encodings import make_encoding
+from backbones.contract import run
+from backbones.data import SPLITS
 from backbones.data.frame_file import save_frames
+from backbones.networks.encodings import make_encoding
 from backbones.training.loop import TrainingConfig, train
 from seenn_env import ChooseTimestepEnv, EarlyExitEnv, Traces, record
 
@@ -47,8 +49,8 @@ def event_network(network="small", timesteps=T, **options):
 def test_a_file_gives_back_its_frames_labels_and_names(file):
     frames, labels = bars()
     splits = bb.load_dataset("frames", file)
-    assert [len(splits[name]) for name in bb.SPLITS] == [78, 9, 9, 24]
-    for name in bb.SPLITS:
+    assert [len(splits[name]) for name in SPLITS] == [78, 9, 9, 24]
+    for name in SPLITS:
         samples = splits[name]
         assert np.array_equal(samples.images, frames[samples.index])
         assert np.array_equal(samples.labels, labels[samples.index])
@@ -60,13 +62,13 @@ def test_splits_of_the_file_are_kept(suffix, tmp_path):
     frames, labels = bars()
     codes = np.repeat([3, 0, 1, 2], [20, 60, 30, 10])
     own = bb.load_dataset("frames", save_frames(tmp_path / f"own{suffix}", frames, labels, split=codes))
-    assert [len(own[name]) for name in bb.SPLITS] == [60, 30, 10, 20]
+    assert [len(own[name]) for name in SPLITS] == [60, 30, 10, 20]
     assert own.policy.index.tolist() == list(range(80, 110))
     with pytest.raises(bb.InputError, match=r"no policy_size and calibration_size for .*, which has its own splits"):
         bb.load_dataset("frames", tmp_path / f"own{suffix}", policy_size=5)
     save_frames(tmp_path / f"two{suffix}", frames, labels, split=np.where(codes == 3, 3, 0))
     two = bb.load_dataset("frames", tmp_path / f"two{suffix}", policy_size=40)
-    assert [len(two[name]) for name in bb.SPLITS] == [50, 40, 10, 20]
+    assert [len(two[name]) for name in SPLITS] == [50, 40, 10, 20]
     assert two.test.index.tolist() == list(range(20))
 
 
@@ -209,7 +211,7 @@ def test_a_slot_pool_and_the_forms_for_inference_take_frames(form, splits):
     frames = splits.train.images[:12]
     bb.check_backbone(network, torch.from_numpy(frames))
     keys = np.zeros(12, np.int64)
-    expected = torch.cat([logits for _, logits in bb.run(network, frames, keys, batch_size=4)])
+    expected = torch.cat([logits for _, logits in run(network, frames, keys, batch_size=4)])
     pool, shown, following = bb.SlotPool(network, 4), np.arange(4), 4
     pool.refill(np.arange(4), frames[:4])
     for step in range(9):  # beyond T for rows that are not filled again

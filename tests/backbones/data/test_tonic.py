@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import backbones as bb
+from backbones.data import SPLITS
 from backbones.data.event_sets import count_events
 
 pytest.importorskip("tonic", reason="tonic is an optional extra: pip install -e '.[events]'")
@@ -107,9 +108,9 @@ def test_recordings_that_tonic_reads_become_frames(name, make, tests, tmp_path):
     found, sensor, N = make(tmp_path)
     splits = bb.load_dataset(name, tmp_path, timesteps=5, image_size=16, policy_size=4, calibration_size=4)
     files = sorted(found, key=lambda file: ("Test" in Path(file).relative_to(tmp_path).parts[1], file))
-    assert sum(len(splits[split]) for split in bb.SPLITS) == N
+    assert sum(len(splits[split]) for split in SPLITS) == N
     assert len(splits.test) == tests
-    for split in bb.SPLITS:
+    for split in SPLITS:
         samples = splits[split]
         for row, index in enumerate(samples.index):
             given, label = found[files[index]]

@@ -11,6 +11,7 @@ import pytest
 import scipy.io
 
 import backbones as bb
+from backbones.data import SPLITS
 
 RNG = np.random.default_rng(0)
 TRAIN, TEST = 40, 20
@@ -103,11 +104,11 @@ SETS = {"cifar10": cifar10, "cifar100": cifar100, "mnist": mnist, "fashion-mnist
 def test_pixels_labels_and_names_are_those_of_the_files_and_test_is_torchvisions(name, tmp_path, monkeypatch):
     pixels, labels, names = SETS[name](tmp_path, monkeypatch)
     splits = bb.load_dataset(name, tmp_path)
-    assert [len(splits[split]) for split in bb.SPLITS] == [32, 4, 4, TEST]
+    assert [len(splits[split]) for split in SPLITS] == [32, 4, 4, TEST]
     assert sorted(splits.test.index) == list(range(TRAIN, TRAIN + TEST))
-    index = np.concatenate([splits[split].index for split in bb.SPLITS])
+    index = np.concatenate([splits[split].index for split in SPLITS])
     assert sorted(index) == list(range(TRAIN + TEST))
-    for split in bb.SPLITS:
+    for split in SPLITS:
         samples = splits[split]
         assert np.array_equal(samples.images, pixels[samples.index])
         assert np.array_equal(samples.labels, labels[samples.index])
@@ -118,7 +119,7 @@ def test_pixels_labels_and_names_are_those_of_the_files_and_test_is_torchvisions
 def test_sizes_can_be_chosen_are_stratified_and_recorded(tmp_path, monkeypatch):
     cifar10(tmp_path, monkeypatch)
     splits = bb.load_dataset("cifar10", tmp_path, seed=3, policy_size=12, calibration_size=8)
-    assert [len(splits[split]) for split in bb.SPLITS] == [20, 12, 8, 20]
+    assert [len(splits[split]) for split in SPLITS] == [20, 12, 8, 20]
     assert np.bincount(splits.policy.labels).tolist() == [3, 3, 3, 3]
     sizes = {"train": 20, "policy": 12, "calibration": 8, "test": 20}
     assert splits.test.division == {"seed": 3, "sizes": sizes}

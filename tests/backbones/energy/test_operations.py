@@ -4,12 +4,14 @@ import itertools
 
 import pytest
 import torch
-from tests.helpers.recorded import small_backbone
 from torch import nn
 
 import backbones as bb
+from backbones.energy import EnergyModel, Metered, count_operations
 from backbones.energy.fan_out import ExactDot, fan_out
 from backbones.energy.operations import OperationCounter
+from backbones.networks import IF
+from tests.helpers.recorded import small_backbone
 
 
 def reached_by_loops(weight, x, stride, padding, dilation, groups):
@@ -30,7 +32,7 @@ def reached_by_loops(weight, x, stride, padding, dilation, groups):
 
 
 def counted(network, *inputs):
-    with bb.count_operations(network) as counter:
+    with count_operations(network) as counter:
         network(*inputs)
         return counter.take()
 
@@ -41,7 +43,7 @@ class TwoLayers(nn.Module):
     def __init__(self):
         super().__init__()
         self.conv = nn.Conv2d(1, 2, 3, stride=2, padding=1)
-        self.neuron = bb.IF(v_threshold=1.0)
+        self.neuron = IF(v_threshold=1.0)
         self.linear = nn.Linear(8, 3)
         with torch.no_grad():
             self.conv.weight.fill_(0.6)
@@ -72,7 +74,7 @@ def test_a_two_layer_network_worked_by_hand_to_the_last_operation():
     assert found.dense.tolist() == [50 + 24] * 4
     assert found.spikes.tolist() == [0, 1, 8, 0]
     assert found.metrics() == {"Effective_MACs": 2.0, "Effective_ACs": 95 / 4, "Dense": 74.0}
-    assert bb.EnergyModel().energy_pj(found).tolist() == pytest.approx([7.2, 11.7, 66.6, 36.8])
+    assert EnergyModel().energy_pj(found).tolist() == pytest.approx([7.2, 11.7, 66.6, 36.8])
     loops = [reached_by_loops(network.conv.weight, row, 2, 1, 1, 1) for row in x]
     assert loops == [8, 10, 50, 8]
 
@@ -155,7 +157,7 @@ def test_spikes_that_are_written_over_are_looked_at_again():
 
         def __init__(self):
             super().__init__()
-            self.neuron, self.conv = bb.IF(), nn.Conv2d(1, 1, 1)
+            self.neuron, self.conv = IF(), nn.Conv2d(1, 1, 1)
 
         def forward(self, x):
             spikes, _ = self.neuron(x, torch.zeros_like(x))
@@ -179,7 +181,7 @@ def test_rows_sum_to_the_batch_and_move_with_it(name):
                 layer.weight *= 8  # it shall spike without training
 
     def run(images, metered=None):
-        metered = metered or bb.Metered(network)
+        metered = metered or Metered(network)
         state = metered.start(images)
         for _ in range(2):
             logits, state = metered.step(state)
@@ -192,7 +194,7 @@ def test_rows_sum_to_the_batch_and_move_with_it(name):
     alone = torch.cat([run(row[None])[1] for row in x])
     assert (alone - counts).abs().max() <= 0.01 * counts.max()  # a spike may flip: another batch shape
     # Spikes recognised because a neuron fired them are counted like those that were looked at.
-    looked_at = bb.Metered(network)
+    looked_at = Metered(network)
     looked_at._counter._fired = type("Forgetful", (dict,), {"__setitem__": lambda *_: None})()
     assert torch.equal(run(x, looked_at)[1], counts)
 
@@ -223,7 +225,7 @@ def test_rows_sum_to_the_batch_and_move_with_it(name):
 def test_a_metered_backbone_keeps_the_contract_and_refilled_rows_count_from_zero():
     network = small_backbone(encoding="direct")
     x = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    metered = bb.Metered(network)
+    metered = Metered(network)
     bb.check_backbone(metered, x)
     assert metered.fingerprint == network.fingerprint
 
@@ -251,7 +253,7 @@ def test_a_static_stem_counts_once_an_image_and_a_spiking_one_every_timestep():
         network = bb.build("small", num_classes=10, timesteps=3, input_shape=(1, 8, 8), width=4, encoding=encoding)
         for neuron in (network.body.first, network.body.second):
             neuron.v_threshold = 1e9  # nothing after the stem
-        metered = bb.Metered(network)
+        metered = Metered(network)
         state, found = metered.start(torch.ones(2, 1, 8, 8) * 0.999), []
         for _ in range(3):
             _, state = metered.step(state)
@@ -301,14 +303,14 @@ class Recurrent(nn.Module):
 )
 def test_what_cannot_be_counted_is_refused_by_name(network, message):
     with pytest.raises(bb.InputError, match=message):
-        bb.Metered(network) if hasattr(network, "timesteps") else OperationCounter(network)
+        Metered(network) if hasattr(network, "timesteps") else OperationCounter(network)
 
 
 def test_inputs_without_rows_and_rows_that_change_are_refused():
     with pytest.raises(bb.InputError, match=r"Expected inputs of rows \[B, …\] at a Linear, got \[3\]"):
         counted(nn.Sequential(nn.Linear(3, 2)), torch.ones(3))
     network = nn.Sequential(nn.Linear(3, 2))
-    with bb.count_operations(network):
+    with count_operations(network):
         network(torch.ones(4, 3))
         with pytest.raises(bb.InputError, match="to see the 4 rows along its first dimension"):
             network(torch.ones(5, 3))
@@ -317,4 +319,4 @@ def test_inputs_without_rows_and_rows_that_change_are_refused():
 @pytest.mark.parametrize("constants", [{"pj_per_ac": 0.0}, {"pj_per_mac": float("nan")}, {"pj_per_ac": float("inf")}])
 def test_constants_out_of_range_are_refused(constants):
     with pytest.raises(bb.InputError, match="above 0, in picojoules"):
-        bb.EnergyModel(**constants)
+        EnergyModel(**constants)

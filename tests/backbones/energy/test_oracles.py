@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 import backbones as bb
+from backbones.energy import Metered
 
 NETWORKS = ("small", "resnet9", "resnet20", "vgg11")
 
@@ -18,7 +19,7 @@ def lively(name):
             if isinstance(layer, nn.Conv2d):
                 layer.weight *= 8
     x = torch.rand(5, 2, 9, 9, generator=torch.Generator().manual_seed(0))
-    metered = bb.Metered(network)
+    metered = Metered(network)
     state = metered.start(x)
     for _ in range(2):
         _, state = metered.step(state)
@@ -68,7 +69,7 @@ def test_spikingjellys_multiply_accumulates_are_dense_and_take_padding_for_input
 def test_operations_of_one_row_are_neurobenchs(name):
     layers = pytest.importorskip("neurobench.metrics.utils.layers")
     network, x, _ = lively(name)
-    metered = bb.Metered(network)
+    metered = Metered(network)
     state = metered.start(x[:1])
     for _ in range(2):
         _, state = metered.step(state)

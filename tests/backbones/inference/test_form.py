@@ -7,9 +7,11 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 import backbones as bb
+from backbones.contract import accuracy, make_keys, run
 from backbones.conversion.converter import convert
-from backbones.networks.norms import TimestepBatchNorm2d
+from backbones.energy import Metered
 from backbones.inference.optimization import agrees, compare_forms
+from backbones.networks.norms import TimestepBatchNorm2d
 
 
 def images(count=8, side=8, channels=1):
@@ -104,7 +106,7 @@ def test_a_pool_over_the_inference_form_gives_the_logits_of_whole_runs(dtype, no
             module.running_mean.normal_(0, 0.2, generator=torch.Generator().manual_seed(1))
             module.running_var.uniform_(0.1, 0.6, generator=torch.Generator().manual_seed(2))
     fast = plain.optimize(dtype=dtype, min_agreement=None)
-    expected = torch.cat([x for _, x in bb.run(fast, inputs.numpy(), np.arange(60), batch_size=40)])
+    expected = torch.cat([x for _, x in run(fast, inputs.numpy(), np.arange(60), batch_size=40)])
     assert len(expected.flatten(1).unique(dim=0)) > 20
     pool, shows, rng, fed = bb.SlotPool(fast, 40), np.arange(40), np.random.default_rng(0), 40
     pool.refill(shows, inputs[:40])
@@ -184,8 +186,8 @@ def test_a_check_on_calibration_data_is_reported_and_refuses_a_form_that_disagre
     assert report.samples == 40
     assert report.agreement.shape == (4,)
     assert report.agreement.min() > 0.999
-    keys = bb.make_keys(calibration.index)
-    assert np.allclose(report.accuracy_before, bb.accuracy(plain, calibration.images, calibration.labels, keys))
+    keys = make_keys(calibration.index)
+    assert np.allclose(report.accuracy_before, accuracy(plain, calibration.images, calibration.labels, keys))
     other = make(seed=1)
     assert compare_forms(plain, other, calibration).agreement.min() < 0.9
     monkeypatch.setattr("backbones.inference.optimization.InferenceNetwork", lambda *_, **__: other)
@@ -217,7 +219,7 @@ def test_bad_requests_are_one_sentence(digits, tmp_path):
         (lambda: plain.optimize(dtype="bfloat16"), "calibration samples to check bfloat16 on"),
         (lambda: plain.optimize(calibration=digits.test), "another split than 'test'"),
         (lambda: fast.optimize(), "plain network to optimize"),
-        (lambda: bb.Metered(fast), "plain network to meter"),
+        (lambda: Metered(fast), "plain network to meter"),
         (lambda: bb.save(fast, tmp_path / "fast"), "plain network to save"),
     ):
         with pytest.raises(bb.InputError, match=message):
@@ -255,7 +257,7 @@ def test_a_compiled_residual_network_answers_as_the_plain_one_and_can_be_refille
     difference = (found - expected).abs()
     assert difference.median() < 1e-5  # where a rounding flips a spike it is more
     assert (found.argmax(-1) == expected.argmax(-1)).float().mean() > 0.95
-    whole = torch.cat([x for _, x in bb.run(fast, inputs.numpy(), np.arange(24), batch_size=8)])
+    whole = torch.cat([x for _, x in run(fast, inputs.numpy(), np.arange(24), batch_size=8)])
     pool, shows, rng, fed = bb.SlotPool(fast, 8), np.arange(8), np.random.default_rng(0), 8
     pool.refill(shows, inputs[:8])
     for _ in range(10):

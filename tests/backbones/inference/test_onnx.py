@@ -15,11 +15,14 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from torch import nn
 
 import backbones as bb
-from agents import Confidence, Entropy, ExitNetwork, FixedTimestep, LearnedPolicy, Margin, PerTimestep, classify, train
+from agents import Confidence, Entropy, ExitNetwork, FixedTimestep, Margin, PerTimestep, classify, train
 from agents.deployment.onnx import DecisionModule, export, export_policy, features
+from agents.learners import LearnedPolicy
 from agents.learners.perceptrons import make_perceptron
+from backbones.contract import make_keys
 from backbones.conversion.converter import convert
 from backbones.inference.onnx import check_files, export_network, runner, to_onnx
+from backbones.networks import SpikingNetwork
 from backbones.networks.norms import TimestepBatchNorm2d
 from seenn_env import evaluate, record
 from seenn_env.traces.packaged import packaged_file
@@ -104,7 +107,7 @@ def test_under_onnxruntime_exits_are_those_of_the_live_network(tmp_path, digits,
     deploy, test = example(), digits.test
     for policy in (Margin(0.7), learned_exits):
         export_policy(network, policy, folder, num_slots=16)
-        predictions, exits = deploy.classify(folder, test.images / np.float32(255), bb.make_keys(test.index))
+        predictions, exits = deploy.classify(folder, test.images / np.float32(255), make_keys(test.index))
         live = classify(test, network, policy, num_slots=16)
         assert (exits == live.timesteps).mean() >= 0.999
         assert (predictions == live.predictions).mean() >= 0.999
@@ -124,7 +127,7 @@ def test_under_onnxruntime_every_row_is_normalised_by_its_own_timestep(tmp_path,
     traces = record(network.eval(), digits.test)
     middle = Margin(float(np.median(traces.columns("features")[:, 0, 1])))
     folder = export(network, middle, tmp_path / "deployed", num_slots=16)
-    images, keys = digits.test.images / np.float32(255), bb.make_keys(digits.test.index)
+    images, keys = digits.test.images / np.float32(255), make_keys(digits.test.index)
     predictions, exits = example().classify(folder, images, keys)
     expected = evaluate(middle, traces)
     assert (exits == expected.exit_timesteps).mean() >= 0.999
@@ -154,7 +157,7 @@ def test_without_the_extra_one_sentence_names_it(network, tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="module")
-def of_pools() -> bb.SpikingNetwork:
+def of_pools() -> SpikingNetwork:
     """A network of average pools with every setting, and channels of odd numbers."""
     torch.manual_seed(1)
     pools = (

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import backbones as bb
+from backbones.networks import SpikingNetwork
 from backbones.networks.neurons.neuron import LIF, PLIF
 
 IMAGES = torch.randint(256, (6, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -20,7 +21,7 @@ NARROW = {
 ALL = pytest.mark.parametrize("name", NARROW)
 
 
-def narrow(name: str, **settings) -> bb.SpikingNetwork:
+def narrow(name: str, **settings) -> SpikingNetwork:
     neuron = settings.pop("neuron", {"type": "lif", "v_threshold": 0.5})
     return warm(
         bb.build(
@@ -37,7 +38,7 @@ def narrow(name: str, **settings) -> bb.SpikingNetwork:
     )
 
 
-def warm(network: bb.SpikingNetwork) -> bb.SpikingNetwork:
+def warm(network: SpikingNetwork) -> SpikingNetwork:
     """Norm statistics of these images, so that no layer is silent."""
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 import backbones as bb
+from backbones.networks import SpikingNetwork
+from backbones.training.loop import TrainingConfig, train
 from backbones.training.losses import mean_loss, tet_loss
 from backbones.training.run_state import RunState
-from backbones.training.loop import TrainingConfig, train
 
 
 def test_tet_is_what_the_paper_says_worked_out_by_hand():
@@ -29,7 +30,7 @@ def test_the_mean_loss_is_the_cross_entropy_of_the_mean_output():
     assert mean_loss(outputs, torch.tensor([0])).item() == pytest.approx(math.log(4 / 3))
 
 
-def make(seed: int = 0) -> bb.SpikingNetwork:
+def make(seed: int = 0) -> SpikingNetwork:
     return bb.build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), encoding="poisson", width=4, seed=seed)
 
 

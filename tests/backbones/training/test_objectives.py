@@ -8,20 +8,21 @@ import pytest
 import torch
 
 import backbones as bb
+from backbones.networks import SpikingNetwork
 from backbones.training.distillation import distillation_loss, teach
+from backbones.training.loop import TrainingConfig, train
 from backbones.training.mixed_time import change_time, draw_times, draw_timesteps, forward_mixed, groups, stage_heads
 from backbones.training.norm_statistics import reestimate_norms
-from backbones.training.loop import TrainingConfig, train
 
 IMAGES = torch.randint(256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 KEYS = torch.zeros(4, dtype=torch.int64)
 
 
-def make(seed: int = 0, timesteps: int = 3) -> bb.SpikingNetwork:
+def make(seed: int = 0, timesteps: int = 3) -> SpikingNetwork:
     return bb.build("small", num_classes=10, timesteps=timesteps, input_shape=(1, 8, 8), width=4, seed=seed)
 
 
-def narrow(name: str, T: int = 4) -> bb.SpikingNetwork:
+def narrow(name: str, T: int = 4) -> SpikingNetwork:
     settings = {"num_classes": 5, "timesteps": T, "input_shape": (3, 16, 16), "width": 4, "mean": 0.5, "std": 0.25}
     return bb.build(name, **settings, neuron={"type": "lif", "v_threshold": 0.5}).double()
 

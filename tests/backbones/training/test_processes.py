@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 import backbones as bb
+from backbones.networks import SpikingNetwork
 from backbones.training.loop import TrainingConfig, train
 
 CONFIG = TrainingConfig(
@@ -25,7 +26,7 @@ CONFIG = TrainingConfig(
 )
 
 
-def train_here(config: TrainingConfig, norm: str = "tdbn") -> tuple[bb.SpikingNetwork, np.ndarray]:
+def train_here(config: TrainingConfig, norm: str = "tdbn") -> tuple[SpikingNetwork, np.ndarray]:
     torch.set_num_threads(1)
     splits = bb.load_dataset("digits")
     splits = replace(splits, train=splits.train.select(slice(0, 192)))

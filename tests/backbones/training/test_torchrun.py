@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.helpers.recorded import small_backbone
 
 import backbones as bb
 from agents.main import main
+from tests.helpers.recorded import small_backbone
 
 pytestmark = pytest.mark.slow  # every launch starts PyTorch three times
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from gymnasium.utils import seeding
+
 from tests.helpers.counting import DISABLED, LIMIT, NEXT, CountVector
 from tests.helpers.defects import after_step, check_is_named, defects
-from gymnasium.utils import seeding
 
 defect, DEFECTS = defects()
 

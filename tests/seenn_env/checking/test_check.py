@@ -6,10 +6,10 @@ from functools import partial
 import gymnasium as gym
 import numpy as np
 import pytest
-from tests.helpers.counting import DISABLED, NEXT, SAME, Count, CountVector
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
 from seenn_env.checking.check import VectorEnvError, check_vector_env
+from tests.helpers.counting import DISABLED, NEXT, SAME, Count, CountVector
 
 MODES = pytest.mark.parametrize("mode", [NEXT, SAME, DISABLED], ids=lambda mode: mode.name)
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from gymnasium.vector.utils import batch_space
+
 from tests.helpers.counting import NEXT, CountVector
 from tests.helpers.defects import after_step, check_is_named, defects
-from gymnasium.vector.utils import batch_space
 
 defect, DEFECTS = defects()
 

@@ -3,10 +3,10 @@
 import gymnasium as gym
 import numpy as np
 import pytest
-from tests.helpers.recorded import BATCH, few_samples, full_traces, small_backbone
 
 from backbones import InputError
 from seenn_env import ChooseTimestepEnv, ChooseTimestepVectorEnv, record
+from tests.helpers.recorded import BATCH, few_samples, full_traces, small_backbone
 
 LIVE = {"backbone": small_backbone(), "samples": few_samples(), "repeats": 2, "batch_size": BATCH}
 KEYS = {"label", "prediction", "correct", "timestep", "sample"}

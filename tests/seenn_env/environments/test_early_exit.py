@@ -8,12 +8,13 @@ import warnings
 import gymnasium as gym
 import numpy as np
 import pytest
-from tests.helpers.traces import make_traces
 from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 
 import backbones as bb
-from seenn_env import EarlyExitEnv, SeennReward, Traces, record
+from seenn_env import EarlyExitEnv, Traces, record
+from seenn_env.rewards import SeennReward
+from tests.helpers.traces import make_traces
 
 ID = "seenn_env:seenn_env/EarlyExit-v0"
 

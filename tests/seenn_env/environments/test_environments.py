@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env as check_gymnasium
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
-from tests.helpers.recorded import BATCH, few_samples, full_traces, small_backbone
 from stable_baselines3.common.env_checker import check_env as check_sb3
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
@@ -21,6 +20,7 @@ from seenn_env import (
     check_vector_env,
     to_sb3,
 )
+from tests.helpers.recorded import BATCH, few_samples, full_traces, small_backbone
 
 SINGLE = {"early exit": EarlyExitEnv, "choose timestep": ChooseTimestepEnv}
 VECTOR = {"early exit": EarlyExitVectorEnv, "choose timestep": ChooseTimestepVectorEnv}

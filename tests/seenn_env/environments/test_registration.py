@@ -15,8 +15,9 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.utils.env_checker import check_env as check_gymnasium
 from stable_baselines3.common.env_checker import check_env as check_sb3
 
-from seenn_env import ChooseTimestepEnv, EarlyExitEnv, Traces, evaluate, make_reward, reference_scores, register_all
-from seenn_env.registration import REGISTERED
+from seenn_env import ChooseTimestepEnv, EarlyExitEnv, Traces, evaluate, make_reward
+from seenn_env.environments import reference_scores
+from seenn_env.registration import REGISTERED, register_all
 
 DOCS = Path(__file__).parents[3] / "docs"
 IDS = pytest.mark.parametrize("name", REGISTERED)

@@ -2,20 +2,12 @@
 
 import numpy as np
 import pytest
-from tests.helpers.recorded import BATCH, few_samples, full_traces, small_backbone
 
 from backbones import InputError
-from seenn_env import (
-    ChooseTimestepEnv,
-    EarlyExitEnv,
-    EarlyExitVectorEnv,
-    Observation,
-    Traces,
-    TraceShape,
-    make_observation,
-    record,
-)
+from seenn_env import ChooseTimestepEnv, EarlyExitEnv, EarlyExitVectorEnv, Traces, make_observation, record
+from seenn_env.observations import Observation, TraceShape
 from seenn_env.observations.columns import MEMBRANE_RANGE, features
+from tests.helpers.recorded import BATCH, few_samples, full_traces, small_backbone
 
 
 def two_largest(shape: TraceShape) -> Observation:

@@ -7,7 +7,8 @@ import pytest
 from scipy.special import log_softmax, softmax
 from scipy.stats import entropy
 
-from seenn_env import LinearReward, SeennReward, make_observation
+from seenn_env import make_observation
+from seenn_env.rewards import LinearReward, SeennReward
 
 
 def test_features_are_their_formulas():

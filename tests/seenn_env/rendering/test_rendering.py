@@ -8,19 +8,20 @@ import gymnasium as gym
 import matplotlib
 import numpy as np
 import pytest
-from tests.helpers.traces import make_traces
 from gymnasium.utils.env_checker import check_env
 from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from tests.helpers.recorded import BATCH, few_samples, full_traces, small_backbone
 
 from backbones import InputError
-from seenn_env import ChooseTimestepEnv, EarlyExitEnv, EarlyExitVectorEnv, window
+from seenn_env import ChooseTimestepEnv, EarlyExitEnv, EarlyExitVectorEnv
+from seenn_env.environments.sources import Live
+from seenn_env.rendering import window
 from seenn_env.rendering.canvas import OTHER, RIGHT
-from seenn_env.rendering.text import ansi
 from seenn_env.rendering.episode import Episode
 from seenn_env.rendering.frame import rgb_array
-from seenn_env.environments.sources import Live
+from seenn_env.rendering.text import ansi
+from tests.helpers.recorded import BATCH, few_samples, full_traces, small_backbone
+from tests.helpers.traces import make_traces
 
 matplotlib.use("agg")  # as where there is no display
 

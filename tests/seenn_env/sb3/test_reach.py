@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
-from tests.helpers.rows import Counter, cartpole
 from stable_baselines3.common.monitor import Monitor
 
 from backbones.errors import InputError
 from seenn_env.sb3.vec_env import to_sb3
+from tests.helpers.rows import Counter, cartpole
 
 
 def test_seeds_reproduce_and_are_used_once():

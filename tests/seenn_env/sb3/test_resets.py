@@ -8,10 +8,10 @@ import pytest
 from gymnasium.envs.classic_control.cartpole import CartPoleVectorEnv
 from gymnasium.vector import AsyncVectorEnv
 from gymnasium.wrappers.vector import NormalizeReward, RecordEpisodeStatistics
-from tests.helpers.rows import UnknownCartPole, cartpole
 from stable_baselines3.common.vec_env import VecNormalize
 
 from seenn_env.sb3.vec_env import to_sb3
+from tests.helpers.rows import UnknownCartPole, cartpole
 
 
 def test_rows_that_can_be_reset_alone_are_their_own_trajectory_without_the_reset_steps():

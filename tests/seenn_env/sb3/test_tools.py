@@ -5,13 +5,13 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from tests.helpers.rows import Counter, cartpole
 from stable_baselines3 import DQN, PPO
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecMonitor, VecNormalize
 
 from seenn_env.sb3.vec_env import to_sb3
+from tests.helpers.rows import Counter, cartpole
 
 
 class AlwaysRight:

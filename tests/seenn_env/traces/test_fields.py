@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from tests.helpers.recorded import BATCH, EVERY, few_samples, full_traces, small_backbone
 
 import backbones as bb
 import seenn_env.traces.recording
 from agents.commands.record import Record
-from backbones import InputError, make_keys, run_probed
+from backbones import InputError
+from backbones.contract import make_keys, run_probed
 from seenn_env import Traces, record
+from tests.helpers.recorded import BATCH, EVERY, few_samples, full_traces, small_backbone
 
 ROWS = ("logits", "labels", "sample", "repeat", "hidden", "membrane", "energy_pj")
 

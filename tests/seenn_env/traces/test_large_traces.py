@@ -7,12 +7,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from tests.helpers.traces import make_traces
 
 from agents import Confidence, calibrate
 from backbones import InputError
-from seenn_env import EarlyExitEnv, EarlyExitVectorEnv, Traces, evaluate, make_observation, storage
+from seenn_env import EarlyExitEnv, EarlyExitVectorEnv, Traces, evaluate, make_observation
 from seenn_env.observations.observation import Observation
+from seenn_env.traces import file as storage
+from tests.helpers.traces import make_traces
 
 
 @pytest.fixture

@@ -3,21 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from tests.helpers.recorded import BATCH, few_samples, small_backbone
 
 import agents
 import backbones as bb
 from agents.commands.record import Record
-from seenn_env import (
-    ChooseTimestepEnv,
-    EarlyExitEnv,
-    Traces,
-    evaluate,
-    record,
-    recording,
-    synaptic_operations,
-    with_energy,
-)
+from backbones.contract import make_keys
+from backbones.energy import EnergyModel, Metered, count_operations
+from seenn_env import ChooseTimestepEnv, EarlyExitEnv, Traces, evaluate, record
+from seenn_env.traces import recording, synaptic_operations, with_energy
+from tests.helpers.recorded import BATCH, few_samples, small_backbone
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +25,11 @@ def test_recorded_energy_is_that_of_the_operations_counted_by_hand(metered):
     assert np.array_equal(metered.logits, plain.logits)
     shows = np.repeat(np.arange(len(samples)), 2)[:BATCH]
     images = torch.from_numpy(samples.images[shows])
-    keys = torch.from_numpy(bb.make_keys(samples.index[shows], np.arange(BATCH) % 2))
+    keys = torch.from_numpy(make_keys(samples.index[shows], np.arange(BATCH) % 2))
     network, total = small_backbone(), 0
     state = network.start(images, keys)
     for t in range(4):
-        with bb.count_operations(network) as counter:
+        with count_operations(network) as counter:
             _, state = network.step(state)
             total = total + counter.take().counts
         assert np.array_equal(metered.operations[:BATCH, t], total[:, :3])
@@ -45,7 +39,7 @@ def test_recorded_energy_is_that_of_the_operations_counted_by_hand(metered):
 
 
 def test_another_model_needs_no_other_recording(metered):
-    model = bb.EnergyModel(pj_per_ac=2.0, pj_per_mac=3.0)
+    model = EnergyModel(pj_per_ac=2.0, pj_per_mac=3.0)
     again = record(
         small_backbone(), few_samples(), repeats=2, batch_size=BATCH, hidden=True, energy=True, energy_model=model
     )
@@ -85,7 +79,7 @@ def test_a_metered_recording_that_was_killed_continues_to_the_same_bytes(tmp_pat
         with pytest.raises(KeyboardInterrupt):
             record(network, samples, tmp_path / "a.safetensors", **arguments)
     with pytest.raises(bb.InputError, match="other settings"):
-        record(network, samples, tmp_path / "a.safetensors", **arguments, energy_model=bb.EnergyModel(1.0))
+        record(network, samples, tmp_path / "a.safetensors", **arguments, energy_model=EnergyModel(1.0))
     assert record(network, samples, tmp_path / "a.safetensors", **arguments).path.read_bytes() == whole
 
 
@@ -112,16 +106,16 @@ def test_the_energy_reward_live_is_that_of_the_traces(encoding):
 
 
 def test_live_counts_only_where_the_reward_asks_for_it(monkeypatch):
-    monkeypatch.setattr(bb.Metered, "step", lambda *_: pytest.fail("counted"))
+    monkeypatch.setattr(Metered, "step", lambda *_: pytest.fail("counted"))
     env = EarlyExitEnv(backbone=small_backbone(), samples=few_samples())
     env.reset(seed=0)
     env.step(1)
-    assert not isinstance(env.source.backbone, bb.Metered)
+    assert not isinstance(env.source.backbone, Metered)
 
 
 def test_the_energy_of_the_rest_is_computed_once_for_each_row(monkeypatch):
-    step, calls = bb.Metered.step, []
-    monkeypatch.setattr(bb.Metered, "step", lambda *given: (calls.append(1), step(*given))[1])
+    step, calls = Metered.step, []
+    monkeypatch.setattr(Metered, "step", lambda *given: (calls.append(1), step(*given))[1])
     env = EarlyExitEnv(backbone=small_backbone(), samples=few_samples(), reward="energy")
     for expected in (4, 1, 1):  # the first time, the other three timesteps run for the account
         calls.clear()
@@ -180,7 +174,7 @@ def test_evaluation_and_comparison_report_the_mean_energy_at_the_exits(metered):
 
 def test_the_command_records_energy_under_a_model_of_ones_own(tmp_path):
     file = bb.save(bb.build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), width=2), tmp_path / "net")
-    model = bb.EnergyModel(pj_per_ac=1.0, pj_per_mac=1.0)
+    model = EnergyModel(pj_per_ac=1.0, pj_per_mac=1.0)
     Record(backbone=file or tmp_path / "net", output=tmp_path / "t.safetensors", energy=True, energy_model=model).run()
     traces = Traces.load(tmp_path / "t.safetensors")
     assert np.array_equal(traces.energy_pj, traces.operations[..., :2].sum(-1).astype(np.float32))

@@ -5,7 +5,10 @@ import pytest
 import torch
 
 import backbones as bb
-from seenn_env import Traces, record, recording
+from backbones.contract import make_keys
+from backbones.data import Augmentation
+from seenn_env import Traces, record
+from seenn_env.traces import recording
 
 
 def test_a_recording_is_the_backbone_stepped_by_hand(digits, network):
@@ -14,7 +17,7 @@ def test_a_recording_is_the_backbone_stepped_by_hand(digits, network):
     assert traces.logits.shape == (40, 4, 10)
     rows = [0, 1, 2, 3, 4, 5, 6, 7]  # the first batch
     images = torch.from_numpy(samples.images[np.array(rows) // 2])
-    keys = torch.from_numpy(bb.make_keys(samples.index[np.array(rows) // 2], np.array(rows) % 2))
+    keys = torch.from_numpy(make_keys(samples.index[np.array(rows) // 2], np.array(rows) % 2))
     state = network.start(images, keys)
     for t in range(4):
         logits, state = network.step(state)
@@ -103,7 +106,7 @@ def test_bad_arguments_are_one_sentence(digits, network, arguments):
 def test_augmented_repeats_are_other_views_of_the_image_and_the_first_is_itself(digits):
     network = bb.build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), encoding="direct", std=0.05).eval()
     samples = digits.policy.select(slice(0, 30))
-    views = bb.Augmentation(crop=2, flip=True)
+    views = Augmentation(crop=2, flip=True)
     plain = record(network, samples, batch_size=16)
     traces = record(network, samples, repeats=3, augmentation=views, batch_size=16)
     assert traces.repeat[:4].tolist() == [0, 1, 2, 0]
@@ -114,13 +117,13 @@ def test_augmented_repeats_are_other_views_of_the_image_and_the_first_is_itself(
     again = record(network, samples.select(slice(7, 9)), repeats=3, augmentation=views, batch_size=16)
     np.testing.assert_allclose(again.logits, traces.logits[21:27], atol=0.5)  # filled with another mean
     assert traces.info["augmentation"]["crop"] == 2
-    other = record(network, samples, repeats=3, augmentation=bb.Augmentation(crop=2, seed=1), batch_size=16)
+    other = record(network, samples, repeats=3, augmentation=Augmentation(crop=2, seed=1), batch_size=16)
     assert not np.array_equal(other.logits, traces.logits)
 
 
 def test_repeats_of_pictures_are_shifted_and_mirrored_pixels(digits):
     samples = digits.policy.select(slice(0, 200))
-    shown = bb.Augmentation(flip=True).repeats(samples, 2).reshape(200, 2, 1, 8, 8)
+    shown = Augmentation(flip=True).repeats(samples, 2).reshape(200, 2, 1, 8, 8)
     assert np.array_equal(shown[:, 0], samples.images)
     mirrored = (shown[:, 1] == samples.images[..., ::-1]).all((1, 2, 3))
     kept = (shown[:, 1] == samples.images).all((1, 2, 3))

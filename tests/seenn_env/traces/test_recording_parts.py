@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from tests.helpers.recorded import small_backbone
 
 import backbones as bb
 import seenn_env
 from agents.commands.data import DataOptions
 from agents.commands.record import Record
+from tests.helpers.recorded import small_backbone
 
 
 def command(folder: Path, **settings: object) -> Record:

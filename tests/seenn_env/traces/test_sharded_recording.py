@@ -12,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.helpers.recorded import BATCH, EVERY, few_samples, small_backbone
 
 import backbones as bb
-from backbones import Crew, InputError
-from seenn_env import record, recording
+from backbones import InputError
+from backbones.machine import Crew
+from backbones.networks import SpikingNetwork
+from seenn_env import record
+from seenn_env.traces import recording
 from seenn_env.traces.partial import PartialRecording
+from tests.helpers.recorded import BATCH, EVERY, few_samples, small_backbone
 
 SETTINGS = {"repeats": 2, "batch_size": BATCH, "dtype": "float16", "energy": True, **EVERY}
 BATCHES, TIMESTEPS = 15, 4
@@ -39,7 +42,7 @@ def start_two(*arguments: object) -> list[subprocess.Popen]:
     ]
 
 
-def count_steps(network: bb.SpikingNetwork, dies_at: int) -> list[int]:
+def count_steps(network: SpikingNetwork, dies_at: int) -> list[int]:
     """Steps from now on, in a list of one number; the process kills itself in one of them."""
     step, count = network.step, [0]
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
-from tests.helpers.traces import make_traces
 
 import backbones as bb
 from backbones import InputError
 from seenn_env import Traces
 from seenn_env.traces.file import map_tensors, write_tensors
+from tests.helpers.traces import make_traces
 
 RIGHT = np.array([[1, 1, 1], [0, 1, 1], [0, 1, 0], [1, 0, 1], [0, 0, 0]])
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from tests.helpers.recorded import few_samples, small_backbone
 
 import backbones as bb
-from seenn_env import EarlyExitEnv, EarlyExitVectorEnv, LiveVectorEnv, check_vector_env, record, rgb_array
+from seenn_env import EarlyExitEnv, EarlyExitVectorEnv, LiveVectorEnv, check_vector_env, record
+from seenn_env.rendering import rgb_array
+from tests.helpers.recorded import few_samples, small_backbone
 
 B = 6
 

@@ -3,11 +3,11 @@
 import gymnasium as gym
 import numpy as np
 import pytest
-from tests.helpers.recorded import few_samples, small_backbone
-from tests.seenn_env.vector.test_live import equal_plays
 
 import backbones as bb
 from seenn_env import ChooseTimestepVectorEnv, EarlyExitEnv, EarlyExitVectorEnv, LiveVectorEnv, record, to_sb3
+from tests.helpers.recorded import few_samples, small_backbone
+from tests.seenn_env.vector.test_live import equal_plays
 
 FORMS = ["EarlyExit-v0", "EarlyExitLive-v0", "ChooseTimestep-v0", "ChooseTimestepFeatures-v0"]
 B = 6

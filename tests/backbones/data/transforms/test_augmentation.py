@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from backbones import InputError, auto_augment
+from backbones import InputError
+from backbones.data.transforms import auto_augment
 from backbones.data.transforms.augmentation import augment
 from backbones.data.transforms.auto_augment import UNIFORMS
 from backbones.keyed_random import hash_uniform

@@ -6,6 +6,7 @@ import torch
 
 import backbones as bb
 from agents.main import main
+from backbones.contract import make_keys, run
 from backbones.data.transforms.corruptions import CORRUPTIONS, corrupt
 from seenn_env import Traces
 
@@ -68,7 +69,7 @@ def test_a_record_command_takes_a_corruption(tmp_path, capsys):
     assert shifted.info["dataset"] == "digits+contrast-5"
     np.testing.assert_array_equal(plain.sample, shifted.sample)
     test = corrupt(bb.load_dataset("digits").test, "contrast", 5)
-    _, logits = next(bb.run(network, test.images, bb.make_keys(test.index), batch_size=256))
+    _, logits = next(run(network, test.images, make_keys(test.index), batch_size=256))
     torch.testing.assert_close(torch.from_numpy(np.array(shifted.logits[:256])), logits)
     with pytest.raises(SystemExit):
         main([*settings, "--output", str(tmp_path / "x"), "--corruption", "fog"])

@@ -1,0 +1,15 @@
+from .curve import Curve, exit_curve, exits_at, level_curve
+from .guarantees import Guarantee, control_risk
+from .levels import calibrate
+from .randomised import Mixed
+
+__all__ = [
+    "Curve",
+    "Guarantee",
+    "Mixed",
+    "calibrate",
+    "control_risk",
+    "exit_curve",
+    "exits_at",
+    "level_curve",
+]

@@ -1,0 +1,21 @@
+from .bootstrap import Clusters, Interval, across_seeds, holm, max_t, paired_difference
+from .comparison import compare
+from .curve_area import Endpoint, MatchedCurve, matched_curve
+from .learning_headroom import Headroom, headroom
+from .result import Comparison
+
+__all__ = [
+    "Clusters",
+    "Comparison",
+    "Endpoint",
+    "Headroom",
+    "Interval",
+    "MatchedCurve",
+    "across_seeds",
+    "compare",
+    "headroom",
+    "holm",
+    "matched_curve",
+    "max_t",
+    "paired_difference",
+]

@@ -1,0 +1,23 @@
+from .exact.policy import ExitNetwork
+from .exact.training import ExitSettings, train_exit_network
+from .one_shot.policy import TimestepNetwork
+from .sb3.policy import LearnedPolicy
+from .sb3.training import load_sb3
+from .stopping.policy import OptimalStopping
+from .stopping.tabular import TabularStopping
+from .stopping.training import StoppingSettings, fit_optimal_stopping
+from .training import train
+
+__all__ = [
+    "ExitNetwork",
+    "ExitSettings",
+    "LearnedPolicy",
+    "OptimalStopping",
+    "StoppingSettings",
+    "TabularStopping",
+    "TimestepNetwork",
+    "fit_optimal_stopping",
+    "load_sb3",
+    "train",
+    "train_exit_network",
+]

@@ -1,0 +1,22 @@
+from .conformal import ConformalSets
+from .fitted import PerformanceConfidence, ScaledConfidence
+from .per_timestep import PerTimestep
+from .score import ScoredPolicy
+from .thresholds import Confidence, Entropy, FixedTimestep, Gap, Margin, Oracle, Patience, SummedConfidence, Uniform
+
+__all__ = [
+    "Confidence",
+    "ConformalSets",
+    "Entropy",
+    "FixedTimestep",
+    "Gap",
+    "Margin",
+    "Oracle",
+    "Patience",
+    "PerTimestep",
+    "PerformanceConfidence",
+    "ScaledConfidence",
+    "ScoredPolicy",
+    "SummedConfidence",
+    "Uniform",
+]

@@ -1,0 +1,23 @@
+from .check import BackboneError, check_backbone
+from .inputs import channels_advice, check_images, encoding_of
+from .protocol import Backbone, Probed, State
+from .running import accuracy, make_keys, probe, probe_sizes, run, run_probed
+from .slot_pool import SlotPool
+
+__all__ = [
+    "Backbone",
+    "BackboneError",
+    "Probed",
+    "SlotPool",
+    "State",
+    "accuracy",
+    "channels_advice",
+    "check_backbone",
+    "check_images",
+    "encoding_of",
+    "make_keys",
+    "probe",
+    "probe_sizes",
+    "run",
+    "run_probed",
+]

@@ -1,0 +1,5 @@
+from .check import check_vector_env
+
+__all__ = [
+    "check_vector_env",
+]

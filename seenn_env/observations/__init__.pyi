@@ -1,0 +1,12 @@
+from .columns import LOGITS_RANGE, softmax
+from .observation import OBSERVATIONS, AnyObservation, Observation, TraceShape, make_observation
+
+__all__ = [
+    "LOGITS_RANGE",
+    "OBSERVATIONS",
+    "AnyObservation",
+    "Observation",
+    "TraceShape",
+    "make_observation",
+    "softmax",
+]

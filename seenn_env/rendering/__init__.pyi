@@ -1,0 +1,9 @@
+from .episode import Episode
+from .frame import rgb_array
+from .text import ansi
+
+__all__ = [
+    "Episode",
+    "ansi",
+    "rgb_array",
+]
