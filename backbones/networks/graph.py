@@ -1,4 +1,4 @@
-"""Networks described by a list of layers: what `backbones.conversion.tracing` makes of a torch module, saveable as JSON.
+"""Networks described by a list of layers, as JSON: `backbones.conversion.trace` makes one of a torch module.
 
     {"name": "conv1", "layer": "conv", "inputs": ["image"], "settings": {"in_channels": 3, …}}
 

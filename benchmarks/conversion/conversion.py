@@ -1,7 +1,7 @@
 """QCFS networks trained without time, converted and recorded: accuracy at every t up to T = 32, and early exit.
 
-    python benchmarks/conversion/conversion.py --output runs/conversion                               # digits, a minute or two
-    python benchmarks/conversion/conversion.py --output runs/conversion --data-dir FOLDER             # and images in a folder
+    python benchmarks/conversion/conversion.py --output runs/conversion                    # digits, a minute or two
+    python benchmarks/conversion/conversion.py --output runs/conversion --data-dir FOLDER  # and images in a folder
 
 FOLDER has train/CLASS/*.jpg and test/CLASS/*.jpg; its name becomes the dataset's: call it cifar10-jpeg. Killed
 at any moment, the same command continues. Thresholds and PPO's policies are set on splits "policy" and

@@ -1,4 +1,4 @@
-"""What `benchmarks/policies/compare.py table` computes of one backbone: the choices on calibration, the rows on test."""
+"""The choices on calibration and the rows on test of one backbone, for `compare.py table`."""
 
 import hashlib
 from collections.abc import Callable

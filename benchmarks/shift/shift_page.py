@@ -13,7 +13,8 @@ def page(found: dict[str, Any]) -> str:
     lines = [
         "# Under shift",
         "",
-        f"Rendered by `python benchmarks/shift/shift.py --data-dir FOLDER --images {command['images']}`; all figures are in "
+        f"Rendered by `python benchmarks/shift/shift.py --data-dir FOLDER --images {command['images']}`; all figures "
+        "are in "
         "`benchmarks/shift/shift.json`.",
         "",
         "Policies learn on clean images of split `policy` and are set on clean images of split `calibration`. Then "

@@ -2,7 +2,7 @@
 
     ann = build("resnet9", num_classes=10, timesteps=1, neuron={"type": "qcfs", "levels": 4})
 
-`backbones.conversion.converter.convert` makes a spiking network of it. All tensors of one call have one shape, `[B, …]`.
+`backbones.convert` makes a spiking network of it. All tensors of one call have one shape, `[B, …]`.
 """
 
 from typing import Any
