@@ -1,13 +1,14 @@
 """Every policy against the best rule, by a protocol that is written down before: benchmarks/policies/protocol.json.
 
     python benchmarks/policies/compare.py run --backbone digits         # train what is missing, compare, write the page
-    python benchmarks/policies/compare.py run --backbone cifar10-jpeg --data-dir FOLDER    # images for one-shot policies
+    python benchmarks/policies/compare.py run --backbone cifar10-jpeg --data-dir FOLDER   # images: one-shot policies
     python benchmarks/policies/compare.py train --backbone digits --policy "SEENN-II (sequential, PPO)"   # a part of it
     python benchmarks/policies/compare.py table          # docs/results.md, README.md, policies.json
 
 The traces of the converted network are made by `benchmarks/conversion/conversion.py --output runs/conversion
---data-dir …`, its views by `seenn record --backbone runs/conversion/cifar10-jpeg/converted.safetensors --dataset folder --data-dir …
---split policy calibration --repeats 3 --crop 4 --flip --output runs/conversion/cifar10-jpeg/views.safetensors`.
+--data-dir …`, its views by `seenn record --backbone runs/conversion/cifar10-jpeg/converted.safetensors --dataset folder
+--data-dir … --split policy calibration --repeats 3 --crop 4 --flip --output
+runs/conversion/cifar10-jpeg/views.safetensors`.
 A new policy is a line in the protocol and the first command. Training goes on where it was killed: a policy that is
 there is left alone if it was made from the same traces (a digest of all that they hold), by the same algorithm and
 arguments; else it is trained anew, and until then no table is made of it.
