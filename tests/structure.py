@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 _ROOMS = {
-    "backbones": "machine contract data networks training inference conversion energy adapters",
+    "backbones": "machine contract data networks training conversion onnx_export energy adapters",
     "seenn_env": "observations traces rendering environments evaluation streaming vector sb3 checking registration",
     "agents": "rules calibration learners policies policy_files deployment comparison commands main",
 }

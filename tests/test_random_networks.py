@@ -10,8 +10,8 @@ import backbones as bb
 from backbones.conversion.converter import convert
 from backbones.conversion.qcfs_modules import read_staircase
 from backbones.conversion.tracing import trace
-from backbones.inference.onnx import network_files
 from backbones.networks import SpikingNetwork
+from backbones.onnx_export import network_files
 
 T = 4
 

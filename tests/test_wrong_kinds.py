@@ -14,9 +14,8 @@ from backbones.contract import accuracy, check_images, make_keys, probe, probe_s
 from backbones.conversion.converter import convert
 from backbones.data import SPLITS, Augmentation, check_fit
 from backbones.energy import EnergyModel, Metered, count_operations
-from backbones.inference import InferenceNetwork
 from backbones.machine import Crew, joined, torch_threads
-from backbones.networks import IF
+from backbones.networks import IF, InferenceNetwork
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 from backbones.training.loop import TrainingConfig, train
 from tests.helpers.wrong_kinds import foreign_errors, good, walked

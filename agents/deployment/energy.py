@@ -20,7 +20,7 @@ import torch
 
 from backbones import Backbone, InputError
 from backbones.energy import EnergyModel, Metered
-from backbones.inference import InferenceNetwork
+from backbones.networks import InferenceNetwork
 
 _BATCH = 64
 

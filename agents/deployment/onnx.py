@@ -1,4 +1,4 @@
-"""A backbone and a policy for deployment, as ONNX: see `backbones.inference.onnx` for the network's part.
+"""A backbone and a policy for deployment, as ONNX: see `backbones.onnx_export` for the network's part.
 
     export(network, policy, "deployed", num_slots=32)         # start.onnx, step.onnx, policy.onnx, network.json
 
@@ -15,15 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from agents.rules.score import ScoredPolicy, no_export
-from backbones import InputError
+from backbones import Backbone, InputError
 from backbones.argument_checks import Positive, check_kinds
-from backbones.inference import network_files, runner, to_onnx, write_files
-from backbones.networks import SpikingNetwork
+from backbones.onnx_export import network_files, runner, to_onnx, write_files
 from seenn_env.observations import LOGITS_RANGE
 
 
 @check_kinds
-def export(network: SpikingNetwork, policy: Any, folder: str | Path, *, num_slots: Positive) -> Path:
+def export(network: Backbone, policy: Any, folder: str | Path, *, num_slots: Positive) -> Path:
     """Write the network and the policy into a folder, once the files have been run against them.
 
     Args:
@@ -36,18 +35,17 @@ def export(network: SpikingNetwork, policy: Any, folder: str | Path, *, num_slot
     Raises:
         InputError: for another policy, or as `export_network` does.
     """
-    if isinstance(network, SpikingNetwork):
-        DecisionModule(policy, network.timesteps)  # or refuse it now
+    DecisionModule(policy, network.timesteps)  # refuses a policy before the network is exported
     files = network_files(network, num_slots)
     return write_files({**files, "policy.onnx": _policy_file(network, policy, num_slots)}, folder)
 
 
-def export_policy(network: SpikingNetwork, policy: Any, folder: Path, *, num_slots: int) -> None:
+def export_policy(network: Backbone, policy: Any, folder: Path, *, num_slots: int) -> None:
     """Write `policy.onnx` alone: another policy for a network that is there. See `export`."""
     write_files({"policy.onnx": _policy_file(network, policy, num_slots)}, folder)
 
 
-def _policy_file(network: SpikingNetwork, policy: Any, num_slots: int) -> bytes:
+def _policy_file(network: Backbone, policy: Any, num_slots: int) -> bytes:
     decide = DecisionModule(policy, network.timesteps).eval()
     logits = torch.zeros(num_slots, network.num_classes)
     timestep = torch.ones(num_slots, dtype=torch.int64)

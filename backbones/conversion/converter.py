@@ -21,6 +21,7 @@ from backbones.networks.building import build
 from backbones.networks.network import SpikingNetwork
 from backbones.networks.neurons.activations import QCFS, Activation
 from backbones.networks.neurons.neuron import LIF
+from backbones.networks.stepped import SteppedNetwork
 
 
 @check_kinds
@@ -76,7 +77,7 @@ def convert(
     if images is not None:
         images = as_images(images)
         check_images(images)
-    if isinstance(ann, SpikingNetwork):
+    if isinstance(ann, SteppedNetwork):
         _check_built(ann, {"max_pool": max_pool, "activations": activations, "mean": mean, "std": std})
     else:
         if images is None:
@@ -107,7 +108,7 @@ def convert(
     return network.to(ann.device)
 
 
-def activations_of(network: SpikingNetwork) -> dict[str, Activation]:
+def activations_of(network: SteppedNetwork) -> dict[str, Activation]:
     """The activations of a network without time, by path.
 
     Raises:
@@ -127,7 +128,7 @@ def activations_of(network: SpikingNetwork) -> dict[str, Activation]:
     return found
 
 
-def _check_built(ann: SpikingNetwork, settings: dict[str, Any]) -> None:
+def _check_built(ann: SteppedNetwork, settings: dict[str, Any]) -> None:
     """Refuse a form for inference, and settings that only modules have."""
     if ann.form != "plain":
         raise InputError(f"Expected a plain network to convert, got one of form {ann.form!r}: convert that instead.")

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from backbones.errors import InputError
-from backbones.networks.network import SpikingNetwork
 from backbones.networks.neurons.neuron import LIF
+from backbones.networks.stepped import SteppedNetwork
 
 METHODS = ("max", "percentile")
 
@@ -35,7 +35,7 @@ class _Largest:
 
 @torch.no_grad()
 def thresholds_of(
-    network: SpikingNetwork,
+    network: SteppedNetwork,
     activations: Mapping[str, nn.Module],
     images: Tensor,
     percentile: float,

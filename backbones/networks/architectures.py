@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from backbones.networks.feedforward import OPTIONS as PLAIN
 from backbones.networks.feedforward import VGG11, VGG16, VGGSNN, vgg
 from backbones.networks.graph import graph
-from backbones.networks.network import Fire, MakeNeuron, Parts
 from backbones.networks.readout import readout
 from backbones.networks.residual import OPTIONS as RESIDUAL
 from backbones.networks.residual import resnet, resnet9
+from backbones.networks.stepped import Fire, MakeNeuron, Parts
 
 
 class SmallBody(nn.Module):

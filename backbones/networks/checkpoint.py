@@ -13,6 +13,7 @@ from backbones.errors import InputError
 from backbones.machine.devices import named_device
 from backbones.networks.building import build
 from backbones.networks.network import SpikingNetwork
+from backbones.networks.stepped import SteppedNetwork
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 
 FORMAT = "seenn_env.backbone/1"
@@ -38,7 +39,7 @@ def save(
     Raises:
         InputError: for a form, or a wrapped module, that cannot be read back, or names of other than K classes.
     """
-    if not isinstance(backbone, SpikingNetwork):
+    if not isinstance(backbone, SteppedNetwork):
         raise InputError(
             f"Expected a network of this package to save, got {type(backbone).__name__}: keep a wrapped module by its "
             "own framework (torch.save(module.state_dict(), …)), and wrap it again."

@@ -5,10 +5,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from backbones.networks.network import Fire, MakeNeuron, Parts
 from backbones.networks.norms import MakeNorm, norm_maker
 from backbones.networks.readout import readout
 from backbones.networks.residual import make_head, make_stem
+from backbones.networks.stepped import Fire, MakeNeuron, Parts
 
 OPTIONS = frozenset({"norm", "stem", "width"})
 POOL = 0

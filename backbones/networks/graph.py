@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from backbones.errors import InputError, unknown_name
-from backbones.networks.network import Fire, MakeNeuron, Parts
 from backbones.networks.neurons.activations import QCFS
+from backbones.networks.stepped import Fire, MakeNeuron, Parts
 
 IMAGE = "image"
 """Name of the input."""

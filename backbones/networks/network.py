@@ -1,78 +1,22 @@
-"""A spiking network described once and run two ways: over time for training, step by step for inference.
+"""A spiking network that runs over time for training, and one timestep at a time for inference.
 
     network = SpikingNetwork(config, stem=…, body=…, head=…)
-    outputs = network(images)                       # training: [T, B, K], one output a timestep
+    outputs = network(images)                                 # training: [T, B, K], one output a timestep
     logits, state = network.step(network.start(images))       # inference: the running mean, explicit state
 
-A body is written without time: `body(current, fire)` calls `fire(neuron, current)` wherever a layer
-spikes, and what `fire` does with the membrane potentials is the way's own matter.
-
-Letters: B rows, T timesteps, K classes, F features of the last hidden layer.
+Letters: B rows, T timesteps, K classes.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from backbones.contract.inputs import as_tensor, channels_advice, check_images
-from backbones.errors import InputError
-from backbones.hashing import hash_tensors
-from backbones.networks.encodings import make_encoding
+from backbones.networks.inference.form import InferenceNetwork
+from backbones.networks.inference.optimization import optimize
 from backbones.networks.kernels.neuron_over_time import fire_over_time
 from backbones.networks.neurons.neuron import LIF
-from backbones.networks.norms import PER_TIMESTEP, Clock, TimestepBatchNorm2d, TimestepScale
-
-if TYPE_CHECKING:
-    from backbones.inference.form import InferenceNetwork
-
-Fire = Callable[[LIF, Tensor], Tensor]
-MakeNeuron = Callable[[], LIF]
-Parts = tuple[nn.Module, nn.Module, nn.Module]
-"""Stem, body and head."""
-
-
-class State(NamedTuple):
-    """Everything that a row carries from one timestep to the next."""
-
-    source: Tensor
-    """`[B, …]` what each timestep starts from: the stem's output where the encoding is static, else the input."""
-    keys: Tensor
-    """`[B]` int64 names of the rows."""
-    timestep: Tensor
-    """`[B]` int64 timesteps done."""
-    readout: Tensor
-    """`[B, K]` sum of the outputs so far."""
-    hidden: Tensor | None
-    """`[B, F]` spikes of the last hidden layer at the last timestep, averaged over space."""
-    membranes: tuple[Tensor, ...]
-    """One `[B, …]` a spiking layer, in the order in which they fire; empty before the first timestep."""
-    fresh: Tensor | None
-    """`[B]` bool: rows that start from the neurons' initial potential in the next timestep."""
-
-
-class _StepFire:
-    """One timestep: takes each layer's potential from the state and keeps the new one."""
-
-    def __init__(self, membranes: Sequence[Tensor], fresh: Tensor | None) -> None:
-        self.before = iter(membranes)
-        self.after: list[Tensor] = []
-        self.fresh = fresh
-        self.last: tuple[Tensor, float] | None = None
-
-    def __call__(self, neuron: LIF, current: Tensor) -> Tensor:
-        v = next(self.before, None)
-        spikes, v = neuron(current, neuron.initial(current) if v is None else v, self.fresh)
-        self.after.append(v)
-        self.last = spikes, neuron.height
-        return spikes
-
-    def hidden(self) -> Tensor:
-        """`[B, F]` spikes of the layer that fired last, averaged over space, each counted as 1."""
-        assert self.last is not None
-        spikes, height = self.last
-        return pooled(spikes) / height
+from backbones.networks.stepped import SteppedNetwork, as_tensors
 
 
 class TimeFire:
@@ -87,58 +31,13 @@ class TimeFire:
         return fire_over_time(neuron, current, self.timesteps, static=static, compiled=self.compiled)
 
 
-class SpikingNetwork(nn.Module):
-    """A `Backbone` of a stateless stem, a spiking body and a linear readout.
-
-    Inputs are `[B, C, H, W]`, uint8 or floats in [0, 1]; where the encoding is "event", `[B, T, C, H, W]` frames,
-    which are taken as they are. Use `backbones.build` to make one by name.
-
-    Args:
-        config: what `backbones.build` made it from: JSON-able, saved with the weights.
-        stem: image (or input spikes) to current; computed once an image where the encoding is static.
-        body: `body(current, fire) -> [B, F, …]`, made of the spikes of the last hidden layer, or these themselves.
-        head: that to `[B, K]`.
-    """
-
-    mean: Tensor
-    std: Tensor
-    division: dict[str, Any] | None = None
-    """`Splits.division` of the data that a network from a file was trained on, where it is known."""
-    class_names: tuple[str, ...] = ()
-    """`[K]` of the data that it was trained on, where they are known; no part of the fingerprint."""
+class SpikingNetwork(SteppedNetwork):
+    """A `SteppedNetwork` that is also differentiable, over all timesteps at once."""
 
     def __init__(self, config: dict[str, Any], stem: nn.Module, body: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.config = config
-        self.timesteps: int = config["timesteps"]
-        self.num_classes: int = config["num_classes"]
-        self.input_shape = tuple(config["input_shape"])
-        self.encoding = make_encoding(config["encoding"], self.timesteps, config["encoding_seed"])
-        self.form = "plain"
+        super().__init__(config, stem, body, head)
         self.compiled = False
-        ones = torch.ones(self.input_shape[0], 1, 1)
-        self.register_buffer("mean", ones * torch.tensor(config["mean"]).view(-1, 1, 1))
-        self.register_buffer("std", ones * torch.tensor(config["std"]).view(-1, 1, 1))
-        self.stem, self.body, self.head = stem, body, head
-        self._clock = Clock()
-        for module in self.modules():
-            if isinstance(module, TimestepBatchNorm2d | TimestepScale):
-                module.clock = self._clock
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.mean.device
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """Of one input: (C, H, W), or (T, C, H, W) where the encoding takes frames over time."""
-        return (self.timesteps, *self.input_shape) if self.encoding.frames else self.input_shape
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 over configuration, form and weights, 32 hexadecimal digits of it."""
-        return hash_tensors(self.state_dict(), [self.config, self.form])[:32]
+        """Whether `forward` computes neurons by `torch.compile`; set while training."""
 
     def forward(
         self,
@@ -154,7 +53,7 @@ class SpikingNetwork(nn.Module):
         """
         T = timesteps or self.timesteps
         fire = fire or TimeFire(T, len(inputs), self.compiled)
-        inputs, keys = self._prepare(*_tensors(inputs, keys))
+        inputs, keys = self._prepare(*as_tensors(inputs, keys))
         B = len(inputs)
         if self.encoding.static:
             self._tell_norms(None)
@@ -167,130 +66,6 @@ class SpikingNetwork(nn.Module):
         outputs: Tensor = self.head(self.body(current, fire))
         return outputs.view(fire.timesteps, B, self.num_classes)
 
-    @torch.no_grad()
-    def start(self, inputs: Tensor, keys: Tensor | None = None) -> State:
-        """The state before the first timestep. See `Backbone.start`.
-
-        Raises:
-            InputError: for inputs of another shape or form (see `images.check_images`), or a network in training mode.
-        """
-        inputs, keys = _tensors(inputs, keys)
-        check_images(inputs, self.encoding, what="inputs")
-        source, keys = self._begin(inputs, keys)
-        readout = torch.zeros(len(keys), self.num_classes, device=self.device)
-        return State(source, keys, torch.zeros_like(keys), readout, None, (), None)
-
-    @torch.no_grad()
-    def step(self, state: State) -> tuple[Tensor, State]:
-        """One timestep for every row. See `Backbone.step`."""
-        self._tell_norms(state.timestep)
-        timestep = state.timestep + 1
-        current = state.source
-        if not self.encoding.static:
-            current = self.stem(self.encoding(current, state.keys, timestep))
-        fire = _StepFire(state.membranes, state.fresh)
-        spikes = self.body(current, fire)
-        readout = state.readout + self.head(spikes)
-        logits = readout / timestep[:, None]
-        return logits, State(state.source, state.keys, timestep, readout, fire.hidden(), tuple(fire.after), fresh=None)
-
-    @torch.no_grad()
-    def refill(self, state: State, rows: Tensor, inputs: Tensor, keys: Tensor | None = None) -> State:
-        """Those rows start afresh, the others continue; `state` is used up. See `Backbone.refill`.
-
-        Of the inputs' form, the shape and the dtype are checked, not the values.
-        """
-        source, keys = self._begin(*_tensors(inputs, keys))
-        rows = torch.as_tensor(rows, device=self.device)
-        fresh = torch.zeros_like(state.keys, dtype=torch.bool) if state.fresh is None else state.fresh
-        return state._replace(
-            source=_put(state.source, rows, source),
-            keys=state.keys.index_copy(0, rows, keys),
-            timestep=state.timestep.index_fill(0, rows, 0),
-            readout=state.readout.index_fill(0, rows, 0),
-            fresh=fresh.index_fill(0, rows, True),
-        )
-
-    def probe(self, state: State) -> dict[str, Tensor]:
-        """Spikes and potentials of the last hidden layer. See `Probed.probe`.
-
-        Raises:
-            InputError: for a state before the first timestep.
-        """
-        if state.hidden is None:
-            raise InputError("Expected the state of a step to probe, got one before the first timestep: step it.")
-        return {"hidden": state.hidden, "membrane": pooled(state.membranes[-1])}
-
-    def optimize(self, **settings: Any) -> "InferenceNetwork":
+    def optimize(self, **settings: Any) -> InferenceNetwork:
         """The network in a form for inference, checked on calibration data; see `optimization.optimize`."""
-        from backbones.inference.optimization import optimize
-
         return optimize(self, **settings)
-
-    def _begin(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What rows start from, and their keys."""
-        if self.training:
-            raise InputError("Expected a frozen network to step, got one in training mode: call .eval() first.")
-        inputs, keys = self._prepare(inputs, keys)
-        self._tell_norms(None)
-        return self.stem(self.encoding(inputs, keys, keys)) if self.encoding.static else inputs, keys
-
-    def _tell_norms(self, when: Tensor | None, timesteps: int | None = None) -> None:
-        """Norms of statistics per timestep learn which row is at which, from 0; past T they stay with the last."""
-        if self.config["options"].get("norm") == PER_TIMESTEP:
-            self._clock.tell(None if when is None else when.clamp(max=self.timesteps - 1), timesteps)
-
-    def normalised(self, inputs: Tensor) -> Tensor:
-        """`[B, C, H, W]` uint8 or intensities in [0, 1], with mean and standard deviation taken out."""
-        return (self._floats(inputs) - self.mean) / self.std
-
-    def _floats(self, inputs: Tensor) -> Tensor:
-        """In the network's precision; uint8 becomes [0, 1]."""
-        floats = inputs.to(self.mean.dtype)
-        return floats / 255 if inputs.dtype == torch.uint8 else floats
-
-    def _prepare(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
-        self._check_shape(inputs)
-        check_images(inputs, self.encoding, values=False, what="inputs")
-        inputs = inputs.to(self.device)
-        if self.encoding.frames:
-            inputs = inputs.to(self.mean.dtype)
-        else:
-            inputs = self.normalised(inputs) if self.encoding.static else self._floats(inputs)
-        if keys is None:
-            keys = torch.zeros(len(inputs), dtype=torch.int64)
-        elif not isinstance(keys, Tensor) or keys.shape != inputs.shape[:1]:
-            raise InputError(f"Expected keys [{len(inputs)}] as a tensor, one for each input, got {keys!r}.")
-        return inputs, keys.to(self.device)
-
-    def _check_shape(self, inputs: Tensor) -> None:
-        shape, given = self.sample_shape, tuple(inputs.shape[1:])
-        if given == shape:
-            return
-        advice = channels_advice(given, shape)
-        if self.encoding.frames and len(given) == len(shape) and given[1:] == shape[1:]:
-            advice = f": frames for {given[0]} timesteps, and the network has T = {self.timesteps}; make them equal."
-        elif self.encoding.frames and len(given) < len(shape):
-            advice = ": the encoding 'event' takes a frame for each timestep; for still images choose another."
-        elif len(given) == len(shape) + 1:
-            advice = ": frames over time are for the encoding 'event'; build the network with it."
-        raise InputError(f"Expected inputs [B, {', '.join(map(str, shape))}], got {list(inputs.shape)}{advice}")
-
-
-def _put(source: Tensor, rows: Tensor, new: Tensor) -> Tensor:
-    """`source` with those rows replaced, in place."""
-    if source.device.type != "cpu":
-        return source.index_copy_(0, rows, new)
-    for row, values in zip(rows.tolist(), new, strict=True):  # half of the time of `index_copy_`
-        source[row].copy_(values)
-    return source
-
-
-def pooled(values: Tensor) -> Tensor:
-    """`[B, F, …]` averaged over space, if there is any."""
-    return values.flatten(2).mean(2) if values.dim() > 2 else values
-
-
-def _tensors(inputs: Any, keys: Any) -> tuple[Tensor, Tensor | None]:
-    """Inputs and keys as tensors: they may be arrays."""
-    return as_tensor(inputs, "inputs"), None if keys is None else as_tensor(keys, "keys")

@@ -8,10 +8,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from backbones.errors import unknown_name
-from backbones.networks.network import Fire, MakeNeuron, Parts
 from backbones.networks.neurons.neuron import LIF
 from backbones.networks.norms import MakeNorm, norm_maker
 from backbones.networks.readout import readout
+from backbones.networks.stepped import Fire, MakeNeuron, Parts
 
 OPTIONS = frozenset({"norm", "stem", "width"})
 

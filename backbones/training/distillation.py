@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from backbones.errors import InputError
 from backbones.networks.network import SpikingNetwork
+from backbones.networks.stepped import SteppedNetwork
 
 
 def distillation_loss(outputs: Tensor, targets: Tensor, *, temperature: float = 4.0) -> Tensor:
@@ -38,6 +39,10 @@ def teach(teacher: nn.Module, network: SpikingNetwork, images: Tensor, keys: Ten
     """
     if isinstance(teacher, SpikingNetwork):
         logits = teacher(images, keys).mean(0)
+    elif isinstance(teacher, SteppedNetwork):
+        state = teacher.start(images, keys)
+        for _ in range(teacher.timesteps):
+            logits, state = teacher.step(state)
     else:
         logits = teacher(network.normalised(images))
     if logits.shape != (len(images), network.num_classes):

@@ -27,6 +27,7 @@ from backbones.hashing import hash_tensors
 from backbones.machine.processes import Crew, joined
 from backbones.networks.kernels.winograd_training import faster_convolutions
 from backbones.networks.network import SpikingNetwork
+from backbones.networks.stepped import SteppedNetwork
 from backbones.training.config import Stage, TrainingConfig, make_optimizer, stages_of
 from backbones.training.epoch import run_epoch, statistics_batches, steps_of
 from backbones.training.norm_statistics import reestimate_norms
@@ -170,11 +171,13 @@ def check_training(
     Raises:
         InputError: for what `train` cannot do with these.
     """
-    if not isinstance(network, SpikingNetwork):
+    if not isinstance(network, SteppedNetwork):
         raise InputError(
             f"Expected a network of this package to train, got {type(network).__name__}: train a wrapped module in "
             "its own framework."
         )
+    if not isinstance(network, SpikingNetwork):
+        raise InputError(f"Expected a plain network to train, got one of form {network.form!r}: train that instead.")
     check_fit(splits.train, network.num_classes, network.timesteps, network.sample_shape)
     for samples in (splits.train, splits.calibration):
         check_images(samples.images, network.encoding, what=f"images of {samples.split}")

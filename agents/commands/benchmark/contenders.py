@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 import backbones as bb
-from backbones.inference import InferenceNetwork
+from backbones.networks import InferenceNetwork
 from seenn_env import Policy, make_observation, stream
 
 _ROW_STEPS = 256

@@ -19,8 +19,7 @@ import backbones as bb
 from agents.calibration.levels import calibrate
 from agents.commands.benchmark.contenders import Contenders, Prescribed, Turn, prescribed_times
 from agents.rules.thresholds import Margin
-from backbones.inference import InferenceNetwork
-from backbones.networks import SpikingNetwork
+from backbones.networks import InferenceNetwork, SpikingNetwork
 from seenn_env import Policy, record
 from seenn_env.traces import is_packaged, packaged_file
 

@@ -19,7 +19,7 @@ from backbones.adapters.stepping import Layout
 from backbones.adapters.wrapping import FRAMEWORKS
 from backbones.contract import BackboneError
 from backbones.energy import Metered
-from backbones.inference.optimization import optimize
+from backbones.networks.inference.optimization import optimize
 from backbones.training.loop import train
 from tests.helpers.adapted import T, refilled_rows_run_afresh, running_mean
 

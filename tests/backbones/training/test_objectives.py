@@ -135,6 +135,16 @@ def test_a_student_follows_its_teacher(digits):
     assert apart(taught) < 0.5 * apart(alone)
 
 
+def test_a_form_for_inference_teaches_as_its_plain_network_and_is_not_trained(digits):
+    plain, images, keys = make(), torch.as_tensor(digits.train.images[:8]), torch.arange(8)
+    fast = plain.optimize()
+    torch.testing.assert_close(
+        teach(fast, plain, images, keys), teach(plain, plain, images, keys), rtol=1e-4, atol=1e-4
+    )
+    with pytest.raises(bb.InputError, match="plain network to train"):
+        train(fast, digits)
+
+
 def test_a_teacher_and_its_weight_come_together(digits):
     with pytest.raises(bb.InputError, match=r"exactly where distill_weight is above 0, got .*0.5 and no teacher"):
         train(make(), digits, TrainingConfig(distill_weight=0.5))

@@ -21,13 +21,13 @@ from agents.learners import LearnedPolicy
 from agents.learners.perceptrons import make_perceptron
 from backbones.contract import make_keys
 from backbones.conversion.converter import convert
-from backbones.inference.onnx import check_files, export_network, runner, to_onnx
 from backbones.networks import SpikingNetwork
 from backbones.networks.norms import TimestepBatchNorm2d
+from backbones.onnx_export import check_files, export_network, runner, to_onnx
 from seenn_env import evaluate, record
 from seenn_env.traces.packaged import packaged_file
 
-EXAMPLE = Path(__file__).parents[3] / "examples" / "deploy_onnx.py"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "deploy_onnx.py"
 
 
 def learned(observation: str, columns: int) -> LearnedPolicy:
@@ -143,7 +143,7 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(network, tmp_path
     ):
         with pytest.raises(bb.InputError, match=words):
             export(network, policy, tmp_path / "out", num_slots=2)
-    with pytest.raises(bb.InputError, match="num_slots ≥ 1, got 0"):
+    with pytest.raises(bb.InputError, match="num_slots to be a whole number of 1 or more, got 0"):
         export(network, Margin(), tmp_path / "out", num_slots=0)
     with pytest.raises(bb.InputError, match="a plain network to export, got the form"):
         export(network.optimize(), Margin(), tmp_path / "out", num_slots=2)
@@ -151,7 +151,7 @@ def test_what_cannot_be_exported_is_refused_and_leaves_nothing(network, tmp_path
 
 
 def test_without_the_extra_one_sentence_names_it(network, tmp_path, monkeypatch):
-    monkeypatch.setattr("backbones.inference.onnx.find_spec", lambda name: None)
+    monkeypatch.setattr("backbones.onnx_export.find_spec", lambda name: None)
     with pytest.raises(bb.InputError, match=r"pip install 'seenn-env\[onnx\]'"):
         export(network, Margin(), tmp_path / "out", num_slots=2)
 
@@ -184,7 +184,7 @@ def models(folder: Path):
 @pytest.mark.parametrize("runtime", ["onnxruntime", "onnx"])
 def test_pools_are_exported_with_all_their_settings(runtime, of_pools, folder_of_pools, monkeypatch):
     if runtime == "onnx":
-        monkeypatch.setattr("backbones.inference.onnx.find_spec", lambda name: None if name == "onnxruntime" else name)
+        monkeypatch.setattr("backbones.onnx_export.find_spec", lambda name: None if name == "onnxruntime" else name)
     files = {path.name for path in folder_of_pools.iterdir()}
     assert files == {"network.json", "policy.onnx", "start.onnx", "step.onnx"}
     assert json.loads((folder_of_pools / "network.json").read_text())["fingerprint"] == of_pools.fingerprint
@@ -246,9 +246,9 @@ def test_a_refused_file_is_not_handed_over(of_pools, tmp_path, monkeypatch):
 
 def test_what_cannot_be_exported_is_one_sentence(of_pools, tmp_path, monkeypatch):
     for what, settings, message in (
-        (nn.Linear(3, 2), {"num_slots": 2}, "that `build` or `convert` made to export, got Linear"),
-        (of_pools, {"num_slots": 1.5}, r"num_slots ≥ 1, got 1\.5"),
-        (of_pools, {"num_slots": "many"}, "num_slots ≥ 1, got 'many'"),
+        (nn.Linear(3, 2), {"num_slots": 2}, "network to be a Backbone, got a Linear"),
+        (of_pools, {"num_slots": 1.5}, r"num_slots to be a whole number of 1 or more, got 1\.5"),
+        (of_pools, {"num_slots": "many"}, "num_slots to be a whole number of 1 or more, got 'many'"),
     ):
         with pytest.raises(bb.InputError, match=message):
             export(what, Margin(), tmp_path / "out", **settings)

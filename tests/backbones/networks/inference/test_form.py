@@ -10,7 +10,7 @@ import backbones as bb
 from backbones.contract import accuracy, make_keys, run
 from backbones.conversion.converter import convert
 from backbones.energy import Metered
-from backbones.inference.optimization import agrees, compare_forms
+from backbones.networks.inference.optimization import agrees, compare_forms
 from backbones.networks.norms import TimestepBatchNorm2d
 
 
@@ -190,7 +190,7 @@ def test_a_check_on_calibration_data_is_reported_and_refuses_a_form_that_disagre
     assert np.allclose(report.accuracy_before, accuracy(plain, calibration.images, calibration.labels, keys))
     other = make(seed=1)
     assert compare_forms(plain, other, calibration).agreement.min() < 0.9
-    monkeypatch.setattr("backbones.inference.optimization.InferenceNetwork", lambda *_, **__: other)
+    monkeypatch.setattr("backbones.networks.inference.optimization.InferenceNetwork", lambda *_, **__: other)
     other.form = "strange"
     with pytest.raises(bb.InputError, match=r"form 'strange' to agree on 0.9990 of 40 answers, got 0\.\d+ \(accuracy"):
         plain.optimize(calibration=calibration)

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.errors import InputError
-from backbones.networks.network import SpikingNetwork
 from backbones.networks.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d, TimestepScale
+from backbones.networks.stepped import SteppedNetwork
 
 Norm = nn.BatchNorm2d | TimestepBatchNorm2d
 
@@ -23,7 +23,7 @@ _TOLERANCE = 1e-3
 
 
 @torch.no_grad()
-def fold_norms(network: SpikingNetwork) -> None:
+def fold_norms(network: SteppedNetwork) -> None:
     """Fold every batch norm into the convolution that feeds it, in place.
 
     Identities are left behind, of norms per timestep `TimestepScale`s. Which convolution it is, is seen by one run
@@ -58,7 +58,7 @@ def fold_norms(network: SpikingNetwork) -> None:
             raise InputError("Expected convolutions that feed their norms alone, to fold the norms into, got others.")
 
 
-def _outputs(network: SpikingNetwork) -> Tensor:
+def _outputs(network: SteppedNetwork) -> Tensor:
     """`[2, K]` of two images of noise, with ReLUs in the place of the neurons."""
     noise = torch.rand(2, *network.sample_shape, generator=torch.Generator().manual_seed(0))
     state = network.start(noise)
@@ -69,7 +69,7 @@ def _outputs(network: SpikingNetwork) -> Tensor:
     return output
 
 
-def _pairs(network: SpikingNetwork) -> dict[Norm, nn.Conv2d]:
+def _pairs(network: SteppedNetwork) -> dict[Norm, nn.Conv2d]:
     maker: dict[int, nn.Conv2d] = {}
     pairs: dict[Norm, nn.Conv2d] = {}
     alive: list[Tensor] = []  # a tensor's id is its own only while it lives

@@ -1,29 +1,42 @@
 """The inference form of a network: norms folded, membranes updated in place, a few rows at a time.
 
-Letters: B rows, T timesteps, K classes.
+Letters: B rows, T timesteps, K classes, N samples.
 """
 
 import copy
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from backbones.argument_checks import check_kinds
 from backbones.errors import InputError, unknown_name
-from backbones.inference.folding import fold_norms
+from backbones.networks.inference.folding import fold_norms
 from backbones.networks.kernels.inplace_neuron import InPlaceFire
 from backbones.networks.kernels.winograd import use_winograd
-from backbones.networks.network import SpikingNetwork, State, pooled
 from backbones.networks.norms import TimestepScale
-
-if TYPE_CHECKING:
-    from backbones.inference.optimization import Report
+from backbones.networks.stepped import State, SteppedNetwork, pooled
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 ROWS_AT_ONCE = 64
 """Rows that go through all layers together on a CPU: few enough for its cache, and for memory to be reused."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Two forms of a network on the same samples."""
+
+    agreement: np.ndarray
+    """`[T]` fraction of samples for which both answer the same."""
+    accuracy_before: np.ndarray
+    """`[T]` of the plain form."""
+    accuracy_after: np.ndarray
+    """`[T]` of the other form."""
+    samples: int
+    """N."""
 
 
 class Cast(nn.Module):
@@ -38,7 +51,7 @@ class Cast(nn.Module):
         return x.to(self.dtype, memory_format=self.memory_format)
 
 
-class InferenceNetwork(SpikingNetwork):
+class InferenceNetwork(SteppedNetwork):
     """A frozen network in another form; made by `SpikingNetwork.optimize`.
 
     Potentials, readout and head stay in float32, whatever the dtype of the convolutions. Rows go through the
@@ -55,7 +68,7 @@ class InferenceNetwork(SpikingNetwork):
 
     @check_kinds
     def __init__(
-        self, network: SpikingNetwork, *, dtype: str, channels_last: bool, compile: bool, winograd: bool
+        self, network: SteppedNetwork, *, dtype: str, channels_last: bool, compile: bool, winograd: bool
     ) -> None:
         if dtype not in DTYPES:
             raise unknown_name("dtype", dtype, DTYPES)
@@ -79,7 +92,7 @@ class InferenceNetwork(SpikingNetwork):
             parts.append("winograd")
         self.form = "+".join(parts)
         self.report: Report | None = None
-        """What a check on calibration data found; see `backbones.inference.optimization.Report`."""
+        """Of a check on calibration data."""
         self._compiled: Any = self._compile() if compile else None
         self._shapes: list[Tensor] = []
         self.eval()
@@ -96,7 +109,7 @@ class InferenceNetwork(SpikingNetwork):
         return self
 
     @property
-    def plain(self) -> SpikingNetwork:
+    def plain(self) -> SteppedNetwork:
         """The network that this is a form of."""
         return self._plain[0]
 

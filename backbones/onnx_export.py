@@ -25,9 +25,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.atomic import write_atomic
+from backbones.contract.protocol import Backbone
 from backbones.errors import InputError
-from backbones.networks.network import SpikingNetwork, State
 from backbones.networks.neurons.neuron import LIF
+from backbones.networks.stepped import State, SteppedNetwork
 
 STATE = ("source", "keys", "timestep", "readout")
 """The state of `step.onnx`, which also has `fresh` and membrane_0, membrane_1, …."""
@@ -40,7 +41,7 @@ _ROWS = 16
 """Rows that files are tried on, at least."""
 
 
-def export_network(network: SpikingNetwork, folder: str | Path, *, num_slots: int) -> Path:
+def export_network(network: Backbone, folder: str | Path, *, num_slots: int) -> Path:
     """Write `start.onnx`, `step.onnx` and `network.json`, once they have been run against the network.
 
     start: `images [B, C, H, W]` float32 in [0, 1] (of the encoding "event" `[B, T, C, H, W]` frames) → `source [B, …]`.
@@ -60,9 +61,9 @@ def export_network(network: SpikingNetwork, folder: str | Path, *, num_slots: in
     return write_files(network_files(network, num_slots), folder)
 
 
-def network_files(network: SpikingNetwork, num_slots: int) -> dict[str, bytes]:
+def network_files(network: Backbone, num_slots: int) -> dict[str, bytes]:
     """What `export_network` writes, by file name."""
-    if not isinstance(network, SpikingNetwork):
+    if not isinstance(network, SteppedNetwork):
         raise InputError(
             f"Expected a network that `build` or `convert` made to export, got {type(network).__name__}: export a "
             "wrapped module by its own framework."
@@ -161,7 +162,7 @@ def runner(model: bytes) -> Run:
 
 
 @torch.no_grad()
-def check_files(network: SpikingNetwork, num_slots: int, start: Run, step: Run) -> None:
+def check_files(network: SteppedNetwork, num_slots: int, start: Run, step: Run) -> None:
     """Refuse models of `start.onnx` and `step.onnx` that compute something else than the network.
 
     Steps are compared one by one, each from the network's own state: fresh slots, then one step on, then potentials
@@ -222,7 +223,7 @@ def _almost(values: Tensor, generator: torch.Generator) -> Tensor:
     return values * (1 + 1e-6 * torch.randn(values.shape, generator=generator))
 
 
-def _random_membranes(network: SpikingNetwork, state: State, generator: torch.Generator) -> tuple[Tensor, ...]:
+def _random_membranes(network: SteppedNetwork, state: State, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Potentials of 0 to 1½ thresholds, so that some neurons of every layer fire."""
     found: list[Tensor] = []
 
@@ -237,7 +238,7 @@ def _random_membranes(network: SpikingNetwork, state: State, generator: torch.Ge
     return tuple(found)
 
 
-def _spell_out_pools(network: SpikingNetwork, images: Tensor) -> None:
+def _spell_out_pools(network: SteppedNetwork, images: Tensor) -> None:
     """Put what every runtime knows in the place of average pools with settings that some leave out."""
     sizes: dict[nn.AvgPool2d, tuple[int, int]] = {}
 
@@ -283,7 +284,7 @@ class _ExplicitPool(nn.Module):
 
 
 class _Start(nn.Module):
-    def __init__(self, network: SpikingNetwork) -> None:
+    def __init__(self, network: SteppedNetwork) -> None:
         super().__init__()
         self.network = network
 
@@ -292,7 +293,7 @@ class _Start(nn.Module):
 
 
 class _Step(nn.Module):
-    def __init__(self, network: SpikingNetwork) -> None:
+    def __init__(self, network: SteppedNetwork) -> None:
         super().__init__()
         self.network = network
 

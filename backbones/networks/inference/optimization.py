@@ -7,7 +7,6 @@ Letters: N samples, T timesteps.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,22 +15,8 @@ from backbones.contract.protocol import Backbone
 from backbones.contract.running import make_keys, run
 from backbones.data.samples import Samples
 from backbones.errors import InputError, unknown_name
-from backbones.inference.form import DTYPES, InferenceNetwork
-from backbones.networks.network import SpikingNetwork
-
-
-@dataclass(frozen=True)
-class Report:
-    """Two forms of a network on the same samples."""
-
-    agreement: np.ndarray
-    """`[T]` fraction of samples for which both answer the same."""
-    accuracy_before: np.ndarray
-    """`[T]` of the plain form."""
-    accuracy_after: np.ndarray
-    """`[T]` of the other form."""
-    samples: int
-    """N."""
+from backbones.networks.inference.form import DTYPES, InferenceNetwork, Report
+from backbones.networks.stepped import SteppedNetwork
 
 
 @check_kinds
@@ -66,7 +51,7 @@ def optimize(
         InputError: for a wrapped module, an unknown dtype, a form that agrees too little, bfloat16 without calibration
             samples, or calibration on the split "test".
     """
-    if not isinstance(network, SpikingNetwork):
+    if not isinstance(network, SteppedNetwork):
         raise InputError(
             f"Expected a network of this package to optimize, got {type(network).__name__}: a wrapped module runs as "
             "its framework has it, so fold its norms and compile it there."

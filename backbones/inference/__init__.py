@@ -1,5 +1,0 @@
-"""Forms of a trained network for inference and deployment."""
-
-from backbones.lazy_door import attach
-
-__getattr__, __dir__, __all__ = attach(__name__, __file__)
