@@ -5,7 +5,8 @@ Letters: B slots (num_envs), S of them at once, N rows to be shown, T timesteps.
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from types import MethodType
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -27,11 +28,14 @@ AUTORESET_MODES = {
 }
 
 
-class Moved(NamedTuple):
-    """What one step did, in arrays of their own."""
+INFO_NAMES = ("label", "prediction", "correct", "timestep", "sample")
+
+
+class Step(NamedTuple):
+    """The result of one step, in arrays of their own."""
 
     observations: np.ndarray
-    """`[B, …]` what each slot shows next."""
+    """`[B, …]` of the rows that the slots show after it."""
     rewards: np.ndarray
     """`[B]` float32."""
     ended: np.ndarray
@@ -48,10 +52,10 @@ class Moved(NamedTuple):
     """`[S]` when they ended."""
     predictions: np.ndarray
     """`[S]` int64."""
-    correct: np.ndarray
-    """`[S]` bool."""
+    success: np.ndarray
+    """`[S]` bool: whether the prediction is correct."""
     last: np.ndarray
-    """`[S, …]` what they showed at the end; nothing unless the mode is "same_step"."""
+    """`[S, …]` last observations; empty unless the mode is "same_step"."""
 
 
 class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
@@ -70,7 +74,6 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """
 
     metadata: dict[str, Any] = {**RENDER_METADATA, "render_modes": ["rgb_array", "ansi"]}  # noqa: RUF012
-    INFOS: ClassVar[tuple[str, ...]] = ("label", "prediction", "correct", "timestep", "sample")
 
     def __init__(
         self,
@@ -148,28 +151,35 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._ready = True
         rows, timesteps = self._row[slots], self._timestep[slots]
         predictions = self.source.predictions(slots, rows, timesteps)
-        infos = self._infos(self.told(rows, timesteps, predictions), slots, mask)
+        infos = self._infos(self._info_columns(rows, timesteps, predictions), slots, mask)
         return self._observe(self._every, self._row, self._timestep), infos
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One action `[B]` for each slot."""
-        moved = self.advance(actions)
+        step = self.advance(actions)
         infos: dict[str, Any] = {}
-        if len(moved.slots):
-            infos = self._infos(self.told(moved.rows, moved.timesteps, moved.predictions), moved.slots, moved.ended)
-            infos["is_success"], infos["_is_success"] = infos["correct"] & moved.terminated, moved.terminated.copy()
+        if len(step.slots):
+            columns = self._info_columns(step.rows, step.timesteps, step.predictions)
+            infos = self._infos(columns, step.slots, step.ended)
+            infos["is_success"], infos["_is_success"] = infos["correct"] & step.terminated, step.terminated.copy()
             if self.autoreset_mode is AutoresetMode.SAME_STEP:
                 final = np.empty(self.num_envs, dtype=object)  # of None
-                final[moved.slots] = [*moved.last]
+                final[step.slots] = [*step.last]
                 infos = {
                     "final_obs": final,
-                    "_final_obs": moved.ended.copy(),
+                    "_final_obs": step.ended.copy(),
                     "final_info": infos,
-                    "_final_info": moved.ended.copy(),
+                    "_final_info": step.ended.copy(),
                 }
-        return moved.observations, moved.rewards, moved.terminated, moved.truncated, infos
+        return step.observations, step.rewards, step.terminated, step.truncated, infos
 
-    def advance(self, actions: np.ndarray) -> Moved:
+    @property
+    def has_array_steps(self) -> bool:
+        """Whether `advance` is equal to `step`: in the mode "same_step", without truncation or an overridden `step`."""
+        own_step = self.step != MethodType(SlotsVectorEnv.step, self)
+        return self.autoreset_mode is AutoresetMode.SAME_STEP and self.max_episode_steps is None and not own_step
+
+    def advance(self, actions: np.ndarray) -> Step:
         """`step` without dictionaries, for loops of one's own.
 
         Raises:
@@ -213,12 +223,28 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             last = self._observe(slots[:0], rows[:0], timesteps[:0])
             self._ended = ended.copy()
         observations = self._observe(self._every, self._row, self._timestep)
-        correct = predictions == self.source.labels.take(rows)
+        success = predictions == self.source.labels.take(rows)
         ends = (ended, terminated, truncated, slots, rows, timesteps)
-        return Moved(observations, rewards, *ends, predictions, correct, last)
+        return Step(observations, rewards, *ends, predictions, success, last)
 
-    def told(self, rows: np.ndarray, timesteps: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, ...]:
-        """What `INFOS` names, `[S]` each, of these rows at these timesteps."""
+    def final_infos(self, step: Step) -> list[dict[str, Any]]:
+        """`[S]` the infos of the episodes that terminated in a step."""
+        labels, samples = self.source.labels.take(step.rows), self.source.sample.take(step.rows)
+        columns = (labels, step.predictions, step.success, step.timesteps, samples)
+        return [
+            {
+                "label": label,
+                "prediction": prediction,
+                "correct": correct,
+                "timestep": timestep,
+                "sample": sample,
+                "is_success": correct,
+            }
+            for label, prediction, correct, timestep, sample in zip(*(c.tolist() for c in columns), strict=True)
+        ]
+
+    def _info_columns(self, rows: np.ndarray, timesteps: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, ...]:
+        """`[S]` for each of `INFO_NAMES`."""
         labels = self.source.labels.take(rows)
         if self._first_timestep == 0:
             predictions = np.where(timesteps == 0, NOTHING, predictions)
@@ -242,9 +268,9 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._steps[slots] = 0
         self.source.begin(slots, rows)
 
-    def _infos(self, told: tuple[np.ndarray, ...], slots: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+    def _infos(self, columns: tuple[np.ndarray, ...], slots: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
         infos: dict[str, Any] = {}
-        for name, value in zip(self.INFOS, told, strict=True):
+        for name, value in zip(INFO_NAMES, columns, strict=True):
             column = np.zeros(self.num_envs, value.dtype)
             column[slots] = value
             infos[name], infos[f"_{name}"] = column, mask.copy()
