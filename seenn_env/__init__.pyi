@@ -9,8 +9,7 @@ from .streaming import stream
 from .traces.recording import record
 from .traces.traces import Traces
 from .vector.choose_timestep import ChooseTimestepVectorEnv
-from .vector.early_exit import EarlyExitVectorEnv
-from .vector.live import LiveVectorEnv
+from .vector.early_exit import EarlyExitVectorEnv, LiveVectorEnv
 
 __all__ = [
     "ChooseTimestepEnv",

@@ -97,7 +97,7 @@ REGISTERED: dict[str, Registered] = {
     "seenn_env/EarlyExitHidden-v0": Registered(*_EARLY_EXIT, _HIDDEN_SEENN, {**_HIDDEN, "observation": "hidden"}),
     "seenn_env/EarlyExitMembrane-v0": Registered(*_EARLY_EXIT, _HIDDEN_SEENN, {**_HIDDEN, "observation": "membrane"}),
     "seenn_env/EarlyExitLive-v0": Registered(
-        _EARLY_EXIT[0], "seenn_env.vector.live:LiveVectorEnv", _SEQUENTIAL_SEENN, _LIVE
+        _EARLY_EXIT[0], "seenn_env.vector.early_exit:LiveVectorEnv", _SEQUENTIAL_SEENN, _LIVE
     ),
     "seenn_env/EarlyExit-Cifar10-v0": Registered(*_EARLY_EXIT, _CIFAR10_SEENN, {"traces": "cifar10-jpeg"}),
     "seenn_env/ChooseTimestep-v0": Registered(*_CHOOSE, _ONE_SHOT_SEENN),

@@ -19,7 +19,7 @@ from backbones.argument_checks import Natural, check_kinds
 from backbones.contract import Probed
 from seenn_env.evaluation import Policy, decides, normaliser_of, observation_of, timesteps_at_start
 from seenn_env.observations.observation import AnyObservation, Observation, make_observation, reads_logits_alone
-from seenn_env.traces.fields import as_array, check_dtype
+from seenn_env.traces.fields import as_array, check_dtype, finite_array
 
 Inputs = np.ndarray | Tensor
 Feed = Callable[[int], tuple[Inputs, np.ndarray]]
@@ -136,7 +136,7 @@ def stream(
             pool.shrink(np.flatnonzero(busy))
             before = None if spec is None else spec.prepared(logits[busy])
             slots, places, busy = slots[busy], places[busy], busy[busy]
-        logits = rounded(pool.step(), dtype)
+        logits = finite_array(pool.step(), dtype, "logits")
         timestep = np.minimum(pool.timestep, T)  # empty slots run on
         if when == "start":
             exits = timestep >= due[slots]
@@ -145,7 +145,7 @@ def stream(
                 spec = _made(reads, pool)
                 columns = np.zeros((B, len(spec.names)), np.float32)
             now = spec.prepared(logits)
-            needs = {name: rounded(values, dtype) for name, values in pool.probe(spec.needs).items()}
+            needs = {name: finite_array(values, dtype, name) for name, values in pool.probe(spec.needs).items()}
             columns[slots] = spec.of_prepared(now, now if before is None else before, timestep, len(slots), needs)
             before = now
             starts = np.zeros(B, bool)
@@ -161,18 +161,6 @@ def stream(
         if len(leaving):
             yield Exits(places[leaving], logits[leaving].argmax(-1), timestep[leaving], logits[leaving])
             places[leaving] = -1
-
-
-def rounded(values: Tensor, dtype: str, name: str = "logits") -> np.ndarray:
-    """`[B, …]` rounded through a trace's dtype.
-
-    Raises:
-        InputError: for NaN or infinity.
-    """
-    result: np.ndarray = values.float().cpu().numpy().astype(dtype)
-    if not np.isfinite(result).all():
-        raise InputError(f"Expected finite {name}, got NaN or infinity: look at the backbone.")
-    return result
 
 
 def _made(reads: AnyObservation, pool: SlotPool) -> Observation:

@@ -55,6 +55,15 @@ def test_only_one_room_of_the_environments_knows_stable_baselines3():
     assert knowing == {"sb3"}
 
 
+@pytest.mark.parametrize("room", ["sb3", "checking"])
+def test_rooms_for_any_vector_environment_know_nothing_of_spiking_networks(modules, room):
+    inside, ground = f"seenn_env.{room}", {"backbones.argument_checks", "backbones.errors", "backbones.lazy_door"}
+    own = [module for name, module in modules.items() if name.startswith(inside)]
+    imported = {target for module in own for target in module.imports | module.by_string}
+    assert len(own) > 1
+    assert {target for target in imported if not target.startswith(f"{inside}.")} <= ground
+
+
 @pytest.mark.parametrize(("package", "most"), [("backbones", 15), ("seenn_env", 15), ("agents", 18)])
 def test_front_doors_are_short_and_lead_somewhere(package, most):
     module = importlib.import_module(package)

@@ -27,8 +27,7 @@ from seenn_env.traces.energy import synaptic_operations, with_energy
 from seenn_env.traces.recording import record
 from seenn_env.traces.traces import Traces
 from seenn_env.vector.choose_timestep import ChooseTimestepVectorEnv
-from seenn_env.vector.early_exit import EarlyExitVectorEnv
-from seenn_env.vector.live import LiveVectorEnv
+from seenn_env.vector.early_exit import EarlyExitVectorEnv, LiveVectorEnv
 from tests.helpers.recorded import few_samples, full_traces, small_backbone
 from tests.helpers.wrong_kinds import foreign_errors, good, walked
 

@@ -20,8 +20,8 @@ from gymnasium import Env, Space
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import batch_space, iterate
 
-from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_kinds
+from backbones.errors import InputError
 from seenn_env.checking.autoreset import (
     ROUNDS,
     check_autoreset,

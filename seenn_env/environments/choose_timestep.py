@@ -1,4 +1,4 @@
-"""The one-shot environment: look at the image once, and say how many timesteps the network shall run.
+"""The one-shot environment: one action chooses the number of timesteps from the image.
 
 env = gym.make("seenn_env:seenn_env/ChooseTimestep-v0")
 image, info = env.reset(seed=0)
@@ -13,56 +13,56 @@ import numpy as np
 
 from backbones import Backbone, InputError, Samples
 from backbones.argument_checks import Positive, check_kinds
-from seenn_env.environments.episode_env import EpisodeEnv, one_action
-from seenn_env.environments.first_observation import AnyGlance, is_static, open_glance
-from seenn_env.environments.sources import columns_of, open_source
+from seenn_env.environments.dynamics import column_space, make_dynamics
+from seenn_env.environments.episode_env import EpisodeEnv, action_number
+from seenn_env.environments.static_observation import OneShotObservation, is_static, make_static_observation
 from seenn_env.rewards import AnyReward, make_reward
 from seenn_env.traces.traces import Traces
 
 
 class ChooseTimestepEnv(EpisodeEnv):
-    """How many timesteps does this image need?
+    """One image an episode, one action: the number of timesteps to run (one-shot SEENN-II).
 
     ## Description
-    SEENN-II as the paper has it: a policy sees the image, before the spiking network does, and chooses how
-    many timesteps the network runs on it. One image, one action, one step. The network is replayed from
-    traces, or run live, with the same observations, rewards and infos.
+    SEENN-II as in the paper: a policy observes the image, before the spiking network runs, and chooses the
+    number of timesteps. One image, one action, one step. The network is replayed from traces, or run live,
+    with the same observations, rewards and infos.
 
     ## Action Space
-    `Discrete(T)`: action k runs k + 1 timesteps and gives the answer after them.
+    `Discrete(T)`: action k runs k + 1 timesteps and returns the prediction after them.
 
     ## Observation Space
     Chosen by name:
 
-    | name | what is seen | space |
+    | name | observation | space |
     | --- | --- | --- |
     | `"image"` | the image, channel first | `Box(0, 255, (C, H, W), uint8)` |
     | `"image_float"` | the image / 255 | `Box(0, 1, (C, H, W), float32)` |
     | an array `[M, F]`, or a .npy file | an embedding; row m is of image m | `Box(-100, 100, (F,), float32)` |
     | any of `EarlyExit`'s, such as `"hidden"` | its columns after timestep 1 | as there |
 
-    The last is the network's own embedding: timestep 1 has run when it is seen, and is the first of the
-    k + 1. The images are those of the traces (recorded with `images=True`) or of `samples`, found by sample
-    index; an embedding's rows are in the order of the same images, or of the traces' rows where there are
-    no images. `observation_names` names the columns; images have none.
+    The last is the network's own embedding: timestep 1 has run already, as the first of the k + 1. The images
+    are those of the traces (recorded with `images=True`) or of `samples`, found by sample index; an embedding's
+    rows are in the order of the same images, or of the traces' rows where there are no images.
+    `observation_names` names the columns; images have none.
 
     ## Reward
-    As `EarlyExit`'s, of the answer after t = k + 1 timesteps.
+    As `EarlyExit`'s, of the prediction after t = k + 1 timesteps.
 
     ## Episode End
     After one step; always `terminated`, never `truncated`. The last observation is the first one.
 
-    `info` has `label`, `prediction`, `correct`, `timestep` and `sample`, and at the end `is_success`: was
-    the answer right? Its mean is the accuracy. Where nothing has run yet (at `reset`, unless the
+    `info` has `label`, `prediction`, `correct`, `timestep` and `sample`, and at the end `is_success`, equal to
+    `correct`; its mean is the accuracy. Where nothing has run yet (at `reset`, unless the
     observation is of timestep 1), `timestep` is 0, `prediction` -1 and `correct` False.
 
     ## Arguments
     - `traces`: `Traces`, a file, or the name of packaged ones (default, unless there is a backbone: "digits")
     - `backbone`: a `Backbone`, a file of one or the name of a packaged one ("digits"): run live
-    - `samples`: `Samples` or the name of a dataset, whose images are shown, and run when live
-    - `split`: which split's samples to show (default "policy")
+    - `samples`: `Samples` or the name of a dataset: the images to observe, and to run when live
+    - `split`: split of the samples (default "policy")
     - `observation` (default "image"), `reward` (default "seenn"), `reward_options`: see above
-    - `render_mode`: as `EarlyExit`'s; before the step, the image is shown alone
+    - `render_mode`: as `EarlyExit`'s; before the step, the image alone
     - `repeats`, `batch_size`, `dtype`: when live, as in `record`; equal values give equal bits
 
     `reset(options={"samples": row})` chooses a row of `env.unwrapped.traces` (when live: of the samples
@@ -85,7 +85,7 @@ class ChooseTimestepEnv(EpisodeEnv):
         backbone: Backbone | str | Path | None = None,
         samples: Samples | str | None = None,
         split: str = "policy",
-        observation: AnyGlance = "image",
+        observation: OneShotObservation = "image",
         reward: AnyReward = "seenn",
         reward_options: dict[str, Any] | None = None,
         repeats: Positive = 1,
@@ -94,7 +94,7 @@ class ChooseTimestepEnv(EpisodeEnv):
         render_mode: str | None = None,
     ) -> None:
         static = is_static(observation)
-        source = open_source(
+        dynamics = make_dynamics(
             traces,
             backbone=backbone,
             samples=None if backbone is None else samples,
@@ -105,31 +105,31 @@ class ChooseTimestepEnv(EpisodeEnv):
             batch_size=batch_size,
             dtype=dtype,
         )
-        super().__init__(source, render_mode)
-        self._glance = open_glance(observation, source, samples, split) if static else None
-        if self._glance is None:
-            self.observation_names, self.observation_space = columns_of(source)
+        super().__init__(dynamics, render_mode)
+        self._static = make_static_observation(observation, dynamics, samples, split)
+        if self._static is None:
+            self.observation_names, self.observation_space = column_space(dynamics)
         else:
-            self.observation_names, self.observation_space = self._glance.names, self._glance.space
+            self.observation_names, self.observation_space = self._static.names, self._static.space
         self.action_space = gym.spaces.Discrete(self.timesteps)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Take an image at random, or row `options["samples"]`."""
+        """Begin with a random row, or row `options["samples"]`."""
         self._begin(seed, options)
-        if self._glance is None:
+        if self._static is None:
             self._run(1)
-        self._observed = self._observe() if self._glance is None else self._glance.of(self._row)
-        self._shown()
-        return self._observed.copy(), self._info()
+        self._first = self._observe() if self._static is None else self._static.of(self._row)
+        self._update_window()
+        return self._first.copy(), self._info()
 
     def step(self, action: np.int64 | int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Run `action + 1` timesteps in all."""
         self._check_running()
-        chosen = one_action(action)
+        chosen = action_number(action)
         if not 0 <= chosen < self.timesteps:
             raise InputError(f"Expected an action in 0…{self.timesteps - 1} (timesteps less one), got {action!r}.")
         self._run(chosen + 1)
         reward, info = self._end()
-        return self._observed.copy(), reward, True, False, info
+        return self._first.copy(), reward, True, False, info

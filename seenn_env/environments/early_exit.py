@@ -1,4 +1,4 @@
-"""The environment: one image an episode, one timestep a step, continue or exit.
+"""The early-exit environment: one image an episode, one timestep a step, continue or exit.
 
 env = gym.make("seenn_env:seenn_env/EarlyExit-v0")
 observation, info = env.reset(seed=0)
@@ -13,8 +13,8 @@ import numpy as np
 
 from backbones import Backbone, InputError, Samples
 from backbones.argument_checks import Positive, check_kinds
-from seenn_env.environments.episode_env import EpisodeEnv, one_action
-from seenn_env.environments.sources import columns_of, open_source
+from seenn_env.environments.dynamics import column_space, make_dynamics
+from seenn_env.environments.episode_env import EpisodeEnv, action_number
 from seenn_env.observations.observation import AnyObservation
 from seenn_env.rewards import AnyReward, make_reward
 from seenn_env.traces.traces import Traces
@@ -23,15 +23,15 @@ CONTINUE, EXIT = 0, 1
 
 
 class EarlyExitEnv(EpisodeEnv):
-    """Stop now, or look for another timestep?
+    """One image an episode, one timestep a step: continue, or exit with the present prediction.
 
     ## Description
-    A frozen spiking network reads one image over T timesteps and its answer gets better as it goes. After
-    each timestep the agent decides whether that answer will do. The network is replayed from traces, or
-    run live, with the same observations, rewards and infos.
+    A frozen spiking network reads one image over T timesteps, and its prediction improves with time. After
+    each timestep the agent decides whether to stop. The network is replayed from traces, or run live, with
+    the same observations, rewards and infos.
 
     ## Action Space
-    `Discrete(2)`: 0 continues with the next timestep, 1 exits with the present answer.
+    `Discrete(2)`: 0 continues with the next timestep, 1 exits with the present prediction.
 
     ## Observation Space
     A `Box` of float32 columns, by name, or by several names joined: `"rich+hidden"` has the columns of both, each once.
@@ -43,19 +43,19 @@ class EarlyExitEnv(EpisodeEnv):
     | `"logits"` | the K running logits, clipped; elapsed = timestep / T | ±20; 0 to 1 |
     | `"hidden"` | the features; the last hidden layer's F spikes, averaged over space | 0 to 1 |
     | `"membrane"` | the features; that layer's F membrane potentials, averaged and clipped | 0 to 1; ±5 |
-    | `"rich"` | the features; gap, log-sum-exp, largest probabilities, … (see `rich_observations.rich`) | stated |
-    | `"classes"` | the features; which class is likeliest, and which second, one-hot | 0 to 1 |
+    | `"rich"` | the features; gap, log-sum-exp, largest probabilities, … (see `rich.rich`) | stated |
+    | `"classes"` | the features; the likeliest class and the second, one-hot | 0 to 1 |
 
     `"hidden"` and `"membrane"` need traces recorded with them, as the packaged "digits-hidden" are, or a live backbone
-    whose `probe(state)` gives them. A user's own is an `Observation`, a function of a `TraceShape` that makes one, or
-    such a function as "module:name", which can be joined to others too.
+    whose `probe(state)` returns them. A user's own is an `Observation`, a function of a `TraceShape` that makes one, or
+    the "module:name" of such a function, which can be joined to others too.
 
     ## Reward
     0 until the episode ends, then by name:
 
     | name | formula | option |
     | --- | --- | --- |
-    | `"seenn"` | 2^-(t-1) if right, else -β | `beta` = 1 |
+    | `"seenn"` | 2^-(t-1) if correct, else -β | `beta` = 1 |
     | `"linear"` | correct - cost·(t-1)/max(T-1, 1) | `cost` = 0.1 |
     | `"energy"` | correct - cost·E_t/E_T, with E_t the row's energy up to timestep t | `cost` = 0.1 |
 
@@ -64,22 +64,21 @@ class EarlyExitEnv(EpisodeEnv):
     with `__call__` and `range` (see `rewards.Reward`), or "module:name" of a class, made with `reward_options`.
 
     ## Episode End
-    `reset` runs timestep 1. Exit ends the episode with the answer of the timestep seen. Continue runs the
-    next one, and where that is T the episode ends there, with T's answer; with T = 1 either action exits.
+    `reset` runs timestep 1. Exit ends the episode with the prediction of the timestep observed. Continue runs
+    the next one, and where that is T the episode ends with T's prediction; with T = 1 either action exits.
     Always `terminated`, never `truncated`.
 
-    `info` has `label`, `prediction`, `correct`, `timestep` and `sample`, and at the end `is_success`: was
-    the answer right? Its mean is the accuracy.
+    `info` has `label`, `prediction`, `correct`, `timestep` and `sample`, and at the end `is_success`, equal to
+    `correct`; its mean is the accuracy.
 
     ## Arguments
     - `traces`: `Traces`, a file, or the name of packaged ones (default, unless there is a backbone: "digits")
     - `backbone`, `samples`: a `Backbone` or a file of one, and `Samples` or the name of a dataset: run live;
       `backbone="digits"` is the packaged one, on its own dataset
-    - `split`: which split's samples to show (default "policy")
+    - `split`: split of the samples (default "policy")
     - `observation` (default "features"), `reward` (default "seenn"), `reward_options`: see above
     - `render_mode`: "rgb_array" (a frame `[H, W, 3]`), "ansi" (text), or "human" (a window; without a display,
-      the terminal): the image and the spikes if the traces have them, the class
-      probabilities after each timestep, the exit
+      the terminal): the image and the spikes if there are any, the class probabilities after each timestep, the exit
     - `repeats`, `batch_size`, `dtype`: when live, as in `record`; equal values give equal bits
 
     `reset(options={"samples": row})` chooses a row of `env.unwrapped.traces` (when live: of the samples
@@ -117,7 +116,7 @@ class EarlyExitEnv(EpisodeEnv):
         dtype: str = "float32",
         render_mode: str | None = None,
     ) -> None:
-        source = open_source(
+        dynamics = make_dynamics(
             traces,
             backbone=backbone,
             samples=samples,
@@ -128,29 +127,29 @@ class EarlyExitEnv(EpisodeEnv):
             batch_size=batch_size,
             dtype=dtype,
         )
-        super().__init__(source, render_mode)
-        self.observation_names, self.observation_space = columns_of(source)
+        super().__init__(dynamics, render_mode)
+        self.observation_names, self.observation_space = column_space(dynamics)
         self.action_space = gym.spaces.Discrete(2)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Take an image at random, or row `options["samples"]`, and run timestep 1."""
+        """Begin with a random row, or row `options["samples"]`, and run timestep 1."""
         self._begin(seed, options)
         self._run(1)
-        self._shown()
+        self._update_window()
         return self._observe(), self._info()
 
     def step(self, action: np.int64 | int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Continue (0) or exit (1)."""
         self._check_running()
-        chosen = one_action(action)
+        chosen = action_number(action)
         if chosen not in (CONTINUE, EXIT):
             raise InputError(f"Expected action 0 (continue) or 1 (exit), got {action!r}.")
         if chosen == CONTINUE and self._timestep < self.timesteps:
             self._run(self._timestep + 1)
         if chosen == CONTINUE and self._timestep < self.timesteps:
-            self._shown()
+            self._update_window()
             return self._observe(), 0.0, False, False, self._info()
         reward, info = self._end()
         return self._observe(), reward, True, False, info

@@ -1,4 +1,4 @@
-"""What a picture shows: an episode as far as it has gone.
+"""The episode so far, as data for rendering.
 
 episode = Episode(logits, label, timesteps=8, class_names=names, image=image)
 
@@ -13,6 +13,7 @@ import numpy as np
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
 from seenn_env.observations.columns import softmax
+from seenn_env.traces.traces import Traces
 
 MOST_CLASSES = 10
 """Rows of bars; of more classes, those with the highest probability so far are shown."""
@@ -20,7 +21,7 @@ MOST_CLASSES = 10
 
 @dataclass(frozen=True, eq=False)
 class Episode:
-    """An episode as far as it has gone."""
+    """An episode up to a timestep."""
 
     logits: np.ndarray
     """`[t, K]` the running logits, t from 0 to T."""
@@ -104,3 +105,23 @@ class Episode:
         if not self.exited:
             return "still looking" if self.timestep else "not begun"
         return f"exit at {self.timestep} of {self.timesteps}: {'right' if self.correct else 'wrong'}"
+
+
+def recorded_episode(traces: Traces, row: int, timestep: int, exited: bool) -> Episode:
+    """The episode of a row of traces after a timestep (0: before the first)."""
+    image = None
+    if traces.images is not None and traces.image_index is not None:
+        place = np.flatnonzero(traces.image_index == traces.sample[row])
+        image = np.asarray(traces.images[place[0]]) if len(place) else None
+    kind: Literal["spikes", "membrane"] = "spikes" if traces.hidden is not None else "membrane"
+    activity = traces.hidden if traces.hidden is not None else traces.membrane
+    return Episode(
+        logits=np.asarray(traces.logits[row, :timestep]),
+        label=int(traces.labels[row]),
+        timesteps=traces.timesteps,
+        exited=exited,
+        class_names=tuple(str(name) for name in traces.info.get("class_names", ())),
+        image=image,
+        activity=None if activity is None else np.asarray(activity[row, :timestep]),
+        activity_kind=kind,
+    )

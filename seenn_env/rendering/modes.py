@@ -1,10 +1,9 @@
-"""Showing an episode: the modes, and what a picture of a row of traces shows.
+"""Render modes: frames, text, and a window by matplotlib, or the terminal where no window can be opened."""
 
-Letters: T timesteps, t of them done, K classes.
-"""
-
+import logging
 from collections.abc import Callable
-from typing import Any, Literal
+from functools import cache
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -13,10 +12,11 @@ from backbones.errors import unknown_name
 from seenn_env.rendering.episode import Episode
 from seenn_env.rendering.frame import rgb_array
 from seenn_env.rendering.text import ansi
-from seenn_env.traces.traces import Traces
+
+_LOG = logging.getLogger("seenn_env")
 
 RENDERERS: dict[str, Callable[[Episode], np.ndarray | str]] = {"rgb_array": rgb_array, "ansi": ansi}
-"""By mode; "human" shows frames in a window (see `window`)."""
+"""By mode; "human" shows frames in a `Window`."""
 
 RENDER_METADATA: dict[str, Any] = {"render_modes": ["rgb_array", "human", "ansi"], "render_fps": 4}
 
@@ -33,7 +33,7 @@ def check_render_mode(mode: str | None, known: tuple[str, ...] = ("rgb_array", "
 
 
 def warn_of_no_mode(env: gym.Env | gym.vector.VectorEnv) -> None:
-    """What `render` says where no mode was chosen, as Gymnasium's own environments do."""
+    """Warn of `render` without a mode, in the words of Gymnasium's own environments."""
     name = env.spec.id if env.spec is not None else "seenn_env/EarlyExit-v0"
     gym.logger.warn(
         "You are calling render method without specifying any render mode. You can specify the render_mode "
@@ -41,21 +41,69 @@ def warn_of_no_mode(env: gym.Env | gym.vector.VectorEnv) -> None:
     )
 
 
-def episode_of(traces: Traces, row: int, timestep: int, exited: bool) -> Episode:
-    """A row of traces as it stands after a timestep (0: before the first)."""
-    image = None
-    if traces.images is not None and traces.image_index is not None:
-        place = np.flatnonzero(traces.image_index == traces.sample[row])
-        image = np.asarray(traces.images[place[0]]) if len(place) else None
-    kind: Literal["spikes", "membrane"] = "spikes" if traces.hidden is not None else "membrane"
-    activity = traces.hidden if traces.hidden is not None else traces.membrane
-    return Episode(
-        logits=np.asarray(traces.logits[row, :timestep]),
-        label=int(traces.labels[row]),
-        timesteps=traces.timesteps,
-        exited=exited,
-        class_names=tuple(str(name) for name in traces.info.get("class_names", ())),
-        image=image,
-        activity=None if activity is None else np.asarray(activity[row, :timestep]),
-        activity_kind=kind,
+class Window:
+    """A window that opens with the first episode; closed by hand, it stays closed.
+
+    Args:
+        frames_per_second: 1 / the seconds that `show` takes.
+    """
+
+    def __init__(self, frames_per_second: float) -> None:
+        self.frames_per_second = frames_per_second
+        self._figure: Any = None
+        self._picture: Any = None
+        self._terminal = False
+
+    def show(self, episode: Episode) -> None:
+        """Show the episode so far."""
+        if self._figure is None and not self._terminal:
+            self._open(episode)
+        if self._terminal:
+            print(ansi(episode), end="\n\n")
+            return
+        import matplotlib.pyplot as plt
+
+        if plt.fignum_exists(self._figure.number):
+            self._picture.set_data(rgb_array(episode))
+            self._figure.canvas.draw_idle()
+            self._figure.canvas.start_event_loop(1 / self.frames_per_second)
+
+    def close(self) -> None:
+        """Close the window; again is harmless."""
+        if self._figure is not None:
+            import matplotlib.pyplot as plt
+
+            plt.close(self._figure)
+            self._figure = None
+
+    def _open(self, episode: Episode) -> None:
+        import matplotlib.pyplot as plt
+
+        frame = rgb_array(episode)
+        height, width = frame.shape[:2]
+        try:
+            figure = plt.figure(figsize=(width / 100, height / 100), dpi=100)
+        except Exception as error:  # each window toolkit has its own where there is no display
+            self._use_terminal(str(error))
+            return
+        if figure.canvas.required_interactive_framework is None:
+            plt.close(figure)
+            self._use_terminal(f"matplotlib has its backend {plt.get_backend()!r} only, which opens none")
+            return
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        self._figure, self._picture = figure, axes.imshow(frame)
+        figure.show()
+
+    def _use_terminal(self, reason: str) -> None:
+        self._terminal = True
+        _warn_of_no_window(" ".join(reason.split()).rstrip("."))
+
+
+@cache
+def _warn_of_no_window(reason: str) -> None:  # once a process
+    _LOG.warning(
+        "render_mode='human' needs a window, but %s: connect a display and install PyQt6 or tkinter; "
+        "until then the terminal shows the episode.",
+        reason,
     )

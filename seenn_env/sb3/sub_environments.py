@@ -1,4 +1,4 @@
-"""What lies inside a Gymnasium vector environment: its wrappers, and its sub-environments' attributes.
+"""Wrappers of a Gymnasium vector environment, and attributes of its sub-environments.
 
 Letters: N rows of the vector environment.
 """
@@ -10,7 +10,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv, VectorWrapper
 
-from backbones import InputError
+from backbones.errors import InputError
 
 
 def chain(vector_env: Any) -> Iterator[Any]:
@@ -63,7 +63,7 @@ class SubEnvironments:
             setattr(self._owner(name), name, value)
 
     def call(self, name: str, rows: Sequence[int], *args: Any, **kwargs: Any) -> list[Any]:
-        """What the method gives for each of the rows; the vector environment's own is called once for all.
+        """The method's result for each of the rows; the vector environment's own is called once for all.
 
         Raises:
             AttributeError: where there is none.
@@ -84,7 +84,7 @@ class SubEnvironments:
             return [True] * self.num_envs
         if isinstance(self.base, SyncVectorEnv):
             return [_has_wrapper(env, wrapper_class) for env in self.base.envs]
-        if isinstance(self.base, AsyncVectorEnv):  # the wrappers live in other processes: go by their names
+        if isinstance(self.base, AsyncVectorEnv):  # the wrappers are in other processes, known by name
             return [f"<{wrapper_class.__name__}<" in text for text in self.base.call("__str__")]
         return [False] * self.num_envs
 

@@ -12,19 +12,17 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import compress
-from types import MethodType
 from typing import Any, Literal
 
 import numpy as np
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv, VectorWrapper
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
-from backbones import InputError
-from seenn_env.sb3.infos import slot_infos
-from seenn_env.sb3.partial_reset import resets_rows
+from backbones.errors import InputError
+from seenn_env.sb3.array_steps import ArrayVectorEnv, slot_infos
 from seenn_env.sb3.rows import (
     ENDINGS,
     copy_batch,
@@ -35,7 +33,6 @@ from seenn_env.sb3.rows import (
     stack_rows,
 )
 from seenn_env.sb3.sub_environments import SubEnvironments
-from seenn_env.vector.slots import SlotsVectorEnv
 
 _EXTRA_STEP_KEYS = ("terminal_observation", "TimeLimit.truncated")
 _INFOS = ("finished", "episode", "all")
@@ -99,7 +96,7 @@ class SB3VecEnv(VecEnv):
         if partial_reset is None:
             partial_reset = vector_env.metadata.get("partial_reset")
         if mode is AutoresetMode.NEXT_STEP and partial_reset is None:
-            partial_reset = resets_rows(vector_env)
+            partial_reset = _resets_single_rows(vector_env)
             if not partial_reset:
                 warnings.warn(
                     f"{type(vector_env.unwrapped).__name__} resets rows in the step after their last, so SB3 "
@@ -124,11 +121,10 @@ class SB3VecEnv(VecEnv):
         self._returns = np.zeros(self.num_envs)
         self._lengths = np.zeros(self.num_envs, dtype=np.int64)
         self._ended: dict[int, dict[str, Any]] = {}  # rows that the environment's next step resets
-        # Environments over traces that reset in the same step hand over arrays instead of infos.
-        self._slots: SlotsVectorEnv | None = None
-        if isinstance(vector_env, SlotsVectorEnv) and vector_env.step == MethodType(SlotsVectorEnv.step, vector_env):
-            limited = vector_env.max_episode_steps is not None
-            self._slots = vector_env if self._same_step and not (self._all_infos or limited) else None
+        self._array_env: ArrayVectorEnv | None = None
+        # A wrapper forwards attributes but changes steps.
+        if not isinstance(vector_env, VectorWrapper) and isinstance(vector_env, ArrayVectorEnv):
+            self._array_env = vector_env if vector_env.has_array_steps and not self._all_infos else None
 
     def reset(self) -> VecEnvObs:
         """Start every row afresh, with the seed and options set since the last reset."""
@@ -147,8 +143,8 @@ class SB3VecEnv(VecEnv):
 
     def step_wait(self) -> VecEnvStepReturn:
         """Step; observations `[N, …]`, rewards `[N]` and dones `[N]` are fresh and belong to the caller."""
-        if self._slots is not None:
-            return self._step_slots(self._slots)
+        if self._array_env is not None:
+            return self._step_arrays(self._array_env)
         batch, raw_rewards, terminations, truncations, infos = self.vector_env.step(self._actions)
         observations = map_parts(copy_batch, self.observation_space, batch)
         rewards = np.array(raw_rewards, dtype=np.float32)
@@ -195,16 +191,16 @@ class SB3VecEnv(VecEnv):
             dones |= extra
         return observations, rewards, dones, row_infos
 
-    def _step_slots(self, slots_env: SlotsVectorEnv) -> VecEnvStepReturn:
-        moved = slots_env.advance(self._actions)
-        self._returns += moved.rewards
+    def _step_arrays(self, env: ArrayVectorEnv) -> VecEnvStepReturn:
+        step = env.advance(self._actions)
+        self._returns += step.rewards
         self._lengths += 1
-        returns, lengths = self._returns[moved.slots].round(6), self._lengths[moved.slots]
-        self._returns[moved.slots] = self._lengths[moved.slots] = 0
-        told = None if self._episode_infos else slots_env.told(moved.rows, moved.timesteps, moved.predictions)
-        infos = slot_infos(moved, returns, lengths, self._seconds(), told)
-        self._keep_reset_infos({}, moved.ended)
-        return moved.observations, moved.rewards, moved.ended, infos
+        returns, lengths = self._returns[step.slots].round(6), self._lengths[step.slots]
+        self._returns[step.slots] = self._lengths[step.slots] = 0
+        final_infos = None if self._episode_infos else env.final_infos(step)
+        infos = slot_infos(step, returns, lengths, self._seconds(), final_infos)
+        self._keep_reset_infos({}, step.ended)
+        return step.observations, step.rewards, step.ended, infos
 
     def _seconds(self) -> float:
         return round(time.time() - self._start, 6)
@@ -298,3 +294,10 @@ class SB3VecEnv(VecEnv):
         if not self._closed:
             self._closed = True
             self.vector_env.close()
+
+
+def _resets_single_rows(vector_env: VectorEnv) -> bool:
+    """Whether a `NEXT_STEP` environment of Gymnasium's own honours `reset(options={"reset_mask": mask})`."""
+    base = vector_env.unwrapped
+    # Without shared memory, an AsyncVectorEnv's workers reset once more in the step after a partial reset.
+    return isinstance(base, SyncVectorEnv) or (isinstance(base, AsyncVectorEnv) and base.shared_memory)

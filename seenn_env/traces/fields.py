@@ -36,6 +36,21 @@ def check_dtype(dtype: Any) -> None:
         raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
 
 
+def finite_array(values: Tensor, dtype: Any, name: str, sample: np.ndarray | None = None) -> np.ndarray:
+    """`[B, …]` values rounded to a dtype of traces; `sample` `[B]` names the rows in the error.
+
+    Raises:
+        InputError: for NaN or infinity.
+    """
+    array: np.ndarray = (values.float() if values.is_floating_point() else values).cpu().numpy().astype(dtype)
+    finite = np.isfinite(array)
+    if not finite.all():
+        row = finite.reshape(len(array), -1).all(1).argmin()
+        owner = "" if sample is None else f" for sample {sample[row]}"
+        raise InputError(f"Expected finite {name}, got NaN or infinity{owner}: check the backbone.")
+    return array
+
+
 def int_column(given: np.ndarray | None, default: np.ndarray, N: int, name: str, dtype: type) -> np.ndarray:
     """`[N]` whole numbers, or the default where none are given."""
     column = default if given is None else given
@@ -106,7 +121,7 @@ def check_row_fields(fields: Mapping[str, Any], N: int, T: int, *, values: bool)
         for rows in row_chunks(field):
             if not (finite := np.isfinite(field[rows]).reshape(rows.stop - rows.start, -1).all(1)).all():
                 bad = rows.start + int(finite.argmin())
-                raise InputError(f"Expected finite {name}, got NaN or infinity in row {bad}: look at the backbone.")
+                raise InputError(f"Expected finite {name}, got NaN or infinity in row {bad}: check the backbone.")
     for name in ("energy_pj", "operations", "spikes"):
         field = fields.get(name)
         if field is not None and (field[:, 0].min() < 0 or (np.diff(field, axis=1) < 0).any()):

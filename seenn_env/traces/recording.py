@@ -20,9 +20,9 @@ from backbones.contract import check_images, make_keys, probe_sizes, run_probed
 from backbones.data import Augmentation, check_fit
 from backbones.energy import EnergyModel, Metered
 from backbones.machine import Crew, joined
-from seenn_env.pictures import has_frames, still
+from seenn_env.frames import has_frames, mean_over_frames
 from seenn_env.traces.energy import energy_pj
-from seenn_env.traces.fields import check_dtype
+from seenn_env.traces.fields import check_dtype, finite_array
 from seenn_env.traces.partial import PartialRecording
 from seenn_env.traces.traces import Traces
 
@@ -140,14 +140,9 @@ def record(
         saved = time.monotonic()
         run: dict[str, Any] = {"probes": probes, "shows": shown, "batch_size": batch_size, "begins": begins}
         for rows, batch in run_probed(runner, images_shown, make_keys(sample, repeat), **run):
-            for name, given in batch.items():
-                values = (given.float() if given.is_floating_point() else given).cpu().numpy().astype(dtypes[name])
-                if not np.isfinite(values).all():
-                    bad = sample[rows][~np.isfinite(values).all((1, 2))][0]
-                    raise InputError(
-                        f"Expected finite {name}, got NaN or infinity for sample {bad}: look at the backbone."
-                    )
-                partial.fields[name][rows] = values.reshape(partial.fields[name][rows].shape)
+            for name, values in batch.items():
+                array = finite_array(values, dtypes[name], name, sample[rows])
+                partial.fields[name][rows] = array.reshape(partial.fields[name][rows].shape)
             partial.note(rows.start // batch_size)
             if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
                 partial.keep()
@@ -166,7 +161,7 @@ def record(
                 split=samples.split,
                 sample=sample,
                 repeat=repeat,
-                images=still(samples.images) if images else None,
+                images=mean_over_frames(samples.images) if images else None,
                 image_index=samples.index if images else None,
                 info=info,
             )

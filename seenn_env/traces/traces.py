@@ -19,7 +19,7 @@ from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
 from backbones.data import SPLITS
 from backbones.errors import unknown_name
-from seenn_env.arrays import read_only, take_rows
+from seenn_env.arrays import join_rows, read_only, row_chunks, take_rows
 from seenn_env.observations.observation import AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.rewards import Energy
 from seenn_env.traces.fields import (
@@ -31,17 +31,16 @@ from seenn_env.traces.fields import (
     check_row_fields,
     image_places,
     int_column,
+    join_images,
     split_codes,
     used_images,
 )
 from seenn_env.traces.file import Seal, map_tensors, write_tensors
-from seenn_env.traces.merging import merged
 from seenn_env.traces.packaged import packaged_file
-from seenn_env.traces.statistics import TraceStatistics
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
-class Traces(TraceStatistics):
+class Traces:
     """The running logits of a backbone over a set of samples; its arrays are read-only views of those given.
 
     Args:
@@ -219,7 +218,28 @@ class Traces(TraceStatistics):
             raise InputError("Expected traces to merge, got none.")
         for part in parts:
             part._check_seal()
-        return merged(parts)
+        first = parts[0]
+        for other in parts[1:]:
+            sizes = [(part.timesteps, part.num_classes) for part in (first, other)]
+            if sizes[0] != sizes[1]:
+                raise InputError(f"Expected traces of equal T and K, got {sizes[0]} and {sizes[1]}.")
+            other.check_backbone(first.info.get("fingerprint"))
+            for name in ROW_FIELDS:
+                fields = (getattr(first, name), getattr(other, name))
+                shapes = [None if values is None else values.shape[1:] for values in fields]
+                if shapes[0] != shapes[1]:
+                    raise InputError(
+                        f"Expected {name} in all of the traces, of one size, or in none, got {shapes[0]} and "
+                        f"{shapes[1]} a row: record the same of each."
+                    )
+        merged: dict[str, Any] = {
+            name: join_rows([getattr(part, name) for part in parts])
+            for name in ROW_FIELDS
+            if getattr(first, name) is not None
+        }
+        merged["images"], merged["image_index"] = join_images([(part.images, part.image_index) for part in parts])
+        codes = np.concatenate([part.split_codes for part in parts])
+        return replace(first, **merged, split=codes, path=None, seal=None, trusted=True)
 
     @check_kinds
     def check_backbone(self, fingerprint: str | None) -> None:
@@ -301,3 +321,73 @@ class Traces(TraceStatistics):
         ):
             raise InputError(f"Expected timesteps [{len(self)}] in 1…{self.timesteps}, got {timestep!r}.")
         return Energy(self.energy_pj[np.arange(len(self)), timestep - 1], full)
+
+    @property
+    def timesteps(self) -> int:
+        """T."""
+        return int(self.logits.shape[1])
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return int(self.logits.shape[2])
+
+    @cached_property
+    def predictions(self) -> np.ndarray:
+        """`[N, T]` int64: the class with the largest logit after each timestep."""
+        self._check_seal()
+        predictions = np.empty(self.logits.shape[:2], np.int64)
+        for rows in row_chunks(self.logits):
+            # A copy of a few rows: argmax is faster on float32 than on float16.
+            predictions[rows] = self.logits[rows].astype(np.float32).argmax(-1)
+        return read_only(predictions)
+
+    @cached_property
+    def correct(self) -> np.ndarray:
+        """`[N, T]` bool: is the prediction right?"""
+        return read_only(self.predictions == self.labels[:, None])
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """`[T]` fraction right after each timestep."""
+        return self.correct.mean(0)
+
+    @property
+    def first_correct(self) -> np.ndarray:
+        """`[N]` the first timestep (from 1) whose prediction is right, T where none is."""
+        return np.where(self.correct.any(1), self.correct.argmax(1) + 1, self.timesteps)
+
+    @property
+    def aet(self) -> float:
+        """SEENN's average earliest time: [Σ_t t·(C_t - C_{t-1}) + T·(N - C_T)] / N (Li et al. 2023, section 3.2)."""
+        C = np.concatenate([[0], self.correct.sum(0)])
+        T, N = self.timesteps, len(self.labels)
+        return float((np.arange(1, T + 1) @ np.diff(C) + T * (N - C[-1])) / N)
+
+    @property
+    def empirical_aet(self) -> float:
+        """The mean first correct timestep, T where none is correct."""
+        return float(self.first_correct.mean())
+
+    @property
+    def oct(self) -> float:
+        """The mean earliest timestep from which the prediction stays right, T where it is wrong at T."""
+        stays = np.logical_and.accumulate(self.correct[:, ::-1], axis=1).sum(1)
+        return float(np.minimum(self.timesteps - stays + 1, self.timesteps).mean())
+
+    def summary(self) -> str:
+        """A few lines: sizes, accuracy at each timestep, AET, empirical AET, OCT; energy where there is any."""
+        accuracy = "  ".join(f"t={t} {100 * a:.2f}" for t, a in enumerate(self.accuracy, 1))
+        samples = len(np.unique(self.sample))
+        energy = ""
+        if self.energy_pj is not None:
+            means = self.energy_pj.mean(0, dtype=np.float64) / 1000
+            energy = "\nenergy nJ an image, up to and with: " + "  ".join(
+                f"t={t} {e:.4g}" for t, e in enumerate(means, 1)
+            )
+        return (
+            f"{self.split}: {samples} samples, {len(self.labels)} rows, T = {self.timesteps}, K = {self.num_classes}\n"
+            f"accuracy %: {accuracy}\n"
+            f"AET {self.aet:.3f}  empirical AET {self.empirical_aet:.3f}  OCT {self.oct:.3f}"
+            f"{energy}"
+        )

@@ -1,6 +1,5 @@
 from .choose_timestep import ChooseTimestepVectorEnv
-from .early_exit import EarlyExitVectorEnv
-from .live import LiveVectorEnv
+from .early_exit import EarlyExitVectorEnv, LiveVectorEnv
 
 __all__ = [
     "ChooseTimestepVectorEnv",

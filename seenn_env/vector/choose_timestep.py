@@ -1,4 +1,4 @@
-"""Thousands of one-shot choices of a timestep as one look-up a step.
+"""The one-shot vector environment: thousands of choices of a timestep as one look-up a step.
 
     envs = gym.make_vec("seenn_env:seenn_env/ChooseTimestep-v0", num_envs=1024)
     images, infos = envs.reset(seed=0)
@@ -15,8 +15,8 @@ from gymnasium.vector import AutoresetMode
 
 from backbones import Backbone, Samples
 from backbones.argument_checks import Positive, check_kinds
-from seenn_env.environments.first_observation import AnyGlance, is_static, open_glance
-from seenn_env.environments.sources import columns_of, open_source
+from seenn_env.environments.dynamics import column_space, make_dynamics
+from seenn_env.environments.static_observation import OneShotObservation, is_static, make_static_observation
 from seenn_env.rewards import AnyReward, make_reward
 from seenn_env.traces.traces import Traces
 from seenn_env.vector.slots import SlotsVectorEnv
@@ -27,16 +27,8 @@ class ChooseTimestepVectorEnv(SlotsVectorEnv):
 
     Args:
         num_envs: B.
-        traces: `Traces`, a file, or the name of packaged ones (default, unless there is a backbone: "digits").
-        backbone: a `Backbone`, a file of one or the name of a packaged one: run live.
-        samples: `Samples` or the name of a dataset, whose images are shown (default: those of the traces).
-        split: which split's rows to show.
-        observation: "image", "image_float", an embedding `[M, F]`, or columns after timestep 1.
-        reward: name of the reward, with `reward_options`, or a user's own.
-        order: see `EarlyExitVectorEnv`.
-        autoreset_mode: "same_step", "next_step" or "disabled".
-        max_episode_steps, repeats, batch_size, dtype: see `EarlyExitVectorEnv`.
-        render_mode: "rgb_array", "ansi" or None.
+        traces, backbone, samples, split, observation, reward, reward_options, repeats, dtype: see `ChooseTimestepEnv`.
+        order, autoreset_mode, max_episode_steps, batch_size, render_mode: see `EarlyExitVectorEnv`.
 
     Raises:
         InputError: for bad numbers or unknown names, or images that are missing.
@@ -51,7 +43,7 @@ class ChooseTimestepVectorEnv(SlotsVectorEnv):
         backbone: Backbone | str | Path | None = None,
         samples: Samples | str | None = None,
         split: str = "policy",
-        observation: AnyGlance = "image",
+        observation: OneShotObservation = "image",
         reward: AnyReward = "seenn",
         reward_options: dict[str, Any] | None = None,
         order: str = "epoch",
@@ -63,7 +55,7 @@ class ChooseTimestepVectorEnv(SlotsVectorEnv):
         render_mode: str | None = None,
     ) -> None:
         static = is_static(observation)
-        source = open_source(
+        dynamics = make_dynamics(
             traces,
             num_envs=num_envs,
             backbone=backbone,
@@ -75,16 +67,16 @@ class ChooseTimestepVectorEnv(SlotsVectorEnv):
             batch_size=batch_size,
             dtype=dtype,
         )
-        self._glance = open_glance(observation, source, samples, split) if static else None
-        if self._glance is None:
-            self.observation_names, space = columns_of(source)
+        self._static = make_static_observation(observation, dynamics, samples, split)
+        if self._static is None:
+            self.observation_names, space = column_space(dynamics)
         else:
-            self.observation_names, space = self._glance.names, self._glance.space
+            self.observation_names, space = self._static.names, self._static.space
         super().__init__(
             num_envs,
-            source,
+            dynamics,
             space,
-            source.shape.timesteps,
+            dynamics.shape.timesteps,
             first_timestep=0 if static else 1,
             order=order,
             autoreset_mode=autoreset_mode,
@@ -97,6 +89,6 @@ class ChooseTimestepVectorEnv(SlotsVectorEnv):
         return np.ones(self.num_envs, np.bool_)
 
     def _observe(self, slots: np.ndarray, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        if self._glance is not None:
-            return self._glance.of(rows)
-        return self.source.observe(slots, rows, np.ones_like(timesteps))
+        if self._static is not None:
+            return self._static.of(rows)
+        return self.dynamics.observe(slots, rows, np.ones_like(timesteps))

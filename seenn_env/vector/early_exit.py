@@ -1,4 +1,4 @@
-"""Thousands of early-exit episodes as one gather a step.
+"""The early-exit vector environment: thousands of episodes as one gather a step.
 
     envs = gym.make_vec("seenn_env:seenn_env/EarlyExit-v0", num_envs=1024)
     observations, infos = envs.reset(seed=0)
@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode
 
 from backbones import Backbone, Samples
 from backbones.argument_checks import Positive, check_kinds
-from seenn_env.environments.sources import columns_of, open_source
+from seenn_env.environments.dynamics import column_space, make_dynamics
 from seenn_env.observations.observation import AnyObservation
 from seenn_env.rewards import AnyReward, make_reward
 from seenn_env.traces.traces import Traces
@@ -25,29 +25,22 @@ from seenn_env.vector.slots import SlotsVectorEnv
 class EarlyExitVectorEnv(SlotsVectorEnv):
     """`EarlyExitEnv`, B episodes at a time, replayed or live; spaces, rewards and episode ends are the same.
 
-    Infos are given for finished rows only (in `final_info` when the mode is "same_step"), and for all rows
-    by `reset`: dictionaries are what costs.
+    Infos are of finished episodes only (in `final_info` when the mode is "same_step"), and of all slots in
+    `reset`: dictionaries are the slowest part of a step.
 
     Live, `num_envs` is the batch: with it equal to a recording's `batch_size`, its dtype and repeats, everything
-    equals a replay of it bit for bit. A step runs the network once, and once more where an episode has come to T
+    equals a replay of it bit for bit. A step runs the network once, and once more where an episode has reached T
     and another begins in the same step.
 
     Args:
         num_envs: B.
-        traces: `Traces`, a file, or the name of packaged ones (default, unless there is a backbone: "digits").
-        backbone: a `Backbone`, a file of one or the name of a packaged one: run live.
-        samples: the images that it looks at, or the name of a dataset.
-        split: which split's rows to show.
-        observation: name of the observation, or a user's own.
-        reward: name of the reward, with `reward_options`, or a user's own.
+        traces, backbone, samples, split, observation, reward, reward_options, repeats, dtype: see `EarlyExitEnv`.
         order: "epoch" (shuffled without replacement over the whole vector), "independent" (slot i has a
             stream of its own, seed + i: step for step equal to `SyncVectorEnv` over single environments)
             or "sequential" (row after row).
         autoreset_mode: "same_step", "next_step" or "disabled".
         max_episode_steps: truncate an episode at its step of this number, as Gymnasium's `TimeLimit` does.
-        repeats: rows of each sample, when live, as in `record`.
-        batch_size: when live, that of a recording to be equal to; only num_envs can be.
-        dtype: when live, that of a trace to be equal to, as in `record`.
+        batch_size: `num_envs` or None.
         render_mode: "rgb_array", "ansi" or None.
 
     Raises:
@@ -74,7 +67,7 @@ class EarlyExitVectorEnv(SlotsVectorEnv):
         dtype: str = "float32",
         render_mode: str | None = None,
     ) -> None:
-        source = open_source(
+        dynamics = make_dynamics(
             traces,
             num_envs=num_envs,
             backbone=backbone,
@@ -86,10 +79,10 @@ class EarlyExitVectorEnv(SlotsVectorEnv):
             batch_size=batch_size,
             dtype=dtype,
         )
-        self.observation_names, space = columns_of(source)
+        self.observation_names, space = column_space(dynamics)
         super().__init__(
             num_envs,
-            source,
+            dynamics,
             space,
             2,
             first_timestep=1,
@@ -106,4 +99,21 @@ class EarlyExitVectorEnv(SlotsVectorEnv):
         return (actions == 1) | (self._timestep == self.timesteps)
 
     def _observe(self, slots: np.ndarray, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        return self.source.observe(slots, rows, timesteps)
+        return self.dynamics.observe(slots, rows, timesteps)
+
+
+class LiveVectorEnv(EarlyExitVectorEnv):
+    """`EarlyExitVectorEnv` of a backbone run live, without a recording.
+
+    Args:
+        num_envs: B.
+        backbone: the network, a file of one, or "digits", the packaged one.
+        settings: further arguments of `EarlyExitVectorEnv`.
+
+    Raises:
+        InputError: for bad numbers or unknown names.
+    """
+
+    @check_kinds
+    def __init__(self, num_envs: Positive = 1, *, backbone: Backbone | str | Path, **settings: Any) -> None:
+        super().__init__(num_envs, backbone=backbone, **settings)

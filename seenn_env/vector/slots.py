@@ -1,11 +1,12 @@
-"""What the vector environments share: slots that look up, end and start afresh, all at once.
+"""Base of the vector environments: slots that step, end and start afresh together.
 
-Letters: B slots (num_envs), S of them at once, N rows to be shown, T timesteps.
+Letters: B slots (num_envs), S of them at once, N rows, T timesteps.
 """
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from types import MethodType
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -14,11 +15,12 @@ from gymnasium.vector.utils import batch_space
 
 from backbones import InputError
 from backbones.errors import unknown_name
-from seenn_env.environments.episode_env import NOTHING
-from seenn_env.environments.sampling import checked_options, make_order, make_seeds
-from seenn_env.environments.sources import Source
+from seenn_env.environments.dynamics import Dynamics
+from seenn_env.environments.episode_env import NO_PREDICTION
+from seenn_env.environments.reset_arguments import checked_options, checked_seeds
 from seenn_env.rendering.modes import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
 from seenn_env.traces.traces import Traces
+from seenn_env.vector.sampling import make_order
 
 AUTORESET_MODES = {
     "same_step": AutoresetMode.SAME_STEP,
@@ -27,11 +29,14 @@ AUTORESET_MODES = {
 }
 
 
-class Moved(NamedTuple):
-    """What one step did, in arrays of their own."""
+INFO_NAMES = ("label", "prediction", "correct", "timestep", "sample")
+
+
+class Step(NamedTuple):
+    """The result of one step, in arrays of their own."""
 
     observations: np.ndarray
-    """`[B, …]` what each slot shows next."""
+    """`[B, …]` after it."""
     rewards: np.ndarray
     """`[B]` float32."""
     ended: np.ndarray
@@ -43,26 +48,26 @@ class Moved(NamedTuple):
     slots: np.ndarray
     """`[S]` those that ended."""
     rows: np.ndarray
-    """`[S]` the rows that they showed."""
+    """`[S]` their rows."""
     timesteps: np.ndarray
-    """`[S]` when they ended."""
+    """`[S]` of their exits."""
     predictions: np.ndarray
     """`[S]` int64."""
-    correct: np.ndarray
-    """`[S]` bool."""
+    success: np.ndarray
+    """`[S]` bool: whether the prediction is correct."""
     last: np.ndarray
-    """`[S, …]` what they showed at the end; nothing unless the mode is "same_step"."""
+    """`[S, …]` last observations; empty unless the mode is "same_step"."""
 
 
 class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """B episodes over rows; derived ones say what is seen and what an action does.
+    """B episodes over rows; derived classes define the observations and the effect of actions.
 
     Args:
         num_envs: B.
-        source: where the answers come from.
+        dynamics: replayed or live.
         observation_space: of one slot.
         num_actions: of one slot.
-        first_timestep: how many timesteps have run when an episode starts, 0 or 1.
+        first_timestep: timesteps that have run when an episode starts, 0 or 1.
         order: name of the sampling order.
         autoreset_mode: "same_step", "next_step" or "disabled".
         max_episode_steps: truncate an episode at its step of this number, as Gymnasium's `TimeLimit` does.
@@ -70,12 +75,11 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """
 
     metadata: dict[str, Any] = {**RENDER_METADATA, "render_modes": ["rgb_array", "ansi"]}  # noqa: RUF012
-    INFOS: ClassVar[tuple[str, ...]] = ("label", "prediction", "correct", "timestep", "sample")
 
     def __init__(
         self,
         num_envs: int,
-        source: Source,
+        dynamics: Dynamics,
         observation_space: gym.Space,
         num_actions: int,
         *,
@@ -95,32 +99,32 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.render_mode = check_render_mode(render_mode, ("rgb_array", "ansi"))
         self.num_envs = num_envs
         if render_mode is not None:
-            source.remember()
-        self.source, self.reward, self.timesteps = source, source.reward, source.shape.timesteps
-        self.traces: Traces | None = source.traces
+            dynamics.keep_activity()
+        self.dynamics, self.reward, self.timesteps = dynamics, dynamics.reward, dynamics.shape.timesteps
+        self.traces: Traces | None = dynamics.traces
         self.single_observation_space = observation_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._num_actions = num_actions
         self.single_action_space = gym.spaces.Discrete(num_actions)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._order = make_order(order, len(source.labels), num_envs)
+        self._order = make_order(order, len(dynamics.labels), num_envs)
         self._first_timestep = first_timestep
-        self._every = np.arange(num_envs)
+        self._all_slots = np.arange(num_envs)
         self._row = np.zeros(num_envs, np.int64)
         self._timestep = np.zeros(num_envs, np.int64)
         self._ended = np.ones(num_envs, np.bool_)
-        self._nowhere = np.zeros(num_envs, np.bool_)
+        self._none = np.zeros(num_envs, np.bool_)
         self._ready = False
         self.max_episode_steps = max_episode_steps
         self._steps = np.zeros(num_envs, np.int64)
 
     @abstractmethod
     def _act(self, actions: np.ndarray) -> np.ndarray:
-        """Move `self._timestep` by the actions `[B]`; `[B]` bool, fresh: which episodes ended."""
+        """Advance `self._timestep` by the actions `[B]`; returns `[B]` bool, fresh: the episodes that ended."""
 
     @abstractmethod
     def _observe(self, slots: np.ndarray, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        """`[S, …]` what these slots, which show these rows, see at these timesteps: fresh."""
+        """`[S, …]` observations of these slots, which hold these rows, at these timesteps: fresh."""
 
     def reset(
         self,
@@ -133,10 +137,10 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         `options["samples"]` `[B]` chooses the rows instead of the order.
 
         Raises:
-            InputError: for seeds of another number than B, or options that are no rows.
+            InputError: for another number of seeds than B, or options that are no rows.
             ResetNeeded: for some of the slots, where not all have started yet.
         """
-        seeds = None if seed is None else make_seeds(seed, self.num_envs)
+        seeds = None if seed is None else checked_seeds(seed, self.num_envs)
         options = checked_options(options)
         mask = self._reset_mask(options.get("reset_mask"))
         if not self._ready and not mask.all():
@@ -147,29 +151,36 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._begin(slots, self._chosen(options.get("samples"), slots))
         self._ready = True
         rows, timesteps = self._row[slots], self._timestep[slots]
-        predictions = self.source.predictions(slots, rows, timesteps)
-        infos = self._infos(self.told(rows, timesteps, predictions), slots, mask)
-        return self._observe(self._every, self._row, self._timestep), infos
+        predictions = self.dynamics.predictions(slots, rows, timesteps)
+        infos = self._infos(self._info_columns(rows, timesteps, predictions), slots, mask)
+        return self._observe(self._all_slots, self._row, self._timestep), infos
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One action `[B]` for each slot."""
-        moved = self.advance(actions)
+        step = self.advance(actions)
         infos: dict[str, Any] = {}
-        if len(moved.slots):
-            infos = self._infos(self.told(moved.rows, moved.timesteps, moved.predictions), moved.slots, moved.ended)
-            infos["is_success"], infos["_is_success"] = infos["correct"] & moved.terminated, moved.terminated.copy()
+        if len(step.slots):
+            columns = self._info_columns(step.rows, step.timesteps, step.predictions)
+            infos = self._infos(columns, step.slots, step.ended)
+            infos["is_success"], infos["_is_success"] = infos["correct"] & step.terminated, step.terminated.copy()
             if self.autoreset_mode is AutoresetMode.SAME_STEP:
                 final = np.empty(self.num_envs, dtype=object)  # of None
-                final[moved.slots] = [*moved.last]
+                final[step.slots] = [*step.last]
                 infos = {
                     "final_obs": final,
-                    "_final_obs": moved.ended.copy(),
+                    "_final_obs": step.ended.copy(),
                     "final_info": infos,
-                    "_final_info": moved.ended.copy(),
+                    "_final_info": step.ended.copy(),
                 }
-        return moved.observations, moved.rewards, moved.terminated, moved.truncated, infos
+        return step.observations, step.rewards, step.terminated, step.truncated, infos
 
-    def advance(self, actions: np.ndarray) -> Moved:
+    @property
+    def has_array_steps(self) -> bool:
+        """Whether `advance` is equal to `step`: in the mode "same_step", without truncation or an overridden `step`."""
+        own_step = self.step != MethodType(SlotsVectorEnv.step, self)
+        return self.autoreset_mode is AutoresetMode.SAME_STEP and self.max_episode_steps is None and not own_step
+
+    def advance(self, actions: np.ndarray) -> Step:
         """`step` without dictionaries, for loops of one's own.
 
         Raises:
@@ -195,15 +206,15 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if waiting is not None:
             terminated[waiting] = False
             self._begin(waiting, self._order.draw(waiting))
-        ended, truncated = terminated, self._nowhere.copy()
+        ended, truncated = terminated, self._none.copy()
         if self.max_episode_steps is not None:
             truncated = self._steps >= self.max_episode_steps
             ended = terminated | truncated
         slots = ended.nonzero()[0]
         rows, timesteps = self._row[slots], self._timestep[slots]
-        predictions = self.source.predictions(slots, rows, timesteps)
+        predictions = self.dynamics.predictions(slots, rows, timesteps)
         rewards = np.zeros(self.num_envs, np.float32)
-        rewards[slots] = self.source.rewards(slots, rows, timesteps)
+        rewards[slots] = self.dynamics.rewards(slots, rows, timesteps)
         if self.max_episode_steps is not None:
             rewards[~terminated] = 0
         if same_step:
@@ -212,20 +223,36 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         else:
             last = self._observe(slots[:0], rows[:0], timesteps[:0])
             self._ended = ended.copy()
-        observations = self._observe(self._every, self._row, self._timestep)
-        correct = predictions == self.source.labels.take(rows)
+        observations = self._observe(self._all_slots, self._row, self._timestep)
+        success = predictions == self.dynamics.labels.take(rows)
         ends = (ended, terminated, truncated, slots, rows, timesteps)
-        return Moved(observations, rewards, *ends, predictions, correct, last)
+        return Step(observations, rewards, *ends, predictions, success, last)
 
-    def told(self, rows: np.ndarray, timesteps: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, ...]:
-        """What `INFOS` names, `[S]` each, of these rows at these timesteps."""
-        labels = self.source.labels.take(rows)
+    def final_infos(self, step: Step) -> list[dict[str, Any]]:
+        """`[S]` the infos of the episodes that terminated in a step."""
+        labels, samples = self.dynamics.labels.take(step.rows), self.dynamics.sample.take(step.rows)
+        columns = (labels, step.predictions, step.success, step.timesteps, samples)
+        return [
+            {
+                "label": label,
+                "prediction": prediction,
+                "correct": correct,
+                "timestep": timestep,
+                "sample": sample,
+                "is_success": correct,
+            }
+            for label, prediction, correct, timestep, sample in zip(*(c.tolist() for c in columns), strict=True)
+        ]
+
+    def _info_columns(self, rows: np.ndarray, timesteps: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, ...]:
+        """`[S]` for each of `INFO_NAMES`."""
+        labels = self.dynamics.labels.take(rows)
         if self._first_timestep == 0:
-            predictions = np.where(timesteps == 0, NOTHING, predictions)
-        return labels, predictions, labels == predictions, timesteps, self.source.sample.take(rows)
+            predictions = np.where(timesteps == 0, NO_PREDICTION, predictions)
+        return labels, predictions, labels == predictions, timesteps, self.dynamics.sample.take(rows)
 
     def render(self) -> tuple[Any, ...] | None:
-        """A frame `[H, W, 3]` or a text for each slot, as it stands now."""
+        """A frame `[H, W, 3]` or a text of each slot's episode so far."""
         if self.render_mode is None:
             warn_of_no_mode(self)
             return None
@@ -233,18 +260,18 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise gym.error.ResetNeeded("Expected reset() before render().")
         draw = RENDERERS[self.render_mode]
         slots = zip(self._row.tolist(), self._timestep.tolist(), self._ended.tolist(), strict=True)
-        return tuple(draw(self.source.episode(slot, *what)) for slot, what in enumerate(slots))
+        return tuple(draw(self.dynamics.episode(slot, *episode)) for slot, episode in enumerate(slots))
 
     def _begin(self, slots: np.ndarray, rows: np.ndarray) -> None:
         self._row[slots] = rows
         self._timestep[slots] = self._first_timestep
         self._ended[slots] = False
         self._steps[slots] = 0
-        self.source.begin(slots, rows)
+        self.dynamics.begin(slots, rows)
 
-    def _infos(self, told: tuple[np.ndarray, ...], slots: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
+    def _infos(self, columns: tuple[np.ndarray, ...], slots: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
         infos: dict[str, Any] = {}
-        for name, value in zip(self.INFOS, told, strict=True):
+        for name, value in zip(INFO_NAMES, columns, strict=True):
             column = np.zeros(self.num_envs, value.dtype)
             column[slots] = value
             infos[name], infos[f"_{name}"] = column, mask.copy()
@@ -262,7 +289,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def _chosen(self, samples: Any, slots: np.ndarray) -> np.ndarray:
         if samples is None:
             return self._order.draw(slots)
-        rows, N = np.asarray(samples), len(self.source.labels)
+        rows, N = np.asarray(samples), len(self.dynamics.labels)
         if rows.shape != (self.num_envs,) or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= N:
             raise InputError(f"Expected options['samples'] [{self.num_envs}] of rows in 0…{N - 1}, got {samples!r}.")
         return rows[slots]

@@ -90,9 +90,9 @@ def test_reference_scores_are_what_the_traces_give(name):
 
 def test_the_live_environment_shows_the_rows_of_its_reference_traces():
     live, traces = gym.make("seenn_env/EarlyExitLive-v0").unwrapped, Traces.load("digits", split="policy")
-    assert np.array_equal(live.source.labels, traces.labels)
-    assert np.array_equal(live.source.sample, traces.sample)
-    assert live.source.backbone.fingerprint == traces.info["fingerprint"]
+    assert np.array_equal(live.dynamics.labels, traces.labels)
+    assert np.array_equal(live.dynamics.sample, traces.sample)
+    assert live.dynamics.backbone.fingerprint == traces.info["fingerprint"]
 
 
 def test_traces_with_spikes_and_potentials_are_the_first_rows_of_those_without():

@@ -14,8 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from backbones import InputError
 from seenn_env import ChooseTimestepEnv, EarlyExitEnv, EarlyExitVectorEnv
-from seenn_env.environments.sources import Live
-from seenn_env.rendering import window
+from seenn_env.environments.dynamics import LiveDynamics
+from seenn_env.rendering import modes
 from seenn_env.rendering.canvas import OTHER, RIGHT
 from seenn_env.rendering.episode import Episode
 from seenn_env.rendering.frame import rgb_array
@@ -138,14 +138,14 @@ def test_spikes_are_shown_as_they_come():
 
 
 def test_without_a_mode_nothing_is_kept_or_drawn(monkeypatch):
-    monkeypatch.setattr(Live, "_keep_activity", lambda *given: 1 / 0)
+    monkeypatch.setattr(LiveDynamics, "_store_activity", lambda *given: 1 / 0)
     env = EarlyExitEnv(backbone=small_backbone(), samples=few_samples())
     env.reset(seed=0)
     env.step(0)
 
 
 def test_human_says_once_what_is_missing_and_shows_episodes_in_the_terminal(packaged, capsys, caplog):
-    window._say.cache_clear()
+    modes._warn_of_no_window.cache_clear()
     for _ in range(2):
         env = EarlyExitEnv(packaged, render_mode="human")
         env.reset(seed=0)
@@ -162,7 +162,7 @@ def test_human_survives_a_display_that_cannot_be_reached(packaged, caplog, monke
         raise ImportError("Cannot load backend 'TkAgg'")
 
     monkeypatch.setattr("matplotlib.pyplot.figure", fail)
-    window._say.cache_clear()
+    modes._warn_of_no_window.cache_clear()
     env = EarlyExitEnv(packaged, render_mode="human")
     env.reset(seed=0)
     assert "but Cannot load backend 'TkAgg': connect a display" in caplog.text
@@ -263,6 +263,6 @@ def test_drawing_is_fast_enough_for_a_gif():
 
 def test_rows_without_an_image_have_none():
     traces = make_traces(10)
-    from seenn_env.rendering.modes import episode_of
+    from seenn_env.rendering.episode import recorded_episode
 
-    assert episode_of(traces, 3, 2, False).image is None
+    assert recorded_episode(traces, 3, 2, False).image is None

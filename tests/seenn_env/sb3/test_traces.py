@@ -49,13 +49,13 @@ def test_environments_over_traces_give_the_same_with_and_without_gymnasiums_info
             assert ours.flags.writeable
         assert lean.reset_infos == generic.reset_infos
         for ours, theirs in zip(one[3], other[3], strict=True):
-            assert list(ours) == list(theirs)
+            assert set(ours) == set(theirs)
             if ours:
                 ended += 1
                 assert np.array_equal(ours.pop("terminal_observation"), theirs.pop("terminal_observation"))
                 assert isinstance(ours["episode"].pop("t"), float)
                 del theirs["episode"]["t"]
-            assert repr(ours) == repr(theirs)  # types too
+            assert repr(sorted(ours.items())) == repr(sorted(theirs.items()))  # types too
     assert ended > 100
 
 

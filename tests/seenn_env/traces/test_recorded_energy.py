@@ -110,7 +110,7 @@ def test_live_counts_only_where_the_reward_asks_for_it(monkeypatch):
     env = EarlyExitEnv(backbone=small_backbone(), samples=few_samples())
     env.reset(seed=0)
     env.step(1)
-    assert not isinstance(env.source.backbone, Metered)
+    assert not isinstance(env.dynamics.backbone, Metered)
 
 
 def test_the_energy_of_the_rest_is_computed_once_for_each_row(monkeypatch):

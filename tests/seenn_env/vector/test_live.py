@@ -97,7 +97,7 @@ def test_rows_can_be_chosen_and_drawn():
     live.step(np.zeros(B, np.int64))
     frames = live.render()
     assert len(frames) == B
-    assert np.array_equal(frames[0], rgb_array(live.source.episode(0, B - 1, 2, False)))
+    assert np.array_equal(frames[0], rgb_array(live.dynamics.episode(0, B - 1, 2, False)))
 
 
 def test_the_packaged_backbone_runs_by_name():
@@ -109,14 +109,14 @@ def test_the_packaged_backbone_runs_by_name():
 def test_the_network_runs_once_a_step_where_nobody_comes_to_the_end():
     network, count = small_backbone(), 0
     live = LiveVectorEnv(4, backbone=network, samples=few_samples())
-    step = live.source.pool.step
+    step = live.dynamics.pool.step
 
     def counted():
         nonlocal count
         count += 1
         return step()
 
-    live.source.pool.step = counted
+    live.dynamics.pool.step = counted
     live.reset(seed=0)
     for _ in range(5):
         live.step(np.ones(4, np.int64))

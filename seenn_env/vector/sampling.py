@@ -1,0 +1,97 @@
+"""Sampling orders of the slots of a vector environment: shuffled, independent or sequential.
+
+Letters: N rows, S slots that start afresh.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from gymnasium.utils import seeding
+
+from backbones.errors import unknown_name
+from seenn_env.environments.reset_arguments import Seeds
+
+
+class Order(Protocol):
+    """A sampling order over N rows for `num_envs` slots."""
+
+    def seed(self, seed: Seeds) -> None:
+        """Start from this seed: slot i has seed + i, or its own of a list."""
+
+    def draw(self, slots: np.ndarray) -> np.ndarray:
+        """`[S]` the next row of each of these slots."""
+
+
+class Epoch:
+    """Shuffled without replacement over the whole vector: every row once before any comes again."""
+
+    def __init__(self, N: int, num_envs: int) -> None:
+        self.N = N
+        self._begin(np.random.default_rng())
+
+    def _begin(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.remaining = np.empty(0, np.int64)
+
+    def seed(self, seed: Seeds) -> None:
+        """See `Order`; a list is one seed for the whole vector."""
+        self._begin(np.random.default_rng(seed if isinstance(seed, int) else [s or 0 for s in seed]))
+
+    def draw(self, slots: np.ndarray) -> np.ndarray:
+        """See `Order`."""
+        count = len(slots)
+        while len(self.remaining) < count:
+            self.remaining = np.concatenate([self.remaining, self.rng.permutation(self.N)])
+        rows, self.remaining = self.remaining[:count], self.remaining[count:]
+        return rows
+
+
+class Independent:
+    """A stream for each slot, equal to that of a single environment seeded with seed + i."""
+
+    def __init__(self, N: int, num_envs: int) -> None:
+        self.N = N
+        self.rngs = [seeding.np_random()[0] for _ in range(num_envs)]
+
+    def seed(self, seed: Seeds) -> None:
+        """See `Order`."""
+        seeds = [seed + i for i in range(len(self.rngs))] if isinstance(seed, int) else seed
+        for slot, own in enumerate(seeds):
+            if own is not None:
+                self.rngs[slot] = seeding.np_random(own)[0]
+
+    def draw(self, slots: np.ndarray) -> np.ndarray:
+        """See `Order`."""
+        return np.array([self.rngs[slot].integers(self.N) for slot in slots.tolist()], np.int64)
+
+
+class Sequential:
+    """Rows in their order, from row 0 again after the last: for evaluation."""
+
+    def __init__(self, N: int, num_envs: int) -> None:
+        self.N, self.next = N, 0
+
+    def seed(self, seed: Seeds) -> None:
+        """Begin with row 0 again."""
+        self.next = 0
+
+    def draw(self, slots: np.ndarray) -> np.ndarray:
+        """See `Order`."""
+        rows = (self.next + np.arange(len(slots))) % self.N
+        self.next = (self.next + len(slots)) % self.N
+        return rows
+
+
+ORDERS: dict[str, type] = {"epoch": Epoch, "independent": Independent, "sequential": Sequential}
+
+
+def make_order(name: str, N: int, num_envs: int) -> Order:
+    """The order of that name.
+
+    Raises:
+        InputError: for a name that is not known.
+    """
+    if name not in ORDERS:
+        raise unknown_name("order", name, ORDERS)
+    order: Order = ORDERS[name](N, num_envs)
+    return order
