@@ -16,10 +16,10 @@ from numbers import Integral, Real
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import numpy as np
-from torch import Tensor
 
 from backbones.errors import InputError
 from backbones.row_view import RowView
+from backbones.tensors import is_tensor, tensor_types
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +42,6 @@ _WORDS: dict[Any, str] = {
     str: "a string",
     types.NoneType: "None",
     np.ndarray: "an array",
-    Tensor: "a tensor",
 }
 
 
@@ -113,7 +112,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if kind in (tuple, list, Sequence, Iterable):
         if kind is Iterable:
             return isinstance(value, Iterable) and not isinstance(value, str | bytes)
-        if not isinstance(value, Sequence | np.ndarray | Tensor) or isinstance(value, str | bytes):
+        if not (isinstance(value, Sequence | np.ndarray) or is_tensor(value)) or isinstance(value, str | bytes):
             return False
         several = kind is not tuple or (len(parts) == 2 and parts[1] is ...)
         if not several:
@@ -133,8 +132,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, Integral) and not isinstance(value, bool)
     if hint is float:
         return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
-    if hint in (np.ndarray, Tensor):
-        return isinstance(value, np.ndarray | Tensor | RowView)
+    if hint in (np.ndarray, *tensor_types()):
+        return isinstance(value, np.ndarray | RowView) or is_tensor(value)
     if getattr(hint, "_is_protocol", False):
         methods = [name for name, part in vars(hint).items() if inspect.isfunction(part) and name[0] != "_"]
         return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in methods)
@@ -157,6 +156,8 @@ def _in_words(hint: Any) -> str:
     if kind in (dict, Mapping):
         values = [] if not parts or parts[1] is Any else [_in_words(parts[1])]
         return "a dictionary" + "".join(f", each value {words}" for words in values)
+    if hint in tensor_types():
+        return "a tensor"
     if hint in _WORDS:
         return _WORDS[hint]
     return with_article(hint.__name__) if isinstance(hint, type) else "a function"

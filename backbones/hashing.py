@@ -5,8 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor
+from backbones.tensors import is_tensor
 
 
 def hash_bytes(data: bytes | memoryview) -> str:
@@ -24,9 +23,11 @@ def hash_tensors(tensors: Mapping[str, Any], settings: Any = None) -> str:
 
     Left out are counters of batches (`num_batches_tracked`), which change no output, and whatever is no tensor.
     """
+    import torch  # not for `hash_bytes`, which files of arrays need
+
     digest = hashlib.sha256(b"" if settings is None else json.dumps(settings, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
-        if isinstance(tensor, Tensor) and not name.endswith("num_batches_tracked"):
+        if is_tensor(tensor) and not name.endswith("num_batches_tracked"):
             tensor = tensor.detach().cpu().contiguous()
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
             digest.update(tensor.flatten().view(torch.uint8).numpy().data)

@@ -74,11 +74,12 @@ def resolved(name: str, files: dict[str, Path]) -> str:
     return name
 
 
-def room(name: str) -> tuple[str, int]:
+def room(name: str) -> tuple[str, float]:
     """The package, and the place of the room in its order: 0 for the ground."""
     package, *rest = name.split(".")
     if not rest:
-        return package, len(ORDER[package]) + 1  # the door
+        rooms = ORDER[package]  # the door comes last, but for the commands, which use it as everybody does
+        return package, rooms.index("commands") + 0.5 if "commands" in rooms else len(rooms) + 1
     return package, ORDER[package].index(rest[0]) + 1 if rest[0] in ORDER[package] else 0
 
 

@@ -134,8 +134,8 @@ def test_ctrl_c_ends_in_one_line(command, on, tmp_path, capsys, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("agents.commands.train_backbone.train", stop)
-    monkeypatch.setattr("agents.commands.headroom.headroom", stop)
+    monkeypatch.setattr("backbones.train", stop)
+    monkeypatch.setattr("agents.comparison.headroom", stop)
     with pytest.raises(SystemExit) as stopped:
         main([command, *(["--output", str(tmp_path / "out")] if command == "train-backbone" else [])])
     assert stopped.value.code == 130

@@ -9,7 +9,7 @@ import pytest
 import seenn_env
 from agents.rules.thresholds import Margin
 from backbones.contract.slot_pool import SlotPool
-from backbones.energy.metered import EnergyModel
+from backbones.energy import EnergyModel
 from backbones.errors import InputError
 from seenn_env.checking.check import check_vector_env
 from seenn_env.environments.choose_timestep import ChooseTimestepEnv

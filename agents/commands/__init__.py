@@ -1,4 +1,4 @@
-"""One file for each step of the way from images to a comparison."""
+"""The commands of `seenn`: one file for each, a dataclass of its options with `run`."""
 
 from backbones.lazy_door import attach
 

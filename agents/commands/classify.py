@@ -1,5 +1,7 @@
 """`seenn classify`: images through a live backbone and a policy."""
 
+from __future__ import annotations
+
 import csv
 import sys
 import time
@@ -13,12 +15,11 @@ import tyro
 from tqdm import tqdm
 
 import backbones as bb
+from agents import deployment
 from agents.commands.data import DataOptions
 from agents.commands.output import check_file, on_terminal
 from agents.commands.policies import named_policy
 from agents.commands.unused_options import refuse_unused
-from agents.deployment.classification import Answer, answers
-from agents.deployment.energy import counted, sample_of
 from backbones import InputError
 from backbones.atomic import open_atomic
 from backbones.data import check_fit
@@ -28,10 +29,10 @@ COLUMNS = ("name", "prediction", "class", "timesteps", "confidence", "problem")
 
 @dataclass(frozen=True)
 class Classify:
-    """Classify images; the network runs no further for an image than the policy wants.
+    """Classify images; the network stops for each image where the policy exits.
 
-    One line an image, as comma-separated values: name, class, timesteps, confidence, and the problem of an
-    image that cannot be used.
+    The output has one line for each image, as comma-separated values: its name, class, timesteps, confidence, and
+    the problem of an image that cannot be used.
     """
 
     backbone: Path
@@ -39,38 +40,38 @@ class Classify:
     inputs: tuple[Path, ...] = ()
     """Image files, or folders of them."""
     dataset: str | None = None
-    """Name of a dataset to classify instead."""
+    """Name of a dataset to classify instead of files."""
     data: tyro.conf.OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
-    """Where its files are."""
+    """Place and division of the dataset."""
     split: str = "test"
-    """Which of its splits."""
+    """Split of the dataset."""
     policy: str = "margin"
     """File of a policy, or the name of a rule."""
     threshold: float | None = None
-    """Where the policy exits (default: its own threshold)."""
+    """Threshold of the policy (default: its own)."""
     slots: int = 128
-    """Rows that the network runs at once."""
+    """Slots of the pool: images that the network runs at once."""
     optimize: bool = False
-    """Run the form for inference: norms folded, memory reused; answers may differ by roundings."""
+    """Run the inference form: norms folded, memory reused; answers may differ by rounding."""
     resize: bool = False
-    """Fit images of another size: the shorter side first, then the middle."""
+    """Resize images of another size: the shorter side to the network's, then a crop of the middle."""
     as_completed: bool = False
-    """Write each answer as soon as it is there, not in the order of the inputs."""
+    """Write each answer when it is complete, not in the order of the inputs."""
     class_names: tuple[str, ...] = ()
-    """Of the classes, in their order (default: the backbone's, else the dataset's, else numbers)."""
+    """Names of the classes, in order (default: the backbone's, else the dataset's, else numbers)."""
     energy_images: int = 256
-    """Of how many images, drawn at random, the energy is counted afterwards; 0 for none."""
+    """Number of images, drawn at random, whose energy is counted afterwards; 0 for none."""
     output: Path | None = None
-    """File of the answers; without it they are printed."""
+    """File of the answers (default: they are printed)."""
     seed: int = 0
-    """Of the dataset's split."""
+    """Seed of the dataset's division."""
     device: str = "cpu"
-    """Where the network runs."""
+    """Device that the network runs on."""
     overwrite: bool = False
-    """Replace a file that is there."""
+    """Replace an existing file."""
 
     def run(self) -> None:
-        """Classify, and say how fast and how many timesteps."""
+        """Classify, and print the speed and the mean timesteps."""
         if bool(self.inputs) == (self.dataset is not None):
             raise InputError("Expected either --inputs or a --dataset to classify, got both or none.")
         if self.dataset is None:
@@ -87,26 +88,26 @@ class Classify:
         policy = named_policy(self.policy, self.threshold)
         network = bb.load(self.backbone, device=self.device)
         backbone = network.optimize() if self.optimize else network
-        given: Any = list(self.inputs)
+        inputs: Any = list(self.inputs)
         labels, names = None, self.class_names or network.class_names
         if self.dataset is not None:
-            given = self.data.load_for(network, self.dataset, self.seed)[self.split]
-            known = network.class_names
-            check_fit(given, network.num_classes, network.timesteps, network.sample_shape, class_names=known)
-            labels, names = given.labels, names or given.class_names
+            inputs = self.data.load_for(network, self.dataset, self.seed)[self.split]
+            own = network.class_names
+            check_fit(inputs, network.num_classes, network.timesteps, network.sample_shape, class_names=own)
+            labels, names = inputs.labels, names or inputs.class_names
         if names and len(names) != network.num_classes:
             raise InputError(f"Expected {network.num_classes} class names, got {len(names)} (--class-names).")
         settings: dict[str, Any] = {"num_slots": self.slots, "in_order": not self.as_completed, "resize": self.resize}
-        sample = sample_of(backbone, self.energy_images)
-        found = answers(given, backbone, policy, sample=sample, **settings)
+        sample = deployment.sample_of(backbone, self.energy_images)
+        answers = deployment.answers(inputs, backbone, policy, sample=sample, **settings)
         total = None if labels is None else len(labels)
         count = broken = timesteps = right = 0
         begin = time.perf_counter()
         with nullcontext(sys.stdout) if self.output is None else open_atomic(self.output, text=True) as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(COLUMNS)
-            for answer in tqdm(found, total=total, unit="image", disable=not (on_terminal() and self.output)):
-                table.writerow(line(answer, names))
+            for answer in tqdm(answers, total=total, unit="image", disable=not (on_terminal() and self.output)):
+                table.writerow(_line(answer, names))
                 count += 1
                 timesteps += answer.timesteps
                 if answer.problem is not None:
@@ -122,7 +123,7 @@ class Classify:
             summary += f"; {broken} could not be used"
         to = sys.stderr if self.output is None else sys.stdout
         print(summary, file=to)
-        energy = counted(sample)
+        energy = deployment.counted(sample)
         if energy is not None and energy.images:
             print(
                 f"energy {energy.mean_pj / 1e6:.4g} µJ an image: the network's operations up to the exit, counted on "
@@ -133,8 +134,8 @@ class Classify:
             print("answers:", self.output)
 
 
-def line(answer: Answer, names: tuple[str, ...]) -> tuple[Any, ...]:
-    """What is written for one answer; see `COLUMNS`."""
+def _line(answer: deployment.Answer, names: tuple[str, ...]) -> tuple[Any, ...]:
+    """One answer in the order of `COLUMNS`."""
     if answer.problem is not None:
         return (answer.name, "", "", "", "", answer.problem)
     name = names[answer.prediction] if names else str(answer.prediction)

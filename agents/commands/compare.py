@@ -1,25 +1,25 @@
-"""`seenn compare`: policies and rules on a test trace."""
+"""`seenn compare`: policies and rules on test traces."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.calibration.levels import calibrate
+import agents
+from agents import rules
 from agents.commands.output import EVENTS, open_folder
+from agents.commands.policies import named_rules
 from agents.commands.train import load_traces
 from agents.commands.unused_options import refuse_unused
-from agents.comparison.comparison import compare
-from agents.policies import RULES
-from agents.policy_files import load
-from agents.rules.score import fingerprint_of
-from agents.rules.thresholds import FixedTimestep, Oracle, Uniform
 from backbones import InputError
-from backbones.errors import unknown_name
 from seenn_env import Traces
 from seenn_env.evaluation import evaluated_rows
 
 MAKES = rf"table\.txt|comparison\.(json|png)|tensorboard/{EVENTS}"
-"""The files of a comparison."""
+"""Files of the result."""
+RULES = ("confidence", "per-timestep-margin")
+"""Rules that are compared unless others are named."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,19 @@ class Compare:
     output: Path
     """Folder for the results."""
     split: str | None = None
-    """Which split's rows to compare on (default: "test", where the files have several)."""
+    """Split whose rows are compared on (default: "test", where the files have several)."""
     calibration: tuple[Path, ...] = ()
-    """Traces files with rows of split "calibration", on which rules and policies are set to the targets."""
+    """Traces files with rows of split "calibration", on which rules and policies are calibrated to the targets."""
     targets: tuple[float, ...] = (1.2, 1.5, 2.0)
-    """Mean timesteps to set them to."""
+    """Mean timesteps to calibrate to."""
     policies: tuple[str, ...] = ()
     """Learned policies as NAME=FILE; one NAME several times is one policy over several seeds."""
     rules: tuple[str, ...] | None = None
     """Names of the rules to calibrate (default: confidence and per-timestep-margin)."""
     seed: int = 0
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
     overwrite: bool = False
-    """Replace a result that is there."""
+    """Replace an earlier result."""
 
     def run(self) -> None:
         """Compare and print the table."""
@@ -53,22 +53,19 @@ class Compare:
             name, separator, file = entry.partition("=")
             if not separator:
                 raise InputError(f"Expected policies as NAME=FILE, got {entry!r}.")
-            learned.setdefault(name, []).append(load(file))
-        rules = ("confidence", "per-timestep-margin") if self.rules is None else self.rules
-        for name in rules:
-            if name not in RULES:
-                raise unknown_name("rule", name, RULES)
+            learned.setdefault(name, []).append(agents.load(file))
+        calibrated = named_rules(RULES if self.rules is None else self.rules)
         if not self.calibration:
             refuse_unused(self, ["rules", "targets"], "without --calibration")
         calibration = load_traces(self.calibration).select("calibration") if self.calibration else None
         for group in learned.values():
             for policy in group:
-                test.check_backbone(fingerprint_of(policy))
+                test.check_backbone(rules.fingerprint_of(policy))
         if calibration is not None:
             calibration.check_backbone(test.info.get("fingerprint"))
-        entries = line_up(test, calibration, self.targets, {name: RULES[name] for name in rules}, learned)
+        entries = line_up(test, calibration, self.targets, calibrated, learned)
         output = open_folder(self.output, self, self.overwrite, makes=MAKES)
-        print(compare(entries, test, log_dir=output.work, seed=self.seed).table())
+        print(agents.compare(entries, test, log_dir=output.work, seed=self.seed).table())
         output.close()
         print("report:", output.final)
 
@@ -84,18 +81,18 @@ def line_up(
 
     Without calibration traces, rules are left out and learned policies stay as they are.
     """
-    entries: dict[str, Any] = {f"fixed t={t}": FixedTimestep(t) for t in range(1, test.timesteps + 1)}
-    entries["uniform"] = Uniform()
+    entries: dict[str, Any] = {f"fixed t={t}": agents.FixedTimestep(t) for t in range(1, test.timesteps + 1)}
+    entries["uniform"] = agents.Uniform()
     if calibration is None:
         entries |= learned
     else:
         for target in targets:
             for name, rule in rules.items():
-                entries[f"{name} @ {target:g}"] = calibrate(rule, calibration, target_timesteps=target)
+                entries[f"{name} @ {target:g}"] = agents.calibrate(rule, calibration, target_timesteps=target)
         for name, group in learned.items():
             for target in targets:
                 entries[f"{name} @ {target:g}"] = [
-                    calibrate(policy, calibration, target_timesteps=target) for policy in group
+                    agents.calibrate(policy, calibration, target_timesteps=target) for policy in group
                 ]
-    entries["oracle"] = Oracle()
+    entries["oracle"] = agents.Oracle()
     return entries

@@ -1,11 +1,12 @@
-"""`seenn convert`: a trained network without time becomes a spiking one."""
+"""`seenn convert`: a spiking network from a trained network without time."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 import tyro
 
 import backbones as bb
@@ -13,10 +14,7 @@ from agents.commands.data import DataOptions
 from agents.commands.output import check_file
 from agents.commands.train_backbone import accuracy_line
 from agents.commands.unused_options import refuse_unused
-from backbones import convert
-from backbones.contract import accuracy, make_keys
-from backbones.conversion import activations_of
-from backbones.networks import QCFS, SpikingNetwork
+from backbones import contract, conversion, networks
 
 
 @dataclass(frozen=True)
@@ -32,28 +30,27 @@ class Convert:
     method: Literal["max", "percentile"] | None = None
     """How thresholds of ReLUs are set (default: percentile); QCFS networks have learned theirs."""
     percentile: float = 99.9
-    """Of a layer's activations."""
+    """Percentile of a layer's activations."""
     images: int = 1000
-    """How many training images thresholds of ReLUs are set on."""
+    """Number of training images that thresholds of ReLUs are set on."""
     dataset: str | None = "digits"
     """Name of the dataset that thresholds of ReLUs are set and accuracies compared on; None does neither."""
     data: tyro.conf.OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
-    """Where the dataset is, and how it is divided."""
+    """Place and division of the dataset."""
     split: Literal["policy", "calibration", "test"] = "calibration"
-    """Which split accuracies are compared on."""
+    """Split that accuracies are compared on."""
     seed: int = 0
-    """Of the dataset's split (the one that the network was trained with), and of the choice of images."""
+    """Seed of the dataset's division (the one that the network was trained with), and of the choice of images."""
     device: str = "cpu"
-    """Where the network runs."""
+    """Device that the network runs on."""
     overwrite: bool = False
-    """Replace a file that is there."""
+    """Replace an existing file."""
 
     def run(self) -> None:
         """Convert, save, print the accuracy at every timestep beside that of the network without time."""
         check_file(self.output, self)
         ann = bb.load(self.backbone, device=self.device)
-        learned = any(isinstance(activation, QCFS) for activation in activations_of(ann).values())
-        splits = None
+        learned = any(isinstance(each, networks.QCFS) for each in conversion.activations_of(ann).values())
         if self.dataset is None:
             self.data.refuse()
             refuse_unused(self, ["split", "seed", "images"], "without a --dataset")
@@ -61,14 +58,14 @@ class Convert:
             refuse_unused(self, ["images", "percentile"], "with a QCFS network, whose thresholds are learned")
         if self.method == "max":
             refuse_unused(self, ["percentile"], "with the method max")
-        if self.dataset is not None:
-            splits = self.data.load_for(ann, self.dataset, self.seed)
+        splits = None if self.dataset is None else self.data.load_for(ann, self.dataset, self.seed)
         images = None
         if splits is not None and not learned:
             if self.images < 1:
                 raise bb.InputError(f"Expected at least 1 image to set thresholds on, got {self.images}.")
-            images = torch.from_numpy(splits.train.images[some_rows(len(splits.train), self.images, self.seed)])
-        network = convert(ann, images, timesteps=self.timesteps, method=self.method, percentile=self.percentile)
+            rows = np.random.default_rng(self.seed).permutation(len(splits.train))[: self.images]
+            images = splits.train.images[np.sort(rows)]
+        network = bb.convert(ann, images, timesteps=self.timesteps, method=self.method, percentile=self.percentile)
         if splits is not None:
             before, after = (_accuracy(each, splits[self.split]) for each in (ann, network))
             print(f"accuracy % on {self.split}, without time: {100 * before[0]:.2f}")
@@ -78,10 +75,5 @@ class Convert:
         print("backbone:", self.output)
 
 
-def some_rows(N: int, count: int, seed: int) -> np.ndarray:
-    """Sorted rows of N drawn at random, `count` at most."""
-    return np.sort(np.random.default_rng(seed).permutation(N)[:count])
-
-
-def _accuracy(network: SpikingNetwork, samples: bb.Samples) -> np.ndarray:
-    return accuracy(network, samples.images, samples.labels, make_keys(samples.index))
+def _accuracy(network: bb.Backbone, samples: bb.Samples) -> np.ndarray:
+    return contract.accuracy(network, samples.images, samples.labels, contract.make_keys(samples.index))

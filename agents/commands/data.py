@@ -1,17 +1,19 @@
-"""The settings of commands that load a dataset."""
+"""Options of commands that load a dataset."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import backbones as bb
 from agents.commands.unused_options import refuse_unused
+from backbones import networks
 from backbones.data import check_division
-from backbones.networks import SpikingNetwork
 
 
 @dataclass(frozen=True)
 class DataOptions:
-    """Where a dataset's files are, and how they are read and divided."""
+    """Place of a dataset's files, and how they are read and divided."""
 
     data_dir: Path | None = None
     """Folder of the data (or file, of frames), where the dataset is not part of a package."""
@@ -24,18 +26,18 @@ class DataOptions:
     calibration_size: int | None = None
     """Images for the split calibration (default: likewise)."""
     download: bool = False
-    """Fetch what is missing; nothing is fetched otherwise."""
+    """Download missing files; without it, nothing is downloaded."""
 
     def refuse(self) -> None:
         """Refuse these options where there is no dataset.
 
         Raises:
-            InputError: for the first that was given.
+            InputError: for the first that is not at its default.
         """
         refuse_unused(self, [entry.name for entry in fields(self)], "without a --dataset")
 
     def load(self, dataset: str, timesteps: int | None, seed: int = 0) -> bb.Splits:
-        """The splits of a dataset for a network of so many timesteps."""
+        """The splits of a dataset for a network of T = `timesteps`."""
         return bb.load_dataset(
             dataset,
             self.data_dir,
@@ -48,8 +50,8 @@ class DataOptions:
             download=self.download,
         )
 
-    def load_for(self, backbone: SpikingNetwork, dataset: str, seed: int = 0) -> bb.Splits:
-        """The splits of a dataset for a network that has been trained.
+    def load_for(self, backbone: networks.SpikingNetwork, dataset: str, seed: int = 0) -> bb.Splits:
+        """The splits of a dataset for a trained network.
 
         Raises:
             InputError: for another division of the dataset than the network was trained on.

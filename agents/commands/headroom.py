@@ -1,37 +1,39 @@
-"""`seenn headroom`: is learning worth it on these traces?"""
+"""`seenn headroom`: gains of stronger stopping rules over confidence, before any training."""
+
+from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from agents import comparison
 from agents.commands.output import check_file
 from agents.commands.train import load_traces
 from agents.commands.unused_options import refuse_unused
-from agents.comparison.learning_headroom import headroom
+from backbones import machine
 from backbones.atomic import write_atomic
-from backbones.machine import torch_threads
 
 
 @dataclass(frozen=True)
-class HeadroomCommand:
-    """What thresholds for every timestep and cross-fitted optimal stopping gain over confidence, before training."""
+class Headroom:
+    """Measure the gain of per-timestep thresholds and cross-fitted optimal stopping over confidence."""
 
     traces: tuple[Path, ...] = (Path("digits"),)
     """Traces files, or packaged names."""
     split: str | None = None
-    """Which split's rows (default: all but those of "test")."""
+    """Split whose rows are used (default: all but those of "test")."""
     targets: tuple[float, ...] = (1.1, 1.2, 1.5, 2.0)
     """Mean timesteps."""
     folds: int = 5
-    """Of the cross-fitting."""
+    """Folds of the cross-fitting."""
     observation: str = "features"
-    """What optimal stopping sees."""
+    """Observation of optimal stopping."""
     output: Path | None = None
     """A .json file for the figures too."""
     seed: int = 0
-    """Of the folds and the bootstrap."""
+    """Seed of the folds and the bootstrap."""
     overwrite: bool = False
-    """Replace a file that is there."""
+    """Replace an existing file."""
 
     def run(self) -> None:
         """Print the table."""
@@ -44,11 +46,11 @@ class HeadroomCommand:
             traces = traces.select(self.split)
         elif "test" in traces.split and traces.split != "test":
             traces = traces.without("test")
-        with torch_threads(1):
-            found = headroom(
+        with machine.torch_threads(1):
+            headroom = comparison.headroom(
                 traces, targets=self.targets, folds=self.folds, observation=self.observation, seed=self.seed
             )
-        print(found.table())
+        print(headroom.table())
         if self.output is not None:
-            write_atomic(self.output, json.dumps(asdict(found), indent=1) + "\n")
+            write_atomic(self.output, json.dumps(asdict(headroom), indent=1) + "\n")
             print("figures:", self.output)

@@ -1,13 +1,19 @@
-"""A policy by what is typed for it: a file, or a rule and its threshold."""
+"""Policies and rules by name or file; both need the whole of `agents.policies`, which is imported at the first use."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from agents.policies import RULES, AnyPolicy
-from agents.policy_files import load
+import agents
 from backbones import InputError
 from backbones.errors import unknown_name
 from seenn_env.evaluation import decides
+
+if TYPE_CHECKING:
+    from agents.policies import AnyPolicy
 
 
 def named_policy(name: str, threshold: float | None = None) -> AnyPolicy:
@@ -20,6 +26,8 @@ def named_policy(name: str, threshold: float | None = None) -> AnyPolicy:
     Raises:
         InputError: for an unknown name, or a policy without one threshold, or that does not decide as it goes.
     """
+    from agents.policies import RULES
+
     policy: AnyPolicy
     if name in RULES:
         policy = RULES[name]
@@ -30,7 +38,7 @@ def named_policy(name: str, threshold: float | None = None) -> AnyPolicy:
     elif not Path(name).suffix and not Path(name).exists() and "/" not in name:
         raise unknown_name("rule (or a policy file)", name, RULES)
     else:
-        policy = load(name)
+        policy = agents.load(name)
     if decides(policy) == "end":
         raise InputError(f"Expected a policy that decides as it goes, got {type(policy).__name__}: choose another.")
     if threshold is None:
@@ -38,3 +46,18 @@ def named_policy(name: str, threshold: float | None = None) -> AnyPolicy:
     if "threshold" not in vars(policy):
         raise InputError(f"Expected a policy with one threshold, got {type(policy).__name__}: leave --threshold out.")
     return replace(policy, threshold=threshold)  # type: ignore[type-var]
+
+
+def named_rules(names: Iterable[str]) -> dict[str, AnyPolicy]:
+    """Threshold rules to calibrate, by name.
+
+    Raises:
+        InputError: for an unknown name.
+    """
+    from agents.policies import RULES
+
+    names = list(names)
+    for name in names:
+        if name not in RULES:
+            raise unknown_name("rule", name, RULES)
+    return {name: RULES[name] for name in names}

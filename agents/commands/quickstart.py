@@ -1,32 +1,30 @@
-"""`seenn quickstart`: the whole idea on scikit-learn's digits, in a minute or two."""
+"""`seenn quickstart`: every step from training to comparison on scikit-learn's digits, in a minute or two."""
+
+from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
+import agents
 import backbones as bb
 import seenn_env
 from agents.commands.compare import MAKES as COMPARISON
 from agents.commands.compare import RULES, line_up
 from agents.commands.output import EVENTS, on_terminal, open_folder, step_bar
+from agents.commands.policies import named_rules
 from agents.commands.train_backbone import accuracy_line
-from agents.comparison.comparison import compare
-from agents.learners.training import train as learn
-from agents.policy_files import load, save
-from backbones import train
+from backbones import machine
 from backbones.atomic import remove_with_leftovers
-from backbones.machine import torch_threads
-from backbones.networks import SpikingNetwork
-from backbones.training import TrainingConfig
-from seenn_env import Traces
 
 RECORDED = {"policy": 20, "calibration": 20, "test": 10}
-"""Split: rows of each image."""
+"""Rows of each image, by split."""
 MAKES = (
     rf"(backbone|{'|'.join(RECORDED)}|ppo-seed\d+)\.safetensors|\.?training\.pt(\.\w+\.tmp)?|backbone/{EVENTS}"
     rf"|ppo-seed\d+/(.+/)?{EVENTS}|comparison/({COMPARISON})"
 )
-"""The files that are made."""
+"""Files of the result."""
 
 
 @dataclass(frozen=True)
@@ -34,25 +32,26 @@ class Quickstart:
     """Train an SNN on digits, record it, learn when to exit (SEENN-II), calibrate thresholds, compare."""
 
     output: Path = Path("runs/quickstart")
-    """Folder for everything that is made."""
+    """Folder for all results."""
     targets: tuple[float, ...] = (1.2, 1.5, 2.0)
     """Mean timesteps at which policies are compared."""
     seeds: int = 3
-    """Policies that PPO trains."""
+    """Number of policies that PPO trains."""
     epochs: int = 30
     """Passes of the backbone over its 700 training images."""
     total_timesteps: int = 600_000
     """Environment steps of each PPO training."""
     seed: int = 0
-    """Of the backbone; PPO's seeds follow it."""
+    """Seed of the backbone; PPO's seeds count on from it."""
     device: str = "cpu"
-    """Where the network runs."""
+    """Device that the network runs on."""
     overwrite: bool = False
-    """Replace a result that is there."""
+    """Replace an earlier result."""
+    resumes: ClassVar[bool] = True
 
     def run(self) -> None:
         """Do all of it; networks this small run best on one thread."""
-        with torch_threads(1):
+        with machine.torch_threads(1):
             self._run()
 
     def _run(self) -> None:
@@ -65,17 +64,16 @@ class Quickstart:
         print(traces["test"].summary(), flush=True)
         learned = [self._learn(folder, traces, self.seed + i) for i in range(self.seeds)]
         print("compare on test: rules and policies calibrated on calibration", flush=True)
-        rules = {name: RULES[name] for name in ("confidence", "per-timestep-margin")}
         policies = {"SEENN-II (sequential, PPO)": learned}
-        entries = line_up(traces["test"], traces["calibration"], self.targets, rules, policies)
-        comparison = compare(entries, traces["test"], log_dir=folder / "comparison", seed=self.seed)
+        entries = line_up(traces["test"], traces["calibration"], self.targets, named_rules(RULES), policies)
+        comparison = agents.compare(entries, traces["test"], log_dir=folder / "comparison", seed=self.seed)
         output.close()
         print(f"\n{comparison.table()}\n")
         print(f"done in {time.monotonic() - begin:.0f} s")
         print(f"picture: {output.final / 'comparison' / 'comparison.png'}")
         print(f"TensorBoard: tensorboard --logdir {output.final}")
 
-    def _backbone(self, folder: Path, splits: bb.Splits) -> SpikingNetwork:
+    def _backbone(self, folder: Path, splits: bb.Splits) -> bb.Backbone:
         file = folder / "backbone.safetensors"
         if file.exists():
             remove_with_leftovers(folder / "training.pt")
@@ -90,10 +88,10 @@ class Quickstart:
             width=32,
             seed=self.seed,
         ).to(self.device)
-        result = train(
+        result = bb.train(
             network,
             splits,
-            TrainingConfig(epochs=self.epochs, seed=self.seed),
+            bb.TrainingConfig(epochs=self.epochs, seed=self.seed),
             log_dir=folder / "backbone",
             resume=folder / "training.pt",
             progress=on_terminal(),
@@ -103,21 +101,21 @@ class Quickstart:
         print("accuracy % on calibration:", accuracy_line(result.accuracy), flush=True)
         return network
 
-    def _record(self, folder: Path, backbone: SpikingNetwork, samples: bb.Samples) -> Traces:
+    def _record(self, folder: Path, backbone: bb.Backbone, samples: bb.Samples) -> seenn_env.Traces:
         file, repeats = folder / f"{samples.split}.safetensors", RECORDED[samples.split]
         if file.exists():
-            return Traces.load(file)
+            return seenn_env.Traces.load(file)
         print(f"record {samples.split}: {len(samples)} images × {repeats} repeats", flush=True)
         return seenn_env.record(backbone, samples, file, repeats=repeats, dtype="float16", progress=on_terminal())
 
-    def _learn(self, folder: Path, traces: dict[str, Traces], seed: int) -> object:
+    def _learn(self, folder: Path, traces: dict[str, seenn_env.Traces], seed: int) -> Any:
         file = folder / f"ppo-seed{seed}.safetensors"
         if file.exists():
-            return load(file)
+            return agents.load(file)
         print(f"learn when to exit: PPO, seed {seed}, {self.total_timesteps} steps", flush=True)
         bar, move = step_bar("learn", self.total_timesteps)
         with bar:
-            policy = learn(
+            policy = agents.train(
                 "ppo",
                 traces["policy"],
                 seed=seed,
@@ -125,5 +123,5 @@ class Quickstart:
                 log_dir=folder / f"ppo-seed{seed}",
                 on_step=move,
             )
-        save(policy, file)
+        agents.save(policy, file)
         return policy

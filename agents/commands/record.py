@@ -1,8 +1,10 @@
 """`seenn record`: a frozen backbone over one split or several, once; by `torchrun`, in several processes."""
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import tyro
 
@@ -11,10 +13,9 @@ import seenn_env
 from agents.commands.data import DataOptions
 from agents.commands.output import check_file, on_terminal
 from agents.commands.unused_options import refuse_unused
-from backbones.data import Augmentation, corrupt
+from backbones import data, machine
 from backbones.energy import EnergyModel
 from backbones.hashing import hash_json
-from backbones.machine import joined, own_device
 from seenn_env import Traces
 
 
@@ -29,19 +30,19 @@ class Record:
     dataset: str = "digits"
     """Name of the dataset."""
     data: tyro.conf.OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
-    """Where the dataset is, and how it is divided."""
+    """Place and division of the dataset."""
     split: tuple[Literal["train", "policy", "calibration", "test"], ...] = ("policy",)
-    """Which of its splits; several go into one file, one after another."""
+    """Splits to record, one after another, into one file."""
     repeats: int = 1
-    """Rows of each image, each with input spikes of its own (random encodings)."""
+    """Rows of each image; a random encoding draws input spikes for each."""
     crop: int = 0
     """Pixels of padding for random crops of all repeats but the first."""
     flip: bool = False
     """Mirror half of the repeats but the first."""
     batch_size: int = 256
-    """Rows that the network runs at once."""
+    """Rows of a batch."""
     dtype: Literal["float32", "float16"] = "float16"
-    """Of what is stored."""
+    """Type of the stored values."""
     hidden: bool = False
     """Also record the pooled spikes of the last hidden layer."""
     membrane: bool = False
@@ -49,19 +50,20 @@ class Record:
     energy: bool = False
     """Also count every row's synaptic operations and spikes, and their energy."""
     energy_model: EnergyModel = field(default_factory=EnergyModel)
-    """Picojoules of an operation."""
+    """Picojoules of each operation."""
     images: bool = False
-    """Also keep the images."""
+    """Also store the images."""
     corruption: str | None = None
     """Corrupt the images first: gaussian-noise, gaussian-blur, contrast, brightness or jpeg."""
     severity: int = 3
-    """Of the corruption, from 1 to 5."""
+    """Severity of the corruption, from 1 to 5."""
     seed: int = 0
-    """Of the dataset's split: the one that the backbone was trained with."""
+    """Seed of the dataset's division: the one that the backbone was trained with."""
     device: str = "cpu"
-    """Where the network runs."""
+    """Device that the network runs on."""
     overwrite: bool = False
-    """Replace a file that is there."""
+    """Replace an existing file."""
+    resumes: ClassVar[bool] = True
 
     def run(self) -> None:
         """Record and print a summary."""
@@ -73,9 +75,9 @@ class Record:
             refuse_unused(self, ["severity"], "without a --corruption")
         if not self.energy:
             refuse_unused(self, ["energy_model"], "without --energy")
-        with joined(patient=True) as crew:
+        with machine.joined(patient=True) as crew:
             check_file(self.output, self)
-            backbone = bb.load(self.backbone, device=str(own_device(self.device)))
+            backbone = bb.load(self.backbone, device=str(machine.own_device(self.device)))
             splits = self.data.load_for(backbone, self.dataset, self.seed)
             if len(self.split) == 1:
                 traces = self._record(backbone, self._shown(splits[self.split[0]]), self.output)
@@ -95,7 +97,7 @@ class Record:
                 print("traces:", self.output)
 
     def _shown(self, samples: bb.Samples) -> bb.Samples:
-        return samples if self.corruption is None else corrupt(samples, self.corruption, self.severity)
+        return samples if self.corruption is None else data.corrupt(samples, self.corruption, self.severity)
 
     def _part(self, backbone: bb.Backbone, samples: bb.Samples, folder: Path) -> Traces:
         """One split's traces, from the file of a run of the same settings that was killed if it is there."""
@@ -116,7 +118,7 @@ class Record:
             samples,
             file,
             repeats=self.repeats,
-            augmentation=Augmentation(self.crop, self.flip) if self.crop or self.flip else None,
+            augmentation=data.Augmentation(self.crop, self.flip) if self.crop or self.flip else None,
             batch_size=self.batch_size,
             dtype=self.dtype,
             hidden=self.hidden,

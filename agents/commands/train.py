@@ -1,13 +1,14 @@
-"""`seenn train`: traces to a policy (SEENN-II)."""
+"""`seenn train`: a policy (SEENN-II) from traces."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import agents
+from agents import learners
 from agents.commands.output import check_file, check_log_dir, step_bar
 from agents.commands.unused_options import refuse_unused
-from agents.learners.training import TRAINERS, train
-from agents.policy_files import save
 from seenn_env import Traces, evaluate
 
 
@@ -22,33 +23,33 @@ class Train:
     algorithm: str = "ppo"
     """ppo, a2c, dqn, qrdqn, recurrent-ppo (stable-baselines3), exact, optimal-stopping or one-shot."""
     target_timesteps: float | None = None
-    """Calibrate the policy to this mean."""
+    """Mean timesteps to calibrate the policy to."""
     observation: str | None = None
-    """What the policy sees (features, unless the algorithm has another)."""
+    """Observation of the policy (default: features, unless the algorithm has another)."""
     reward: str | None = None
-    """What it is paid: linear (the default) or seenn (that of one-shot)."""
+    """Reward to learn from: linear (the default) or seenn (the default of one-shot)."""
     reward_options: dict[str, float] = field(default_factory=dict)
-    """The reward's options, as NAME VALUE pairs: cost, or beta."""
+    """Options of the reward, as NAME VALUE pairs: cost, or beta."""
     total_timesteps: int = 300_000
     """Steps of the environment, for the algorithms of stable-baselines3."""
     seed: int = 0
-    """Of the network, the episodes and the actions."""
+    """Seed of the network, the episodes and the actions."""
     log_dir: Path | None = None
     """Folder for TensorBoard."""
     overwrite: bool = False
-    """Replace a file that is there."""
+    """Replace an existing file."""
 
     def run(self) -> None:
-        """Train, save, and print what the policy does on the split it learned on."""
+        """Train, save, and print the policy's accuracy and timesteps on the split it learned on."""
         check_file(self.output, self)
         if self.log_dir is not None:
             check_log_dir(self.log_dir)
-        if self.algorithm in TRAINERS:
+        if self.algorithm in learners.TRAINERS:
             refuse_unused(self, ["total_timesteps"], f"with {self.algorithm}, which needs no environment")
         traces = load_traces(self.traces)
         bar, move = step_bar("train", self.total_timesteps)
         with bar:
-            policy = train(
+            policy = agents.train(
                 self.algorithm,
                 traces,
                 target_timesteps=self.target_timesteps,
@@ -60,12 +61,12 @@ class Train:
                 log_dir=self.log_dir,
                 on_step=move,
             )
-        save(policy, self.output)
-        found = evaluate(policy, traces.select("policy"))
-        print(f"on policy: accuracy {100 * found.accuracy:.2f} % at {found.mean_timesteps:.3f} timesteps")
+        agents.save(policy, self.output)
+        result = evaluate(policy, traces.select("policy"))
+        print(f"on policy: accuracy {100 * result.accuracy:.2f} % at {result.mean_timesteps:.3f} timesteps")
         print("policy:", self.output)
 
 
-def load_traces(paths: tuple[Path | Any, ...]) -> Traces:
+def load_traces(paths: tuple[Path, ...]) -> Traces:
     """Several traces files of one backbone as one."""
     return Traces.merge(*(Traces.load(path) for path in paths))

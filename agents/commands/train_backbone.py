@@ -1,26 +1,28 @@
 """`seenn train-backbone`: a spiking network on a dataset."""
 
+from __future__ import annotations
+
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 import tyro
 
 import backbones as bb
 from agents.commands.data import DataOptions
 from agents.commands.output import EVENTS, on_terminal, open_folder
 from agents.commands.unused_options import refuse_unused
-from backbones import train
+from backbones import machine, networks, training
 from backbones.atomic import remove_with_leftovers
 from backbones.data import check_division, check_fit
-from backbones.machine import joined, own_device, torch_threads
-from backbones.networks import PER_TIMESTEP, SpikingNetwork
-from backbones.training import TrainingConfig, check_training
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MAKES = rf"backbone\.safetensors|\.?training\.pt(\.\w+\.tmp)?|tensorboard/{EVENTS}"
-"""The files that are made."""
+"""Files of the result."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,15 @@ class TrainBackbone:
     dataset: str = "digits"
     """Name of the dataset."""
     data: tyro.conf.OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
-    """Where the dataset is, and how it is divided."""
+    """Place and division of the dataset."""
     network: str = "small"
     """Name of the architecture."""
     width: int | None = None
     """Channels of its first layer (default: the architecture's own)."""
     stem: str | None = None
-    """Kind of its first layer where it has several: small, or large, which quarters the image (default: small)."""
+    """First layer where the architecture has several: small, or large, which quarters the image (default: small)."""
     norm: str | None = None
-    """tdbn, bn or tdbn-per-timestep (statistics of each timestep's own; default: the architecture's own)."""
+    """tdbn, bn or tdbn-per-timestep, with statistics for each timestep (default: the architecture's)."""
     timesteps: int = 8
     """T."""
     encoding: str = "poisson"
@@ -50,37 +52,37 @@ class TrainBackbone:
     levels: int | None = None
     """Levels L of the activation qcfs (default: its own, 4)."""
     initial: Path | None = None
-    """Backbone whose weights to start from, of the same architecture (default: fresh weights)."""
+    """Backbone of the same architecture whose weights training starts from (default: random weights)."""
     threads: int | None = None
-    """Threads of the CPU (default: torch's own choice); the same weights come out of the same number only."""
-    training: tyro.conf.OmitArgPrefixes[TrainingConfig] = field(default_factory=TrainingConfig)
-    """How to train; its seed is that of the initial weights too."""
+    """CPU threads (default: torch's choice); equal weights need an equal number."""
+    training: tyro.conf.OmitArgPrefixes[bb.TrainingConfig] = field(default_factory=bb.TrainingConfig)
+    """Settings of the training; its seed is that of the initial weights too."""
     teacher: Path | None = None
-    """A saved network whose soft answers are learned too (with --distill-weight)."""
+    """Saved network whose soft targets are learned too (with --distill-weight)."""
     device: str = "cpu"
-    """Where the network runs."""
+    """Device that the network runs on."""
     overwrite: bool = False
-    """Replace a result that is there."""
+    """Replace an earlier result."""
+    resumes: ClassVar[bool] = True
 
     def run(self) -> None:
         """Train, print the accuracy at every timestep, save."""
-        threads = torch.get_num_threads() if self.threads is None else self.threads
-        if threads < 1:
-            raise bb.InputError(f"Expected at least 1 thread, got {threads}.")
-        with torch_threads(threads):
+        if self.threads is not None and self.threads < 1:
+            raise bb.InputError(f"Expected at least 1 thread, got {self.threads}.")
+        with nullcontext() if self.threads is None else machine.torch_threads(self.threads):
             self._run()
 
     def _run(self) -> None:
-        training = self.training
+        config = self.training
         for unread, names, where in (
-            (training.stages, ["epochs", "learning_rate"], "with --stages"),
-            (not training.distill_weight, ["distill_temperature"], "without a --distill-weight"),
-            (training.mixing != "mtt", ["mtt_samples"], "without --mixing mtt"),
-            (training.loss != "tet", ["tet_lambda"], "without --loss tet"),
-            (training.schedule != "onecycle", ["warmup"], "without --schedule onecycle"),
+            (config.stages, ["epochs", "learning_rate"], "with --stages"),
+            (not config.distill_weight, ["distill_temperature"], "without a --distill-weight"),
+            (config.mixing != "mtt", ["mtt_samples"], "without --mixing mtt"),
+            (config.loss != "tet", ["tet_lambda"], "without --loss tet"),
+            (config.schedule != "onecycle", ["warmup"], "without --schedule onecycle"),
         ):
             if unread:
-                refuse_unused(training, names, where)
+                refuse_unused(config, names, where)
         splits = self.data.load(self.dataset, self.timesteps)
         mean, std = intensity(splits.train.images) if self.encoding == "direct" else (0.0, 1.0)
         network = bb.build(
@@ -92,9 +94,9 @@ class TrainBackbone:
             neuron=self.neuron if self.levels is None else {"type": self.neuron, "levels": self.levels},
             mean=mean,
             std=std,
-            seed=self.training.seed,
+            seed=config.seed,
             **{name: value for name in ("width", "stem", "norm") if (value := getattr(self, name)) is not None},
-        ).to(own_device(self.device))
+        ).to(machine.own_device(self.device))
         if self.initial is not None:
             initial = bb.load(self.initial)
             check_division(splits.division, initial.division)
@@ -104,15 +106,15 @@ class TrainBackbone:
             teacher = bb.load(self.teacher, device=str(network.device))
             check_division(splits.division, teacher.division, "the teacher")
             check_fit(splits.train, teacher.num_classes, teacher.timesteps, teacher.sample_shape, "the teacher")
-        check_training(network, splits, self.training, teacher)
-        with joined(network.device) as crew:
+        training.check_training(network, splits, config, teacher)
+        with machine.joined(network.device) as crew:
             output = open_folder(self.output, self, self.overwrite, makes=MAKES, leads=crew.leads)
             crew.wait()
             try:
-                result = train(
+                result = bb.train(
                     network,
                     splits,
-                    self.training,
+                    config,
                     teacher=teacher,
                     log_dir=output.work / "tensorboard",
                     resume=output.work / "training.pt",
@@ -132,11 +134,11 @@ class TrainBackbone:
         print("backbone:", output.final / "backbone.safetensors")
 
 
-def copy_weights(source: SpikingNetwork, network: SpikingNetwork, name: Path) -> None:
-    """Start `network` from the weights of `source`; its T and its mean and deviation of the images stay its own.
+def copy_weights(source: networks.SpikingNetwork, network: networks.SpikingNetwork, name: Path) -> None:
+    """Copy the weights of `source` into `network`, which keeps its T and its mean and deviation of the images.
 
-    Norms of statistics per timestep may start from norms of common ones, each timestep from those, or from fewer
-    timesteps, the further ones from the last.
+    Norms with statistics per timestep may start from norms with common statistics, or from those of fewer timesteps;
+    further timesteps then start from the last.
 
     Raises:
         InputError: for a source of another architecture.
@@ -153,18 +155,21 @@ def copy_weights(source: SpikingNetwork, network: SpikingNetwork, name: Path) ->
     network.load_state_dict(weights)
 
 
-def _for_each_timestep(value: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """Norm statistics of all timesteps, `[C]`, or of others, `[T', C]`, as `[T, C]`; other values as they are."""
+def _for_each_timestep(value: Tensor, like: Tensor) -> Tensor:
+    """Norm statistics of all timesteps, `[C]`, or of T' timesteps, `[T', C]`, as `[T, C]`; other values unchanged."""
     if value.shape == like.shape:
         return value
     of_each = value.view(-1, value.shape[-1])
-    return of_each[torch.arange(len(like)).clamp(max=len(of_each) - 1)]
+    return of_each[[min(t, len(of_each) - 1) for t in range(len(like))]]
 
 
 def _without_common_norm(config: dict[str, Any], target: dict[str, Any]) -> dict[str, Any]:
-    """`config`, whose norm does not count where it is tdBN's and the target's are tdBN's per timestep."""
+    """`config` without its norm where that is tdBN and the target's is tdBN per timestep."""
     options = config["options"]
-    if target["options"].get("norm") == PER_TIMESTEP and options.get("norm", "tdbn") in ("tdbn", PER_TIMESTEP):
+    if target["options"].get("norm") == networks.PER_TIMESTEP and options.get("norm", "tdbn") in (
+        "tdbn",
+        networks.PER_TIMESTEP,
+    ):
         options = {name: value for name, value in options.items() if name != "norm"}
     return {**config, "options": options}
 
@@ -177,5 +182,5 @@ def intensity(images: np.ndarray) -> tuple[list[float], list[float]]:
 
 
 def accuracy_line(accuracy: np.ndarray) -> str:
-    """Accuracy at every timestep, in words."""
+    """Accuracy at every timestep, as text."""
     return "  ".join(f"t={t} {100 * right:.1f}" for t, right in enumerate(accuracy, 1))

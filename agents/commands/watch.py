@@ -1,5 +1,7 @@
 """`seenn watch`: one image's timesteps as pictures, a GIF, or in the terminal."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import sys
@@ -13,51 +15,52 @@ import numpy as np
 import tyro
 from PIL import Image
 
+import agents
 import backbones as bb
+from agents import rules
 from agents.commands.data import DataOptions
 from agents.commands.output import check_file, open_folder
 from agents.commands.policies import named_policy
 from agents.commands.unused_options import refuse_unused
-from agents.rules.score import fingerprint_of
-from agents.rules.thresholds import FixedTimestep
-from backbones import InputError
+from backbones import InputError, networks
 from backbones.atomic import open_atomic
-from backbones.networks import SpikingNetwork
-from seenn_env import EarlyExitEnv
+from seenn_env import EarlyExitEnv, rendering
 from seenn_env.evaluation import decides, observation_of, timesteps_at_start
-from seenn_env.rendering import Episode, ansi, rgb_array
+
+MAKES = r"\d{3,}\.png"
+"""Files of the result, where it is a folder."""
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Watch a policy look at one image, and stop."""
+    """Show the timesteps of one image until a policy exits."""
 
     traces: str | None = None
     """File or packaged name of traces to replay (default, without a backbone: digits)."""
     backbone: str | None = None
     """File or packaged name of a backbone to run live instead."""
     dataset: str | None = None
-    """Name of the dataset that the backbone looks at."""
+    """Name of the dataset that the backbone reads."""
     data: tyro.conf.OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
-    """Where the dataset is, and how it is divided."""
+    """Place and division of the dataset."""
     split: str = "test"
-    """Which split's images."""
+    """Split of the images."""
     row: int | None = None
-    """Which row of the split (default: one at random)."""
+    """Row of the split (default: one at random)."""
     policy: str = "margin"
     """File of a policy, or the name of a rule: confidence, entropy or margin."""
     threshold: float | None = None
-    """Where the policy exits (default: its own threshold)."""
+    """Threshold of the policy (default: its own)."""
     output: Path | None = None
-    """A .gif, or a folder for one .png a timestep; without it, the episode plays in the terminal."""
+    """A .gif, or a folder for one .png a timestep (default: the episode plays in the terminal)."""
     fps: float = 1.0
-    """Frames a second of a GIF, or in the terminal."""
+    """Frames per second of a GIF, or in the terminal."""
     seed: int = 0
-    """Of the choice of the image."""
+    """Seed of the choice of the image."""
     device: str = "cpu"
-    """Where a backbone from a file runs."""
+    """Device that a backbone from a file runs on."""
     overwrite: bool = False
-    """Replace an output that is there."""
+    """Replace an earlier result."""
 
     def run(self) -> None:
         """Play one episode."""
@@ -84,9 +87,9 @@ class Watch:
         elif self.output.suffix:
             write_gif(episodes, self.output, self.fps)
         else:
-            output = open_folder(self.output, self, self.overwrite, makes=r"\d{3,}\.png")
+            output = open_folder(self.output, self, self.overwrite, makes=MAKES)
             for number, episode in enumerate(episodes, 1):
-                Image.fromarray(rgb_array(episode)).save(output.work / f"{number:03d}.png")
+                Image.fromarray(rendering.rgb_array(episode)).save(output.work / f"{number:03d}.png")
             output.close()
         last = episodes[-1]
         print(f"{last.verdict()}; answer {last.answer}, label {last.name(last.label)}")
@@ -97,11 +100,11 @@ class Watch:
         backbone: Any = self.backbone
         if backbone is not None and Path(backbone).suffix:
             if self.dataset is None:
-                raise InputError("Expected the dataset that the backbone looks at, got none: pass --dataset.")
+                raise InputError("Expected the dataset that the backbone reads, got none: pass --dataset.")
             backbone = bb.load(backbone, device=self.device)
         samples = None
         if self.dataset is not None:
-            loaded = isinstance(backbone, SpikingNetwork)
+            loaded = isinstance(backbone, networks.SpikingNetwork)
             splits = self.data.load_for(backbone, self.dataset) if loaded else self.data.load(self.dataset, None)
             samples = splits[self.split]
         env = EarlyExitEnv(
@@ -113,20 +116,20 @@ class Watch:
             render_mode="rgb_array",
         )
         if env.traces is not None:
-            env.traces.check_backbone(fingerprint_of(policy))
+            env.traces.check_backbone(rules.fingerprint_of(policy))
         return env
 
 
-def play(env: EarlyExitEnv, policy: Any, row: int | None, seed: int) -> list[Episode]:
+def play(env: EarlyExitEnv, policy: Any, row: int | None, seed: int) -> list[rendering.Episode]:
     """The episode after each timestep, and at the exit."""
     observation, _ = env.reset(seed=seed, options=None if row is None else {"samples": row})
     episodes, state, start = [env.episode], None, np.ones(1, bool)
     if decides(policy) == "start":
         image = episodes[0].image
         if image is None:
-            raise InputError("Expected an image for a policy that looks at it, got none: record with images=True.")
+            raise InputError("Expected an image for a policy that reads it, got none: record with images=True.")
         chosen = int(timesteps_at_start(policy, image[None], env.timesteps)[0])
-        policy = FixedTimestep(chosen)
+        policy = agents.FixedTimestep(chosen)
     while not episodes[-1].exited:
         action, state = policy.predict(observation[None], state=state, episode_start=start, deterministic=True)
         observation, *_ = env.step(int(action[0]))
@@ -135,11 +138,11 @@ def play(env: EarlyExitEnv, policy: Any, row: int | None, seed: int) -> list[Epi
     return episodes
 
 
-def show(episodes: Sequence[Episode], fps: float) -> None:
+def show(episodes: Sequence[rendering.Episode], fps: float) -> None:
     """Play in the terminal, in one place; in a pipe, one after the other."""
     columns, lines = shutil.get_terminal_size()
     truecolor = not sys.stdout.isatty() or os.environ.get("COLORTERM") in ("truecolor", "24bit")
-    texts = [ansi(episode, width=columns, truecolor=truecolor) for episode in episodes]
+    texts = [rendering.ansi(episode, width=columns, truecolor=truecolor) for episode in episodes]
     height = texts[0].count("\n") + 1
     in_place = sys.stdout.isatty() and height < lines
     for number, text in enumerate(texts):
@@ -150,9 +153,9 @@ def show(episodes: Sequence[Episode], fps: float) -> None:
             time.sleep(1 / fps)
 
 
-def write_gif(episodes: Sequence[Episode], path: Path, fps: float) -> None:
+def write_gif(episodes: Sequence[rendering.Episode], path: Path, fps: float) -> None:
     """One frame an episode, the last three times as long; the file appears when it is whole."""
-    first, *others = (Image.fromarray(rgb_array(episode)) for episode in episodes)
+    first, *others = (Image.fromarray(rendering.rgb_array(episode)) for episode in episodes)
     milliseconds = round(1000 / fps)
     durations = [milliseconds] * len(others) + [3 * milliseconds]
     with open_atomic(path) as file:

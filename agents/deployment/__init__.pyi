@@ -1,4 +1,5 @@
 from .classification import Answer, Classification, answers, classify
+from .energy import counted, sample_of
 from .onnx import export
 
 __all__ = [
@@ -6,5 +7,7 @@ __all__ = [
     "Classification",
     "answers",
     "classify",
+    "counted",
     "export",
+    "sample_of",
 ]

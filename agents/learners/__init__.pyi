@@ -6,9 +6,10 @@ from .sb3.training import load_sb3
 from .stopping.policy import OptimalStopping
 from .stopping.tabular import TabularStopping
 from .stopping.training import StoppingSettings, fit_optimal_stopping
-from .training import train
+from .training import TRAINERS, train
 
 __all__ = [
+    "TRAINERS",
     "ExitNetwork",
     "ExitSettings",
     "LearnedPolicy",

@@ -1,7 +1,7 @@
 from .conformal import ConformalSets
 from .fitted import PerformanceConfidence, ScaledConfidence
 from .per_timestep import PerTimestep
-from .score import ScoredPolicy
+from .score import ScoredPolicy, fingerprint_of
 from .thresholds import Confidence, Entropy, FixedTimestep, Gap, Margin, Oracle, Patience, SummedConfidence, Uniform
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "ScoredPolicy",
     "SummedConfidence",
     "Uniform",
+    "fingerprint_of",
 ]

@@ -1,5 +1,5 @@
 from .check import BackboneError, check_backbone
-from .inputs import channels_advice, check_images, encoding_of
+from .inputs import as_tensor, channels_advice, check_images, encoding_of
 from .protocol import Backbone, Probed, State
 from .running import accuracy, make_keys, probe, probe_sizes, run, run_probed
 from .slot_pool import SlotPool
@@ -11,6 +11,7 @@ __all__ = [
     "SlotPool",
     "State",
     "accuracy",
+    "as_tensor",
     "channels_advice",
     "check_backbone",
     "check_images",

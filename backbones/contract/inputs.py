@@ -5,13 +5,15 @@ check_images(images)                        # or one sentence that says what cam
 Letters: B images, C channels, H × W pixels, T frames.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from backbones.errors import InputError
+from backbones.tensors import is_tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _SLACK = 1e-3
 """Rounding beyond [0, 1] that is taken, such as that of a resized image."""
@@ -63,13 +65,15 @@ def check_images(images: Any, encoding: Any = None, *, values: bool = True, what
 _ACCEPTED = "uint8 or floats in [0, 1]"
 
 
-def as_tensor(values: Any, what: str = "images") -> Tensor:
+def as_tensor(values: Any, what: str = "images") -> "Tensor":
     """Numbers of a tensor or an array, as a tensor.
 
     Raises:
         InputError: for anything else, a single number included.
     """
-    if isinstance(values, Tensor):
+    import torch
+
+    if isinstance(values, torch.Tensor):
         found = values
     else:
         array = np.asarray(values)
@@ -110,8 +114,8 @@ def _range(images: Any) -> tuple[float, float]:
     """The smallest and the largest value; NaN if there is one."""
     if len(images) == 0 or 0 in images.shape:
         return 0.0, 0.0
-    if isinstance(images, Tensor):
-        low, high = torch.aminmax(images.detach())
+    if is_tensor(images):
+        low, high = images.detach().aminmax()
         return float(low), float(high)
     step = max(1, _AT_ONCE // max(1, int(np.prod(images.shape[1:]))))
     parts = (images[at : at + step] for at in range(0, len(images), step))

@@ -7,10 +7,13 @@
 Letters: B rows of a batch, T timesteps, K classes, F features of the last hidden layer.
 """
 
-from typing import Any, Protocol, runtime_checkable
+from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:  # environments over traces name the protocol, and run without PyTorch
+    import torch
+    from torch import Tensor, nn
 
 State = Any
 """A tree (tuples, lists, dictionaries) of tensors, each with leading dimension B."""

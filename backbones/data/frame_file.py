@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
+from backbones.array_files import map_arrays, write_arrays
 from backbones.atomic import open_atomic
 from backbones.data.samples import SPLITS, Whole, check_timesteps
 from backbones.errors import InputError
-from backbones.tensor_files import map_arrays, write_arrays
 
 DTYPES = ("uint8", "float16", "float32")
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
-from torch import Tensor
 
 from backbones.argument_checks import check_fields, check_kinds
 from backbones.contract.inputs import channels_advice
 from backbones.errors import InputError, unknown_name
 from backbones.row_view import RowView, rows_of
+from backbones.tensors import is_tensor
 
 SPLITS = ("train", "policy", "calibration", "test")
 
@@ -28,7 +28,7 @@ def _array(given: Any, name: str) -> np.ndarray:
         InputError: for something else.
     """
     try:
-        array = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
+        array = np.asarray(given.detach().cpu() if is_tensor(given) else given)
     except (ValueError, TypeError) as error:
         raise InputError(f"Expected {name} of samples as an array or a tensor, got {type(given).__name__}.") from error
     if array.dtype.kind not in "biuf":

@@ -1,4 +1,5 @@
-from .metered import EnergyModel, Metered, MeteredState
+from .metered import Metered, MeteredState
+from .model import EnergyModel
 from .operations import NEUROBENCH, Operations, count_operations
 
 __all__ = [

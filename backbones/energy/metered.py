@@ -1,4 +1,4 @@
-"""What a row costs: a backbone that carries its rows' operations along, and picojoules of them.
+"""A backbone that counts the operations of its rows on the way.
 
     metered = Metered(backbone)                     # a backbone like any other, with the same logits
     state = metered.start(images)
@@ -8,8 +8,6 @@
 Letters: B rows, K classes.
 """
 
-from dataclasses import dataclass
-from numbers import Real
 from typing import Any, NamedTuple
 
 import torch
@@ -19,37 +17,6 @@ from backbones.argument_checks import check_kinds
 from backbones.contract.protocol import Backbone, Probed, Wrapping
 from backbones.energy.operations import OperationCounter, Operations
 from backbones.errors import InputError
-
-
-@dataclass(frozen=True)
-class EnergyModel:
-    """Picojoules of arithmetic in a 45 nm process at 0.9 V, 32-bit floating point.
-
-    An addition takes 0.9 pJ and a multiplication 3.7 pJ (M. Horowitz, "Computing's energy problem (and what
-    we can do about it)", ISSCC 2014, figure 1.1.9), so a multiply-accumulate takes 4.6 pJ. Memory is not in it.
-
-    Raises:
-        InputError: for a number that is not above 0.
-    """
-
-    pj_per_ac: float = 0.9
-    """Of an accumulate: a spike's weight added to a membrane potential."""
-    pj_per_mac: float = 4.6
-    """Of a multiply-accumulate."""
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < float("inf"):
-                raise InputError(f"Expected {name} above 0, in picojoules, got {value}.")
-
-    def pj(self, macs: Any, acs: Any) -> Any:
-        """`pj_per_mac`·`macs` + `pj_per_ac`·`acs`, of numbers, arrays or tensors."""
-        return self.pj_per_mac * macs + self.pj_per_ac * acs
-
-    def energy_pj(self, operations: Operations) -> Tensor:
-        """`[B]` float64: of effective MACs and effective ACs."""
-        energy: Tensor = self.pj(operations.effective_macs.double(), operations.effective_acs.double())
-        return energy
 
 
 class MeteredState(NamedTuple):

@@ -1,8 +1,9 @@
-from .config import make_optimizer
+from .config import TrainingConfig
 from .epoch import run_epoch, statistics_batches, steps_of
-from .loop import TrainingConfig, calibration_accuracy, check_training, train
+from .loop import calibration_accuracy, check_training, train
 from .losses import tet_loss
 from .norm_statistics import reestimate_norms
+from .optimizer import make_optimizer
 from .run_state import RunState
 
 __all__ = [

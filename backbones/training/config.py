@@ -3,9 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import nn
-
 from backbones.argument_checks import check_fields
 from backbones.errors import InputError, unknown_name
 
@@ -146,28 +143,3 @@ def stages_of(config: TrainingConfig, timesteps: int) -> tuple[Stage, ...]:
             raise InputError(f"Expected stages of at most the network's {timesteps} timesteps, got {T}.")
         stages.append(Stage(T, stages[-1].end if stages else 0, epochs, rate))
     return tuple(stages)
-
-
-def make_optimizer(
-    network: nn.Module, config: TrainingConfig, rate: float, steps: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """The optimizer and the learning-rate schedule of a stage.
-
-    Args:
-        network: whose weights.
-        config: names and settings.
-        rate: the peak learning rate.
-        steps: of the stage.
-    """
-    decay = config.weight_decay
-    optimizer: torch.optim.Optimizer
-    if config.optimizer == "adamw":
-        optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=decay)
-    else:
-        optimizer = torch.optim.SGD(network.parameters(), rate, 0.9, weight_decay=decay, nesterov=True)
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    if config.schedule == "onecycle":
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=config.warmup)
-    else:
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    return optimizer, schedule

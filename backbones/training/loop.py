@@ -28,9 +28,10 @@ from backbones.machine.processes import Crew, joined
 from backbones.networks.kernels.winograd_training import faster_convolutions
 from backbones.networks.network import SpikingNetwork
 from backbones.networks.stepped import SteppedNetwork
-from backbones.training.config import Stage, TrainingConfig, make_optimizer, stages_of
+from backbones.training.config import Stage, TrainingConfig, stages_of
 from backbones.training.epoch import run_epoch, statistics_batches, steps_of
 from backbones.training.norm_statistics import reestimate_norms
+from backbones.training.optimizer import make_optimizer
 from backbones.training.run_state import RunState
 from backbones.training.shared_norms import shared_statistics
 

@@ -22,7 +22,7 @@ import torch
 import agents
 import backbones as bb
 import seenn_env
-from agents.commands import RULES, DataOptions, TrainBackbone, line_up
+from agents.commands import DataOptions, TrainBackbone, line_up, named_rules
 from backbones import contract, convert
 from backbones.contract import make_keys
 from backbones.machine import torch_threads
@@ -146,7 +146,7 @@ def compare(traces: seenn_env.Traces, args: argparse.Namespace, folder: Path) ->
         if not saved.exists():
             agents.save(agents.train("ppo", traces, seed=seed, total_timesteps=args.total_timesteps), saved)
         learned.append(agents.load(saved))
-    rules = {name: RULES[name] for name in ("confidence", "per-timestep-margin")}
+    rules = named_rules(["confidence", "per-timestep-margin"])
     test, calibration = traces.select("test"), traces.select("calibration")
     comparison = agents.compare(
         line_up(test, calibration, TARGETS, rules, {PPO_NAME: learned}), test, log_dir=folder / "comparison"

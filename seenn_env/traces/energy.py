@@ -7,16 +7,16 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from backbones import InputError
+from backbones import InputError, energy
 from backbones.argument_checks import check_kinds
-from backbones.energy import NEUROBENCH, EnergyModel
+from backbones.energy import EnergyModel
 from seenn_env.traces.traces import Traces
 
 
 def energy_pj(operations: np.ndarray, model: EnergyModel) -> np.ndarray:
     """`[N, T]` float32 picojoules up to and with each timestep, of `Traces.operations` `[N, T, 3]` (or `[…, 3]`)."""
-    energy: np.ndarray = model.pj(operations[..., 0].astype(np.float64), operations[..., 1].astype(np.float64))
-    return energy.astype(np.float32)
+    picojoules: np.ndarray = model.pj(operations[..., 0].astype(np.float64), operations[..., 1].astype(np.float64))
+    return picojoules.astype(np.float32)
 
 
 @check_kinds
@@ -37,7 +37,7 @@ def synaptic_operations(traces: Traces) -> dict[str, np.ndarray]:
     Raises:
         InputError: for traces without `operations`.
     """
-    return dict(zip(NEUROBENCH, _operations(traces).mean(0).T, strict=True))
+    return dict(zip(energy.NEUROBENCH, _operations(traces).mean(0).T, strict=True))
 
 
 def _operations(traces: Traces) -> np.ndarray:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from backbones import InputError
 from backbones.data import SPLITS
 from backbones.errors import unknown_name
+from backbones.tensors import is_tensor
 from seenn_env.arrays import row_chunks
 
 SPLIT_CODES = {name: code for code, name in enumerate(SPLITS)}
@@ -21,7 +21,7 @@ ROW_FIELDS = ("logits", "labels", "sample", "repeat", "hidden", "membrane", "ene
 
 def as_array(given: Any) -> Any:
     """An array of a tensor, or of a list; anything else stays as it is."""
-    if isinstance(given, Tensor):
+    if is_tensor(given):
         return given.detach().cpu().numpy()
     return np.asarray(given) if isinstance(given, list | tuple) else given
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from backbones import InputError
+from backbones.array_files import layout, map_arrays, raw_bytes, write_arrays
 from backbones.hashing import hash_bytes
-from backbones.tensor_files import layout, map_arrays, raw_bytes, write_arrays
 from seenn_env import arrays
 
 FORMAT = "seenn_env.traces/1"

@@ -10,9 +10,10 @@ import safetensors.torch
 import torch
 
 from backbones import InputError
+from backbones.array_files import map_arrays, write_arrays
 from backbones.atomic import open_atomic, remove_with_leftovers, write_atomic
 from backbones.hashing import hash_tensors
-from backbones.tensor_files import load_tensor_file, map_arrays, save_tensor_file, write_arrays
+from backbones.tensor_files import load_tensor_file, save_tensor_file
 
 TENSORS = {
     "bias": torch.randn(3, dtype=torch.float64),

@@ -1,21 +1,22 @@
 """`seenn benchmark`: the performance table on this machine."""
 
+from __future__ import annotations
+
 import json
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import tyro
 
-from agents.commands.benchmark.environments import measure_environments
-from agents.commands.benchmark.live import LiveSettings, measure_live
-from agents.commands.benchmark.scale import measure_scale
 from agents.commands.output import open_folder
 from agents.commands.unused_options import refuse_unused
-from backbones.machine import torch_threads
+from backbones import machine as torch_machine
 
+MAKES = r"{0}\.(json|txt)|scale\.(safetensors|logits\.npy)"
+"""Files of the result, for a part."""
 READ_BY = {
     "environments": ("num_envs", "learning"),
     "scale": ("num_envs", "gigabytes", "keep"),
@@ -61,7 +62,7 @@ class Benchmark:
     seed: int = 0
     """Of episodes and actions."""
     overwrite: bool = False
-    """Replace a result that is there."""
+    """Replace an earlier result."""
 
     def run(self) -> None:
         """Measure, print the table, write it and its JSON."""
@@ -69,9 +70,8 @@ class Benchmark:
             if part != self.part:
                 unread = set(names) - set(READ_BY[self.part])
                 refuse_unused(self, sorted(unread), f"with the part {self.part!r}")
-        makes = rf"{self.part}\.(json|txt)|scale\.(safetensors|logits\.npy)"
-        output = open_folder(self.output, self, self.overwrite, makes=makes)
-        with torch_threads(1):
+        output = open_folder(self.output, self, self.overwrite, makes=MAKES.format(self.part))
+        with torch_machine.torch_threads(1):
             result, table = self._measure(output.work)
         result = {"machine": machine(), **result}
         (output.work / f"{self.part}.json").write_text(json.dumps(result, indent=1) + "\n")
@@ -82,22 +82,16 @@ class Benchmark:
 
     def _measure(self, folder: Path) -> tuple[dict[str, Any], str]:
         if self.part == "environments":
+            from agents.commands.benchmark.environments import measure_environments
+
             return measure_environments(self.num_envs, self.rounds, self.seed, self.learning)
         if self.part == "live":
-            return measure_live(
-                LiveSettings(
-                    self.backbone,
-                    self.data_dir,
-                    self.slots,
-                    dtype=self.dtype,
-                    compile=self.compile,
-                    device=self.device,
-                    rounds=self.rounds,
-                    seed=self.seed,
-                    clock=self.clock,
-                    images=self.images,
-                )
-            )
+            from agents.commands.benchmark.live import LiveSettings, measure_live
+
+            names = [entry.name for entry in fields(LiveSettings)]
+            return measure_live(LiveSettings(**{name: getattr(self, name) for name in names}))
+        from agents.commands.benchmark.scale import measure_scale
+
         return measure_scale(
             folder,
             gigabytes=self.gigabytes,

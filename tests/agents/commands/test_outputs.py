@@ -6,7 +6,6 @@ import pytest
 import torch
 
 import backbones as bb
-from agents.commands import train_backbone
 from backbones.training.loop import TrainingConfig, train
 from tests.agents.commands.test_commands import refused, seenn
 from tests.helpers.traces import make_traces
@@ -122,9 +121,9 @@ def test_traces_in_the_folder_of_their_comparison_stay(tmp_path, capsys):
 def test_an_output_that_cannot_be_written_is_found_before_the_work(net, tmp_path, capsys, monkeypatch):
     (tmp_path / "file").write_text("")
     traces, backbone = make_traces(20).save(tmp_path / "traces.safetensors"), net / "backbone.safetensors"
-    monkeypatch.setattr("agents.commands.train.train", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("agents.train", lambda *_, **__: 1 / 0)
     monkeypatch.setattr("agents.commands.record.Record._record", lambda *_, **__: 1 / 0)
-    monkeypatch.setattr(train_backbone, "train", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("backbones.train", lambda *_, **__: 1 / 0)
     for command in (("train", "--traces", traces), ("record", "--backbone", backbone), ("train-backbone", *SHORT)):
         for place in (tmp_path / "file" / "out", tmp_path / "file" / "deeper" / "out", tmp_path / ("x" * 300)):
             assert "an output that can be written" in refused(capsys, *command, "--output", place)

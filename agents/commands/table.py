@@ -1,0 +1,32 @@
+"""Every command of `seenn` by name, in the order of `seenn --help`: a dataclass of options with `run`.
+
+The modules of commands import what `--help` needs; PyTorch and other large packages are imported by `run`, through the
+lazy doors of `backbones`, `seenn_env`, `agents` and their rooms.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from agents.commands.benchmark.command import Benchmark
+from agents.commands.classify import Classify
+from agents.commands.compare import Compare
+from agents.commands.convert import Convert
+from agents.commands.headroom import Headroom
+from agents.commands.quickstart import Quickstart
+from agents.commands.record import Record
+from agents.commands.train import Train
+from agents.commands.train_backbone import TrainBackbone
+from agents.commands.watch import Watch
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "quickstart": Quickstart,
+    "train-backbone": TrainBackbone,
+    "convert": Convert,
+    "record": Record,
+    "train": Train,
+    "headroom": Headroom,
+    "compare": Compare,
+    "classify": Classify,
+    "watch": Watch,
+    "benchmark": Benchmark,
+}
