@@ -5,28 +5,15 @@ from dataclasses import replace
 import pytest
 
 import backbones as bb
-from agents.main import main
 from backbones.data.samples import check_division
 from backbones.tensor_files import load_tensor_file
+from tests.helpers.commands import refused, seenn
 
 TRAINED = ("--policy-size", 200, "--calibration-size", 100)
 SAID = (
     "Expected digits divided as the backbone was trained on it (seed 0, train 1000, policy 200, calibration 100, "
     "test 497), got seed {}"
 )
-
-
-def seenn(*arguments):
-    main([str(argument) for argument in arguments])
-
-
-def refused(capsys, *arguments):
-    with pytest.raises(SystemExit) as stop:
-        seenn(*arguments)
-    assert stop.value.code == 2
-    message = capsys.readouterr().err.strip()
-    assert len(message.splitlines()) == 1, message
-    return message
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import agents
 import backbones as bb
 import seenn_env
 from backbones.energy import EnergyModel
-from tests.agents.commands.test_commands import refused
+from tests.helpers.commands import refused
 from tests.helpers.traces import make_traces
 
 

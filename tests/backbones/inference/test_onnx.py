@@ -26,8 +26,7 @@ from backbones.networks import SpikingNetwork
 from backbones.networks.norms import TimestepBatchNorm2d
 from seenn_env import evaluate, record
 from seenn_env.traces.packaged import packaged_file
-
-EXAMPLE = Path(__file__).parents[3] / "examples" / "deploy_onnx.py"
+from tests.helpers.programs import load_program
 
 
 def learned(observation: str, columns: int) -> LearnedPolicy:
@@ -60,13 +59,6 @@ def exits_of(policy, traces) -> np.ndarray:
         running &= ~leaves
     assert not running.any()  # at T, everybody leaves
     return exits
-
-
-def example():
-    spec = importlib.util.spec_from_file_location("deploy_onnx", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_features_in_torch_are_those_of_the_environments(traces):
@@ -104,7 +96,7 @@ def test_under_onnxruntime_exits_are_those_of_the_live_network(tmp_path, digits,
     network = bb.load(packaged_file("backbone", "digits"))
     learned_exits = train("exact", packaged, target_timesteps=2.0, steps=100)
     folder = export(network, Margin(0.7), tmp_path / "deployed", num_slots=16)
-    deploy, test = example(), digits.test
+    deploy, test = load_program("examples/deploy_onnx"), digits.test
     for policy in (Margin(0.7), learned_exits):
         export_policy(network, policy, folder, num_slots=16)
         predictions, exits = deploy.classify(folder, test.images / np.float32(255), make_keys(test.index))
@@ -128,7 +120,7 @@ def test_under_onnxruntime_every_row_is_normalised_by_its_own_timestep(tmp_path,
     middle = Margin(float(np.median(traces.columns("features")[:, 0, 1])))
     folder = export(network, middle, tmp_path / "deployed", num_slots=16)
     images, keys = digits.test.images / np.float32(255), make_keys(digits.test.index)
-    predictions, exits = example().classify(folder, images, keys)
+    predictions, exits = load_program("examples/deploy_onnx").classify(folder, images, keys)
     expected = evaluate(middle, traces)
     assert (exits == expected.exit_timesteps).mean() >= 0.999
     assert (predictions == traces.predictions[np.arange(len(exits)), exits - 1]).mean() >= 0.999
