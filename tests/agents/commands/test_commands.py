@@ -239,3 +239,17 @@ def test_quickstart_as_it_is_reaches_its_figures_in_its_time(tmp_path):
     assert len(differences) == 6
     for (_, rival), found in differences.items():
         assert found["low"] > 0 if rival == "confidence" else found["high"] > -0.005
+
+
+@pytest.mark.parametrize(("command", "on"), [("train-backbone", "goes on from there"), ("headroom", "begins anew")])
+def test_ctrl_c_ends_in_one_line(command, on, tmp_path, capsys, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("agents.commands.train_backbone.train", stop)
+    monkeypatch.setattr("agents.commands.headroom.headroom", stop)
+    with pytest.raises(SystemExit) as stopped:
+        seenn(command, *(["--output", tmp_path / "out"] if command == "train-backbone" else []))
+    assert stopped.value.code == 130
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line == f"seenn: stopped; the same command {on}."

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+import agents
+import backbones as bb
+import seenn_env
 from agents import Confidence, Margin, Oracle, PerTimestep, Uniform, calibrate, load, save, train
 from agents.learners import LearnedPolicy
 from agents.rules.thresholds import Entropy, FixedTimestep
@@ -199,3 +202,18 @@ def test_a_policy_whose_observation_is_a_method_is_refused(traces):
     with pytest.raises(InputError, match="make it a staticmethod"):
         evaluate(Wrong(), traces)
     assert evaluate(Right(), traces).mean_timesteps == 1
+
+
+@pytest.mark.parametrize("algorithm", ["exact", "optimal-stopping", "one-shot", "ppo"])
+@pytest.mark.parametrize("target", [None, 1.5])
+def test_unknown_options_of_the_reward_are_refused_by_every_algorithm(algorithm, target, digits):
+    traces = seenn_env.Traces.merge(make_traces(60), make_traces(60, split="calibration", seed=1))
+    samples = {"samples": digits.policy} if algorithm == "one-shot" else {}
+    with pytest.raises(bb.InputError, match="options of the reward"):
+        agents.train(algorithm, traces, target_timesteps=target, reward_options={"price": 0.1}, **samples)
+
+
+def test_a_cost_beside_a_target_that_searches_it_is_refused():
+    traces = seenn_env.Traces.merge(make_traces(60), make_traces(60, split="calibration", seed=1))
+    with pytest.raises(bb.InputError, match="no cost of the reward with a target"):
+        agents.train("optimal-stopping", traces, target_timesteps=1.5, reward_options={"cost": 0.1})
