@@ -3,10 +3,6 @@
 import importlib.util
 import json
 import re
-import runpy
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +14,8 @@ from stable_baselines3.common.env_util import make_vec_env
 
 import seenn_env
 from seenn_env.registration import REGISTERED
+from tests.helpers.programs import ROOT, load_program, run_python
 
-ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 ENVIRONMENT = "seenn_env/EarlyExit-v0"
 ZOO = ("a2c", "dqn", "ppo", "ppo_lstm", "qrdqn", "trpo")
@@ -34,7 +30,7 @@ needs_zoo = pytest.mark.skipif(
 
 
 def example(name):
-    return runpy.run_path(str(EXAMPLES / f"{name}.py"))
+    return load_program(f"examples/{name}")
 
 
 def calibration_return(policy):
@@ -57,7 +53,7 @@ def random_return():
 
 
 def test_sb3_ppo_learns_and_is_watched_on_every_calibration_image(capsys):
-    model = example("sb3_ppo")["main"](total_timesteps=40_000, num_envs=256)
+    model = example("sb3_ppo").main(total_timesteps=40_000, num_envs=256)
     assert calibration_return(model) > random_return() + 0.2
     printed = capsys.readouterr().out
     assert printed.count("Eval num_timesteps=") == 4
@@ -66,7 +62,7 @@ def test_sb3_ppo_learns_and_is_watched_on_every_calibration_image(capsys):
 
 @needs_contrib
 def test_recurrent_ppo_learns_and_is_compared_with_a_rule_at_equal_timesteps(capsys):
-    model = example("sb3_contrib_recurrent_ppo")["main"](total_timesteps=8192, num_envs=32)
+    model = example("sb3_contrib_recurrent_ppo").main(total_timesteps=8192, num_envs=32)
     assert calibration_return(model) > random_return() + 0.1
     rows = [
         line.split("]") for line in capsys.readouterr().out.splitlines() if line.startswith(("RecurrentPPO", "margin"))
@@ -77,7 +73,7 @@ def test_recurrent_ppo_learns_and_is_compared_with_a_rule_at_equal_timesteps(cap
 
 def test_cleanrl_ppo_learns_more_than_always_exiting_in_seconds(tmp_path, capsys):
     names = example("cleanrl_ppo")
-    agent = names["main"](names["Args"](total_timesteps=300_000, log_dir=str(tmp_path)))
+    agent = names.main(names.Args(total_timesteps=300_000, log_dir=str(tmp_path)))
     assert calibration_return(agent) > always_exit_return() + 0.01
     assert list(tmp_path.glob("events.out.tfevents.*"))
     assert "charts/episodic_return" in capsys.readouterr().out
@@ -85,14 +81,14 @@ def test_cleanrl_ppo_learns_more_than_always_exiting_in_seconds(tmp_path, capsys
 
 def test_cleanrl_ppo_is_the_same_again_for_the_same_seed():
     names = example("cleanrl_ppo")
-    args = names["Args"](total_timesteps=8192, num_envs=64, seed=3)
-    first, second = names["main"](args), names["main"](args)
+    args = names.Args(total_timesteps=8192, num_envs=64, seed=3)
+    first, second = names.main(args), names.main(args)
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
 def test_a_bare_class_is_compared_and_lies_between_always_exiting_and_the_oracle():
-    comparison = example("custom_policy")["main"]()
+    comparison = example("custom_policy").main()
     row = comparison["wait for agreement"]
     first = seenn_env.Traces.load("digits", split="test").accuracy[0]
     assert first < row.accuracy.estimate <= comparison["oracle"].accuracy.estimate
@@ -120,7 +116,7 @@ def test_the_settings_for_rl_zoo_are_ones_that_the_algorithm_takes(algo):
 
 @needs_contrib
 def test_the_page_on_libraries_shows_the_figures_that_the_benchmark_wrote():
-    table = runpy.run_path(str(ROOT / "benchmarks" / "policies" / "rl_libraries.py"))["table"]
+    table = load_program("benchmarks/policies/rl_libraries").table
     page = (ROOT / "docs" / "rl_libraries.md").read_text()
     assert table(json.loads((ROOT / "benchmarks" / "policies" / "rl_libraries.json").read_text())) in page
 
@@ -139,16 +135,16 @@ def test_the_page_on_libraries_runs_and_its_links_lead_somewhere(capsys):
 @pytest.mark.parametrize("algo", ZOO)
 def test_rl_zoo_trains_on_the_environment_as_it_is(algo, tmp_path):
     config = EXAMPLES / "rl_zoo" / f"{algo}.yml"
-    command = [sys.executable, "-m", "rl_zoo3.train", "--algo", algo, "--env", ENVIRONMENT]
+    command = ["-m", "rl_zoo3.train", "--algo", algo, "--env", ENVIRONMENT]
     command += ["--gym-packages", "seenn_env", "--conf-file", str(config), "--device", "cpu", "--num-threads", "1"]
     command += ["--log-folder", str(tmp_path), "--seed", "0", "--eval-freq", "-1", "--verbose", "0"]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=600)
+    run_python(*command)
     (saved,) = tmp_path.glob(f"{algo}/*/*.zip")
     assert calibration_return(algorithms()[algo].load(saved, device="cpu")) > always_exit_return() + 0.01
 
 
 def test_a_torchvision_resnet_is_converted_and_ppo_learns_when_it_may_stop():
-    comparison = example("convert_torchvision_resnet")["main"](epochs=3, timesteps=16, total_timesteps=20_000)
+    comparison = example("convert_torchvision_resnet").main(epochs=3, timesteps=16, total_timesteps=20_000)
     first, last = (comparison[f"fixed t={t}"].accuracy.estimate for t in (1, 16))
     row = comparison["SEENN-II"]
     assert last > 0.8
@@ -157,7 +153,7 @@ def test_a_torchvision_resnet_is_converted_and_ppo_learns_when_it_may_stop():
 
 
 def test_a_network_laid_out_as_seenns_own_is_converted_with_the_thresholds_it_learned():
-    before, after = example("convert_qcfs_network")["main"](epochs=4)
+    before, after = example("convert_qcfs_network").main(epochs=4)
     assert before > 0.8
     assert after[-1] > before - 0.03
     assert len(after) == 32

@@ -17,7 +17,7 @@ from backbones.contract.inputs import check_images
 from backbones.conversion.converter import convert
 from backbones.data import SPLITS
 from backbones.training.loop import TrainingConfig, train
-from tests.backbones.adapters.test_adapters import Access, Held
+from tests.helpers.modules import Access, Held
 
 SHAPE = (3, 8, 8)
 

@@ -2,13 +2,12 @@
 
 import ast
 import importlib
-from pathlib import Path
+import re
 
 import pytest
 
+from tests.helpers.programs import ROOT
 from tests.structure import PACKAGES, against_the_order, circles, read
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +79,13 @@ def test_every_room_door_leads_somewhere():
             module = importlib.import_module(package)
             for name in module.__all__:
                 assert getattr(module, name) is not None, f"{package}.{name}"
+
+
+def test_test_files_import_from_no_other_test_file():
+    helpers, wrong = re.compile(r"tests\.(helpers\.\w+|structure)$"), []
+    for file in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            name = getattr(node, "module", None) or ""
+            if name.split(".")[0] == "tests" and not helpers.match(name):
+                wrong.append(f"{file.name} imports {name}")
+    assert wrong == []

@@ -1,11 +1,7 @@
 """Training needs torch, torchvision, NumPy and tqdm, and nothing else."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+from tests.helpers.programs import run_python
 
-ROOT = Path(__file__).parent.parent
 OTHERS = ("gymnasium", "matplotlib", "safetensors", "sklearn", "stable_baselines3", "tensorboard", "tyro")
 PROGRAM = """
 import sys
@@ -45,12 +41,6 @@ print(bb.load(sys.argv[1] + "/net").fingerprint == network.fingerprint)
 
 
 def test_a_network_trains_and_is_saved_without_the_other_packages(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(tmp_path), *OTHERS],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "True"
-    assert done.stderr.strip() == f"TensorBoard is not installed: nothing is logged to {tmp_path}."
+    output, errors = run_python("-c", PROGRAM, tmp_path, *OTHERS)
+    assert output.strip() == "True"
+    assert errors.strip() == f"TensorBoard is not installed: nothing is logged to {tmp_path}."

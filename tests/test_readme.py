@@ -1,9 +1,10 @@
 """The README's Python runs as it stands (with less training)."""
 
 import re
-from pathlib import Path
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+from tests.helpers.programs import ROOT
+
+README = (ROOT / "README.md").read_text()
 
 
 def test_the_python_in_the_readme_runs(capsys, monkeypatch):
@@ -21,4 +22,4 @@ def test_the_python_in_the_readme_runs(capsys, monkeypatch):
 
 def test_the_links_in_the_readme_lead_somewhere():
     for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
-        assert (Path(__file__).parent.parent / link).exists(), link
+        assert (ROOT / link).exists(), link

@@ -4,7 +4,7 @@ Letters: N rows, T timesteps, F features, M images.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from backbones.data import SPLITS
 from backbones.errors import unknown_name
 from backbones.tensors import is_tensor
 from seenn_env.arrays import row_chunks
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SPLIT_CODES = {name: code for code, name in enumerate(SPLITS)}
 ROW_FIELDS = ("logits", "labels", "sample", "repeat", "hidden", "membrane", "energy_pj", "operations", "spikes")
@@ -36,7 +39,7 @@ def check_dtype(dtype: Any) -> None:
         raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
 
 
-def finite_array(values: Tensor, dtype: Any, name: str, sample: np.ndarray | None = None) -> np.ndarray:
+def finite_array(values: "Tensor", dtype: Any, name: str, sample: np.ndarray | None = None) -> np.ndarray:
     """`[B, …]` values rounded to a dtype of traces; `sample` `[B]` names the rows in the error.
 
     Raises:

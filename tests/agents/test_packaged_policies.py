@@ -1,15 +1,13 @@
 """The packaged policies: few, small, loaded by name, and as good as their card says."""
 
-from pathlib import Path
-
 import pytest
 
 import agents
 import backbones as bb
 from agents.policy_files import packaged_policies
 from seenn_env import Traces, evaluate
+from tests.helpers.programs import ROOT
 
-ROOT = Path(__file__).parents[2]
 CARD = (ROOT / "docs" / "cards" / "policies.md").read_text()
 
 

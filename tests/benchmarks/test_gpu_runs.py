@@ -1,6 +1,5 @@
 """benchmarks/gpu, dry: a tiny network and 96 images on the CPU, on a bare tree with nothing but python3."""
 
-import importlib
 import json
 import os
 import random
@@ -17,9 +16,9 @@ import backbones as bb
 from backbones.data import SPLITS
 from backbones.tensor_files import load_tensor_file
 from backbones.training.loop import TrainingConfig, train
+from tests.helpers.programs import ROOT, load_program
 
-ROOT = Path(__file__).parents[2]
-ARCHIVE = Path(__file__).parents[1] / "data" / "cifar10-jpeg-96.tar.xz"
+ARCHIVE = ROOT / "tests" / "data" / "cifar10-jpeg-96.tar.xz"
 LEAN = """
 import sys
 
@@ -53,14 +52,9 @@ def environment(**more: str) -> dict[str, str]:
     return {**kept, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1", "TESTS": "20", **more}
 
 
-@pytest.fixture
-def gpu_modules(monkeypatch):
-    """The modules of benchmarks/gpu, under names of their own."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks" / "gpu"))
-    names = ("images", "weights", "train")
-    yield [importlib.import_module(name) for name in names]
-    for name in names:
-        sys.modules.pop(name, None)
+@pytest.fixture(scope="module")
+def gpu_modules():
+    return [load_program(f"benchmarks/gpu/{name}") for name in ("images", "weights", "train")]
 
 
 def test_the_tree_can_travel():

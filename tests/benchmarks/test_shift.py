@@ -1,9 +1,7 @@
 """The benchmark of early exit under shift, on a few digits; and its page, which is rendered from its figures."""
 
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,19 +10,13 @@ import backbones as bb
 from agents.calibration import control_risk
 from backbones.data import SPLITS
 from seenn_env import Traces, record
+from tests.helpers.programs import ROOT, load_program
 from tests.helpers.recorded import small_backbone
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks" / "shift"
 
 
 @pytest.fixture(scope="module")
 def shift():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import shift as module
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return module
+    return load_program("benchmarks/shift/shift")
 
 
 @pytest.fixture(scope="module")
@@ -106,5 +98,5 @@ def test_traces_of_another_backbone_are_refused(shift, args):
 
 
 def test_the_page_is_rendered_from_the_figures(shift):
-    found = json.loads((BENCHMARKS / "shift.json").read_text())
-    assert (BENCHMARKS.parents[1] / "docs" / "shift.md").read_text() == shift.page(found)
+    found = json.loads((ROOT / "benchmarks" / "shift" / "shift.json").read_text())
+    assert (ROOT / "docs" / "shift.md").read_text() == shift.page(found)

@@ -8,7 +8,7 @@ import pytest
 from agents import train
 from backbones import InputError
 from seenn_env import ChooseTimestepVectorEnv, EarlyExitEnv, EarlyExitVectorEnv, Traces, evaluate, make_reward
-from seenn_env.rewards import REWARDS, Energy, EnergyReward
+from seenn_env.rewards import REWARDS, Energy, EnergyReward, LinearReward, SeennReward
 from tests.helpers.recorded import full_traces
 
 
@@ -187,3 +187,19 @@ def test_options_without_effect_are_refused_at_once(algorithm, reward, options, 
     both = Traces.merge(traces, replace(traces, split="calibration"))
     with pytest.raises(InputError, match=r"Expected (options|no reward_options|cost)"):
         train(algorithm, both, reward=reward, reward_options=options, target_timesteps=1.5)
+
+
+def test_rewards_are_their_formulas():
+    correct, timestep = np.array([True, True, False]), np.array([1, 3, 3])
+    assert SeennReward(beta=2)(correct, timestep, 4).tolist() == [1, 0.25, -2]
+    assert LinearReward(cost=0.3)(correct, timestep, 4).tolist() == pytest.approx([1, 0.8, -0.2])
+    assert LinearReward(cost=0.3)(np.array([True]), np.array([1]), 1).tolist() == [1]
+
+
+@pytest.mark.parametrize("reward", [SeennReward(0.5), LinearReward(0.3)])
+def test_rewards_stay_in_their_range(reward):
+    low, high = reward.range(6)
+    grid = reward(np.array([[True], [False]]), np.arange(1, 7), 6)
+    assert grid.dtype == np.float32
+    assert grid.min() == pytest.approx(low)
+    assert grid.max() == pytest.approx(high)

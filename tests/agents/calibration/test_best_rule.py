@@ -1,8 +1,6 @@
 """What `train` returns at a target is no worse than the best single threshold there, or a warning says so."""
 
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,10 +12,11 @@ from agents.learners.sb3.priced_time import FollowTarget, PricedTime
 from agents.learners.training import ALGORITHMS
 from backbones import InputError
 from seenn_env import EarlyExitVectorEnv, Traces, evaluate, to_sb3
+from tests.helpers.programs import load_program
 from tests.helpers.traces import make_traces
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks" / "policies"))
-from synthetic_traces import s_shaped, slowly_rising
+synthetic = load_program("benchmarks/policies/synthetic_traces")
+s_shaped, slowly_rising = synthetic.s_shaped, synthetic.slowly_rising
 
 CONVEX = (2.0, 3.0, 3.5)
 """Targets at which the accuracy of the s-shaped traces rises faster and faster."""

@@ -1,8 +1,6 @@
 """The command `seenn`: the whole way in small, and what bad input says."""
 
 import json
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -11,25 +9,11 @@ import torch
 
 import agents
 from agents.commands.train_backbone import copy_weights
-from agents.main import main
 from backbones import InputError, build, load, save
 from seenn_env import Traces
+from tests.helpers.commands import refused, seenn
+from tests.helpers.programs import run_python
 from tests.helpers.traces import make_traces
-
-
-def seenn(*arguments: object) -> None:
-    main([str(argument) for argument in arguments])
-
-
-def refused(capsys, *arguments: object) -> str:
-    """The one sentence on stderr of a command that exits with 2."""
-    with pytest.raises(SystemExit) as stop:
-        seenn(*arguments)
-    assert stop.value.code == 2
-    message = capsys.readouterr().err.strip()
-    assert len(message.splitlines()) == 1, message
-    return message
-
 
 QUICK = ["quickstart", "--epochs", "2", "--total-timesteps", "20000", "--seeds", "2", "--targets", "1.5"]
 
@@ -37,22 +21,15 @@ QUICK = ["quickstart", "--epochs", "2", "--total-timesteps", "20000", "--seeds",
 @pytest.fixture(scope="module")
 def quickstart(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "quickstart"
-    result = subprocess.run(
-        [sys.executable, "-m", "agents.main", *QUICK, "--output", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    return folder, result
+    return folder, run_python("-m", "agents.main", *QUICK, "--output", folder)
 
 
 def test_quickstart_prints_the_table_and_leaves_everything(quickstart):
-    folder, result = quickstart
+    folder, (output, errors) = quickstart
     for text in ("accuracy %: t=1", "AET", "empirical AET", "fixed t=8", "confidence @ 1.5", "oracle", "PPO) @ 1.5"):
-        assert text in result.stdout
-    assert "per-timestep-margin @ 1.5: " in result.stdout
-    assert "it/s" not in result.stderr  # no progress bars in a pipe
+        assert text in output
+    assert "per-timestep-margin @ 1.5: " in output
+    assert "it/s" not in errors  # no progress bars in a pipe
     for name in ("backbone.safetensors", "test.safetensors", "ppo-seed1.safetensors", "comparison/comparison.png"):
         assert (folder / name).is_file()
     stored = json.loads((folder / "comparison" / "comparison.json").read_text())
@@ -262,3 +239,17 @@ def test_quickstart_as_it_is_reaches_its_figures_in_its_time(tmp_path):
     assert len(differences) == 6
     for (_, rival), found in differences.items():
         assert found["low"] > 0 if rival == "confidence" else found["high"] > -0.005
+
+
+@pytest.mark.parametrize(("command", "on"), [("train-backbone", "goes on from there"), ("headroom", "begins anew")])
+def test_ctrl_c_ends_in_one_line(command, on, tmp_path, capsys, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("backbones.train", stop)
+    monkeypatch.setattr("agents.comparison.headroom", stop)
+    with pytest.raises(SystemExit) as stopped:
+        seenn(command, *(["--output", tmp_path / "out"] if command == "train-backbone" else []))
+    assert stopped.value.code == 130
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line == f"seenn: stopped; the same command {on}."

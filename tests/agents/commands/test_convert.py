@@ -3,22 +3,9 @@
 import pytest
 
 import backbones as bb
-from agents.main import main
+from tests.helpers.commands import refused, seenn
 
 SHORT = ("train-backbone", "--epochs", 1, "--timesteps", 1, "--encoding", "direct", "--width", 4, "--loss", "mean")
-
-
-def seenn(*arguments):
-    main([str(argument) for argument in arguments])
-
-
-def refused(capsys, *arguments):
-    with pytest.raises(SystemExit) as stop:
-        seenn(*arguments)
-    assert stop.value.code == 2
-    message = capsys.readouterr().err.strip()
-    assert len(message.splitlines()) == 1, message
-    return message
 
 
 @pytest.fixture(scope="module")

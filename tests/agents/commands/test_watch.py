@@ -3,7 +3,6 @@
 import re
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from agents.commands.watch import show
@@ -12,6 +11,7 @@ from agents.policy_files import save
 from agents.rules.thresholds import Oracle
 from seenn_env.rendering.episode import Episode
 from seenn_env.rendering.text import ansi
+from tests.helpers.commands import refused
 
 COLORS = re.compile(r"\x1b\[[\d;]*m")
 WATCH = ["watch", "--row", "57", "--threshold", "0.99"]
@@ -87,12 +87,3 @@ def test_seenn_watch_refuses_bad_input_in_one_sentence(tmp_path, capsys):
     )
     for arguments, message in cases:
         assert message in refused(capsys, *arguments), arguments
-
-
-def refused(capsys, *arguments) -> str:
-    with pytest.raises(SystemExit) as stop:
-        main([str(argument) for argument in arguments])
-    assert stop.value.code == 2
-    said = capsys.readouterr().err.strip()
-    assert len(said.splitlines()) == 1, said
-    return said

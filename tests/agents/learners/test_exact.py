@@ -12,9 +12,8 @@ from agents.learners.exact.training import ExitSettings, train_exit_network
 from backbones import InputError
 from seenn_env import evaluate
 from seenn_env.rewards import LinearReward
-from tests.agents.learners.test_training import trivial
 from tests.helpers.recorded import full_traces
-from tests.helpers.traces import make_traces
+from tests.helpers.traces import make_traces, trivial
 
 QUICK = {"steps": 60}
 

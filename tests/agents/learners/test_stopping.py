@@ -11,8 +11,7 @@ from agents.learners.stopping.training import StoppingSettings, _fit_trees
 from backbones import InputError
 from seenn_env import Traces, evaluate
 from seenn_env.rewards import LinearReward
-from tests.agents.learners.test_training import trivial
-from tests.helpers.traces import make_traces
+from tests.helpers.traces import make_traces, trivial
 
 
 def two_kinds(split: str = "policy", N: int = 4000) -> Traces:

@@ -4,25 +4,19 @@ import numpy as np
 import pytest
 import torch
 
+import agents
+import backbones as bb
+import seenn_env
 from agents import Confidence, Margin, Oracle, PerTimestep, Uniform, calibrate, load, save, train
 from agents.learners import LearnedPolicy
 from agents.rules.thresholds import Entropy, FixedTimestep
 from backbones import InputError
 from seenn_env import Traces, evaluate
-from seenn_env.observations import Observation, TraceShape
+from seenn_env.observations import Observation
 from seenn_env.rewards import LinearReward
-from tests.helpers.traces import make_traces
+from tests.helpers.traces import make_traces, own_columns, trivial
 
 SHORT = {"total_timesteps": 120_000}
-
-
-def trivial(right_from: int, T: int = 3, N: int = 300) -> Traces:
-    """Right from one timestep on, wrong before, with confidence that does not tell."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(4, size=N)
-    says = np.where(np.arange(1, T + 1) >= right_from, labels[:, None], (labels[:, None] + 1) % 4)
-    logits = 2.0 * np.eye(4)[says] + rng.normal(scale=0.1, size=(N, T, 4))
-    return Traces(logits=logits.astype(np.float32), labels=labels, split="policy")
 
 
 @pytest.mark.parametrize(("right_from", "timestep"), [(1, 1), (3, 3)])
@@ -157,17 +151,7 @@ def test_bad_arguments_are_one_sentence(traces, arguments, message):
         train(traces=traces, **arguments)
 
 
-def own_columns(shape: TraceShape) -> Observation:
-    """The timestep first, then the largest probability: nothing stands where the package's observations have it."""
-
-    def columns(logits, previous, timestep, timesteps):
-        chances = np.exp(logits - logits.max(-1, keepdims=True))
-        return np.stack([timestep / timesteps, chances.max(-1) / chances.sum(-1)], -1)
-
-    return Observation("own", shape.timesteps, ("elapsed", "largest"), np.zeros(2), np.ones(2), columns)
-
-
-@pytest.mark.parametrize("observation", [own_columns, "tests.agents.learners.test_training:own_columns"])
+@pytest.mark.parametrize("observation", [own_columns, "tests.helpers.traces:own_columns"])
 @pytest.mark.parametrize("algorithm", ["ppo", "dqn", "exact", "optimal-stopping"])
 def test_a_users_own_observation_is_read_in_training_calibration_and_evaluation(algorithm, observation, tmp_path):
     traces = Traces.merge(make_traces(600, seed=1), make_traces(600, split="calibration", seed=2))
@@ -199,7 +183,7 @@ def test_an_observation_that_does_not_tell_the_timestep_is_refused_where_it_is_n
             train(algorithm, make_traces(100), observation=blind)
 
     class Own(Margin):
-        observation = "tests.agents.learners.test_training:own_columns"
+        observation = "tests.helpers.traces:own_columns"
 
     with pytest.raises(InputError, match="an observation of this package, which says the timestep"):
         PerTimestep(Own(), (0.5, 0.5, 0.5)).predict(np.zeros((2, 2)))
@@ -218,3 +202,18 @@ def test_a_policy_whose_observation_is_a_method_is_refused(traces):
     with pytest.raises(InputError, match="make it a staticmethod"):
         evaluate(Wrong(), traces)
     assert evaluate(Right(), traces).mean_timesteps == 1
+
+
+@pytest.mark.parametrize("algorithm", ["exact", "optimal-stopping", "one-shot", "ppo"])
+@pytest.mark.parametrize("target", [None, 1.5])
+def test_unknown_options_of_the_reward_are_refused_by_every_algorithm(algorithm, target, digits):
+    traces = seenn_env.Traces.merge(make_traces(60), make_traces(60, split="calibration", seed=1))
+    samples = {"samples": digits.policy} if algorithm == "one-shot" else {}
+    with pytest.raises(bb.InputError, match="options of the reward"):
+        agents.train(algorithm, traces, target_timesteps=target, reward_options={"price": 0.1}, **samples)
+
+
+def test_a_cost_beside_a_target_that_searches_it_is_refused():
+    traces = seenn_env.Traces.merge(make_traces(60), make_traces(60, split="calibration", seed=1))
+    with pytest.raises(bb.InputError, match="no cost of the reward with a target"):
+        agents.train("optimal-stopping", traces, target_timesteps=1.5, reward_options={"cost": 0.1})

@@ -1,8 +1,6 @@
 """A network without time and the spiking network that it becomes say the same in the end."""
 
 import json
-import runpy
-from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +13,7 @@ from backbones.networks import SpikingNetwork
 from backbones.networks.neurons.activations import QCFS
 from backbones.networks.neurons.converted import ConvertedIF
 from backbones.training.loop import TrainingConfig, train
+from tests.helpers.programs import ROOT, load_program
 
 NETWORKS = ("resnet9", "resnet18", "resnet20", "resnet34", "small", "vgg16")
 IMAGES = torch.randint(256, (8, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -244,7 +243,6 @@ def test_bad_settings_of_networks_without_time_are_one_sentence(settings, messag
 
 
 def test_the_page_on_conversion_shows_the_figures_that_the_benchmark_wrote():
-    root = Path(__file__).parents[3]
-    tables = runpy.run_path(str(root / "benchmarks" / "conversion" / "conversion.py"))["tables"]
-    found = json.loads((root / "benchmarks" / "conversion" / "conversion.json").read_text())
-    assert tables(found) in (root / "docs" / "conversion.md").read_text()
+    found = json.loads((ROOT / "benchmarks" / "conversion" / "conversion.json").read_text())
+    tables = load_program("benchmarks/conversion/conversion").tables(found)
+    assert tables in (ROOT / "docs" / "conversion.md").read_text()

@@ -3,8 +3,6 @@
 import hashlib
 import pickle
 import struct
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ import scipy.io
 
 import backbones as bb
 from backbones.data import SPLITS
+from tests.helpers.programs import run_python
 
 RNG = np.random.default_rng(0)
 TRAIN, TEST = 40, 20
@@ -187,8 +186,7 @@ def test_a_download_that_fails_is_one_sentence(tmp_path, monkeypatch):
 
 def test_torchvision_and_tonic_are_imported_only_when_they_are_needed():
     code = "import sys, backbones, backbones.training.loop; print({'torchvision', 'tonic'} & {*sys.modules})"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == "set()"
+    assert run_python("-c", code)[0].strip() == "set()"
 
 
 def test_a_folder_has_to_be_named_and_sizes_of_images_stay(tmp_path):

@@ -136,8 +136,10 @@ def test_a_process_killed_at_random_moments_ends_with_the_same_weights(tmp_path,
 def test_a_state_of_another_run_is_refused(digits, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(make(), digits, SHORT, resume=tmp_path / "a.pt", on_epoch=Die(1))
-    with pytest.raises(bb.InputError, match="holds one with other settings"):
+    before = (tmp_path / "a.pt").read_bytes()
+    with pytest.raises(bb.InputError, match=r"a.pt to hold this run, but it holds one with other settings: delete it"):
         train(make(seed=1), digits, SHORT, resume=tmp_path / "a.pt")
+    assert (tmp_path / "a.pt").read_bytes() == before
 
 
 def test_stages_that_have_not_begun_may_change_and_others_may_not(digits, tmp_path):
@@ -210,6 +212,10 @@ def test_accuracy_at_every_timestep_is_in_tensorboard(digits, tmp_path):
         ({"stages": ((1, 0, 0.1),)}, r"stages \(timesteps ≥ 1, epochs ≥ 1, rate > 0\), got \(1, 0, 0.1\)"),
         ({"ema": 1.0}, r"ema in \[0, 1\), got 1.0"),
         ({"cutout": -1}, "crop and cutout of at least 0, got 0 and -1"),
+        ({"accumulate": 3}, "divide batch_size into parts of at least 2 images, got 3 and 64"),
+        ({"distill_weight": 2.0}, r"distill_weight in \[0, 1\] and distill_temperature above 0, got 2.0 and 4.0"),
+        ({"mtt_samples": 0}, "mtt_samples ≥ 1 and reestimate ≥ 0, got 0 and 0"),
+        ({"mixing": "all"}, "mixing.*got 'all'. Known: mtt, none, random-t"),
     ],
 )
 def test_bad_settings_are_one_sentence(settings, message):
@@ -220,3 +226,21 @@ def test_bad_settings_are_one_sentence(settings, message):
 def test_a_stage_longer_than_the_network_is_refused(digits):
     with pytest.raises(bb.InputError, match="at most the network's 2 timesteps, got 4"):
         train(make(), digits, TrainingConfig(stages=((4, 1, 0.1),)))
+
+
+def test_accumulated_parts_give_the_gradient_of_the_whole(digits):
+    ends = []
+    for accumulate in (1, 4):
+        network = make().double()
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.eval()
+                module.train = lambda mode=True, module=module: module  # statistics of a part would differ
+        samples = replace(digits, train=digits.train.select(slice(0, 64)))
+        config = TrainingConfig(
+            epochs=2, batch_size=32, accumulate=accumulate, optimizer="sgd", learning_rate=0.05, schedule="cosine"
+        )
+        train(network, samples, config)
+        ends.append([weight.detach().clone() for weight in network.parameters()])
+    for one, other in zip(*ends, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)

@@ -2,8 +2,6 @@
 
 import json
 import os
-import socket
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +12,7 @@ import torch
 import backbones as bb
 from backbones.networks import SpikingNetwork
 from backbones.training.loop import TrainingConfig, train
+from tests.helpers.programs import start_two
 
 CONFIG = TrainingConfig(
     epochs=3,
@@ -37,17 +36,9 @@ def train_here(config: TrainingConfig, norm: str = "tdbn") -> tuple[SpikingNetwo
 
 
 def train_in_two_processes(folder: Path, kind: str) -> list[dict]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, __file__, kind, str(folder / str(rank))], env=environment | {"RANK": str(rank)}
-        )
-        for rank in range(2)
-    ]
-    assert [process.wait(500) for process in processes] == [0, 0]
+    for process in start_two(__file__, kind, folder):
+        _, errors = process.communicate(timeout=500)
+        assert process.returncode == 0, errors
     return [torch.load(folder / str(rank), weights_only=True) for rank in range(2)]
 
 
@@ -76,7 +67,7 @@ def test_processes_that_normalise_by_their_own_images_end_with_one_network(tmp_p
 
 
 if __name__ == "__main__":
-    kind, file = sys.argv[1:]
+    kind, folder = sys.argv[1:]
     own = kind == "own"
     trained, found = train_here(replace(CONFIG, own_statistics=own), "tdbn-per-timestep" if own else "tdbn")
-    torch.save({**trained.state_dict(), "losses": json.dumps(found.tolist())}, file)
+    torch.save({**trained.state_dict(), "losses": json.dumps(found.tolist())}, Path(folder) / os.environ["RANK"])

@@ -1,8 +1,6 @@
 """The single environment: its rules, replayed and live."""
 
 import json
-import subprocess
-import sys
 import warnings
 
 import gymnasium as gym
@@ -14,6 +12,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 import backbones as bb
 from seenn_env import EarlyExitEnv, Traces, record
 from seenn_env.rewards import SeennReward
+from tests.helpers.programs import run_python
 from tests.helpers.traces import make_traces
 
 ID = "seenn_env:seenn_env/EarlyExit-v0"
@@ -43,8 +42,7 @@ def same(one: list, two: list) -> bool:
 
 def test_it_is_made_without_arguments_in_a_fresh_process():
     code = f"import gymnasium as gym; env = gym.make({ID!r}); env.reset(seed=0); print(env.step(1)[2])"
-    result = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
-    assert result.stdout.strip() == "True", result.stderr
+    assert run_python("-W", "error", "-c", code)[0].strip() == "True"
 
 
 @pytest.mark.parametrize("observation", ["features", "logits"])

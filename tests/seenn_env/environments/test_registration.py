@@ -1,12 +1,8 @@
 """Registered environments make, serialise, pass the checkers, keep their reference scores and their docs pages."""
 
 import pickle
-import runpy
-import subprocess
-import sys
 import warnings
 from functools import cache
-from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -18,8 +14,9 @@ from stable_baselines3.common.env_checker import check_env as check_sb3
 from seenn_env import ChooseTimestepEnv, EarlyExitEnv, Traces, evaluate, make_reward
 from seenn_env.environments import reference_scores
 from seenn_env.registration import REGISTERED, register_all
+from tests.helpers.programs import ROOT, load_program, run_python
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = ROOT / "docs"
 IDS = pytest.mark.parametrize("name", REGISTERED)
 SMALL_IMAGE = "The minimal resolution for an image is 36x36"
 
@@ -135,8 +132,7 @@ def test_the_best_rule_does_what_its_threshold_says():
 def test_registration_is_idempotent_and_needs_no_import():
     register_all()
     program = "import gymnasium; print(gymnasium.make('seenn_env:seenn_env/EarlyExit-v0').reset(seed=0)[0].shape)"
-    result = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
-    assert result.stdout == "(6,)\n", result.stderr
+    assert run_python("-W", "error", "-c", program)[0] == "(6,)\n"
 
 
 def test_docstrings_list_every_registered_id():
@@ -146,8 +142,8 @@ def test_docstrings_list_every_registered_id():
 
 
 def test_docs_pages_are_fresh():
-    render = runpy.run_path(str(DOCS / "render.py"))
-    for file, (title, environment) in render["PAGES"].items():
-        assert (DOCS / "environments" / file).read_text() == render["page"](title, environment), "run `make docs`"
+    render = load_program("docs/render")
+    for file, (title, environment) in render.PAGES.items():
+        assert (DOCS / "environments" / file).read_text() == render.page(title, environment), "run `make docs`"
     text = (DOCS / "policies.md").read_text()
-    assert render["with_policies"](text) == text, "run `make docs`"
+    assert render.with_policies(text) == text, "run `make docs`"

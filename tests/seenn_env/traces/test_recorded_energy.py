@@ -1,11 +1,14 @@
 """Energy is recorded as it is counted, live equals replay, and reports show it."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
 import agents
 import backbones as bb
+import seenn_env
 from agents.commands.record import Record
 from backbones.contract import make_keys
 from backbones.energy import EnergyModel, Metered, count_operations
@@ -190,3 +193,9 @@ def test_counts_of_another_shape_or_dtype_are_refused(metered, name, value):
         Traces(**facts, **{name: value})
     with pytest.raises(bb.InputError, match=f"Expected {name} from 0 that never falls"):
         Traces(**facts, **{name: getattr(metered, name)[:, ::-1]})
+
+
+def test_an_energy_model_without_energy_is_refused(digits):
+    network = bb.build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), width=4)
+    with pytest.raises(bb.InputError, match=re.escape("energy=True with an energy_model")):
+        seenn_env.record(network, digits.test.select(np.arange(4)), energy_model=EnergyModel(1.0))

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,26 +18,13 @@ from backbones.networks import SpikingNetwork
 from seenn_env import record
 from seenn_env.traces import recording
 from seenn_env.traces.partial import PartialRecording
+from tests.helpers.programs import start_two
 from tests.helpers.recorded import BATCH, EVERY, few_samples, small_backbone
 
 SETTINGS = {"repeats": 2, "batch_size": BATCH, "dtype": "float16", "energy": True, **EVERY}
 BATCHES, TIMESTEPS = 15, 4
 DIES_AT = 11
 """Which step of the second process is its last."""
-
-
-def start_two(*arguments: object) -> list[subprocess.Popen]:
-    """The program with those arguments, in two processes that know each other as `torchrun`'s do."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    known = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    command = [sys.executable, *(str(argument) for argument in arguments)]
-    environment = {**os.environ, **known, "OMP_NUM_THREADS": "1"}
-    return [
-        subprocess.Popen(command, env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}, text=True, stdout=-1)
-        for rank in range(2)
-    ]
 
 
 def count_steps(network: SpikingNetwork, dies_at: int) -> list[int]:

@@ -11,6 +11,7 @@ import backbones as bb
 from backbones import InputError
 from seenn_env import Traces
 from seenn_env.traces.file import map_tensors, write_tensors
+from tests.helpers.programs import ROOT
 from tests.helpers.traces import make_traces
 
 RIGHT = np.array([[1, 1, 1], [0, 1, 1], [0, 1, 0], [1, 0, 1], [0, 0, 0]])
@@ -180,8 +181,7 @@ def test_the_packaged_cifar10_traces_are_those_of_the_card():
     }
     assert len(np.unique(traces.sample)) == 20000
     assert traces.info["dataset"] == "cifar10-jpeg"
-    root = Path(__file__).parents[3]
-    card = (root / "docs" / "cards" / "cifar10-jpeg.md").read_text()
+    card = (ROOT / "docs" / "cards" / "cifar10-jpeg.md").read_text()
     assert f"`{traces.info['fingerprint']}`" in card
     for split in ("policy", "calibration", "test"):
         accuracy = " | ".join(f"{100 * right:.2f}" for right in traces.select(split).accuracy)
@@ -196,6 +196,5 @@ def test_a_packaged_backbone_is_no_packaged_traces():
 
 
 def test_packaged_traces_are_found_by_a_path_of_their_name_too():
-    from pathlib import Path
 
     assert np.array_equal(Traces.load(Path("digits")).labels, Traces.load("digits").labels)

@@ -6,8 +6,8 @@ import pytest
 
 import backbones as bb
 from seenn_env import ChooseTimestepVectorEnv, EarlyExitEnv, EarlyExitVectorEnv, LiveVectorEnv, record, to_sb3
+from tests.helpers.plays import equal_plays
 from tests.helpers.recorded import few_samples, small_backbone
-from tests.seenn_env.vector.test_live import equal_plays
 
 FORMS = ["EarlyExit-v0", "EarlyExitLive-v0", "ChooseTimestep-v0", "ChooseTimestepFeatures-v0"]
 B = 6

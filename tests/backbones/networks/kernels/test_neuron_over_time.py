@@ -1,9 +1,6 @@
 """The pass over all timesteps: spikes and gradients of stepping, in any memory format."""
 
 import itertools
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -12,6 +9,7 @@ import backbones as bb
 from backbones.networks.kernels import neuron_over_time as neuron_pass
 from backbones.networks.kernels.neuron_over_time import fire_over_time
 from backbones.networks.neurons.neuron import IF, LIF, PLIF
+from tests.helpers.programs import run_python
 
 T, B = 4, 3
 SHAPE = (B, 5, 6, 7)
@@ -149,7 +147,4 @@ assert not fused_neurons.covers(dynamics, 9)
 
 def test_gpu_kernels_give_the_spikes_and_gradients_of_the_pass_under_tritons_interpreter():
     pytest.importorskip("triton")
-    done = subprocess.run(
-        [sys.executable, "-c", KERNELS], env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    run_python("-c", KERNELS, TRITON_INTERPRET="1")

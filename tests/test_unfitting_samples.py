@@ -1,4 +1,4 @@
-"""Data and checkpoints of another network are refused in one sentence, before anything runs."""
+"""Samples that a network was not made for are refused in one sentence wherever they are given, before anything runs."""
 
 from dataclasses import replace
 
@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import backbones as bb
+import seenn_env
 from agents.main import main
-from backbones.tensor_files import load_tensor_file, save_tensor_file
 from backbones.training.loop import TrainingConfig, train
 from seenn_env import record
 
@@ -44,32 +44,17 @@ def test_images_of_another_shape_are_refused(digits):
         record(network(), wide)
 
 
-@pytest.mark.parametrize(
-    ("other", "message"),
-    [
-        ({"width": 8}, r"network 'small' in .*: body.conv.weight is \[16, 8, 3, 3\], not \[8, 4, 3, 3\], and so on"),
-        ({"neuron": "plif"}, r"body.first.w is \[\], not missing, and so on \(2 in all\): use the file"),
-    ],
-)
-def test_the_weights_of_another_network_are_refused(other, message, tmp_path):
-    bb.save(network(), tmp_path / "net.safetensors")
-    _, metadata = load_tensor_file(tmp_path / "net.safetensors", kind="a backbone", format="seenn_env.backbone/1")
-    save_tensor_file(tmp_path / "mixed.safetensors", network(**other).state_dict(), metadata)
-    with pytest.raises(bb.InputError, match=message) as refused:
-        bb.load(tmp_path / "mixed.safetensors")
-    assert "\n" not in str(refused.value)
-
-
-def test_a_training_of_another_network_is_not_continued(digits, tmp_path):
-    def die(epoch):
-        raise KeyboardInterrupt
-
-    small = replace(digits, train=digits.train.select(slice(64)))
-    with pytest.raises(KeyboardInterrupt):
-        train(network(), small, TrainingConfig(epochs=2), resume=tmp_path / "run.pt", on_epoch=die)
-    before = (tmp_path / "run.pt").read_bytes()
-    with pytest.raises(
-        bb.InputError, match=r"run.pt to hold this run, but it holds one with other settings: delete it"
+def test_classes_in_another_order_are_refused(digits):
+    made = network()
+    made.class_names = tuple(reversed(digits.test.class_names))
+    some = digits.test.select(np.arange(4))
+    for run in (
+        lambda: seenn_env.record(made, some),
+        lambda: seenn_env.EarlyExitEnv(backbone=made, samples=some),
     ):
-        train(network(seed=1), small, TrainingConfig(epochs=2), resume=tmp_path / "run.pt")
-    assert (tmp_path / "run.pt").read_bytes() == before
+        with pytest.raises(
+            bb.InputError, match="classes of digits in the order of the network's, got '0' for its class 0"
+        ):
+            run()
+    made.class_names = tuple("abcdefghij")  # names of their own are nobody's business
+    seenn_env.record(made, some)

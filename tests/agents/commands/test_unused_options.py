@@ -1,15 +1,9 @@
 """Options that nothing would read are refused in one sentence."""
 
-import re
-
-import numpy as np
 import pytest
 
-import agents
 import backbones as bb
-import seenn_env
-from backbones.energy import EnergyModel
-from tests.agents.commands.test_commands import refused
+from tests.helpers.commands import refused
 from tests.helpers.traces import make_traces
 
 
@@ -79,24 +73,3 @@ def test_an_option_that_has_no_effect_is_refused(arguments, message, files, tmp_
     }
     assert message in refused(capsys, *(places.get(argument, argument) for argument in arguments))
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("algorithm", ["exact", "optimal-stopping", "one-shot", "ppo"])
-@pytest.mark.parametrize("target", [None, 1.5])
-def test_unknown_options_of_the_reward_are_refused_by_every_algorithm(algorithm, target, digits):
-    traces = seenn_env.Traces.merge(make_traces(60), make_traces(60, split="calibration", seed=1))
-    samples = {"samples": digits.policy} if algorithm == "one-shot" else {}
-    with pytest.raises(bb.InputError, match="options of the reward"):
-        agents.train(algorithm, traces, target_timesteps=target, reward_options={"price": 0.1}, **samples)
-
-
-def test_a_cost_beside_a_target_that_searches_it_is_refused():
-    traces = seenn_env.Traces.merge(make_traces(60), make_traces(60, split="calibration", seed=1))
-    with pytest.raises(bb.InputError, match="no cost of the reward with a target"):
-        agents.train("optimal-stopping", traces, target_timesteps=1.5, reward_options={"cost": 0.1})
-
-
-def test_an_energy_model_without_energy_is_refused(digits):
-    network = bb.build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), width=4)
-    with pytest.raises(bb.InputError, match=re.escape("energy=True with an energy_model")):
-        seenn_env.record(network, digits.test.select(np.arange(4)), energy_model=EnergyModel(1.0))

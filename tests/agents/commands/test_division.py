@@ -1,32 +1,16 @@
 """A backbone's file remembers how its data were divided, and commands refuse the same data divided in another way."""
 
-from dataclasses import replace
-
 import pytest
 
 import backbones as bb
-from agents.main import main
-from backbones.data.samples import check_division
 from backbones.tensor_files import load_tensor_file
+from tests.helpers.commands import refused, seenn
 
 TRAINED = ("--policy-size", 200, "--calibration-size", 100)
 SAID = (
     "Expected digits divided as the backbone was trained on it (seed 0, train 1000, policy 200, calibration 100, "
     "test 497), got seed {}"
 )
-
-
-def seenn(*arguments):
-    main([str(argument) for argument in arguments])
-
-
-def refused(capsys, *arguments):
-    with pytest.raises(SystemExit) as stop:
-        seenn(*arguments)
-    assert stop.value.code == 2
-    message = capsys.readouterr().err.strip()
-    assert len(message.splitlines()) == 1, message
-    return message
 
 
 @pytest.fixture(scope="module")
@@ -88,15 +72,6 @@ def test_a_converted_network_keeps_the_division(trained, tmp_path):
     assert bb.load(tmp_path / "snn.safetensors").division == bb.load(trained).division
 
 
-def test_a_division_changes_no_fingerprint_and_stays_when_saved_again(network, digits, tmp_path):
-    before = network.fingerprint
-    bb.save(network, tmp_path / "with", division=digits.division)
-    loaded = bb.load(tmp_path / "with")
-    assert loaded.fingerprint == before
-    bb.save(loaded, tmp_path / "again")
-    assert (tmp_path / "again").read_bytes() == (tmp_path / "with").read_bytes()
-
-
 def test_files_without_a_division_load_and_are_not_checked(network, tmp_path):
     bb.save(network, tmp_path / "net.safetensors")
     _, metadata = load_tensor_file(tmp_path / "net.safetensors", kind="a backbone", format="seenn_env.backbone/1")
@@ -105,15 +80,3 @@ def test_files_without_a_division_load_and_are_not_checked(network, tmp_path):
     output = tmp_path / "traces.safetensors"
     seenn("record", "--backbone", tmp_path / "net.safetensors", "--output", output, "--seed", 3)
     assert output.is_file()
-
-
-def test_other_datasets_and_unknown_divisions_are_not_compared(digits):
-    mine, other = digits.division, bb.load_dataset("digits", seed=1).division
-    with pytest.raises(bb.InputError, match=r"use the same seed \(--seed\), policy_size"):
-        check_division(other, mine)
-    check_division(mine, dict(mine))
-    check_division(other, {**mine, "dataset": "letters"})
-    check_division(other, None)
-    unknown = replace(digits, train=replace(digits.train, division={}))
-    assert unknown.division == {}
-    check_division(unknown.division, mine)

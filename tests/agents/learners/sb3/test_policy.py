@@ -16,8 +16,7 @@ from backbones import InputError
 from backbones.energy import EnergyModel
 from backbones.machine import torch_threads
 from seenn_env import EarlyExitEnv, evaluate
-from tests.agents.learners.test_training import trivial
-from tests.helpers.traces import make_traces
+from tests.helpers.traces import make_traces, trivial
 
 MAC_PJ = EnergyModel().pj_per_mac
 

@@ -1,8 +1,5 @@
 """snnTorch's modules as backbones. Needs the extra `snntorch`: `make test-adapters` runs this."""
 
-import runpy
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("snntorch", reason="the extra 'snntorch' is optional: make test-adapters")
@@ -17,6 +14,7 @@ import seenn_env
 from backbones.adapters import wrap
 from tests.helpers.adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, small_graph, train
 from tests.helpers.leaks import leaks_not_found, random_images, random_layers, refused
+from tests.helpers.programs import load_program
 
 
 class Net(nn.Module):
@@ -436,8 +434,6 @@ def test_a_nir_graph_runs_as_the_framework_imports_it():
 
 
 def test_the_example_goes_all_the_way_to_a_policy_that_keeps_its_target():
-    path = Path(__file__).parents[3] / "examples" / "bring_your_own_snntorch.py"
-    assert len(path.read_text().splitlines()) < 40
-    result = runpy.run_path(str(path))["main"](epochs=8, total_timesteps=30_000)
+    result = load_program("examples/bring_your_own_snntorch").main(epochs=8, total_timesteps=30_000)
     assert result.accuracy > 0.85
     assert result.mean_timesteps == pytest.approx(2, abs=0.4)

@@ -1,8 +1,5 @@
 """SpikingJelly's modules as backbones. Needs the extra `spikingjelly`: `make test-adapters` runs this."""
 
-import runpy
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -19,6 +16,7 @@ import seenn_env
 from backbones.adapters import wrap
 from tests.helpers.adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, train
 from tests.helpers.leaks import leaks_not_found, random_images, random_layers, refused
+from tests.helpers.programs import load_program
 
 
 def convolutional(step_mode="s"):
@@ -327,8 +325,6 @@ def test_a_poisson_encoding_of_ours_goes_in_front_of_the_module(trained, images)
 
 
 def test_the_example_goes_all_the_way_to_a_policy_that_keeps_its_target():
-    path = Path(__file__).parents[3] / "examples" / "bring_your_own_spikingjelly.py"
-    assert len(path.read_text().splitlines()) < 40
-    result = runpy.run_path(str(path))["main"](epochs=8, total_timesteps=30_000)
+    result = load_program("examples/bring_your_own_spikingjelly").main(epochs=8, total_timesteps=30_000)
     assert result.accuracy > 0.85
     assert result.mean_timesteps == pytest.approx(2, abs=0.4)

@@ -7,7 +7,7 @@ import torch
 
 import backbones as bb
 from backbones.training.loop import TrainingConfig, train
-from tests.agents.commands.test_commands import refused, seenn
+from tests.helpers.commands import refused, seenn
 from tests.helpers.traces import make_traces
 
 SHORT = ("--epochs", 1, "--timesteps", 2, "--width", 4, "--threads", 1)

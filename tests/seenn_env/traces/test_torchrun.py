@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import torch
 
 import backbones as bb
 from agents.main import main
+from tests.helpers.programs import start_python
 from tests.helpers.recorded import small_backbone
 
 pytestmark = pytest.mark.slow  # every launch starts PyTorch three times
@@ -22,14 +22,8 @@ SETTINGS = ("--split", "policy", "calibration", "--batch-size", "32", "--repeats
 
 def start_torchrun(*arguments: object) -> subprocess.Popen:
     """`torchrun --standalone --nproc-per-node 2 -m agents.main ARGUMENTS`."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return subprocess.Popen(
-        [*launcher, "-m", "agents.main", *(str(argument) for argument in arguments)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    return start_python(*launcher, "-m", "agents.main", *arguments)
 
 
 @pytest.fixture(scope="module")

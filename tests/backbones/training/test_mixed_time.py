@@ -1,7 +1,4 @@
-"""Random and mixed timesteps, distillation, accumulation, statistics estimated anew."""
-
-import math
-from dataclasses import replace
+"""Random timesteps, and timesteps mixed between stages."""
 
 import numpy as np
 import pytest
@@ -9,10 +6,8 @@ import torch
 
 import backbones as bb
 from backbones.networks import SpikingNetwork
-from backbones.training.distillation import distillation_loss, teach
 from backbones.training.loop import TrainingConfig, train
 from backbones.training.mixed_time import change_time, draw_times, draw_timesteps, forward_mixed, groups, stage_heads
-from backbones.training.norm_statistics import reestimate_norms
 
 IMAGES = torch.randint(256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 KEYS = torch.zeros(4, dtype=torch.int64)
@@ -109,91 +104,3 @@ def test_a_network_learns_with_random_timesteps_and_resumes(digits, tmp_path, mi
     again = make()
     train(again, digits, config, resume=tmp_path / "a.pt")
     assert again.fingerprint == whole.fingerprint
-
-
-def test_distillation_is_its_formula_worked_out_by_hand():
-    student, teacher = torch.tensor([[[0.0, 0.0]]]), torch.tensor([[2 * math.log(3), 0.0]])
-    # At τ = 2 the teacher says (3/4, 1/4), the student (1/2, 1/2).
-    expected = 4 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5))
-    assert distillation_loss(student, teacher, temperature=2).item() == pytest.approx(expected)
-    assert distillation_loss(teacher, teacher).item() == pytest.approx(0, abs=1e-6)
-
-
-def test_a_student_follows_its_teacher(digits):
-    torch.manual_seed(0)
-    teacher = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)).eval()
-    images = torch.from_numpy(digits.train.images)
-
-    def apart(network) -> float:
-        with torch.no_grad():
-            return distillation_loss(network(images), teach(teacher, network, images, KEYS), temperature=2).item()
-
-    alone, taught = make(), make()
-    short = TrainingConfig(epochs=3, learning_rate=1e-2)
-    train(alone, digits, short)
-    train(taught, digits, replace(short, distill_weight=0.9, distill_temperature=2.0), teacher=teacher)
-    assert apart(taught) < 0.5 * apart(alone)
-
-
-def test_a_form_for_inference_teaches_as_its_plain_network_and_is_not_trained(digits):
-    plain, images, keys = make(), torch.as_tensor(digits.train.images[:8]), torch.arange(8)
-    fast = plain.optimize()
-    torch.testing.assert_close(
-        teach(fast, plain, images, keys), teach(plain, plain, images, keys), rtol=1e-4, atol=1e-4
-    )
-    with pytest.raises(bb.InputError, match="plain network to train"):
-        train(fast, digits)
-
-
-def test_a_teacher_and_its_weight_come_together(digits):
-    with pytest.raises(bb.InputError, match=r"exactly where distill_weight is above 0, got .*0.5 and no teacher"):
-        train(make(), digits, TrainingConfig(distill_weight=0.5))
-    with pytest.raises(bb.InputError, match=r"got distill_weight=0.0 and a teacher"):
-        train(make(), digits, teacher=make())
-    wrong = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3))
-    with pytest.raises(bb.InputError, match=r"teacher that gives \[64, 10\] logits, got \[64, 3\]"):
-        train(make(), digits, TrainingConfig(distill_weight=0.5), teacher=wrong)
-
-
-def test_accumulated_parts_give_the_gradient_of_the_whole(digits):
-    ends = []
-    for accumulate in (1, 4):
-        network = make().double()
-        for module in network.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.eval()
-                module.train = lambda mode=True, module=module: module  # statistics of a part would differ
-        samples = replace(digits, train=digits.train.select(slice(0, 64)))
-        config = TrainingConfig(
-            epochs=2, batch_size=32, accumulate=accumulate, optimizer="sgd", learning_rate=0.05, schedule="cosine"
-        )
-        train(network, samples, config)
-        ends.append([weight.detach().clone() for weight in network.parameters()])
-    for one, other in zip(*ends, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
-
-
-def test_statistics_estimated_anew_are_the_mean_over_the_batches():
-    network = narrow("resnet9").eval()
-    batches = [(IMAGES[:2], KEYS[:2]), (IMAGES[2:], KEYS[2:])]
-    reestimate_norms(network, batches, 2)
-    assert not network.training
-    norm, conv = network.stem[1], network.stem[0]
-    seen = [conv(network.normalised(images)) for images, _ in batches]
-    torch.testing.assert_close(norm.running_mean, torch.stack([x.mean((0, 2, 3)) for x in seen]).mean(0))
-    torch.testing.assert_close(norm.running_var, torch.stack([x.var((0, 2, 3)) for x in seen]).mean(0))
-    assert norm.momentum == 0.1
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"accumulate": 3}, "divide batch_size into parts of at least 2 images, got 3 and 64"),
-        ({"distill_weight": 2.0}, r"distill_weight in \[0, 1\] and distill_temperature above 0, got 2.0 and 4.0"),
-        ({"mtt_samples": 0}, "mtt_samples ≥ 1 and reestimate ≥ 0, got 0 and 0"),
-        ({"mixing": "all"}, "mixing.*got 'all'. Known: mtt, none, random-t"),
-    ],
-)
-def test_bad_settings_are_one_sentence(settings, message):
-    with pytest.raises(bb.InputError, match=message):
-        TrainingConfig(**settings)

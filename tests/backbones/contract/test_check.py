@@ -7,7 +7,7 @@ from torch.utils import _pytree as pytree
 
 import backbones as bb
 from backbones.contract import BackboneError, accuracy, probe_sizes, run
-from backbones.networks import IF, SpikingNetwork
+from backbones.networks import SpikingNetwork
 
 
 def images(B: int = 8) -> torch.Tensor:
@@ -56,98 +56,6 @@ def test_inputs_of_another_shape_and_a_network_in_training_are_refused():
         make().start(torch.rand(2, 3, 8, 8))
     with pytest.raises(bb.InputError, match=r"call .eval"):
         make().train().start(images())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"network": "huge"}, "network, got 'huge'. Known: .*small"),
-        ({"timesteps": 0}, "at least 1 timestep, got timesteps=0"),
-        ({"num_classes": 1}, "at least 2 classes, got num_classes=1"),
-        ({"depth": 3}, "option of network 'small', got 'depth'. Known: width"),
-        ({"neuron": "alif"}, "neuron, got 'alif'. Known: converted-if, if, lif"),
-        ({"neuron": {"type": "lif", "tau": 2}}, "settings of the neuron 'lif'.*tau"),
-    ],
-)
-def test_bad_arguments_of_build_are_one_sentence(arguments, message):
-    arguments = {"network": "small", "num_classes": 10, "timesteps": 4, **arguments}
-    with pytest.raises(bb.InputError, match=message):
-        bb.build(arguments.pop("network"), **arguments)
-
-
-@pytest.mark.parametrize(
-    "neuron",
-    [
-        bb.LIF(decay=0.7, v_threshold=0.3),
-        bb.LIF(v_reset=-0.2, v_init=0.0, surrogate="atan", surrogate_options={"alpha": 1.0}),
-        bb.LIF(v_reset=None, inclusive=True, detach_reset=True),
-        IF(0.4, v_init=0.2),
-    ],
-)
-def test_a_neuron_is_built_like_the_one_that_is_given(neuron, tmp_path):
-    network = make(neuron=neuron)
-    made = [module for module in network.modules() if isinstance(module, bb.LIF)]
-    assert made
-    assert all(type(one) is type(neuron) and one.settings() == neuron.settings() for one in made)
-    bb.save(network, tmp_path / "a.safetensors")
-    assert bb.load(tmp_path / "a.safetensors").fingerprint == network.fingerprint
-
-
-def test_a_neuron_and_its_name_are_the_same_network():
-    assert make(neuron=bb.LIF()).fingerprint == make(neuron="lif").fingerprint
-
-
-@pytest.mark.parametrize("neuron", [3, bb.LIF, {"decay": 0.5}, torch.nn.ReLU()])
-def test_what_is_no_neuron_is_refused_in_a_sentence(neuron):
-    with pytest.raises(bb.InputError, match="Expected neuron to be "):
-        make(neuron=neuron)
-
-
-def test_a_seed_decides_the_weights_and_the_global_generator_is_left_alone():
-    torch.manual_seed(1)
-    before = torch.rand(1)
-    torch.manual_seed(1)
-    one, two, other = make(seed=3), make(seed=3), make(seed=4)
-    assert torch.equal(torch.rand(1), before)
-    assert one.fingerprint == two.fingerprint != other.fingerprint
-
-
-def test_the_fingerprint_covers_weights_neurons_timesteps_encoding_and_its_seed():
-    changed = [
-        make(),
-        make(neuron={"type": "lif", "decay": 0.6}),
-        make(timesteps=5),
-        make("direct"),
-        make(encoding_seed=1),
-    ]
-    touched = make()
-    with torch.no_grad():
-        next(touched.parameters()).view(-1)[0] += 1e-3
-    prints = {network.fingerprint for network in [*changed, touched]}
-    assert len(prints) == 6
-
-
-def test_a_saved_network_comes_back_the_same(tmp_path):
-    network = make(mean=[0.3], neuron={"type": "lif", "decay": 0.7})
-    bb.save(network, tmp_path / "a.safetensors")
-    again = bb.load(tmp_path / "a.safetensors")
-    assert again.fingerprint == network.fingerprint
-    assert torch.equal(again(images()), network(images()))
-    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
-
-
-def test_missing_cut_and_altered_files_are_refused(tmp_path):
-    file = tmp_path / "a.safetensors"
-    with pytest.raises(bb.InputError, match="found nothing at"):
-        bb.load(file)
-    bb.save(make(), file)
-    whole = file.read_bytes()
-    file.write_bytes(whole[:-100])
-    with pytest.raises(bb.InputError, match="is not whole"):
-        bb.load(file)
-    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    with pytest.raises(bb.InputError, match="do not match their fingerprint"):
-        bb.load(file)
 
 
 class Broken:

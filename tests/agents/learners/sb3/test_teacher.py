@@ -1,8 +1,5 @@
 """Networks of stable-baselines3 begin as the policy of the exact learner."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -12,10 +9,10 @@ from agents.calibration.best_rule import best_threshold
 from agents.learners.sb3.teacher import Teacher
 from agents.learners.sb3.training import PRESETS
 from seenn_env import EarlyExitVectorEnv, Traces, evaluate, to_sb3
+from tests.helpers.programs import load_program
 from tests.helpers.traces import make_traces
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
-from synthetic_traces import slowly_rising
+slowly_rising = load_program("benchmarks/policies/synthetic_traces").slowly_rising
 
 BEGINNING = {"total_timesteps": 1, "learning_rate": 0.0}
 

@@ -2,7 +2,6 @@
 
 import re
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,63 +21,13 @@ from backbones.energy import Metered
 from backbones.networks.inference.optimization import optimize
 from backbones.training.loop import train
 from tests.helpers.adapted import T, refilled_rows_run_afresh, running_mean
+from tests.helpers.modules import Access, Held
+from tests.helpers.programs import ROOT
 
 
 @pytest.fixture(scope="module")
 def images(digits):
     return torch.from_numpy(digits.test.images[:10])
-
-
-class Held(nn.Module):
-    """Keeps its potential, from 0.25 on; what it does beside that is `habit`."""
-
-    def __init__(self, habit=""):
-        super().__init__()
-        torch.manual_seed(0)
-        self.fc, self.out = nn.Linear(64, 32), nn.Linear(32, 10)
-        self.v, self.habit, self.clock, self.seen = 0.25, habit, 0, []
-        self.eval()
-
-    def reset(self):
-        self.v = 0.25
-
-    def forward(self, inputs):
-        if self.habit == "resets":
-            self.reset()
-        if self.habit == "counts":
-            self.clock += 1
-        if self.habit == "collects":
-            self.seen.append(inputs.mean())
-        current = 2 * self.fc(inputs.flatten(inputs.dim() - 3))
-        if self.habit == "mixes rows":
-            current = current - current.mean(0)
-        if self.habit == "draws":
-            current = current + torch.rand_like(current)
-        v = 0.8 * self.v + current
-        if self.habit == "writes" and isinstance(self.v, torch.Tensor):
-            self.v.zero_()
-        spikes = (v >= 0.5).float()
-        self.v = v.mean(0) if self.habit == "averages" else torch.where(spikes > 0, -0.1, v)
-        output = self.out(spikes)
-        return {"pair": (spikes, output), "one class": output[:, :1], "whole": output.expand(T, -1, -1)}.get(
-            self.habit, output
-        )
-
-
-class Access:
-    """As a framework would: this module's potential only."""
-
-    def __init__(self, module):
-        self.module = module
-
-    def read(self):
-        return {"v": self.module.v}
-
-    def write(self, values):
-        self.module.v = values["v"]
-
-    def reset(self):
-        self.module.reset()
 
 
 def as_floats(images):
@@ -424,7 +373,7 @@ def test_a_path_is_a_nir_graph_s(monkeypatch):
 
 
 def test_the_page_on_adapters_names_every_framework_and_its_links_lead_somewhere():
-    docs = Path(__file__).parents[3] / "docs"
+    docs = ROOT / "docs"
     page = (docs / "adapters.md").read_text()
     for name, (title, _) in FRAMEWORKS.items():
         assert f"| {title} | `seenn-env[{name}]` |" in page

@@ -1,0 +1,53 @@
+"""Programs outside of the packages: run in processes of their own, or loaded as modules."""
+
+import importlib
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+"""The checkout."""
+
+
+def start_python(*arguments: object, **environment: str) -> subprocess.Popen:
+    """`python ARGUMENTS` with the checkout on its path, one thread, and pipes for its output."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.Popen(
+        [sys.executable, *(str(argument) for argument in arguments)],
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run_python(*arguments: object, **environment: str) -> tuple[str, str]:
+    """Standard output and standard error of `python ARGUMENTS`, which has to succeed."""
+    process = start_python(*arguments, **environment)
+    output, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+    return output, errors
+
+
+def start_two(*arguments: object) -> list[subprocess.Popen]:
+    """`python ARGUMENTS` in two processes that know each other as `torchrun`'s do."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    crew = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [start_python(*arguments, **crew, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(2)]
+
+
+def load_program(path: str) -> ModuleType:
+    """The program `PATH.py` of the checkout as a module; it finds the files beside it as it does when it is run."""
+    file = ROOT / f"{path}.py"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(file.parent)
+        module = importlib.import_module(file.stem)
+    assert module.__file__ == str(file), f"two programs are named {file.name}"
+    return module
