@@ -1,11 +1,11 @@
 """QCFS networks trained without time, converted and recorded: accuracy at every t up to T = 32, and early exit.
 
-    python benchmarks/conversion/conversion.py --output runs/conversion                               # digits, a minute or two
-    python benchmarks/conversion/conversion.py --output runs/conversion --data-dir FOLDER             # and images in a folder
+    python benchmarks/conversion/conversion.py --output runs/conversion                      # digits, a minute or two
+    python benchmarks/conversion/conversion.py --output runs/conversion --data-dir FOLDER    # and images in a folder
 
 FOLDER has train/CLASS/*.jpg and test/CLASS/*.jpg; its name becomes the dataset's: call it cifar10-jpeg. Killed
 at any moment, the same command continues. Thresholds and PPO's policies are set on splits "policy" and
-"calibration"; "test" is looked at once. Writes benchmarks/conversion/conversion.json and the tables of
+"calibration"; "test" is evaluated once. Writes benchmarks/conversion/conversion.json and the tables of
 docs/conversion.md.
 """
 

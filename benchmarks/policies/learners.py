@@ -1,7 +1,7 @@
 """Every learner against the best rule at targets from 1.05 to T - 1, on four kinds of traces.
 
-    python benchmarks/policies/learners.py --minutes 30        # goes on where it was; benchmarks/policies/learners.json, docs
-    python benchmarks/policies/learners.py --qcfs FOLDER       # and FOLDER/{policy,calibration,test}.safetensors, T = 32
+    python benchmarks/policies/learners.py --minutes 30    # continues where it was; learners.json, docs/policies.md
+    python benchmarks/policies/learners.py --qcfs FOLDER   # and FOLDER/{policy,calibration,test}.safetensors, T = 32
 
 Policies learn on policy with the defaults of `agents.train(…, target_timesteps=…)`, one for every target and seed,
 and are kept in `--output`. Rules are fitted on policy too; the best one, and the best of one threshold, are those with

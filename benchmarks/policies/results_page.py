@@ -1,4 +1,4 @@
-"""The page of Markdown that `benchmarks/policies/compare.py table` writes, and the README's part of it, from figures alone."""
+"""The Markdown page of `benchmarks/policies/compare.py table`, and the README's part of it, from figures alone."""
 
 from typing import Any
 
@@ -22,7 +22,8 @@ def page(found: dict[str, Any], protocol: dict[str, Any]) -> str:
     lines = [
         "# Results",
         "",
-        "Rendered by `python benchmarks/policies/compare.py run --backbone NAME` by the protocol in `benchmarks/policies/protocol.json`",
+        "Rendered by `python benchmarks/policies/compare.py run --backbone NAME` by the protocol in "
+        "`benchmarks/policies/protocol.json`",
         "from the policies that it trains; all figures are in `benchmarks/policies/policies.json`.",
         "",
         "Accuracy at exactly the stated mean timesteps on test, levels set in hindsight for all alike, the policy's",

@@ -1,4 +1,4 @@
-"""What `benchmarks/policies/compare.py table` computes of one backbone: the choices on calibration, the rows on test."""
+"""Figures of one backbone for `benchmarks/policies/compare.py table`: choices on calibration, rows on test."""
 
 import hashlib
 from collections.abc import Callable

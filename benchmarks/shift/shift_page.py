@@ -1,4 +1,4 @@
-"""The page of Markdown that `benchmarks/shift/shift.py` writes, from its figures alone."""
+"""The Markdown page of `benchmarks/shift/shift.py`, from its figures alone."""
 
 from collections import Counter
 from typing import Any
@@ -13,8 +13,8 @@ def page(found: dict[str, Any]) -> str:
     lines = [
         "# Under shift",
         "",
-        f"Rendered by `python benchmarks/shift/shift.py --data-dir FOLDER --images {command['images']}`; all figures are in "
-        "`benchmarks/shift/shift.json`.",
+        f"Rendered by `python benchmarks/shift/shift.py --data-dir FOLDER --images {command['images']}`; all figures "
+        "are in `benchmarks/shift/shift.json`.",
         "",
         "Policies learn on clean images of split `policy` and are set on clean images of split `calibration`. Then "
         "nothing is set anew: the same policies, at the same levels, look at worse pictures. Kinds and strengths of "

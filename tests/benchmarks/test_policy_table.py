@@ -1,4 +1,4 @@
-"""`benchmarks/policies/compare.py` in small: what is there stays, other traces are noticed, the page says what came out."""
+"""`benchmarks/policies/compare.py` in small: finished policies stay, other traces are noticed, the page is right."""
 
 import json
 import sys
