@@ -1,11 +1,11 @@
 """QCFS networks trained without time, converted and recorded: accuracy at every t up to T = 32, and early exit.
 
-    python benchmarks/conversion/conversion.py --output runs/conversion                    # digits, a minute or two
-    python benchmarks/conversion/conversion.py --output runs/conversion --data-dir FOLDER  # and images in a folder
+    python benchmarks/conversion/conversion.py --output runs/conversion                      # digits, a minute or two
+    python benchmarks/conversion/conversion.py --output runs/conversion --data-dir FOLDER    # and images in a folder
 
 FOLDER has train/CLASS/*.jpg and test/CLASS/*.jpg; its name becomes the dataset's: call it cifar10-jpeg. Killed
 at any moment, the same command continues. Thresholds and PPO's policies are set on splits "policy" and
-"calibration"; "test" is looked at once. Writes benchmarks/conversion/conversion.json and the tables of
+"calibration"; "test" is evaluated once. Writes benchmarks/conversion/conversion.json and the tables of
 docs/conversion.md.
 """
 
@@ -22,7 +22,7 @@ import torch
 import agents
 import backbones as bb
 import seenn_env
-from agents.commands import DataOptions, TrainBackbone, line_up, named_rules
+from agents.commands import RULES, DataOptions, TrainBackbone, line_up
 from backbones import contract, convert
 from backbones.contract import make_keys
 from backbones.machine import torch_threads
@@ -146,7 +146,7 @@ def compare(traces: seenn_env.Traces, args: argparse.Namespace, folder: Path) ->
         if not saved.exists():
             agents.save(agents.train("ppo", traces, seed=seed, total_timesteps=args.total_timesteps), saved)
         learned.append(agents.load(saved))
-    rules = named_rules(["confidence", "per-timestep-margin"])
+    rules = {name: RULES[name] for name in ("confidence", "per-timestep-margin")}
     test, calibration = traces.select("test"), traces.select("calibration")
     comparison = agents.compare(
         line_up(test, calibration, TARGETS, rules, {PPO_NAME: learned}), test, log_dir=folder / "comparison"

@@ -1,4 +1,4 @@
-"""What counting operations adds to the time of a recording, on one core.
+"""Overhead of counting operations in a recording, on one core.
 
     python benchmarks/energy/overhead.py --output benchmarks/energy/overhead.json
 

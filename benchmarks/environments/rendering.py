@@ -1,9 +1,11 @@
-"""How fast episodes are drawn, on one core: frames a second.
+"""Frames a second of the environments' pictures, on one core.
 
 python benchmarks/environments/rendering.py
 
-Contenders take turns, 15 rounds of 0.2 s; the table has medians [quartiles].
+Contenders take turns, 15 rounds of 0.2 s; the table has medians [quartiles]. It is printed: no page states a figure.
 """
+
+import argparse
 
 import numpy as np
 
@@ -27,6 +29,7 @@ def make_episode(T: int, K: int, shape: tuple[int, ...]) -> Episode:
 
 def main() -> None:
     """Print the table."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
     digits, imagenet = make_episode(8, 10, (1, 8, 8)), make_episode(32, 1000, (3, 224, 224))
     contenders = {
         "rgb_array, T = 8, K = 10": lambda: len([rgb_array(digits)]),

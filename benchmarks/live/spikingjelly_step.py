@@ -24,14 +24,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import tyro
-from spikingjelly.activation_based import functional
-from spikingjelly.activation_based.neuron import LIFNode
 from torch import Tensor
 
 import backbones as bb
 from agents.commands import machine
 from backbones import LIF
 from backbones.networks import SpikingNetwork, TimestepBatchNorm2d
+
+if importlib.util.find_spec("spikingjelly"):  # `--help` works without
+    from spikingjelly.activation_based import functional
+    from spikingjelly.activation_based.neuron import LIFNode
 
 OURS = "inference form"
 THEIRS = "SpikingJelly"
@@ -141,6 +143,8 @@ def timed(work: Callable[[], None], device: str) -> float:
 
 @torch.no_grad()
 def main(args: Args) -> None:
+    if importlib.util.find_spec("spikingjelly") is None:
+        raise SystemExit("Expected SpikingJelly: pip install --no-deps spikingjelly loguru.")
     torch.set_num_threads(1)
     network, samples = bb.load(args.backbone, device=args.device), bb.load_dataset("folder", args.data_dir).calibration
     samples = samples.evenly(args.images)

@@ -28,10 +28,10 @@ HEAD = """# Packaged policies
 
 <!-- Written by benchmarks/packaged/policies.py: edit that. -->
 
-`agents.load("cifar10-jpeg/ppo")` reads one by its name. Each was calibrated to the target (mean timesteps) on split
-calibration of the packaged traces of its name; accuracy and mean timesteps are of split test (CIFAR-10 is the JPEG
-copy).
-`best-rule` is a threshold for every timestep on the margin of probabilities (`cifar10-jpeg`) or of logits (`digits`).
+`agents.load("cifar10-jpeg/ppo")` loads one by its name. Each is calibrated to the target (mean timesteps) on split
+calibration of the packaged traces of its name. Accuracy and mean timesteps are of split test (CIFAR-10 is the JPEG
+copy), training of one thread. `best-rule` is a threshold for every timestep on the margin of probabilities
+(`cifar10-jpeg`) or of logits (`digits`).
 
 | policy | target | test accuracy % | test timesteps | training, CPU seconds | kB |
 | --- | --- | --- | --- | --- | --- |

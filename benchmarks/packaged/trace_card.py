@@ -1,4 +1,4 @@
-"""What a card and the table of registered environments say of traces: accuracies, oracle, reference scores.
+"""Figures of traces for a card and for the table of registered environments: accuracies, oracle, reference scores.
 
     python benchmarks/packaged/trace_card.py seenn_env/data/cifar10-jpeg.safetensors
 

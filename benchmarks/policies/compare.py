@@ -1,25 +1,24 @@
-"""Every policy against the best rule, by a protocol that is written down before: benchmarks/policies/protocol.json.
+"""Every policy against the best rule, by a protocol declared before the runs: benchmarks/policies/protocol.json.
 
-    python benchmarks/policies/compare.py run --backbone digits         # train what is missing, compare, write the page
-    python benchmarks/policies/compare.py run --backbone cifar10-jpeg --data-dir FOLDER   # images: one-shot policies
-    python benchmarks/policies/compare.py train --backbone digits --policy "SEENN-II (sequential, PPO)"   # a part of it
-    python benchmarks/policies/compare.py table          # docs/results.md, README.md, policies.json
+    python benchmarks/policies/compare.py run --backbone digits    # trains missing policies, compares, writes the page
+    python benchmarks/policies/compare.py run --backbone cifar10-jpeg --data-dir FOLDER    # images for one-shot
+    python benchmarks/policies/compare.py train --backbone digits --policy "SEENN-II (sequential, PPO)"    # one policy
+    python benchmarks/policies/compare.py table    # docs/results.md, README.md, benchmarks/policies/policies.json
 
 The traces of the converted network are made by `benchmarks/conversion/conversion.py --output runs/conversion
---data-dir …`, its views by `seenn record --backbone runs/conversion/cifar10-jpeg/converted.safetensors --dataset folder
---data-dir … --split policy calibration --repeats 3 --crop 4 --flip --output
-runs/conversion/cifar10-jpeg/views.safetensors`.
-A new policy is a line in the protocol and the first command. Training goes on where it was killed: a policy that is
-there is left alone if it was made from the same traces (a digest of all that they hold), by the same algorithm and
-arguments; else it is trained anew, and until then no table is made of it.
+--data-dir …`, its views by `seenn record --backbone runs/conversion/cifar10-jpeg/converted.safetensors --dataset
+folder --data-dir … --split policy calibration --repeats 3 --crop 4 --flip --output
+runs/conversion/cifar10-jpeg/views.safetensors`. A new policy is a line in the protocol and the first command. Training
+continues where it was killed: a policy file is kept if it was made from the same traces (a digest of all their
+tensors), by the same algorithm and arguments; otherwise the policy is trained anew before a table is made.
 
-Policies learn on the split policy; those with "views" learn on augmented views of the same images instead, where the
-backbone has such traces. The best rule and the form of SEENN-II that the endpoint speaks of are chosen on
-calibration, by the mean accuracy over the targets at equal mean timesteps; rules are fitted on policy for that
-choice, and anew on policy and calibration together for the table, and so are policies on backbones with "refit" (by
-the same arguments and seeds; the choice stands). On test, levels are set anew in every resample, for both alike, to
-spend exactly the target, the policy's own multiplications included; images (with all their repeats) and seeds are
-resampled. The protocol's own history is in its file.
+Policies learn on split policy; those with "views" learn on augmented views of the same images instead, where the
+backbone has such traces. The best rule and the form of SEENN-II that the endpoint names are chosen on calibration, by
+the mean accuracy over the targets at equal mean timesteps. Rules are fitted on policy for that choice, and anew on
+policy and calibration together for the table; so are policies on backbones with "refit" (same arguments and seeds;
+the choice stands). On test, levels are set anew in every resample, for both alike, to reach exactly the target, the
+policy's own multiplications included; images (with all their repeats) and seeds are resampled. The protocol's own
+history is in its file.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Every learner against the best rule at targets from 1.05 to T - 1, on four kinds of traces.
 
-    python benchmarks/policies/learners.py --minutes 30        # resumes; writes learners.json, docs/policies.md
+    python benchmarks/policies/learners.py --minutes 30    # continues where it was; learners.json, docs/policies.md
     python benchmarks/policies/learners.py --qcfs FOLDER   # and FOLDER/{policy,calibration,test}.safetensors, T = 32
 
 Policies learn on policy with the defaults of `agents.train(…, target_timesteps=…)`, one for every target and seed,

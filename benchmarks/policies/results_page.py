@@ -1,4 +1,4 @@
-"""The page and the README's table that `compare.py table` writes, from figures alone."""
+"""The Markdown page of `benchmarks/policies/compare.py table`, and the README's part of it, from figures alone."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The choices on calibration and the rows on test of one backbone, for `compare.py table`."""
+"""Figures of one backbone for `benchmarks/policies/compare.py table`: choices on calibration, rows on test."""
 
 import hashlib
 from collections.abc import Callable

@@ -1,12 +1,12 @@
-"""Early exit on worse pictures: exits, accuracy and risk bounds under shift, for each policy.
+"""Early exit on corrupted images: exits, accuracy and risk bounds under shift, for each policy.
 
     python benchmarks/shift/shift.py --data-dir FOLDER         # FOLDER has train/CLASS/*.jpg and test/CLASS/*.jpg
 
-Policies learn on the clean images of split "policy" and are set on those of "calibration", to mean timesteps or to
-a bound on what early exits cost (Learn then Test at 95 %). Then a stratified part of the test images is recorded
-with every corruption at every severity, and the same policies look at it: nothing is set anew. Recordings and
-policies stay in `--output`, in a folder named by the backbone's fingerprint; killed at any moment, the same command
-continues. Writes benchmarks/shift/shift.json and docs/shift.md, which is rendered from it.
+Policies learn on the clean images of split "policy" and are calibrated on those of "calibration", to mean timesteps
+or to a bound on the loss through early exit (Learn then Test at 95 %). A stratified part of the test images is
+recorded with every corruption at every severity, and the same policies decide on it at the same levels. Recordings
+and policies stay in `--output`, in a folder named by the backbone's fingerprint; killed at any moment, the same
+command continues. Writes benchmarks/shift/shift.json and docs/shift.md, which is rendered from it.
 """
 
 import json

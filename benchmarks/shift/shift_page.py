@@ -1,4 +1,4 @@
-"""The page of Markdown that `benchmarks/shift/shift.py` writes, from its figures alone."""
+"""The Markdown page of `benchmarks/shift/shift.py`, from its figures alone."""
 
 from collections import Counter
 from typing import Any
@@ -14,17 +14,17 @@ def page(found: dict[str, Any]) -> str:
         "# Under shift",
         "",
         f"Rendered by `python benchmarks/shift/shift.py --data-dir FOLDER --images {command['images']}`; all figures "
-        "are in "
-        "`benchmarks/shift/shift.json`.",
+        "are in `benchmarks/shift/shift.json`.",
         "",
-        "Policies learn on clean images of split `policy` and are set on clean images of split `calibration`. Then "
-        "nothing is set anew: the same policies, at the same levels, look at worse pictures. Kinds and strengths of "
-        "corruption are CIFAR-10-C's, severities from 1 to 5 (`seenn record --corruption NAME --severity N` records "
-        "them for traces of your own).",
+        "Policies learn on clean images of split `policy` and are calibrated on clean images of split `calibration`. "
+        "The same policies, at the same levels, then decide on corrupted images. Kinds and severities (1 to 5) of "
+        "corruption are CIFAR-10-C's; `seenn record --corruption NAME --severity N` records them.",
         "",
-        f"Backbone `{found['fingerprint'][:12]}…` on {found['dataset']}, T = {found['timesteps']}; the same "
-        f"{found['images']:,} test images under every corruption; {command['seeds']} seeds of each SEENN-II; 95 % "
-        "intervals over images and seeds.",
+        "| condition | value |",
+        "| --- | --- |",
+        f"| backbone | `{found['fingerprint'][:12]}…` on {found['dataset']}, T = {found['timesteps']} |",
+        f"| images | the same {found['images']:,} test images under every corruption |",
+        f"| intervals | 95 %, over images and {command['seeds']} seeds of each SEENN-II |",
         "",
         "| corruption, severity | accuracy % at t = 1 | at T | oracle % at timesteps |",
         "| --- | --- | --- | --- |",
@@ -35,14 +35,14 @@ def page(found: dict[str, Any]) -> str:
 
     lines += [
         "",
-        f"## Set to {command['target_timesteps']:g} timesteps on clean images",
+        f"## Calibrated to {command['target_timesteps']:g} timesteps on clean images",
         "",
-        "Accuracy % at mean timesteps. A policy that sees that a picture is hard looks longer at it.",
+        "Accuracy % at mean timesteps; policies run more timesteps on harder images:",
         "",
         *_table(policies, conditions, lambda row: f"{_percent(row['accuracy'])} at {_mean(row)}", rows, "target"),
         "",
-        "Accuracy less that of one confidence threshold that spends the same mean timesteps on the same (corrupted) "
-        "images, in points:",
+        "Accuracy less that of one confidence threshold at the same mean timesteps on the same (corrupted) images, in "
+        "points:",
         "",
         *_table(policies[1:], conditions, lambda row: _points(row["over_confidence"]), rows, "target"),
     ]
@@ -50,16 +50,17 @@ def page(found: dict[str, Any]) -> str:
         (
             "accuracy",
             "accuracy is within {} points of T's",
-            "What early exits cost: accuracy at T less that at the exit",
+            "Loss through early exit: accuracy at T less accuracy at the exit",
         ),
-        ("consistency", "at most {} % of answers differ from T's", "How often the answer at the exit is not T's"),
+        ("consistency", "at most {} % of answers differ from T's", "Share of answers at the exit that differ from T's"),
     ):
         bound = f"{100 * command[f'max_{setting}_risk']:g}"
         lines += [
             "",
-            f"## Promised on clean images, with {sure} % confidence: {title.format(bound)}",
+            f"## Guaranteed on clean images, with {sure} % confidence: {title.format(bound)}",
             "",
-            f"{what}, in points, and mean timesteps. **Kept** or **broken**: the whole interval says so; else open.",
+            f"{what}, in points, and mean timesteps. **Kept** or **broken**: the whole interval is on that side of the "
+            "bound; otherwise open.",
             "",
             *_table(policies, conditions, lambda row, s=setting: _kept(row, s), rows, setting),
             "",
@@ -67,15 +68,16 @@ def page(found: dict[str, Any]) -> str:
         ]
     lines += [
         "",
-        "## What to make of it",
+        "## Conclusions",
         "",
-        "A guarantee speaks of images like those that it was made on; on others it may hold or not, and nothing in a "
-        "level that was set on clean images can tell. Full T is the reference of all risks here: that the network "
-        "itself gets worse is in the first table alone. Where pictures may change in use, record some, and set the "
-        "level on those.",
+        "- A guarantee holds for images like the calibration images; on others it may hold or not, and a level that "
+        "was set on clean images gives no sign of it.",
+        "- The reference of all risks is the answer after T timesteps. The loss of the network itself is in the first "
+        "table alone.",
+        "- Where images may change in use, record some and calibrate on those.",
         "",
-        f"Recording took {found['seconds']['recording']} s, all of it {found['seconds']['all']} s (0 s of recording: "
-        "the traces were there), one thread of a shared machine.",
+        f"Recording took {found['seconds']['recording']} s, the whole run {found['seconds']['all']} s (0 s of "
+        "recording: the traces existed), on one thread of a shared machine.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -1,6 +1,6 @@
 """Training steps a second, side by side with SpikingJelly's multi-step mode.
 
-pip install spikingjelly            # 2.0.0 was used
+pip install --no-deps spikingjelly loguru            # 2.0.0 was used
 OMP_NUM_THREADS=1 python benchmarks/training/throughput.py --output benchmarks/training/throughput.json
 
 The same spiking ResNet-9 from the same weights, on the same random images: forward, TET, backward, SGD.
@@ -23,12 +23,14 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # large memory pages, for ev
 
 import numpy as np
 import torch
-from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from torch import Tensor, nn
 
 import backbones as bb
 from backbones.networks import ThresholdBatchNorm2d, faster_convolutions
 from backbones.training import tet_loss
+
+if importlib.util.find_spec("spikingjelly"):  # `--help` works without
+    from spikingjelly.activation_based import functional, layer, neuron, surrogate
 
 Step = Callable[[], float]
 
@@ -213,6 +215,8 @@ def main() -> None:
     parser.add_argument("--loss-steps", type=int, default=100)
     parser.add_argument("--device", default="cpu")
     settings = parser.parse_args()
+    if importlib.util.find_spec("spikingjelly") is None:
+        parser.error("expected SpikingJelly: pip install --no-deps spikingjelly loguru")
     torch.set_num_threads(1)
     result: dict[str, object] = {
         "versions": {"torch": torch.__version__, "spikingjelly": _version("spikingjelly")},

@@ -1,6 +1,7 @@
-"""`benchmarks/policies/compare.py`: existing policies stay, other traces are noticed, the page states the results."""
+"""`benchmarks/policies/compare.py` in small: finished policies stay, other traces are noticed, the page is right."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,15 +11,14 @@ import pytest
 import agents
 from backbones import InputError
 from seenn_env import Traces
-from tests.helpers.programs import load_program
 from tests.helpers.recorded import few_samples, full_traces
 from tests.helpers.traces import make_traces
 
-policies = load_program("benchmarks/policies/compare")
-policy_rows = load_program("benchmarks/policies/results_rows")
-results_page = load_program("benchmarks/policies/results_page")
-BEGIN, END, into_readme, page = results_page.BEGIN, results_page.END, results_page.into_readme, results_page.page
-FLOOR, digest_of = policy_rows.FLOOR, policy_rows.digest_of
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "policies"))
+import compare as policies
+import results_rows as policy_rows
+from results_page import BEGIN, END, into_readme, page
+from results_rows import FLOOR, digest_of
 
 PROTOCOL = {
     "version": 3,
