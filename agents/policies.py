@@ -1,4 +1,8 @@
-"""Every policy of this package: a line makes one known to `save`, `load` and, of threshold rules, the command line."""
+"""Tables of this package's policies.
+
+A new policy is one class, a `ScoredPolicy`, and one line here: a rule without arguments in `SINGLE_RULES`, which the
+command line knows too, any other in `POLICIES`. `save`, `load`, `calibrate`, `compare` and `classify` then take it.
+"""
 
 import re
 
@@ -25,7 +29,7 @@ from agents.rules.thresholds import (
 )
 
 AnyPolicy = ScoredPolicy | FixedTimestep | Oracle | Uniform
-"""What `load` gives."""
+"""A policy that `load` returns."""
 
 SINGLE_RULES: tuple[type[ScoredPolicy], ...] = (
     Confidence,
@@ -38,14 +42,14 @@ SINGLE_RULES: tuple[type[ScoredPolicy], ...] = (
     Patience,
     ConformalSets,
 )
-"""Rules that can be made without an argument."""
+"""Threshold rules without arguments."""
 
 RULE_KINDS = (*SINGLE_RULES, PerTimestep)
-"""Threshold rules, as opposed to learned policies."""
+"""Threshold rules, `PerTimestep` ones included; all other policies are learned or fixed."""
 
 POLICIES: dict[str, type[AnyPolicy]] = {
-    kind.__name__: kind
-    for kind in (
+    policy.__name__: policy
+    for policy in (
         *RULE_KINDS,
         ExitNetwork,
         FixedTimestep,
@@ -58,10 +62,10 @@ POLICIES: dict[str, type[AnyPolicy]] = {
         Uniform,
     )
 }
-"""By the name that a file has for them."""
+"""Policies by the name of their class, which their files hold."""
 
 RULES: dict[str, ScoredPolicy] = {
-    re.sub("(?<!^)(?=[A-Z])", "-", kind.__name__).lower(): kind() for kind in SINGLE_RULES
+    re.sub("(?<!^)(?=[A-Z])", "-", rule.__name__).lower(): rule() for rule in SINGLE_RULES
 }
-"""Threshold rules by their name on the command line; "per-timestep-" comes before those with T - 1 thresholds."""
+"""Threshold rules by their name on the command line; the prefix "per-timestep-" names those with T - 1 thresholds."""
 RULES |= {f"per-timestep-{name}": PerTimestep(rule) for name, rule in RULES.items()}

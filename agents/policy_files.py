@@ -2,7 +2,7 @@
 
 save(policy, "policy.safetensors")
 policy = load("policy.safetensors")
-policy = load("cifar10-jpeg/ppo")                # one of those that are packaged
+policy = load("cifar10-jpeg/ppo")                # a packaged one
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.policies import POLICIES, AnyPolicy
-from agents.rules.score import ScoredPolicy, field_tensors, of_fields
+from agents.rules.score import ScoredPolicy
 from backbones import InputError
 from backbones.argument_checks import check_kinds
 from backbones.errors import unknown_name
@@ -25,21 +25,21 @@ def save(policy: AnyPolicy, path: str | Path) -> Path:
     """Write a policy of this package to one file, atomically.
 
     Raises:
-        InputError: for a policy of another kind, or one that holds more than JSON does.
+        InputError: for a policy that is not of this package, or one with settings that JSON cannot hold.
     """
-    tensors, config = _taken_apart(policy)
+    tensors, facts = _to_tensors(policy)
     try:
-        written = json.dumps(config, sort_keys=True)
+        config = json.dumps(facts, sort_keys=True)
     except TypeError as error:
         raise InputError(
             f"Expected a policy of facts that JSON holds to save, but {error}: give observation and reward by name, "
             "your own as 'module:name'."
         ) from error
-    return save_tensor_file(path, tensors, {"format": FORMAT, "config": written})
+    return save_tensor_file(path, tensors, {"format": FORMAT, "config": config})
 
 
 def packaged_policies() -> tuple[str, ...]:
-    """Names of the packaged policies, TRACES/POLICY; `docs/cards/policies.md` has the accuracy of each."""
+    """Names of the packaged policies, TRACES/POLICY; `docs/cards/policies.md` has their accuracies."""
     return tuple(sorted(f"{file.parent.name}/{file.stem}" for file in _PACKAGED.glob("*/*.safetensors")))
 
 
@@ -48,7 +48,7 @@ def load(path: str | Path) -> AnyPolicy:
     """Read a policy that `save` wrote, or a packaged one by its name.
 
     Raises:
-        InputError: for a file that is missing, not whole, or no policy, or a name that is not known.
+        InputError: for a file that is missing, damaged or no policy, or an unknown name.
     """
     name = Path(path).as_posix()
     if (_PACKAGED / name.split("/")[0]).is_dir() and not Path(path).suffix and not Path(path).exists():
@@ -56,27 +56,27 @@ def load(path: str | Path) -> AnyPolicy:
             raise unknown_name("packaged policy", name, packaged_policies())
         path = _PACKAGED / f"{name}.safetensors"
     tensors, metadata = load_tensor_file(path, kind="a policy", format=FORMAT)
-    return _put_together(json.loads(metadata["config"]), tensors)
+    return _from_tensors(json.loads(metadata["config"]), tensors)
 
 
-def _taken_apart(policy: AnyPolicy) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tensors and facts; another policy in a field becomes facts, with its tensors in place of the outer one's."""
-    kind = type(policy).__name__
-    if POLICIES.get(kind) is not type(policy):
-        raise InputError(f"Expected a policy of this package to save, got {kind}.")
-    tensors, facts = policy.to_tensors() if isinstance(policy, ScoredPolicy) else field_tensors(policy)
-    for name, value in facts.items():
+def _to_tensors(policy: AnyPolicy) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tensors and facts; a policy in a field becomes facts, and its tensors replace the outer policy's (none)."""
+    name = type(policy).__name__
+    if POLICIES.get(name) is not type(policy):
+        raise InputError(f"Expected a policy of this package to save, got {name}.")
+    tensors, facts = policy.to_tensors() if isinstance(policy, ScoredPolicy) else ({}, dict(vars(policy)))
+    for field, value in facts.items():
         if isinstance(value, ScoredPolicy):
-            tensors, facts[name] = _taken_apart(value)
-    return tensors, {"kind": kind, **facts}
+            tensors, facts[field] = _to_tensors(value)
+    return tensors, {"kind": name, **facts}
 
 
-def _put_together(facts: dict[str, Any], tensors: dict[str, Any]) -> Any:
-    kind = facts.pop("kind")
-    if kind not in POLICIES:
-        raise unknown_name("policy", kind, POLICIES)
-    for name, value in facts.items():
-        if name != "settings" and isinstance(value, dict) and "kind" in value:
-            facts[name], tensors = _put_together(value, tensors), {}
-    made = POLICIES[kind]
-    return made.from_tensors(tensors, facts) if issubclass(made, ScoredPolicy) else of_fields(made, tensors, facts)
+def _from_tensors(facts: dict[str, Any], tensors: dict[str, Any]) -> Any:
+    name = facts.pop("kind")
+    if name not in POLICIES:
+        raise unknown_name("policy", name, POLICIES)
+    for field, value in facts.items():
+        if field != "settings" and isinstance(value, dict) and "kind" in value:
+            facts[field], tensors = _from_tensors(value, tensors), {}
+    policy = POLICIES[name]
+    return policy.from_tensors(tensors, facts) if issubclass(policy, ScoredPolicy) else policy(**facts)

@@ -1,4 +1,4 @@
-"""The best rule of one threshold at a target: what every learned policy has to be held against.
+"""The best rule of one threshold at a target: the reference of every learned policy.
 
     rule = best_threshold(traces.select("calibration"), 1.5)
 
@@ -19,24 +19,24 @@ SINGLE_THRESHOLDS: tuple[ScoredPolicy, ...] = (Confidence(), Margin(), Entropy()
 
 def best_threshold(traces: Traces, target_timesteps: float) -> ScoredPolicy:
     """The most accurate rule of one threshold on these traces, at the level whose mean timesteps are nearest."""
-    found = []
+    candidates = []
     for rule in SINGLE_THRESHOLDS:
         curve = exit_curve(rule, traces)
         entry = curve.nearest(target_timesteps)
-        found.append((float(curve.accuracy[entry]), rule.at_level(float(curve.levels[entry]))))
-    return max(found, key=lambda pair: pair[0])[1]
+        candidates.append((float(curve.accuracy[entry]), rule.at_level(float(curve.levels[entry]))))
+    return max(candidates, key=lambda pair: pair[0])[1]
 
 
 def wants_to_exit(policy: ScoredPolicy, traces: Traces) -> np.ndarray:
     """`[N, T-1]` float32: 1 where a policy's score reaches its level."""
-    wants: np.ndarray = (policy.trace_scores(traces) >= policy.level).astype(np.float32)
-    return wants
+    exits: np.ndarray = (policy.trace_scores(traces) >= policy.level).astype(np.float32)
+    return exits
 
 
 def warn_if_worse(policy: ScoredPolicy, name: str, traces: Traces, target_timesteps: float) -> None:
     """Warn where a policy is significantly less accurate than the best rule of one threshold, on the same traces.
 
-    Significantly: the 95 % interval of the paired difference, over samples, is below 0.
+    Significant: the 95 % interval of the paired difference, over samples, is below 0.
 
     Args:
         policy: calibrated to the target on these traces.
@@ -45,18 +45,17 @@ def warn_if_worse(policy: ScoredPolicy, name: str, traces: Traces, target_timest
         target_timesteps: mean timesteps.
     """
     rule = best_threshold(traces, target_timesteps)
-    rows, right, spent = np.arange(len(traces)), [], []
+    rows, correct, figures = np.arange(len(traces)), [], []
     for each in (policy, rule):
         exits = exits_at(each.trace_scores(traces), each.level)
-        right.append(traces.correct[rows, exits - 1].astype(float))
-        spent.append(exits.mean())
-    names, of_row = np.unique(traces.sample, return_inverse=True)
-    difference = np.bincount(of_row, right[0] - right[1]) / len(rows)  # each sample's part of the mean
-    error = np.sqrt(len(names)) * difference.std()
+        correct.append(traces.correct[rows, exits - 1].astype(float))
+        figures.append(f"{100 * correct[-1].mean():.2f} % at {exits.mean():.3f}")
+    samples, of_row = np.unique(traces.sample, return_inverse=True)
+    difference = np.bincount(of_row, correct[0] - correct[1]) / len(rows)  # each sample's part of the mean
+    error = np.sqrt(len(samples)) * difference.std()
     if difference.sum() + 1.96 * error < 0:
-        mine, rival = (f"{100 * hits.mean():.2f} % at {t:.3f}" for hits, t in zip(right, spent, strict=True))
         warnings.warn(
-            f"{name} has {mine} timesteps on calibration, less than a threshold of {type(rule).__name__} with {rival}: "
-            "use that rule, or train for longer or on a richer observation.",
+            f"{name} has {figures[0]} timesteps on calibration, less than a threshold of {type(rule).__name__} with "
+            f"{figures[1]}: use that rule, or train for longer or on a richer observation.",
             stacklevel=4,
         )

@@ -1,4 +1,4 @@
-"""What exits cost: timesteps, picojoules, or anything measured; with what the policy itself costs.
+"""Costs of exits in picojoules or measured units, the policy's own included.
 
 Letters: N rows, T timesteps.
 """
@@ -13,16 +13,11 @@ from backbones.energy import EnergyModel
 from seenn_env import Traces
 
 
-def timestep_costs(traces: Traces) -> np.ndarray:
-    """`[N, T]` the timestep itself."""
-    return np.broadcast_to(np.arange(1.0, traces.timesteps + 1), (len(traces), traces.timesteps))
-
-
 def energy_costs(policy: ScoredPolicy | None, traces: Traces) -> np.ndarray:
-    """`[N, T]` pJ that an exit has cost: the network's energy up to it, and the policy's own.
+    """`[N, T]` pJ of an exit at each timestep: the network's energy up to it, and the policy's own.
 
-    A `ScoredPolicy` pays for its `macs` (multiplications and additions of one decision) what the traces' energy model
-    says: once for every decision, of which there is none at T, or once for every row if it decides at the start.
+    The energy of a `ScoredPolicy` is that of its `macs` (multiplications and additions of one decision) in the energy
+    model of the traces: once per decision, of which T has none, or once per row if it decides at the start.
 
     Raises:
         InputError: for traces without energy.
@@ -34,13 +29,13 @@ def energy_costs(policy: ScoredPolicy | None, traces: Traces) -> np.ndarray:
 
 
 def own_energy(policy: Any, timesteps: int, model: EnergyModel | None = None) -> np.ndarray:
-    """`[T]` pJ that a policy itself has spent on an exit at each timestep."""
+    """`[T]` pJ of a policy's own decisions up to an exit at each timestep."""
     if not isinstance(policy, ScoredPolicy):
         return np.zeros(timesteps)
-    spent = float((model or EnergyModel()).pj(policy.macs, 0))
+    decision = float((model or EnergyModel()).pj(policy.macs, 0))
     if policy.decides == "start":
-        return np.full(timesteps, spent)
-    return spent * np.minimum(np.arange(1, timesteps + 1), timesteps - 1)
+        return np.full(timesteps, decision)
+    return decision * np.minimum(np.arange(1, timesteps + 1), timesteps - 1)
 
 
 def measured_costs(costs: Any, traces: Traces) -> np.ndarray:
@@ -59,7 +54,5 @@ def measured_costs(costs: Any, traces: Traces) -> np.ndarray:
             f"[{len(traces)}, {traces.timesteps}], got {list(costs.shape)}."
         )
     if not np.isfinite(costs).all() or costs.min() < 0 or (np.diff(costs) < 0).any():
-        raise InputError(
-            "Expected finite costs from 0 on that never fall over time: give what an exit has cost in all."
-        )
+        raise InputError("Expected finite costs from 0 on that never fall over time: pass cumulative costs.")
     return np.broadcast_to(costs, (len(traces), traces.timesteps))

@@ -1,8 +1,8 @@
-"""What a policy does at every level that it could have, exactly and at once.
+"""The exact curve of accuracy over mean timesteps of a policy at all its levels.
 
-With m_t the largest score up to timestep t, a row goes on past t as long as m_t < level. Raising the level
-past the sorted m's therefore moves one row on by one timestep at a time, and accuracy and mean timesteps at
-all N·(T - 1) levels are cumulative sums.
+With m_t the largest score up to timestep t, a row continues past t as long as m_t < level. Raising the level past the
+sorted m's therefore moves one row by one timestep at a time, and accuracy and mean timesteps at all N·(T - 1) levels
+are cumulative sums.
 
 Letters: N rows, T timesteps, M levels.
 """
@@ -22,13 +22,13 @@ class Curve:
     """Accuracy over mean timesteps; entries ascend in level and in time."""
 
     levels: np.ndarray
-    """`[M]` a policy at this level …"""
+    """`[M]`."""
     mean_timesteps: np.ndarray
-    """`[M]` … spends this …"""
+    """`[M]` of a policy at each level."""
     accuracy: np.ndarray
-    """`[M]` … and is right this often (a fraction)."""
+    """`[M]` a fraction."""
     mean_cost: np.ndarray
-    """`[M]` … at this mean cost; timesteps, unless another cost was given."""
+    """`[M]` mean timesteps, unless exits have another cost."""
 
     @check_kinds
     def nearest(self, target_timesteps: float) -> int:
@@ -37,14 +37,14 @@ class Curve:
 
 
 def level_curve(scores: np.ndarray, correct: np.ndarray, costs: np.ndarray | None = None) -> Curve:
-    """The curve of scores `[N, T-1]` on rows that are right or not, `[N, T]` bool, and cost `[N, T]` (or timesteps)."""
+    """The curve of scores `[N, T-1]` on rows with `correct` `[N, T]` bool, and costs `[N, T]` (default: timesteps)."""
     N = len(correct)
     highest = np.maximum.accumulate(scores, axis=1).reshape(-1)
     order = np.argsort(highest, kind="stable")
     ranked = highest[order]
     gains = np.diff(correct.astype(np.int64), axis=1).reshape(-1)[order]
     right = np.concatenate([[correct[:, 0].sum()], correct[:, 0].sum() + np.cumsum(gains)])
-    # Entry k: the k lowest are below the level. Only where the next is higher can a level do that.
+    # Entry k: the k lowest are below the level, which needs the next one to be higher.
     possible = np.concatenate([[True], ranked[1:] > ranked[:-1], [True]]) if len(ranked) else np.array([True])
     passed = np.flatnonzero(possible)
     above = np.concatenate([ranked, [np.inf]])[passed]
@@ -54,22 +54,22 @@ def level_curve(scores: np.ndarray, correct: np.ndarray, costs: np.ndarray | Non
     levels[inner] = (above[inner] + below[inner]) / 2
     levels = np.where(levels > below, levels, above)
     timesteps = 1 + passed / N
-    spent = timesteps
+    mean_cost = timesteps
     if costs is not None:
         rises = np.diff(costs, axis=1).reshape(-1)[order]
-        spent = (costs[:, 0].sum() + np.concatenate([[0.0], np.cumsum(rises)]))[passed] / N
-    return Curve(levels, timesteps, right[passed] / N, spent)
+        mean_cost = (costs[:, 0].sum() + np.concatenate([[0.0], np.cumsum(rises)]))[passed] / N
+    return Curve(levels, timesteps, right[passed] / N, mean_cost)
 
 
 @check_kinds
 def exit_curve(policy: ScoredPolicy, traces: Traces, costs: np.ndarray | None = None) -> Curve:
-    """The curve of a policy on traces, whose exits cost `[N, T]` (or timesteps)."""
-    charged = None if costs is None else measured_costs(costs, traces)
-    return level_curve(policy.trace_scores(traces), traces.correct, charged)
+    """The curve of a policy on traces, with costs of exits `[T]` or `[N, T]` (default: timesteps)."""
+    costs = None if costs is None else measured_costs(costs, traces)
+    return level_curve(policy.trace_scores(traces), traces.correct, costs)
 
 
 def exits_at(scores: np.ndarray, level: float) -> np.ndarray:
     """`[N]` exit timesteps of scores `[N, T-1]` at a level."""
-    leaves = np.concatenate([scores >= level, np.ones((len(scores), 1), bool)], axis=1)
-    exits: np.ndarray = leaves.argmax(1) + 1
-    return exits
+    reached = np.concatenate([scores >= level, np.ones((len(scores), 1), bool)], axis=1)
+    timesteps: np.ndarray = reached.argmax(1) + 1
+    return timesteps

@@ -1,10 +1,10 @@
-"""Levels with a guarantee: how much early exits may cost, controlled on a finite number of samples.
+"""Risk control: the boldest level whose early exits provably cost little, tested on finitely many samples.
 
     guarantee = control_risk(Confidence(), traces, max_risk=0.005, confidence=0.95)
     print(guarantee)              # "with 95 % confidence …"
     policy = guarantee.policy
 
-Letters: n samples (all repeats of an image are one), L levels from careful to bold, N rows, T timesteps.
+Letters: n samples (all repeats of an image are one), L levels from cautious to bold, N rows, T timesteps.
 """
 
 from dataclasses import dataclass
@@ -29,20 +29,20 @@ METHODS = ("learn-then-test", "conformal")
 
 @dataclass(frozen=True)
 class Guarantee(Generic[Scored]):
-    """A policy, and what is promised about its early exits."""
+    """A policy with a bound on the risk of its early exits."""
 
     policy: Scored | FixedTimestep
-    """At the boldest level that keeps the promise; `FixedTimestep(T)` where none does."""
+    """At the boldest level that keeps the bound; `FixedTimestep(T)` where none does."""
     risk: str
     """"accuracy": accuracy at T less accuracy at the exit; "consistency": how often the exit's answer is not T's."""
     max_risk: float
-    """The promise: the risk of new samples is at most this …"""
+    """Bound of the risk of new samples."""
     confidence: float | None
-    """… with this probability over the calibration samples; None: in expectation over them."""
+    """Probability of the bound over the calibration samples; None: it holds in expectation over them."""
     samples: int
-    """n that the level was tested on."""
-    found: float
-    """The risk on those samples."""
+    """n of the test of the level."""
+    empirical_risk: float
+    """On those samples."""
     mean_timesteps: float
     """On those samples."""
     timesteps: int
@@ -50,23 +50,20 @@ class Guarantee(Generic[Scored]):
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing but running all T timesteps could be promised."""
+        """Whether no early exit keeps the bound: all T timesteps are run."""
         return isinstance(self.policy, FixedTimestep)
 
     def __str__(self) -> str:
-        """The promise as a sentence."""
+        """The guarantee as a sentence."""
         percent, T = f"{100 * self.max_risk:g}", self.timesteps
         if self.risk == "accuracy":
-            what = f"accuracy is within {percent} points of all {T} timesteps'"
+            bound = f"accuracy is within {percent} points of all {T} timesteps'"
         else:
-            what = f"at most {percent} % of answers differ from those of all {T} timesteps"
-        if self.confidence is None:
-            promise = f"In expectation, {what}"
-        else:
-            promise = f"With {100 * self.confidence:g} % confidence, {what}"
+            bound = f"at most {percent} % of answers differ from those of all {T} timesteps"
+        certainty = "In expectation" if self.confidence is None else f"With {100 * self.confidence:g} % confidence"
         if self.is_full:
-            return f"{promise}: {self.samples} samples allow no early exit, so all timesteps are run."
-        return f"{promise}: {self.mean_timesteps:.3f} timesteps on {self.samples} samples."
+            return f"{certainty}, {bound}: {self.samples} samples allow no early exit, so all timesteps are run."
+        return f"{certainty}, {bound}: {self.mean_timesteps:.3f} timesteps on {self.samples} samples."
 
 
 @check_kinds
@@ -84,15 +81,15 @@ def control_risk(
     """The boldest level of a policy whose early exits provably cost little.
 
     "learn-then-test" (Angelopoulos et al., *Learn then Test*, 2021, with fixed-sequence testing): levels are
-    tested from careful to bold, each at 1 - confidence, until the first that fails: the family-wise error
+    tested from cautious to bold, each at 1 - confidence, until the first that fails: the family-wise error
     stays 1 - confidence, since the first wrong rejection has to happen before any other. Losses of 0 and 1
     are tested by the exact binomial tail; others, in [-1, 1], by betting (Waudby-Smith & Ramdas, 2024).
 
     "conformal" (Angelopoulos et al., *Conformal Risk Control*, ICLR 2024): the expected risk is at most
-    `max_risk`; losses are made monotone by their running maximum from careful to bold. `confidence` plays no part.
+    `max_risk`; losses are made monotone by their running maximum from cautious to bold. `confidence` is unused.
 
-    The levels to test must not depend on what they are tested on: they come from the traces' rows of split
-    "policy" if there are any, else from a fifth of the samples, which is then left out of the test.
+    The levels must not depend on the rows of the test: they come from the traces' rows of split "policy" if there
+    are any, else from a fifth of the samples, which the test then excludes.
 
     Args:
         policy: a rule or learned policy with a score; a `PerTimestep` rule's thresholds move together.
@@ -101,7 +98,7 @@ def control_risk(
         confidence: in (0, 1).
         risk: "accuracy", or "consistency", which needs no labels.
         method: "learn-then-test" or "conformal".
-        levels_from: traces to take the levels from instead.
+        levels_from: other traces to take the levels from.
         num_levels: L.
 
     Raises:
@@ -117,14 +114,14 @@ def control_risk(
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
     source, tested = _divide(traces, levels_from)
-    policy = fitted(policy, source)
+    policy = ensure_fitted(policy, source)
     curve = level_curve(policy.trace_scores(source), source.correct)
-    wanted = np.linspace(source.timesteps, 1, num_levels)
-    levels = np.unique(curve.levels[_nearest(curve.mean_timesteps, wanted)])[::-1]
+    targets = np.linspace(source.timesteps, 1, num_levels)
+    levels = np.unique(curve.levels[_nearest(curve.mean_timesteps, targets)])[::-1]
     levels = levels[np.isfinite(levels)]
 
     scores = policy.trace_scores(tested)
-    losses, spent = _losses(scores, levels, tested, risk)
+    losses, mean_timesteps = _losses(scores, levels, tested, risk)
     if method == "conformal":
         n = len(losses)
         bound = np.maximum.accumulate(losses, axis=1).mean(0) * n / (n + 1) + 1 / (n + 1)
@@ -141,18 +138,18 @@ def control_risk(
         "timesteps": T,
     }
     if count == 0:
-        return Guarantee(FixedTimestep(T), found=0.0, mean_timesteps=float(T), **facts)
+        return Guarantee(FixedTimestep(T), empirical_risk=0.0, mean_timesteps=float(T), **facts)
     chosen = count - 1
     return Guarantee(
         policy.at_level(float(levels[chosen])),
-        found=float(losses[:, chosen].mean()),
-        mean_timesteps=float(spent[chosen]),
+        empirical_risk=float(losses[:, chosen].mean()),
+        mean_timesteps=float(mean_timesteps[chosen]),
         **facts,
     )
 
 
-def fitted(policy: Scored, traces: Traces) -> Scored:
-    """The policy, fitted to the traces where it has to be.
+def ensure_fitted(policy: Scored, traces: Traces) -> Scored:
+    """The policy itself if it has a score, else the policy fitted to the traces.
 
     Raises:
         InputError: for a policy without a score.
@@ -168,12 +165,12 @@ def p_values(losses: np.ndarray, max_risk: float, level: float) -> np.ndarray:
     Args:
         losses: one row a sample, samples independent.
         max_risk: the bound.
-        level: the significance at which they will be read: the bets of the betting test aim at it.
+        level: the significance to test at, for which the bets of the betting test are sized.
     """
     if np.isin(losses, (0.0, 1.0)).all():
         tail: np.ndarray = stats.binom.cdf(losses.sum(0), len(losses), max_risk)
         return tail
-    # Waudby-Smith & Ramdas, section 4: capital Π_i (1 - λ_i (x_i - m)) of bets on x < m; p = 1 / the most it was.
+    # Waudby-Smith & Ramdas, section 4: capital Π_i (1 - λ_i (x_i - m)) of bets on x < m; p = 1 / its maximum.
     x, m = (losses + 1) / 2, (max_risk + 1) / 2
     n = len(x)
     count = np.arange(1, n + 1)[:, None]
@@ -187,7 +184,7 @@ def p_values(losses: np.ndarray, max_risk: float, level: float) -> np.ndarray:
 
 
 def _divide(traces: Traces, levels_from: Traces | None) -> tuple[Traces, Traces]:
-    """Where levels come from, and what they are tested on: rows of different samples."""
+    """Traces to take the levels from and traces to test them on, of different samples."""
     if levels_from is not None:
         levels_from.refuse_test("calibration")
         return levels_from, traces
@@ -202,25 +199,26 @@ def _divide(traces: Traces, levels_from: Traces | None) -> tuple[Traces, Traces]
     return traces[fifth], traces[~fifth]
 
 
-def _nearest(ascending: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    at = np.searchsorted(ascending, wanted).clip(1, len(ascending) - 1)
-    return np.where(wanted - ascending[at - 1] < ascending[at] - wanted, at - 1, at)
+def _nearest(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Places of the entries nearest to the values."""
+    at = np.searchsorted(ascending, values).clip(1, len(ascending) - 1)
+    return np.where(values - ascending[at - 1] < ascending[at] - values, at - 1, at)
 
 
 def _losses(scores: np.ndarray, levels: np.ndarray, traces: Traces, risk: str) -> tuple[np.ndarray, np.ndarray]:
     """`[n, L]` each sample's mean loss, and `[L]` mean timesteps."""
     rows = np.arange(len(traces))
-    answers, T = traces.predictions, traces.timesteps
+    predictions, T = traces.predictions, traces.timesteps
     _, sample = np.unique(traces.sample, return_inverse=True)
     repeats = np.bincount(sample)
     losses = np.empty((len(repeats), len(levels)))
-    spent = np.empty(len(levels))
+    mean_timesteps = np.empty(len(levels))
     for column, level in enumerate(levels):
         at = exits_at(scores, float(level)) - 1
         if risk == "consistency":
-            loss = (answers[rows, at] != answers[:, T - 1]).astype(float)
+            loss = (predictions[rows, at] != predictions[:, T - 1]).astype(float)
         else:
             loss = traces.correct[:, T - 1].astype(float) - traces.correct[rows, at]
         losses[:, column] = np.bincount(sample, loss) / repeats
-        spent[column] = at.mean() + 1
-    return losses, spent
+        mean_timesteps[column] = at.mean() + 1
+    return losses, mean_timesteps

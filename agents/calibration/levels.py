@@ -1,4 +1,4 @@
-"""Turning a policy's one number until it spends what it should, on traces that may be chosen on.
+"""Calibration: sets the level of a policy so that it meets a target on traces.
 
 rule = calibrate(Confidence(), traces.select("calibration"), target_timesteps=1.5)
 """
@@ -9,9 +9,9 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from agents.calibration.curve import exit_curve
-from agents.calibration.guarantees import Scored, control_risk, fitted
+from agents.calibration.guarantees import Scored, control_risk, ensure_fitted
 from agents.calibration.randomised import Mixed
-from agents.calibration.targets import make_goal
+from agents.calibration.targets import make_target
 from agents.rules.thresholds import FixedTimestep
 from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
@@ -67,24 +67,24 @@ def calibrate(
 ) -> Scored | Mixed | FixedTimestep:
     """The policy at the level that meets the target on these traces.
 
-    What has to be fitted first is fitted on the same traces; of a policy with several settings (the thresholds
-    of `PerTimestep`, the time costs of an `ExitNetwork`), the best one at the target is taken.
+    A policy without a score is first fitted to the same traces; of one with several settings (the thresholds of
+    `PerTimestep`, the time costs of an `ExitNetwork`), the best at the target is taken.
 
     Args:
         policy: a rule or a learned policy.
         traces: of any split but "test".
         target_timesteps: mean timesteps, from 1 to T: the level whose mean is nearest.
         target_accuracy: a fraction: the cheapest level that reaches it, or else the most accurate one.
-        target_energy_pj: mean energy, that of the policy itself (its `macs`) included.
+        target_energy_pj: mean energy, the policy's own (its `macs`) included.
         target_cost: mean of the `costs`.
-        costs: `[T]` or `[N, T]` what exits at each timestep cost in all, such as measured milliseconds.
+        costs: `[T]` or `[N, T]` cumulative costs of exits at each timestep, such as measured milliseconds.
         max_risk: in place of a target: the boldest level whose early exits cost at most this, with a guarantee
-            (see `agents.calibration.guarantees.control_risk`, which also says what was promised).
+            (see `agents.calibration.guarantees.control_risk`, which also returns the guarantee).
         confidence: of that guarantee.
-        risk: what it is about: "accuracy" lost, or "consistency" with the answer after all timesteps.
-        randomise: between two levels, choose by chance in each episode, so that the target is met on average
-            (a `Mixed` policy), also where many rows have equal scores.
-        seed: of that chance.
+        risk: "accuracy" lost, or "consistency" with the predictions after all timesteps.
+        randomise: draw one of two levels in each episode, so that the mean meets the target (a `Mixed` policy), also
+            where many rows have equal scores.
+        seed: of those draws.
 
     Raises:
         InputError: for traces of split "test", none or several targets, one out of range, or a policy without
@@ -92,11 +92,11 @@ def calibrate(
     """
     traces.refuse_test("calibration")
     if max_risk is not None:
-        for target in (target_timesteps, target_accuracy, target_energy_pj, target_cost):
-            if target is not None:
-                raise InputError(f"Expected either max_risk or a target, got both, {max_risk} and {target}.")
+        for value in (target_timesteps, target_accuracy, target_energy_pj, target_cost):
+            if value is not None:
+                raise InputError(f"Expected either max_risk or a target, got both, {max_risk} and {value}.")
         return control_risk(policy, traces, max_risk=max_risk, confidence=confidence, risk=risk).policy
-    goal = make_goal(
+    target = make_target(
         traces,
         target_timesteps=target_timesteps,
         target_accuracy=target_accuracy,
@@ -105,17 +105,17 @@ def calibrate(
         costs=costs,
     )
     plain: Any = policy.policy if isinstance(policy, Mixed) else policy
-    plain = fitted(plain, traces)
-    charged = goal.costs(plain)
+    plain = ensure_fitted(plain, traces)
+    charged = target.costs(plain)
     best: Any = None
     for variant in plain.variants(traces):
         curve = exit_curve(variant, traces, charged)
-        entry = goal.entry(curve)
-        worth = goal.worth(curve, entry)
-        if best is None or worth > best[0]:
-            best = worth, variant, curve, entry
+        entry = target.entry(curve)
+        rank = target.rank(curve, entry)
+        if best is None or rank > best[0]:
+            best = rank, variant, curve, entry
     _, variant, curve, entry = best
     if not randomise:
         return variant.at_level(float(curve.levels[entry]))
-    first, second, share = goal.bracket(curve)
+    first, second, share = target.bracket(curve)
     return Mixed(variant.at_level(float(curve.levels[first])), float(curve.levels[second]), share, seed)

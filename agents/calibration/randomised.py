@@ -1,4 +1,4 @@
-"""Randomises between two levels, so that the mean exit timestep meets a target where many rows have equal scores."""
+"""Randomisation between two levels, so that the mean exit timestep meets a target despite equal scores."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from agents.calibration.curve import exits_at
-from agents.rules.score import ScoredPolicy, own_generator
+from agents.rules.score import ScoredPolicy, copied_generator
 from backbones import InputError
 from backbones.argument_checks import Natural, check_fields, check_kinds
 from seenn_env import Traces
@@ -16,10 +16,10 @@ from seenn_env.observations import AnyObservation
 
 @dataclass(frozen=True)
 class Mixed(ScoredPolicy):
-    """Exits at the policy's own level or, in a share of the episodes, at another: any mean is met on average.
+    """Exits at one of two levels, drawn in each episode: any mean exit timestep can be met.
 
     Args:
-        policy: at the level of the rest of the episodes.
+        policy: at the first level.
         other: the other level.
         share: the probability of the other level.
         seed: of the draws.
@@ -41,13 +41,13 @@ class Mixed(ScoredPolicy):
         return self.policy.observation
 
     @property
-    def decides(self) -> Literal["step", "start"]:
-        """See `seenn_env.decides`: as the policy."""
+    def decides(self) -> Literal["step", "start"]:  # type: ignore[override]
+        """See `seenn_env.decides`: the policy's."""
         return self.policy.decides
 
     @property
     def level(self) -> float:
-        """See `ScoredPolicy.level`: that of the greater share."""
+        """See `ScoredPolicy.level`: the likelier one."""
         return self.other if self.share > 0.5 else self.policy.level
 
     @property
@@ -57,11 +57,11 @@ class Mixed(ScoredPolicy):
 
     @property
     def made_for(self) -> int | None:
-        """See `ScoredPolicy.made_for`: as the policy."""
+        """See `ScoredPolicy.made_for`: the policy's."""
         return self.policy.made_for
 
     @property
-    def macs(self) -> int:
+    def macs(self) -> int:  # type: ignore[override]
         """See `ScoredPolicy.macs`: the policy's."""
         return self.policy.macs
 
@@ -81,7 +81,7 @@ class Mixed(ScoredPolicy):
 
     @check_kinds
     def at_level(self, level: float) -> "Mixed":
-        """At one level, without chance."""
+        """The policy at one level, without draws."""
         return replace(self, policy=self.policy.at_level(level), share=0.0)
 
     def predict(
@@ -91,13 +91,13 @@ class Mixed(ScoredPolicy):
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
-        """Actions `[B]`; the state holds each row's draw, so that a run from the start is the same again."""
+        """Actions `[B]`; the state holds each row's draw, so that a run from the start is reproducible."""
         B = len(observation)
         inner, draws, rng = (None, np.empty(B), None) if state is None else state
         starts = np.ones(B, bool) if state is None else episode_start
         if starts is not None and np.any(starts):
-            rng = own_generator(rng, self.seed)
-            draws = np.where(starts, _even(B, rng), draws)
+            rng = copied_generator(rng, self.seed)
+            draws = np.where(starts, _stratified(B, rng), draws)
         if self.decides == "start":
             one, other = (each.predict(observation)[0] for each in (self.policy, self.policy.at_level(self.other)))
             return np.where(draws < self.share, other, one), (inner, draws, rng)
@@ -108,11 +108,11 @@ class Mixed(ScoredPolicy):
     @check_kinds
     def exit_timesteps(self, traces: Traces) -> np.ndarray:
         """`[N]` of a policy that decides at the start."""
-        draws = _even(len(traces), np.random.default_rng(self.seed))
+        draws = _stratified(len(traces), np.random.default_rng(self.seed))
         one, other = (exits_at(self.trace_scores(traces), level) for level in (self.policy.level, self.other))
         return np.where(draws < self.share, other, one)
 
 
-def _even(count: int, rng: np.random.Generator) -> np.ndarray:
-    """`[count]` each uniform on 0…1, together spread evenly."""
+def _stratified(count: int, rng: np.random.Generator) -> np.ndarray:
+    """`[count]` a stratified sample of the uniform distribution on 0…1, in random order."""
     return (rng.permutation(count) + rng.random(count)) / count

@@ -1,4 +1,4 @@
-"""What calibration aims at: so much time, energy or other cost, or so much accuracy at the least cost.
+"""Targets of calibration: mean timesteps, energy or other costs, or an accuracy at the least cost.
 
 Letters: N rows, T timesteps, M levels of a curve.
 """
@@ -16,44 +16,40 @@ from seenn_env import Traces
 
 
 @dataclass(frozen=True)
-class Goal:
+class Target:
     """One number to reach on a curve."""
 
-    target: float
+    value: float
     costs: Callable[[Any], np.ndarray | None]
-    """`[N, T]` what exits of a policy cost; None counts timesteps."""
+    """`[N, T]` costs of a policy's exits; None counts timesteps."""
     accuracy: bool = False
-    """The target is an accuracy; else a mean cost."""
-
-    def reached(self, curve: Curve) -> np.ndarray:
-        """`[M]` how much of what is aimed at there is at each level."""
-        return curve.accuracy if self.accuracy else curve.mean_cost
+    """Whether the value is an accuracy; else it is a mean cost."""
 
     def entry(self, curve: Curve) -> int:
-        """The level to take: nearest in cost, or the cheapest with the accuracy (where none has, the most accurate)."""
+        """The entry nearest in cost, or the cheapest with the accuracy (the most accurate where none has it)."""
         if not self.accuracy:
-            return int(np.abs(curve.mean_cost - self.target).argmin())
-        enough = curve.accuracy >= self.target
+            return int(np.abs(curve.mean_cost - self.value).argmin())
+        enough = curve.accuracy >= self.value
         return int(enough.argmax()) if enough.any() else int(curve.accuracy.argmax())
 
-    def worth(self, curve: Curve, entry: int) -> tuple[float, float]:
-        """What makes one policy better than another: the larger, the better."""
+    def rank(self, curve: Curve, entry: int) -> tuple[float, float]:
+        """The key by which policies are compared at an entry of their curves: the larger, the better."""
         if not self.accuracy:
             return float(curve.accuracy[entry]), 0.0
-        return float(min(curve.accuracy[entry], self.target)), -float(curve.mean_cost[entry])
+        return float(min(curve.accuracy[entry], self.value)), -float(curve.mean_cost[entry])
 
     def bracket(self, curve: Curve) -> tuple[int, int, float]:
-        """Two levels next to each other about the target, and the share of the second that meets it on average."""
-        reached = self.reached(curve)
-        above = np.flatnonzero(reached >= self.target)
-        second = int(above[0]) if len(above) else len(reached) - 1
+        """Two neighbouring entries around the value, and the share of the second that meets it on average."""
+        values = curve.accuracy if self.accuracy else curve.mean_cost
+        above = np.flatnonzero(values >= self.value)
+        second = int(above[0]) if len(above) else len(values) - 1
         first = max(second - 1, 0)
-        gap = float(reached[second] - reached[first])
-        share = float(np.clip((self.target - reached[first]) / gap, 0, 1)) if gap > 0 else 1.0
+        gap = float(values[second] - values[first])
+        share = float(np.clip((self.value - values[first]) / gap, 0, 1)) if gap > 0 else 1.0
         return first, second, share
 
 
-def make_goal(
+def make_target(
     traces: Traces,
     *,
     target_timesteps: float | None,
@@ -61,39 +57,39 @@ def make_goal(
     target_energy_pj: float | None,
     target_cost: float | None,
     costs: Any,
-) -> Goal:
-    """The goal that is not None.
+) -> Target:
+    """The target that is not None.
 
     Raises:
         InputError: for none or several of them, a target out of range, or costs that are missing.
     """
-    given = {
+    values = {
         "target_timesteps": target_timesteps,
         "target_accuracy": target_accuracy,
         "target_energy_pj": target_energy_pj,
         "target_cost": target_cost,
     }
-    named = [name for name, value in given.items() if value is not None]
+    named = [name for name, value in values.items() if value is not None]
     if len(named) != 1:
-        raise InputError(f"Expected exactly one of {', '.join(given)}, got {', '.join(named) or 'none'}.")
+        raise InputError(f"Expected exactly one of {', '.join(values)}, got {', '.join(named) or 'none'}.")
     T = traces.timesteps
     if target_timesteps is not None:
         if not 1 <= target_timesteps <= T:
             raise InputError(f"Expected target_timesteps from 1 to T = {T}, got {target_timesteps}.")
-        return Goal(target_timesteps, lambda policy: None)
+        return Target(target_timesteps, lambda policy: None)
     if target_accuracy is not None:
         if not 0 < target_accuracy <= 1:
             raise InputError(f"Expected target_accuracy in (0, 1], a fraction, got {target_accuracy}.")
-        return Goal(target_accuracy, lambda policy: None, accuracy=True)
+        return Target(target_accuracy, lambda policy: None, accuracy=True)
     if target_energy_pj is not None:
         _check_cost("target_energy_pj", target_energy_pj, energy_costs(None, traces))
-        return Goal(target_energy_pj, lambda policy: energy_costs(policy, traces))
+        return Target(target_energy_pj, lambda policy: energy_costs(policy, traces))
     if costs is None:
         raise InputError("Expected costs with target_cost, [T] or [N, T] of exits at each timestep, got none.")
-    given_costs = measured_costs(costs, traces)
+    measured = measured_costs(costs, traces)
     assert target_cost is not None
-    _check_cost("target_cost", target_cost, given_costs)
-    return Goal(target_cost, lambda policy: given_costs)
+    _check_cost("target_cost", target_cost, measured)
+    return Target(target_cost, lambda policy: measured)
 
 
 def _check_cost(name: str, target: float, costs: np.ndarray) -> None:

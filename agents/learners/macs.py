@@ -1,4 +1,4 @@
-"""How many multiplications a torch network takes, counted while it runs once.
+"""Multiplications and additions of a torch network, counted in one run.
 
 macs = count_multiplications(network, lambda: network(torch.zeros(1, 6)))
 """
@@ -11,18 +11,17 @@ from torch import nn
 
 
 def count_multiplications(network: nn.Module, run: Callable[[], Any]) -> int:
-    """Multiplications and additions with the weights of the linear, convolutional and LSTM layers that `run` passes.
+    """Multiplications and additions with the weights of the linear, convolutional and LSTM layers in `run`.
 
-    Biases, activations and products of gates are not counted, nor are layers that `run` leaves out (a critic, when
-    only actions are asked for).
+    Excludes biases, activations, products of gates and layers that `run` does not execute (a critic in `predict`).
 
     Args:
-        network: its layers are watched.
+        network: the network to count.
         run: runs it on the rows to count.
     """
     total = 0
 
-    def count(module: nn.Module, given: Any, output: Any) -> None:
+    def count(module: nn.Module, inputs: Any, output: Any) -> None:
         nonlocal total
         if isinstance(module, nn.LSTM):
             steps = output[0].numel() // output[0].shape[-1]
@@ -31,8 +30,8 @@ def count_multiplications(network: nn.Module, run: Callable[[], Any]) -> int:
             weight: Any = module.weight
             total += output.numel() * weight[0].numel()
 
-    kinds = nn.Linear | nn.Conv1d | nn.Conv2d | nn.LSTM
-    hooks = [module.register_forward_hook(count) for module in network.modules() if isinstance(module, kinds)]
+    counted = nn.Linear | nn.Conv1d | nn.Conv2d | nn.LSTM
+    hooks = [module.register_forward_hook(count) for module in network.modules() if isinstance(module, counted)]
     try:
         with torch.no_grad():
             run()

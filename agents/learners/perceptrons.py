@@ -1,4 +1,4 @@
-"""Small networks of linear layers and tanh, as dictionaries of tensors.
+"""Multilayer perceptrons with tanh, as dictionaries of tensors.
 
 Letters: B rows, F columns, H hidden units.
 """
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def make_perceptron(inputs: int, *, hidden: Sequence[int], seed: int = 0) -> dict[str, Tensor]:
-    """Weights of a network with one output: `weight_i` `[in, out]`, `bias_i` `[out]`; the last layer starts at zero.
+    """Initial weights for one output: `weight_i` `[in, out]`, `bias_i` `[out]`; those of the last layer are zero.
 
     Args:
         inputs: F.
@@ -28,11 +28,11 @@ def make_perceptron(inputs: int, *, hidden: Sequence[int], seed: int = 0) -> dic
 
 
 def run_perceptron(weights: Mapping[str, Tensor], columns: Tensor) -> Tensor:
-    """`[B]` the output of columns `[B, F]`."""
+    """`[B]` outputs for columns `[B, F]`."""
     layers = sum(name.startswith("weight_") for name in weights)
     hidden = columns
     for layer in range(layers):
-        # A batched product of one: a plain product rounds otherwise, and saved policies keep their answers.
+        # A batched product of one: a plain product rounds differently and changes the answers of saved policies.
         hidden = torch.matmul(hidden, weights[f"weight_{layer}"][None]) + weights[f"bias_{layer}"]
         if layer < layers - 1:
             hidden = torch.tanh(hidden)

@@ -1,4 +1,4 @@
-"""Learning when to exit, by any of the algorithms: SEENN-II, sequential and one-shot, and optimal stopping.
+"""Training of policies by any algorithm: SEENN-II, sequential and one-shot, and optimal stopping.
 
 policy = train("exact", traces, target_timesteps=1.5, seed=0)
 """
@@ -42,7 +42,7 @@ def _one_shot(
     **named: Any,
 ) -> TimestepNetwork:
     if observation != "image":
-        raise InputError(f"Expected the observation 'image' for 'one-shot', got {observation!r}: leave it out.")
+        raise InputError(f"Expected the observation 'image' for 'one-shot', got {observation!r}: omit it.")
     samples = overrides.pop("samples", None)
     return train_timestep_network(traces, settings_of(TimestepSettings, overrides), samples=samples, **named)
 
@@ -56,10 +56,10 @@ TRAINERS: dict[str, Callable[..., TrainedPolicy]] = {
     "one-shot": _one_shot,
     "optimal-stopping": _stopping,
 }
-"""What needs no environment, as the trace has the reward of every exit."""
+"""Learners without an environment: traces hold the reward of every exit."""
 
 ALGORITHMS = (*PRESETS, *TRAINERS)
-"""Names that `train` knows."""
+"""Names of all algorithms."""
 
 
 @check_kinds
@@ -84,39 +84,39 @@ def train(
             `ExitNetwork` on the exact expected reward), "one-shot" (a `TimestepNetwork`, which needs traces with
             images, or `samples=…`), "optimal-stopping" (fitted backward induction).
         traces: with rows of split "policy", and of "calibration" where there is a target.
-        target_timesteps: calibrate the policy to this mean on the rows of split "calibration"; what can, also
-            moves its time cost towards it while it learns.
+        target_timesteps: calibrate the policy to this mean on the rows of split "calibration"; with the reward
+            "linear", all but "one-shot" also train towards it.
         seed: of the network, the episodes and the actions.
-        observation: name of the observation, or a user's own (default: "features"; "image" for "one-shot"); the policy
-            reads it wherever it goes. What does not go by stable-baselines3 needs a column "elapsed" in it.
+        observation: name of the observation, or a user's own (default: "features"; "image" for "one-shot"). "exact" and
+            "optimal-stopping" need a column "elapsed" in it.
         reward: name of the reward (default: "linear"; "seenn" for "one-shot").
         reward_options: its options.
         total_timesteps: steps of the environment, for stable-baselines3.
         log_dir: folder for TensorBoard, for stable-baselines3.
-        on_step: called with the number of environment steps done; without an environment, with the same fraction
-            of `total_timesteps`.
+        on_step: called with the number of environment steps done; for learners without an environment, with the
+            fraction done times `total_timesteps`.
         overrides: arguments of the algorithm in place of the preset's, or fields of its settings.
 
     Raises:
         InputError: for unknown names, an option that the algorithm does not read, or traces without the rows that
-            are needed.
+            it needs.
     """
     if algorithm not in ALGORITHMS:
         raise unknown_name("algorithm", algorithm, ALGORITHMS)
     if algorithm in TRAINERS and log_dir is not None:
-        raise InputError(f"Expected no log_dir (--log-dir) for {algorithm!r}, which logs nothing: leave it out.")
+        raise InputError(f"Expected no log_dir (--log-dir) for {algorithm!r}, which logs nothing: omit it.")
     calibration = None if target_timesteps is None else traces.select("calibration")
     if reward is None:
         reward = "seenn" if algorithm == "one-shot" else "linear"
-    make_reward(reward, reward_options)  # or refuse it now
+    make_reward(reward, reward_options)  # refuses unknown names and options
     common: dict[str, Any] = {"seed": seed, "reward": reward, "reward_options": reward_options}
     if observation is not None:
         common["observation"] = observation
-    learned_from = traces.select("policy")
+    training_rows = traces.select("policy")
     if algorithm in PRESETS:
         policy: TrainedPolicy = train_sb3(
             algorithm,
-            learned_from,
+            training_rows,
             total_timesteps=total_timesteps,
             target_timesteps=target_timesteps,
             log_dir=log_dir,
@@ -127,7 +127,7 @@ def train(
     else:
         progress = None if on_step is None else lambda done: on_step(int(done * total_timesteps))
         policy = TRAINERS[algorithm](
-            learned_from, overrides=overrides, target_timesteps=target_timesteps, on_progress=progress, **common
+            training_rows, overrides=overrides, target_timesteps=target_timesteps, on_progress=progress, **common
         )
     policy.settings.update(
         {
@@ -148,14 +148,14 @@ def train(
     return calibrated
 
 
-def settings_of(kind: type[Settings], overrides: dict[str, Any]) -> Settings:
-    """A settings dataclass with those fields.
+def settings_of(settings: type[Settings], overrides: dict[str, Any]) -> Settings:
+    """The settings dataclass with those fields.
 
     Raises:
         InputError: for a field that it does not have.
     """
-    known = [entry.name for entry in fields(kind)]  # type: ignore[arg-type]
+    known = [entry.name for entry in fields(settings)]  # type: ignore[arg-type]
     for name in overrides:
         if name not in known:
-            raise unknown_name(f"setting of {kind.__name__}", name, known)
-    return kind(**overrides)
+            raise unknown_name(f"setting of {settings.__name__}", name, known)
+    return settings(**overrides)

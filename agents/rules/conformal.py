@@ -2,14 +2,14 @@
 
     rule = ConformalSets(miscoverage=0.1).fit(traces.select("calibration"))
 
-Letters: B rows, n rows of the calibration, T timesteps, K classes.
+Letters: B rows, n rows of the calibration traces, T timesteps, K classes.
 """
 
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from agents.rules.score import ScoredPolicy, timestep_of
+from agents.rules.score import ScoredPolicy, scores_by_timestep, timestep_of
 from backbones import InputError
 from backbones.argument_checks import Positive, check_fields, check_kinds
 from seenn_env import Traces
@@ -20,15 +20,15 @@ from seenn_env.observations import softmax
 class ConformalSets(ScoredPolicy):
     """Exits when the prediction set holds at most `size` classes (SpikeCP, Chen et al., arXiv 2305.11322).
 
-    At each of the T checkpoints the set holds every class whose conformal p-value exceeds `miscoverage` / T
-    (Bonferroni, so that all T sets hold the label together with probability at least 1 - `miscoverage`, for rows
-    exchangeable with the calibration's). The nonconformity of a class is one less its probability. The set has at
-    most `size` classes exactly if the next likeliest class has a p-value of at most `miscoverage` / T, so
-    minus that p-value is the score, and a level is a miscoverage. The guarantee holds for a miscoverage that is
-    stated beforehand: `calibrate` turns it to a target, and then there is none.
+    At each of the T timesteps the set holds every class whose conformal p-value exceeds `miscoverage` / T
+    (Bonferroni: all T sets together hold the label with probability at least 1 - `miscoverage`, for rows
+    exchangeable with those of the calibration). The nonconformity of a class is 1 minus its probability. The set has
+    at most `size` classes exactly if the next likeliest class has a p-value of at most `miscoverage` / T, so
+    minus that p-value is the score, and a level is a miscoverage. The guarantee holds for a miscoverage stated
+    beforehand, not for one that `calibrate` moves to a target.
 
     Args:
-        miscoverage: how often a set may miss the label; 0.1 means sets hold it in 90 % of rows.
+        miscoverage: the share of rows whose sets may miss the label.
         size: the largest set at which to exit.
         nonconformity: `[T, n]` float32, each timestep's ascending; empty before `fit`.
     """
@@ -46,13 +46,13 @@ class ConformalSets(ScoredPolicy):
             raise InputError(f"Expected nonconformity [T, n], got {list(self.nonconformity.shape)}.")
 
     @property
-    def fitted(self) -> bool:
-        """Whether there is a calibration."""
+    def fitted(self) -> bool:  # type: ignore[override]
+        """See `ScoredPolicy.fitted`."""
         return self.nonconformity.size > 0
 
     @check_kinds
     def fit(self, traces: Traces) -> "ConformalSets":
-        """With the nonconformities of these traces' labels."""
+        """The rule with the nonconformities of these traces' labels."""
         traces.refuse_test("conformal calibration")
         p = softmax(traces.columns("logits")[..., :-1].astype(np.float64))
         own = np.take_along_axis(p, traces.labels[:, None, None], -1)[..., 0]
@@ -64,13 +64,12 @@ class ConformalSets(ScoredPolicy):
         return -self.miscoverage / max(len(self.nonconformity), 1)
 
     def score(self, observation: np.ndarray) -> np.ndarray:
-        """See `ScoredPolicy.score`: minus the p-value of the likeliest class that the set must not hold."""
+        """See `ScoredPolicy.score`: minus the p-value of the (`size` + 1)th likeliest class."""
         p = softmax(observation[:, :-1].astype(np.float64))
         K = p.shape[1]
         if self.size >= K:
             return np.zeros(len(p))
-        values = self.p_values(observation, 1 - np.sort(p, axis=1)[:, K - 1 - self.size])
-        return -values
+        return -self.p_values(observation, 1 - np.sort(p, axis=1)[:, K - 1 - self.size])
 
     def p_values(self, observation: np.ndarray, nonconformity: np.ndarray) -> np.ndarray:
         """`[B]` p-values of nonconformities `[B]` at the timesteps of observations `[B, K + 1]`.
@@ -81,13 +80,12 @@ class ConformalSets(ScoredPolicy):
         if not self.fitted:
             raise InputError("Expected fitted ConformalSets, got none: fit or calibrate them first.")
         T, n = self.nonconformity.shape
-        at = timestep_of(observation, self.observation, T) - 1
-        values = np.empty(len(observation))
-        for t in np.unique(at):
-            rows = at == t
-            below = np.searchsorted(self.nonconformity[t], nonconformity[rows].astype(np.float32), side="left")
-            values[rows] = (1 + n - below) / (n + 1)
-        return values
+
+        def p_value(t: int, own: np.ndarray) -> np.ndarray:
+            below: np.ndarray = np.searchsorted(self.nonconformity[t - 1], own.astype(np.float32), side="left")
+            return (1 + n - below) / (n + 1)
+
+        return scores_by_timestep(nonconformity, timestep_of(observation, self.observation, T), p_value)
 
     @check_kinds
     def at_level(self, level: float) -> "ConformalSets":

@@ -1,6 +1,6 @@
-"""Confidence that is set right on data: temperatures, and the accuracy that a confidence has been worth.
+"""Calibrated confidence: temperature scaling, and tables of the held-out accuracy at a confidence.
 
-    rule = calibrate(ScaledConfidence(), traces, target_timesteps=1.5)      # fits it, then sets the threshold
+    rule = calibrate(ScaledConfidence(), traces, target_timesteps=1.5)      # fits the temperatures, then the threshold
 
 Letters: B rows, N rows of the traces, T timesteps, M knots of a table.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from sklearn.isotonic import IsotonicRegression
 
-from agents.rules.score import COLUMNS, ScoredPolicy, timestep_of
+from agents.rules.score import COLUMNS, ScoredPolicy, scores_by_timestep, timestep_of
 from backbones import InputError
 from backbones.argument_checks import Positive, check_kinds
 from seenn_env import Traces
@@ -20,8 +20,8 @@ from seenn_env.observations import softmax
 
 _CONFIDENCE = COLUMNS["confidence"]
 _TEMPERATURES = (0.02, 50.0)
-_EVEN = 1e-7
-"""Rows of one bin are told apart by so much of their confidence."""
+_TIE_BREAK = 1e-7
+"""Weight of the confidence in the score: it orders the rows of one bin."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class ScaledConfidence(ScoredPolicy):
             raise InputError(f"Expected temperatures above 0, got {self.temperatures}.")
 
     @property
-    def fitted(self) -> bool:
-        """Whether there are temperatures."""
+    def fitted(self) -> bool:  # type: ignore[override]
+        """See `ScoredPolicy.fitted`."""
         return bool(self.temperatures)
 
     @check_kinds
     def fit(self, traces: Traces) -> "ScaledConfidence":
-        """With the temperatures under which the labels of these traces are likeliest."""
+        """The rule with the temperatures of maximum likelihood on these traces."""
         traces.refuse_test("fitting temperatures")
         logits = traces.columns("logits")[..., :-1].astype(np.float64)
         parts = [logits.reshape(-1, logits.shape[-1])] if self.shared else list(logits.swapaxes(0, 1))
@@ -76,14 +76,14 @@ class ScaledConfidence(ScoredPolicy):
 
 @dataclass(frozen=True)
 class PerformanceConfidence(ScoredPolicy):
-    """Exits when held-out rows of like confidence, at this timestep, have been right at least so often.
+    """Exits when the accuracy of held-out rows with the same confidence at this timestep reaches the threshold.
 
     Performance control early exiting (Mofakhami et al. 2024, arXiv 2412.19325): the threshold is an accuracy.
 
     Args:
         threshold: an accuracy, from 0 to 1.
         confidences: `[T-1, M]` ascending knots of confidence; empty before `fit`.
-        accuracies: `[T-1, M]` the held-out accuracy there; between knots it is interpolated.
+        accuracies: `[T-1, M]` held-out accuracy at the knots, interpolated between them.
         method: "binned" (means of bins of equally many rows) or "isotonic" (never falls as confidence rises).
         bins: of the method "binned".
     """
@@ -104,23 +104,23 @@ class PerformanceConfidence(ScoredPolicy):
             raise InputError(f"Expected the method 'binned' or 'isotonic', got {self.method!r}.")
 
     @property
-    def fitted(self) -> bool:
-        """Whether there is a table."""
+    def fitted(self) -> bool:  # type: ignore[override]
+        """See `ScoredPolicy.fitted`."""
         return bool(self.confidences)
 
     @check_kinds
     def fit(self, traces: Traces) -> "PerformanceConfidence":
-        """With the table of these traces."""
+        """The rule with the table of these traces."""
         traces.refuse_test("fitting a table of accuracies")
         confidence = traces.columns(self.observation)[..., _CONFIDENCE].astype(np.float64)
         knots = []
         for t in range(max(traces.timesteps - 1, 1)):
-            right = traces.correct[:, t].astype(np.float64)
+            correct = traces.correct[:, t].astype(np.float64)
             if self.method == "binned":
-                bins = np.array_split(np.argsort(confidence[:, t], kind="stable"), min(self.bins, len(right)))
-                knots.append(([confidence[rows, t].mean() for rows in bins], [right[rows].mean() for rows in bins]))
+                bins = np.array_split(np.argsort(confidence[:, t], kind="stable"), min(self.bins, len(correct)))
+                knots.append(([confidence[rows, t].mean() for rows in bins], [correct[rows].mean() for rows in bins]))
             else:
-                curve = IsotonicRegression(out_of_bounds="clip").fit(confidence[:, t], right)
+                curve = IsotonicRegression(out_of_bounds="clip").fit(confidence[:, t], correct)
                 knots.append((curve.X_thresholds_.tolist(), curve.y_thresholds_.tolist()))
         confidences = tuple(tuple(float(c) for c in row) for row, _ in knots)
         return replace(self, confidences=confidences, accuracies=tuple(tuple(map(float, row)) for _, row in knots))
@@ -132,15 +132,14 @@ class PerformanceConfidence(ScoredPolicy):
         count = len(self.confidences)
         at = np.minimum(timestep_of(observation, self.observation, count + 1), count) - 1
         confidence = observation[:, _CONFIDENCE].astype(np.float64)
-        found = np.empty(len(confidence))
-        for t in np.unique(at):
-            rows = at == t
-            found[rows] = np.interp(confidence[rows], self.confidences[t], self.accuracies[t])
-        return (1 - _EVEN) * found + _EVEN * confidence
+        accuracy = scores_by_timestep(
+            confidence, at, lambda t, own: np.interp(own, self.confidences[t], self.accuracies[t])
+        )
+        return (1 - _TIE_BREAK) * accuracy + _TIE_BREAK * confidence
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature with the least mean -log p of the labels, of logits `[N, K]`."""
+    """The temperature of logits `[N, K]` with the least mean -log p of the labels."""
     logits = logits - logits.max(-1, keepdims=True)
     own = logits[np.arange(len(labels)), labels]
 
@@ -148,8 +147,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         scale = np.exp(-log_temperature)
         return float((np.log(np.exp(scale * logits).sum(-1)) - scale * own).mean())
 
-    found: Any = minimize_scalar(loss, bounds=np.log(_TEMPERATURES), method="bounded", options={"xatol": 1e-4})
-    return float(np.exp(found.x))
+    optimum: Any = minimize_scalar(loss, bounds=np.log(_TEMPERATURES), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(optimum.x))
 
 
 def _not_fitted(rule: Any) -> InputError:

@@ -1,4 +1,4 @@
-"""A threshold of its own for every timestep, fitted by search: the strongest simple rival known.
+"""Thresholds per timestep, fitted by coordinate ascent.
 
     rule = calibrate(PerTimestep(Margin()), traces, target_timesteps=1.5)
 
@@ -22,6 +22,7 @@ from seenn_env.observations import AnyObservation
 _PRICES = np.geomspace(3e-4, 0.3, 28)
 """Prices of a timestep, in accuracy, at which thresholds are fitted."""
 _SWEEPS = 20
+"""Of coordinate ascent, at most."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class PerTimestep(ScoredPolicy):
     """Exits at timestep t when the rule's score is at least that of `thresholds[t-1]`, t = 1…T-1.
 
     Args:
-        rule: any policy with a score; its own threshold does not count.
+        rule: any policy with a score; its own threshold is unused.
         thresholds: `[T-1]` in the rule's units; empty before `calibrate` has fitted them.
-        shift: asks for this much more score at every timestep: one number that moves all thresholds.
+        shift: added to the threshold of every timestep, in units of the score.
     """
 
     rule: ScoredPolicy
@@ -53,28 +54,28 @@ class PerTimestep(ScoredPolicy):
 
     @property
     def made_for(self) -> int | None:
-        """See `ScoredPolicy.made_for`; None before there are thresholds."""
+        """See `ScoredPolicy.made_for`; None before `calibrate`."""
         return len(self.thresholds) + 1 if self.thresholds else None
 
     @property
-    def macs(self) -> int:
+    def macs(self) -> int:  # type: ignore[override]
         """See `ScoredPolicy.macs`: the rule's."""
         return self.rule.macs
 
     @property
-    def fitted(self) -> bool:
-        """Whether the rule has what it needs of data; thresholds are found in `variants`."""
+    def fitted(self) -> bool:  # type: ignore[override]
+        """See `ScoredPolicy.fitted`: the rule's; `variants` fits the thresholds."""
         return self.rule.fitted
 
     def fit(self, traces: Traces) -> "PerTimestep":
-        """With a fitted rule."""
+        """The policy with its rule fitted."""
         return replace(self, rule=self.rule.fit(traces))
 
     def variants(self, traces: Traces) -> Iterator["PerTimestep"]:
-        """The best thresholds of these traces at each of a range of prices of a timestep.
+        """The best thresholds on these traces, by coordinate ascent, at each of 28 prices of a timestep.
 
-        Coordinate ascent on accuracy - price · mean timesteps: with the other thresholds held, the best one of
-        a timestep is found exactly by sorting.
+        The objective is accuracy - price · mean timesteps: with the other thresholds fixed, sorting gives the exact
+        optimum of one.
         """
         scores, correct = self.rule.trace_scores(traces), traces.correct
         levels = np.full(scores.shape[1], np.median(scores) if scores.size else 0.0)
@@ -84,7 +85,7 @@ class PerTimestep(ScoredPolicy):
             yield replace(self, thresholds=tuple(float(self.rule.sign * level) for level in levels))
 
     def trace_scores(self, traces: Traces) -> np.ndarray:
-        """See `ScoredPolicy`: `[N, T-1]`, as `score_step` gives them one by one.
+        """See `ScoredPolicy`: `[N, T-1]`, equal to those of `score_step`.
 
         Raises:
             InputError: without thresholds, or for traces of another T.
@@ -95,7 +96,7 @@ class PerTimestep(ScoredPolicy):
         return scores
 
     def score(self, observation: np.ndarray) -> np.ndarray:
-        """See `ScoredPolicy.score`: how far the rule's score is above this timestep's threshold."""
+        """See `ScoredPolicy.score`: the rule's score minus the threshold of the timestep."""
         return self.score_step(observation)[0]
 
     def score_step(
@@ -104,9 +105,9 @@ class PerTimestep(ScoredPolicy):
         """See `ScoredPolicy`; the state is the rule's."""
         T = len(self._checked()) + 1
         timestep = timestep_of(observation, self.observation, T)
-        wanted = np.append(np.array(self.thresholds), 0.0)[np.minimum(timestep, T) - 1]
+        thresholds = np.append(self.thresholds, 0.0)[np.minimum(timestep, T) - 1]
         scores, state = self.rule.score_step(observation, state, episode_start)
-        return scores - self.rule.sign * wanted, state
+        return scores - self.rule.sign * thresholds, state
 
     def _checked(self) -> tuple[float, ...]:
         if not self.thresholds:
@@ -124,25 +125,25 @@ class PerTimestep(ScoredPolicy):
 
 
 class _AboveThresholds(nn.Module):
-    wanted: Tensor
+    levels: Tensor
 
-    def __init__(self, score: nn.Module, wanted: np.ndarray) -> None:
+    def __init__(self, score: nn.Module, levels: np.ndarray) -> None:
         super().__init__()
         self.score = score
-        self.register_buffer("wanted", torch.from_numpy(wanted))
+        self.register_buffer("levels", torch.from_numpy(levels))
 
     def forward(self, columns: Tensor, at: Tensor) -> Tensor:
-        above: Tensor = self.score(columns, at) - self.wanted[at]
+        above: Tensor = self.score(columns, at) - self.levels[at]
         return above
 
 
 def _ascend(
     scores: np.ndarray, correct: np.ndarray, orders: list[np.ndarray], price: float, levels: np.ndarray
 ) -> np.ndarray:
-    """The best levels `[T-1]` from given ones on, of scores `[N, T-1]` with the descending order `[N]` of each column.
+    """Coordinate ascent from levels `[T-1]`, on scores `[N, T-1]` with the descending order `[N]` of each column.
 
-    A sweep goes back in time, so that what rows get by going on is known from the timestep after, and which rows
-    arrive is still as it was before the sweep: it takes O(N T) steps.
+    A sweep runs backwards in time: the value of continuing is known from the timestep after, and the rows that reach
+    a timestep are still those before the sweep. It takes O(N T) steps.
     """
     N, T = correct.shape
     levels = levels.copy()
@@ -150,14 +151,14 @@ def _ascend(
     columns = np.ascontiguousarray(scores.T)
     best_value = -np.inf
     for _ in range(_SWEEPS):
-        arrives = np.empty((T, N), bool)
-        arrives[0] = True
+        reaches = np.empty((T, N), bool)
+        reaches[0] = True
         for t in range(T - 1):
-            np.logical_and(arrives[t], columns[t] < levels[t], out=arrives[t + 1])
-        goes_on = worth[T - 1]
+            np.logical_and(reaches[t], columns[t] < levels[t], out=reaches[t + 1])
+        continues = worth[T - 1]
         for t in reversed(range(T - 1)):
-            order = orders[t][arrives[t][orders[t]]]
-            gains = np.concatenate([[0.0], np.cumsum(worth[t][order] - goes_on[order])])
+            order = orders[t][reaches[t][orders[t]]]
+            gains = np.concatenate([[0.0], np.cumsum(worth[t][order] - continues[order])])
             ranked = columns[t][order]
             distinct = np.concatenate([[True], ranked[1:] < ranked[:-1], [True]])[: len(gains)]
             gains[~distinct] = -np.inf
@@ -165,8 +166,8 @@ def _ascend(
             above = ranked[count - 1] if count else np.inf
             below = ranked[count] if count < len(ranked) else -np.inf
             levels[t] = _between(below, above)
-            goes_on = np.where(columns[t] >= levels[t], worth[t], goes_on)
-        value = goes_on.mean()
+            continues = np.where(columns[t] >= levels[t], worth[t], continues)
+        value = continues.mean()
         if value <= best_value + 1e-12:
             break
         best_value = value

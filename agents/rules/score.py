@@ -1,14 +1,13 @@
-"""A score, and a level from which on a policy exits: the protocol of everything that can be calibrated.
+"""The protocol of policies that can be calibrated: a score, and the level from which on the policy exits.
 
 Letters: B rows, N rows of traces, T timesteps, F columns of an observation.
 """
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import fields, replace
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Self, TypeVar
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -21,8 +20,6 @@ from seenn_env.observations import OBSERVATIONS, AnyObservation, Observation
 
 COLUMNS = {name: column for column, name in enumerate(make_observation("rich", timesteps=1, num_classes=2).names)}
 """Of the observation "rich", which begins with "features"."""
-ELAPSED = COLUMNS["elapsed"]
-Kind = TypeVar("Kind")
 
 
 class ScoredPolicy:
@@ -55,6 +52,14 @@ class ScoredPolicy:
     """JSON-able facts of the training."""
     seed: int = 0
     """Of the draws of `predict(…, deterministic=False)`."""
+    decides: Literal["step", "start"] = "step"
+    """See `seenn_env.decides`."""
+    macs: int = 0
+    """Multiplications and additions of one decision."""
+    probabilities: bool = False
+    """Whether scores are probabilities of exiting, from which `predict(…, deterministic=False)` draws."""
+    fitted: bool = True
+    """Whether the policy has a score yet; `calibrate` fits a policy without one."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -64,29 +69,10 @@ class ScoredPolicy:
             raise InputError(f"Expected a threshold in [0, {self.largest:g}], got {self.threshold}.")
 
     @property
-    def decides(self) -> Literal["step", "start"]:
-        """See `seenn_env.decides`."""
-        return "step"
-
-    @property
     def made_for(self) -> int | None:
-        """T of the traces that the policy was fitted to; None for any."""
-        return self.settings.get("timesteps")
-
-    @property
-    def macs(self) -> int:
-        """Multiplications and additions of one decision."""
-        return 0
-
-    @property
-    def probabilities(self) -> bool:
-        """Whether scores are probabilities of exiting, from which `predict(…, deterministic=False)` draws."""
-        return False
-
-    @property
-    def fitted(self) -> bool:
-        """Whether there is a score yet; `calibrate` fits a policy without one."""
-        return True
+        """T of the traces that the policy was fitted to: a field `timesteps`, or that of `settings`; None for any."""
+        timesteps: int | None = vars(self).get("timesteps", self.settings.get("timesteps"))
+        return timesteps
 
     def fit(self, traces: Traces) -> Self:
         """The policy fitted to traces."""
@@ -110,7 +96,7 @@ class ScoredPolicy:
         return replace(self, threshold=threshold)  # type: ignore[type-var]
 
     def score(self, observation: np.ndarray) -> np.ndarray:
-        """`[B]` float64, the higher the more the policy wants to exit, for observations `[B, F]`; of a first step."""
+        """`[B]` float64, higher the more the policy favours exiting, of observations `[B, F]` of a first timestep."""
         return self.sign * observation[:, COLUMNS[self.column]].astype(np.float64)
 
     def score_step(
@@ -120,14 +106,14 @@ class ScoredPolicy:
         return self.score(observation), None
 
     def trace_scores(self, traces: Traces) -> np.ndarray:
-        """`[N, T-1]` scores at every timestep at which there is something to decide."""
+        """`[N, T-1]` scores at every timestep that has a decision."""
         columns = traces.columns(self.observation)
         N, T, _ = columns.shape
-        found, state, starts = np.empty((N, T - 1)), None, np.ones(N, bool)
+        scores, state, starts = np.empty((N, T - 1)), None, np.ones(N, bool)
         for t in range(T - 1):
-            found[:, t], state = self.score_step(columns[:, t].copy(), state, starts)
+            scores[:, t], state = self.score_step(columns[:, t].copy(), state, starts)
             starts = np.zeros(N, bool)
-        return found
+        return scores
 
     def predict(
         self,
@@ -137,51 +123,43 @@ class ScoredPolicy:
         deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
         """Actions `[B]`: 1 where the score is at least the level, or drawn where scores are probabilities."""
-        drawn = self.probabilities and not deterministic
-        inner, rng = drawing(state, episode_start, self.seed) if drawn else (state, None)
-        scores, inner = self.score_step(observation, inner, episode_start)
-        if rng is None:
-            return (scores >= self.level).astype(np.int64), inner
-        return (rng.random(len(scores)) < scores).astype(np.int64), Drawing(inner, rng)
+        if deterministic or not self.probabilities:
+            scores, state = self.score_step(observation, state, episode_start)
+            return (scores >= self.level).astype(np.int64), state
+        drawn = next_draw_state(state, episode_start, self.seed)
+        scores, inner = self.score_step(observation, drawn.inner, episode_start)
+        return (drawn.rng.random(len(scores)) < scores).astype(np.int64), DrawState(inner, drawn.rng)
 
     def score_module(self, timesteps: int) -> nn.Module:
         """`module(columns [B, F], at [B] from 0) -> [B] float64`: the score in torch, for `agents.deployment.onnx`.
 
         Raises:
-            InputError: where there is none.
+            InputError: for a policy whose score torch does not compute.
         """
         if type(self).score is not ScoredPolicy.score:
             raise no_export(self)
         return _ColumnScore(COLUMNS[self.column], self.sign)
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and JSON-able facts that `from_tensors` makes the policy of."""
-        return field_tensors(self)
+        """Tensors (a field `tensors`, and the fields that are arrays) and JSON-able facts, for `from_tensors`."""
+        facts = dict(vars(self))
+        tensors = dict(facts.pop("tensors", {}))
+        for name in [name for name, value in facts.items() if isinstance(value, np.ndarray)]:
+            tensors[name] = torch.from_numpy(facts.pop(name))
+        return tensors, facts
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Self:
-        """The policy of what `to_tensors` gave."""
-        return of_fields(cls, tensors, facts)
-
-
-def field_tensors(policy: Any) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The fields of a dataclass: arrays, and a field `tensors`, as tensors; all others as facts."""
-    facts = dict(vars(policy))
-    tensors = dict(facts.pop("tensors", {}))
-    for name in [name for name, value in facts.items() if isinstance(value, np.ndarray)]:
-        tensors[name] = torch.from_numpy(facts.pop(name))
-    return tensors, facts
-
-
-def of_fields(kind: Callable[..., Kind], tensors: dict[str, Tensor], facts: dict[str, Any]) -> Kind:
-    """A dataclass of what `field_tensors` gave."""
-    if "tensors" in inspect.signature(kind).parameters:
-        return kind(tensors=tensors, **facts)
-    return kind(**facts, **{name: tensor.numpy() for name, tensor in tensors.items()})
+        """The policy of the tensors and facts that `to_tensors` returns."""
+        if "tensors" in {entry.name for entry in fields(cls)}:  # type: ignore[arg-type]
+            arrays: dict[str, Any] = {"tensors": tensors}
+        else:
+            arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+        return cls(**arrays, **facts)
 
 
 def no_export(policy: Any) -> InputError:
-    """Refuses a policy whose score torch does not compute."""
+    """The refusal of a policy whose score torch does not compute."""
     return InputError(
         "Expected Confidence, Entropy, Margin, an ExitNetwork, an actor-critic or DQN LearnedPolicy, or PerTimestep of "
         f"them to export, got {type(policy).__name__}."
@@ -216,33 +194,33 @@ def fingerprint_of(policy: Any) -> str | None:
     return policy.settings.get("fingerprint") if isinstance(policy, ScoredPolicy) else None
 
 
-def own_generator(rng: np.random.Generator | None, seed: int) -> np.random.Generator:
-    """A generator to draw from: a copy of a state's, which stays as it was, or one of the seed where there is none."""
+def copied_generator(rng: np.random.Generator | None, seed: int) -> np.random.Generator:
+    """A copy of a state's generator, which stays as it is, or a new one of the seed where the state has none."""
     return np.random.default_rng(seed) if rng is None else deepcopy(rng)
 
 
-class Drawing(NamedTuple):
+class DrawState(NamedTuple):
     """The state of a policy that draws its actions."""
 
     inner: Any
-    """Its state otherwise."""
+    """The state of its scores."""
     rng: np.random.Generator
     """The next call draws from a copy of it."""
 
 
-def drawing(state: Any, episode_start: np.ndarray | None, seed: int) -> Drawing:
-    """What a call of `predict` draws from, itself no part of any state yet.
+def next_draw_state(state: Any, episode_start: np.ndarray | None, seed: int) -> DrawState:
+    """The generator from which a call of `predict` draws, in no state of an earlier call.
 
-    A run that carries its state is the same again; a call without state or start draws anew each time.
+    A run that passes its state on is reproducible; a call without state or start draws anew each time.
     """
-    if isinstance(state, Drawing):
-        return Drawing(state.inner, own_generator(state.rng, seed))
+    if isinstance(state, DrawState):
+        return DrawState(state.inner, copied_generator(state.rng, seed))
     alone = state is None and (episode_start is None or not np.all(episode_start))
-    return Drawing(state, np.random.default_rng() if alone else np.random.default_rng(seed))
+    return DrawState(state, np.random.default_rng() if alone else np.random.default_rng(seed))
 
 
 def timestep_of(observation: np.ndarray, name: AnyObservation, T: int, column: int | None = None) -> np.ndarray:
-    """`[B]` int64 timesteps, from 1, of an observation: T times that column, or the one that this package's have.
+    """`[B]` int64 timesteps, from 1, of an observation: T times that column (None: that of this package's own).
 
     Raises:
         InputError: without a column, for an observation that is not this package's.
@@ -252,15 +230,26 @@ def timestep_of(observation: np.ndarray, name: AnyObservation, T: int, column: i
             raise InputError(
                 f"Expected an observation of this package, which says the timestep, got {name!r}: use one of them."
             )
-        column = -1 if name == "logits" else ELAPSED
+        column = -1 if name == "logits" else COLUMNS["elapsed"]
     return np.rint(observation[:, column] * T).astype(np.int64)
 
 
+def scores_by_timestep(
+    observation: np.ndarray, timestep: np.ndarray, score: Callable[[int, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """`[B]` float64 scores of observations `[B, …]`, by one call of `score(t, observations at t)` per timestep t."""
+    scores = np.empty(len(observation))
+    for t in np.unique(timestep):
+        rows = timestep == t
+        scores[rows] = score(int(t), observation[rows])
+    return scores
+
+
 def elapsed_column(spec: Observation) -> int:
-    """Which of an observation's columns is timestep / T.
+    """The place of the column timestep / T in an observation.
 
     Raises:
-        InputError: where none has the name "elapsed".
+        InputError: where no column has the name "elapsed".
     """
     if "elapsed" not in spec.names:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Rules that need no training: fixed and random timesteps, thresholds on a score, the oracle.
+"""Rules without training: fixed and random timesteps, thresholds on a score, the oracle.
 
     policy = Confidence(threshold=0.9)
     actions, state = policy.predict(observation)
@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from agents.rules.score import COLUMNS, ELAPSED, ScoredPolicy, own_generator
+from agents.rules.score import COLUMNS, ScoredPolicy, copied_generator
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
 from seenn_env import Traces
@@ -19,7 +19,7 @@ from seenn_env import Traces
 
 @dataclass(frozen=True)
 class FixedTimestep:
-    """Exits at one timestep, whatever it sees."""
+    """Exits at one timestep of every row."""
 
     timestep: Positive
     observation: ClassVar[str] = "features"
@@ -43,7 +43,7 @@ class FixedTimestep:
 
 @dataclass(frozen=True)
 class Uniform:
-    """Exits at a timestep drawn uniformly from 1…T, whatever it sees."""
+    """Exits at a timestep drawn uniformly from 1…T."""
 
     seed: Natural = 0
     observation: ClassVar[str] = "features"
@@ -58,13 +58,13 @@ class Uniform:
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
     ) -> tuple[np.ndarray, tuple[np.ndarray, np.random.Generator]]:
-        """Actions `[B]`; the state holds each row's draw, so that a run from the start is the same again."""
+        """Actions `[B]`; the state holds each row's draw, so that a run from the start is reproducible."""
         due, rng = (np.empty(len(observation)), None) if state is None else state
         starts = np.ones(len(observation), bool) if state is None else episode_start
         if rng is None or (starts is not None and np.any(starts)):
-            rng = own_generator(rng, self.seed)
+            rng = copied_generator(rng, self.seed)
             due = np.where(True if starts is None else starts, rng.random(len(observation)), due)
-        return (observation[:, ELAPSED] >= due).astype(np.int64), (due, rng)
+        return (observation[:, COLUMNS["elapsed"]] >= due).astype(np.int64), (due, rng)
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,9 @@ class SummedConfidence(ScoredPolicy):
 
 @dataclass(frozen=True)
 class Patience(ScoredPolicy):
-    """Exits when the answer has been the same for so many timesteps in a row (Zhou et al., NeurIPS 2020).
+    """Exits when the prediction has been the same for so many timesteps in a row (Zhou et al., NeurIPS 2020).
 
-    Its scores are whole numbers: near a target, `calibrate(…, randomise=True)`.
+    Its scores are whole numbers: a target between them needs `calibrate(…, randomise=True)`.
     """
 
     patience: float = 2
@@ -138,7 +138,7 @@ class Patience(ScoredPolicy):
     def __post_init__(self) -> None:
         check_fields(self)
         if not self.patience >= 1:
-            raise InputError(f"Expected patience ≥ 1, got {self.patience}: an answer has been there once at least.")
+            raise InputError(f"Expected patience ≥ 1, got {self.patience}: a prediction lasts at least one timestep.")
 
     @property
     def level(self) -> float:
@@ -152,7 +152,7 @@ class Patience(ScoredPolicy):
     def score_step(
         self, observation: np.ndarray, state: np.ndarray | None = None, episode_start: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """`[B]` for how many timesteps the answer has been the same, which is the state too."""
+        """`[B]` for how many timesteps the prediction has been the same; the state is the same array."""
         agrees = observation[:, COLUMNS["agreement"]] > 0
         before = np.zeros(len(observation)) if state is None else state
         if episode_start is not None:

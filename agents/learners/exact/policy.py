@@ -1,4 +1,4 @@
-"""SEENN-II (sequential), a small network that gives the probability of exiting now.
+"""SEENN-II (sequential): a small network with the probability of exiting now.
 
     policy = train("exact", traces, target_timesteps=1.5)
 
@@ -27,17 +27,17 @@ _COSTS = np.geomspace(*COST_RANGE, 25)
 
 @dataclass(frozen=True, eq=False)
 class ExitNetwork(ScoredPolicy):
-    """Exits when a network gives exiting at least this probability: SEENN-II (sequential), on the exact reward.
+    """Exits when a network's probability of exiting reaches the threshold: SEENN-II (sequential), on the exact reward.
 
-    The network sees the columns of an observation, standardised, and one-hot the timestep.
-    `agents.train("exact", …)` makes it.
+    The inputs of the network are the standardised columns of an observation and the timestep, one-hot. Made by
+    `agents.train("exact", …)`.
 
     Args:
         tensors: weights (see `make_perceptron`), and "mean" and "scale" `[F]` of the columns.
         observation: name of the observation.
         timesteps: T.
         threshold: ½ is the network's own choice; `calibrate` moves it.
-        cost: the time cost given to a network that takes it as an input; None for others.
+        cost: the input of a network conditioned on the time cost; None for others.
         settings: JSON-able facts of the training, saved with the policy.
         elapsed: the observation's column of timestep / T; None: that of this package's observations.
         seed: of the draws of `predict(…, deterministic=False)`.
@@ -51,29 +51,20 @@ class ExitNetwork(ScoredPolicy):
     settings: dict[str, Any] = field(default_factory=dict)
     elapsed: Natural | None = None
     seed: Natural = 0
+    probabilities = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (found := self.tensors["weight_0"]).ndim != 2:
-            raise InputError(f"Expected weight_0 [inputs, H], got {list(found.shape)}: train the policy anew.")
+        if (weights := self.tensors["weight_0"]).ndim != 2:
+            raise InputError(f"Expected weight_0 [inputs, H], got {list(weights.shape)}: train the policy anew.")
 
     @property
-    def made_for(self) -> int:
-        """See `ScoredPolicy.made_for`."""
-        return self.timesteps
-
-    @property
-    def probabilities(self) -> bool:
-        """See `ScoredPolicy.probabilities`."""
-        return True
-
-    @property
-    def macs(self) -> int:
-        """Multiplications and additions of one decision."""
+    def macs(self) -> int:  # type: ignore[override]
+        """See `ScoredPolicy.macs`."""
         return count_macs(self.tensors)
 
     def inputs(self, observation: np.ndarray, costs: Tensor | None = None) -> Tensor:
-        """`[B, …]` what the network sees of an observation `[B, F]` (with costs `[B]` where it takes them)."""
+        """`[B, …]` inputs of the network for an observation `[B, F]`, with costs `[B]` if conditioned on them."""
         mean, scale = self.tensors["mean"], self.tensors["scale"]
         columns = (torch.from_numpy(np.array(observation, np.float32)) - mean) / scale
         at = torch.from_numpy(timestep_of(observation, self.observation, self.timesteps, self.elapsed)) - 1
@@ -84,16 +75,16 @@ class ExitNetwork(ScoredPolicy):
         return torch.cat(parts, dim=1)
 
     def score(self, observation: np.ndarray) -> np.ndarray:
-        """See `ScoredPolicy.score`: the probability of exiting, in float64 so that large ones stay apart."""
+        """See `ScoredPolicy.score`: the probability of exiting, in float64 so that those near 1 differ."""
         with torch.no_grad():
             return torch.sigmoid(run_perceptron(self.tensors, self.inputs(observation)).double()).numpy()
 
     @check_kinds
     def at_cost(self, cost: float) -> "ExitNetwork":
-        """At another time cost: what all T timesteps cost, in units of accuracy.
+        """The policy at another time cost, that of all T timesteps in units of accuracy.
 
         Raises:
-            InputError: for a network that does not take the cost as an input, or a cost out of its range.
+            InputError: for a network that is not conditioned on the cost, or a cost out of its range.
         """
         if self.cost is None:
             raise InputError("Expected a network that takes the cost as an input: train it with cost_input=True.")
@@ -103,7 +94,7 @@ class ExitNetwork(ScoredPolicy):
         return replace(self, cost=float(cost), threshold=0.5)
 
     def variants(self, traces: Traces) -> Iterator["ExitNetwork"]:
-        """Itself, or, if it takes the cost as an input, itself at each of many costs."""
+        """The policy itself; if conditioned on the time cost, the policy at each of many costs."""
         if self.cost is None:
             yield self
         else:
@@ -117,7 +108,7 @@ class ExitNetwork(ScoredPolicy):
 
 
 class _Perceptron(nn.Module):
-    """`ExitNetwork.score`; the cost, where it takes one, is that of the policy."""
+    """`ExitNetwork.score` in torch, at the policy's time cost."""
 
     mean: Tensor
     scale: Tensor
@@ -142,6 +133,6 @@ class _Perceptron(nn.Module):
 
 
 def cost_column(costs: Tensor) -> Tensor:
-    """`[B, 1]` the logarithm of costs `[B]`, from -1 to 1 over the range of training."""
+    """`[B, 1]` the logarithm of costs `[B]`, scaled to -1…1 over the range of training."""
     low, high = np.log(COST_RANGE)
     return (2 * (torch.log(costs.float()) - low) / (high - low) - 1)[:, None]

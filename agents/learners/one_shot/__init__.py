@@ -1,1 +1,1 @@
-"""SEENN-II (one-shot), as the paper has it."""
+"""SEENN-II (one-shot), as in the paper."""

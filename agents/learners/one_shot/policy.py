@@ -1,20 +1,20 @@
-"""SEENN-II (one-shot), as the paper has it: a small network sees the image and chooses the number of timesteps.
+"""SEENN-II (one-shot), as in the paper: a small network chooses the number of timesteps from the image.
 
     policy = train("one-shot", traces)                  # traces with images
     exits = policy.exit_timesteps(traces)
 
-Letters: B images now, N rows of traces, M images, T timesteps.
+Letters: B images of a batch, N rows of traces, M images, T timesteps.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from agents.learners.macs import count_multiplications
-from agents.rules.score import ScoredPolicy, drawing
+from agents.rules.score import ScoredPolicy, next_draw_state
 from backbones import InputError, Samples
 from backbones.argument_checks import Natural, Positive, check_kinds
 from backbones.contract import check_images
@@ -29,16 +29,16 @@ _BATCH = 1024
 class TimestepNetwork(ScoredPolicy):
     """Chooses the number of timesteps from the image alone (SEENN-II, one-shot, Li et al. 2023, section 3.3).
 
-    By itself it takes the likeliest timestep. With a `threshold` (which `calibrate` sets) it takes the first one
-    up to which the chances add to at least that: one number that reaches any mean.
+    Without a threshold it chooses the likeliest timestep. With one (set by `calibrate`), it chooses the first timestep
+    at which the cumulative probability reaches the threshold, which can meet any mean.
 
     Args:
         network: images `[B, C, H, W]` in 0…1 to logits `[B, T]`.
         shape: (C, H, W).
         timesteps: T.
         width: channels of the network's first layer.
-        threshold: of the summed chances; None takes the likeliest timestep.
-        samples: where the images are, for traces that have none; not saved.
+        threshold: of the cumulative probability; None chooses the likeliest timestep.
+        samples: with the images of traces that have none; not saved.
         settings: JSON-able facts of the training, saved with the policy.
         seed: of the draws of `predict(…, deterministic=False)`.
     """
@@ -52,16 +52,7 @@ class TimestepNetwork(ScoredPolicy):
     settings: dict[str, Any] = field(default_factory=dict)
     seed: Natural = 0
     observation = "image"
-
-    @property
-    def decides(self) -> Literal["start"]:
-        """Once for an image, before the network runs: its `macs` are charged once."""
-        return "start"
-
-    @property
-    def made_for(self) -> int:
-        """See `ScoredPolicy.made_for`."""
-        return self.timesteps
+    decides = "start"
 
     @property
     def level(self) -> float:
@@ -69,40 +60,39 @@ class TimestepNetwork(ScoredPolicy):
         return 0.5 if self.threshold is None else self.threshold
 
     @property
-    def macs(self) -> int:
-        """Multiplications and additions for one image, of convolutions and linear layers."""
+    def macs(self) -> int:  # type: ignore[override]
+        """See `ScoredPolicy.macs`: of convolutions and linear layers, once per image."""
         return count_multiplications(self.network, lambda: self.network(torch.zeros(1, *self.shape)))
 
     def chances(self, images: np.ndarray) -> np.ndarray:
-        """`[B, T]` float64 how likely each number of timesteps is, for images `[B, C, H, W]` (uint8, or 0…1).
+        """`[B, T]` float64 probability of each number of timesteps, for images `[B, C, H, W]` (uint8, or 0…1).
 
         Raises:
             InputError: for images of another shape.
         """
         if images.shape[1:] != tuple(self.shape):
             raise InputError(f"Expected images [B, {', '.join(map(str, self.shape))}], got {list(images.shape)}.")
-        found = []
+        chances = []
         with torch.no_grad(), torch_threads(1):
             for begin in range(0, len(images), _BATCH):
                 logits = self.network(as_inputs(images[begin : begin + _BATCH]))
-                found.append(torch.softmax(logits.double(), 1).numpy())
-        return np.concatenate(found)
+                chances.append(torch.softmax(logits.double(), 1).numpy())
+        return np.concatenate(chances)
 
     def score(self, observation: np.ndarray) -> np.ndarray:
-        """See `ScoredPolicy.score`: the chance that one timestep is enough, of images `[B, C, H, W]`."""
+        """See `ScoredPolicy.score`: the probability of one timestep, for images `[B, C, H, W]`."""
         first: np.ndarray = self.chances(observation)[:, 0]
         return first
 
     def trace_scores(self, traces: Traces) -> np.ndarray:
-        """See `ScoredPolicy`: `[N, T-1]` the chance that at most so many timesteps are enough."""
+        """See `ScoredPolicy`: `[N, T-1]` cumulative probability of the timesteps."""
         scores: np.ndarray = np.cumsum(self._chances_of(traces), axis=1)[:, :-1]
         return scores
 
     @check_kinds
     def exit_timesteps(self, traces: Traces) -> np.ndarray:
         """`[N]` in 1…T, from the images of the traces, or of `samples`."""
-        chances = self._chances_of(traces)
-        return self._choose(chances) + 1
+        return self._choose(self._chances_of(traces)) + 1
 
     def predict(
         self,
@@ -111,16 +101,16 @@ class TimestepNetwork(ScoredPolicy):
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
-        """Actions `[B]` of ChooseTimestep (timesteps less one) for images `[B, C, H, W]`."""
+        """Actions `[B]` of ChooseTimestep (timesteps minus 1) for images `[B, C, H, W]`."""
         chances = self.chances(observation)
         if deterministic:
             return self._choose(chances), None
-        drawn = drawing(state, episode_start, self.seed)
+        drawn = next_draw_state(state, episode_start, self.seed)
         reached = np.cumsum(chances[:, :-1], axis=1) <= drawn.rng.random((len(chances), 1))
         return reached.sum(1), drawn
 
     def with_samples(self, samples: Samples | None) -> "TimestepNetwork":
-        """With a data set to find images in; None looks in the traces."""
+        """The policy with samples to take images from; None takes those of the traces."""
         return replace(self, samples=samples)
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -174,7 +164,7 @@ def make_timestep_network(shape: tuple[int, int, int], timesteps: int, width: in
 
 
 def as_inputs(images: np.ndarray) -> Tensor:
-    """float32 in 0…1 of images that are uint8, or in 0…1 already.
+    """Images as float32 in 0…1; they are uint8, or in 0…1 already.
 
     Raises:
         InputError: for other images.
@@ -185,10 +175,10 @@ def as_inputs(images: np.ndarray) -> Tensor:
 
 
 def images_of(traces: Traces, samples: Samples | None) -> tuple[np.ndarray, np.ndarray]:
-    """Images `[M, C, H, W]` of the traces, or of samples, and each row's place `[N]` among them.
+    """Images `[M, C, H, W]` of samples or else of the traces, and the place `[N]` of each row among them.
 
     Raises:
-        InputError: where there are none.
+        InputError: for traces without images, where there are no samples.
     """
     if samples is not None:
         return samples.images, image_places(samples.index, traces.sample)

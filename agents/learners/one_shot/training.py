@@ -1,4 +1,4 @@
-"""Training a `TimestepNetwork` on the expected loss over all timesteps, as the paper and its code do.
+"""Training of a `TimestepNetwork` on the expected loss over all timesteps (Li et al. 2023, section 3.3).
 
 Letters: M images, N rows, T timesteps.
 """
@@ -9,33 +9,32 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from agents.learners.exit_rewards import exit_rewards
 from agents.learners.one_shot.policy import TimestepNetwork, as_inputs, images_of, make_timestep_network
 from backbones import InputError, Samples
 from backbones.argument_checks import check_fields, check_kinds
 from backbones.machine import torch_threads
-from seenn_env import Traces, make_reward
-from seenn_env.rewards import pay
+from seenn_env import Traces
 
 
 @dataclass(frozen=True)
 class TimestepSettings:
-    """How a `TimestepNetwork` is made and trained."""
+    """Settings of a `TimestepNetwork` and its training."""
 
     width: int = 16
     """Channels of the first layer."""
     epochs: int = 30
     """Passes over the images."""
     batch_size: int = 64
-    """Images at a time."""
+    """Images."""
     learning_rate: float = 2e-3
-    """Of Adam; it falls to 0 as a cosine."""
+    """Of Adam, with cosine decay to 0."""
     weight_decay: float = 1e-4
     """As in AdamW."""
     weighted: bool = False
-    """Weight rows that are wrong after one timestep as the published code does: a/(1 - a), with a the share that is
-    right after one; it makes the two groups weigh a and a, whatever a is."""
+    """Weight rows that are wrong after one timestep by a/(1 - a), as in the published code, with a the share of correct
+    rows after one: the two groups then have equal weight."""
     flip: bool = False
     """Mirror images at random."""
 
@@ -45,22 +44,8 @@ class TimestepSettings:
             raise InputError(f"Expected width, epochs and batch_size of at least 1, got {self}.")
 
 
-def expected_loss(chances: Tensor, correct: Tensor, beta: float, weights: Tensor | None = None) -> Tensor:
-    """`[N]` Σ_k v_k · w · [β (1 - c_k) - 2^-(k-1) c_k], SEENN's loss (Li et al. 2023, section 3.3).
-
-    Args:
-        chances: `[N, T]` v, how likely each number of timesteps is.
-        correct: `[N, T]` c, 1 where the answer after k timesteps is right.
-        beta: what a wrong answer costs.
-        weights: `[N]` w; None is 1.
-    """
-    timesteps = torch.arange(correct.shape[1], dtype=chances.dtype)
-    losses = (chances * (beta * (1 - correct) - 0.5**timesteps * correct)).sum(1)
-    return losses if weights is None else weights * losses
-
-
 def sample_weights(correct: np.ndarray) -> np.ndarray:
-    """`[N]` 1 for rows right after one timestep, a/(1 - a) for the others, a the share of the first."""
+    """`[N]` 1 for rows that are correct after one timestep, a/(1 - a) for the others, a the share of the former."""
     share = float(correct[:, 0].mean())
     other = share / (1 - share) if share < 1 else 1.0
     return np.where(correct[:, 0] > 0, 1.0, other)
@@ -79,26 +64,25 @@ def train_timestep_network(
 ) -> TimestepNetwork:
     """A network that minimises the expected loss (minus the expected reward) over the rows.
 
-    With the reward "seenn" that is the paper's loss. Rows of one image (its repeats) are averaged beforehand,
-    which changes nothing: the loss is linear in them.
+    With the reward "seenn" that is the paper's loss, Σ_k v_k [β (1 - c_k) - 2^-(k-1) c_k] for v_k the probability of k
+    timesteps and c_k = 1 where the prediction after k is correct. Rows of one image (its repeats) are averaged
+    beforehand, which is exact: the loss is linear in them.
 
     Args:
-        traces: all rows are learned from.
+        traces: all rows are training data.
         settings: see `TimestepSettings`.
-        samples: where the images are, unless the traces have them.
+        samples: with the images of traces that have none.
         reward: a name, or a reward.
         reward_options: its options.
         seed: of the weights and batches.
         on_progress: called with the fraction done.
 
     Raises:
-        InputError: where there are no images.
+        InputError: for traces without images, where there are no samples.
     """
-    made = make_reward(reward, reward_options)
     images, places = images_of(traces, samples)
     N, T = traces.predictions.shape
-    steps = np.broadcast_to(np.arange(1, T + 1), (N, T))
-    losses = -pay(made, traces.correct, steps, T, traces.energy()).astype(np.float64)
+    losses = -exit_rewards(traces, reward, reward_options).astype(np.float64)
     if settings.weighted:
         losses = losses * sample_weights(traces.correct)[:, None]
     used, back = np.unique(places, return_inverse=True)
@@ -114,11 +98,11 @@ def train_timestep_network(
     with torch_threads(1):
         for epoch in range(settings.epochs):
             for rows in torch.randperm(len(used), generator=generator).chunk(batches):
-                shown = inputs[rows]
+                batch = inputs[rows]
                 if settings.flip:
                     mirrored = torch.rand(len(rows), generator=generator) < 0.5
-                    shown = torch.where(mirrored[:, None, None, None], shown.flip(-1), shown)
-                loss = (torch.softmax(network(shown), 1) * per_image[rows]).sum(1).mean()
+                    batch = torch.where(mirrored[:, None, None, None], batch.flip(-1), batch)
+                loss = (torch.softmax(network(batch), 1) * per_image[rows]).sum(1).mean()
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()

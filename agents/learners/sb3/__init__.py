@@ -1,1 +1,1 @@
-"""SEENN-II (sequential) by the algorithms of stable-baselines3."""
+"""SEENN-II (sequential), trained by stable-baselines3."""

@@ -1,11 +1,17 @@
-"""How much a network of stable-baselines3 wants to exit, for each kind of network, and how to make one anew.
+"""Networks of stable-baselines3 and sb3-contrib: their exit scores, their outputs for training, and their construction.
 
-Letters: B rows, F columns, H hidden units.
+The only file that reads inner layers of those networks, as versions 2.7 to 2.9 name them.
+
+Letters: B rows, F columns, H hidden units, Q quantiles.
 """
 
+import importlib
 import importlib.util
-from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -16,149 +22,96 @@ from torch import Tensor, nn
 
 from backbones import InputError
 
+Scores = Callable[[Any, Tensor, Any, np.ndarray | None], tuple[Tensor, Any]]
 
-class Head(Protocol):
-    """A kind of network."""
 
-    name: ClassVar[str]
-    own_threshold: ClassVar[float]
-    """The score from which on the network itself exits."""
-    probabilities: ClassVar[bool]
+def exit_probability(network: Any, inputs: Tensor, state: Any, episode_start: np.ndarray | None) -> tuple[Tensor, Any]:
+    """`[B]` probability of exiting, of an actor-critic (PPO, A2C)."""
+    return _probability(network.get_distribution(inputs)), None
+
+
+def recurrent_probability(
+    network: Any, inputs: Tensor, state: Any, episode_start: np.ndarray | None
+) -> tuple[Tensor, Any]:
+    """`[B]` probability of exiting, of an LSTM (RecurrentPPO); the state is a pair of arrays `[layers, B, H]`."""
+    B, lstm = len(inputs), network.lstm_actor
+    if state is None:
+        state = (np.zeros((lstm.num_layers, B, lstm.hidden_size), np.float32),) * 2
+    starts = np.zeros(B, bool) if episode_start is None else episode_start
+    memory = tuple(torch.as_tensor(part, dtype=torch.float32) for part in state)
+    distribution, memory = network.get_distribution(inputs, memory, torch.as_tensor(starts, dtype=torch.float32))
+    return _probability(distribution), tuple(part.numpy() for part in memory)
+
+
+def value_advantage(network: Any, inputs: Tensor, state: Any, episode_start: np.ndarray | None) -> tuple[Tensor, Any]:
+    """`[B]` value of exiting minus that of continuing (DQN; QR-DQN by the mean of its quantiles)."""
+    values = action_values(network, inputs).mean(1)
+    return values[:, 1] - values[:, 0], None
+
+
+@dataclass(frozen=True)
+class Head:
+    """A kind of network over `Discrete(2)`."""
+
+    name: str
+    network: type[BasePolicy] | tuple[str, str]
+    """Its class, or module and name of it in sb3-contrib."""
+    scores: Scores
+    """`[B]` of inputs `[B, F]`, and the next state."""
+    probabilities: bool
     """Whether scores are probabilities."""
+    layers: tuple[str, ...] = ()
+    """The attributes that compute both outputs in order; none where the score is not exported."""
+    options: dict[str, str] = field(default_factory=lambda: {"net_arch": "net_arch"})
+    """JSON-able arguments of the class, and the attributes that hold them."""
 
-    def scores(self, network: Any, inputs: Tensor, state: Any, episode_start: np.ndarray | None) -> tuple[Tensor, Any]:
-        """`[B]` of inputs `[B, F]`, and the next state."""
+    @property
+    def own_threshold(self) -> float:
+        """The score from which on the network itself exits."""
+        return 0.5 if self.probabilities else 0.0
 
-    def score_module(self, network: Any) -> nn.Module | None:
+    def score_module(self, network: BasePolicy) -> nn.Module | None:
         """See `ScoredPolicy.score_module`; None where the score is not exported."""
+        layers = [attrgetter(name)(network) for name in self.layers]
+        return _ExitOverContinue(self.probabilities, *layers) if layers else None
 
-    def arguments(self, network: Any) -> dict[str, Any]:
+    def arguments(self, network: BasePolicy) -> dict[str, Any]:
         """JSON-able arguments that make a network of the same shape."""
+        return {name: attrgetter(attribute)(network) for name, attribute in self.options.items()}
 
     def make(self, box: gym.spaces.Box, arguments: dict[str, Any]) -> BasePolicy:
-        """A network of that shape."""
-
-
-@dataclass(frozen=True)
-class ActorCriticHead:
-    """The probability of exiting (PPO, A2C)."""
-
-    name: ClassVar[str] = "actor-critic"
-    own_threshold: ClassVar[float] = 0.5
-    probabilities: ClassVar[bool] = True
-
-    def scores(self, network: Any, inputs: Tensor, state: Any, episode_start: np.ndarray | None) -> tuple[Tensor, Any]:
-        """See `Head.scores`."""
-        return _probability(network.get_distribution(inputs)), None
-
-    def score_module(self, network: Any) -> nn.Module:
-        """See `Head.score_module`."""
-        return _ExitOverContinue(True, network.mlp_extractor.policy_net, network.action_net)
-
-    def arguments(self, network: Any) -> dict[str, Any]:
-        """See `Head.arguments`."""
-        return {"net_arch": network.net_arch}
-
-    def make(self, box: gym.spaces.Box, arguments: dict[str, Any]) -> BasePolicy:
-        """See `Head.make`."""
-        return ActorCriticPolicy(box, gym.spaces.Discrete(2), lambda _: 0.0, **arguments)
-
-
-@dataclass(frozen=True)
-class RecurrentHead:
-    """The probability of exiting, of an LSTM that remembers the steps before (RecurrentPPO)."""
-
-    name: ClassVar[str] = "recurrent"
-    own_threshold: ClassVar[float] = 0.5
-    probabilities: ClassVar[bool] = True
-
-    def scores(self, network: Any, inputs: Tensor, state: Any, episode_start: np.ndarray | None) -> tuple[Tensor, Any]:
-        """See `Head.scores`; the state is a pair of arrays `[layers, B, H]`, as in sb3-contrib."""
-        B, lstm = len(inputs), network.lstm_actor
-        if state is None:
-            state = (np.zeros((lstm.num_layers, B, lstm.hidden_size), np.float32),) * 2
-        starts = np.zeros(B, bool) if episode_start is None else episode_start
-        given = tuple(torch.as_tensor(part, dtype=torch.float32) for part in state)
-        distribution, given = network.get_distribution(inputs, given, torch.as_tensor(starts, dtype=torch.float32))
-        return _probability(distribution), tuple(part.numpy() for part in given)
-
-    def score_module(self, network: Any) -> None:
-        """See `Head.score_module`."""
-        return
-
-    def arguments(self, network: Any) -> dict[str, Any]:
-        """See `Head.arguments`."""
-        lstm = network.lstm_actor
-        return {
-            "net_arch": network.net_arch,
-            "lstm_hidden_size": lstm.hidden_size,
-            "n_lstm_layers": lstm.num_layers,
-            "shared_lstm": network.shared_lstm,
-            "enable_critic_lstm": network.enable_critic_lstm,
-        }
-
-    def make(self, box: gym.spaces.Box, arguments: dict[str, Any]) -> BasePolicy:
-        """See `Head.make`."""
-        kind = contrib("sb3_contrib.common.recurrent.policies", "RecurrentActorCriticPolicy")
-        made: BasePolicy = kind(box, gym.spaces.Discrete(2), lambda _: 0.0, **arguments)
+        """A new network of that shape, for observations of the box."""
+        network: Any = contrib(*self.network) if isinstance(self.network, tuple) else self.network
+        made: BasePolicy = network(box, gym.spaces.Discrete(2), lambda _: 0.0, **arguments)
         return made
 
 
-@dataclass(frozen=True)
-class ValueHead:
-    """The value of exiting less that of going on (DQN)."""
-
-    name: ClassVar[str] = "value"
-    own_threshold: ClassVar[float] = 0.0
-    probabilities: ClassVar[bool] = False
-
-    def scores(self, network: Any, inputs: Tensor, state: Any, episode_start: np.ndarray | None) -> tuple[Tensor, Any]:
-        """See `Head.scores`."""
-        values = network.q_net(inputs)
-        return values[:, 1] - values[:, 0], None
-
-    def score_module(self, network: Any) -> nn.Module:
-        """See `Head.score_module`."""
-        return _ExitOverContinue(False, network.q_net.q_net)
-
-    def arguments(self, network: Any) -> dict[str, Any]:
-        """See `Head.arguments`."""
-        return {"net_arch": network.net_arch}
-
-    def make(self, box: gym.spaces.Box, arguments: dict[str, Any]) -> BasePolicy:
-        """See `Head.make`."""
-        return DQNPolicy(box, gym.spaces.Discrete(2), lambda _: 0.0, **arguments)
-
-
-@dataclass(frozen=True)
-class QuantileHead:
-    """The mean of the quantiles of exiting less that of going on (QR-DQN)."""
-
-    name: ClassVar[str] = "quantile"
-    own_threshold: ClassVar[float] = 0.0
-    probabilities: ClassVar[bool] = False
-
-    def scores(self, network: Any, inputs: Tensor, state: Any, episode_start: np.ndarray | None) -> tuple[Tensor, Any]:
-        """See `Head.scores`."""
-        values = network.quantile_net(inputs).mean(1)
-        return values[:, 1] - values[:, 0], None
-
-    def score_module(self, network: Any) -> None:
-        """See `Head.score_module`."""
-        return
-
-    def arguments(self, network: Any) -> dict[str, Any]:
-        """See `Head.arguments`."""
-        return {"net_arch": network.net_arch, "n_quantiles": network.n_quantiles}
-
-    def make(self, box: gym.spaces.Box, arguments: dict[str, Any]) -> BasePolicy:
-        """See `Head.make`."""
-        kind = contrib("sb3_contrib.qrdqn.policies", "QRDQNPolicy")
-        made: BasePolicy = kind(box, gym.spaces.Discrete(2), lambda _: 0.0, **arguments)
-        return made
-
-
-HEADS: dict[str, Head] = {head.name: head for head in (ActorCriticHead(), RecurrentHead(), ValueHead(), QuantileHead())}
+_RECURRENT_OPTIONS = {
+    "net_arch": "net_arch",
+    "lstm_hidden_size": "lstm_actor.hidden_size",
+    "n_lstm_layers": "lstm_actor.num_layers",
+    "shared_lstm": "shared_lstm",
+    "enable_critic_lstm": "enable_critic_lstm",
+}
+_RECURRENT = ("sb3_contrib.common.recurrent.policies", "RecurrentActorCriticPolicy")
+_QUANTILE = ("sb3_contrib.qrdqn.policies", "QRDQNPolicy")
+_ACTOR_LAYERS = ("mlp_extractor.policy_net", "action_net")
+HEADS = {
+    head.name: head
+    for head in (
+        Head("actor-critic", ActorCriticPolicy, exit_probability, True, _ACTOR_LAYERS),
+        Head("recurrent", _RECURRENT, recurrent_probability, True, options=_RECURRENT_OPTIONS),
+        Head("value", DQNPolicy, value_advantage, False, ("q_net.q_net",)),
+        Head(
+            "quantile",
+            _QUANTILE,
+            value_advantage,
+            False,
+            options={"net_arch": "net_arch", "n_quantiles": "n_quantiles"},
+        ),
+    )
+}
+"""Kinds of networks by the name that saved policies hold."""
 
 
 def head_of(network: BasePolicy) -> Head:
@@ -179,8 +132,37 @@ def head_of(network: BasePolicy) -> Head:
     )
 
 
+def copy_network(network: BasePolicy) -> BasePolicy:
+    """A copy on the CPU, in evaluation mode, without the distribution of its last batch, which cannot be copied."""
+    distribution = getattr(getattr(network, "action_dist", None), "distribution", None)
+    return deepcopy(network, {id(distribution): None}).cpu().eval()
+
+
+def actor_and_critic(network: Any, inputs: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """`[B]` logits of exiting minus those of continuing, and `[B]` values, of an actor-critic.
+
+    Args:
+        network: recurrent or not.
+        inputs: `[B, F]` whole episodes, one after the other.
+        rows: the number of episodes.
+    """
+    memory: tuple[Any, ...] = ()
+    if hasattr(network, "lstm_actor"):
+        zeros = torch.zeros(network.lstm_actor.num_layers, rows, network.lstm_actor.hidden_size)
+        memory = (zeros, zeros), torch.zeros(len(inputs))
+    distribution = network.get_distribution(inputs, *memory)
+    logits = (distribution[0] if memory else distribution).distribution.logits
+    return logits[:, 1] - logits[:, 0], network.predict_values(inputs, *memory)[:, 0]
+
+
+def action_values(network: Any, inputs: Tensor) -> Tensor:
+    """`[B, Q, 2]` quantiles of the values of continuing and exiting; Q = 1 of a network without quantiles."""
+    values: Tensor = network.q_net(inputs)[:, None] if hasattr(network, "q_net") else network.quantile_net(inputs)
+    return values
+
+
 def contrib(module: str, name: str) -> Any:
-    """Something of sb3-contrib.
+    """A class of sb3-contrib.
 
     Raises:
         InputError: where it is not installed.
@@ -196,7 +178,7 @@ def _probability(distribution: Any) -> Tensor:
 
 
 class _ExitOverContinue(nn.Module):
-    """The second output less the first, or the probability of the second."""
+    """The second output minus the first, or the probability of the second."""
 
     def __init__(self, probability: bool, *layers: nn.Module) -> None:
         super().__init__()

@@ -1,10 +1,9 @@
-"""A policy that stable-baselines3 has trained, with an exit score that can be calibrated.
+"""Policies trained by stable-baselines3, with an exit score that can be calibrated.
 
 policy = LearnedPolicy.of(model, observation="features")
 actions, state = policy.predict(observation)
 """
 
-from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -16,7 +15,7 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor, nn
 
 from agents.learners.macs import count_multiplications
-from agents.learners.sb3.networks import HEADS, head_of
+from agents.learners.sb3.networks import HEADS, copy_network, head_of
 from agents.rules.score import ScoredPolicy, no_export
 from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
@@ -26,7 +25,7 @@ from seenn_env.observations import AnyObservation
 
 @dataclass(frozen=True)
 class Normaliser:
-    """What SB3's VecNormalize makes of observations: (observation - mean) / scale, within ± clip."""
+    """SB3's VecNormalize of observations: (observation - mean) / scale, clipped to ± clip."""
 
     mean: tuple[float, ...]
     """`[F]`."""
@@ -36,18 +35,18 @@ class Normaliser:
 
     @classmethod
     def of(cls, model: BaseAlgorithm) -> "Normaliser | None":
-        """That of a model; None where it reads observations as they are.
+        """The normaliser of a model; None for one without VecNormalize.
 
         Raises:
-            InputError: for a model that has lost its statistics.
+            InputError: for a model without the statistics of its VecNormalize.
         """
         normaliser_of(model)
         env = model.get_vec_normalize_env()
         if env is None or not env.norm_obs:
             return None
-        seen: Any = env.obs_rms
-        scale = np.sqrt(seen.var + env.epsilon)
-        return cls(tuple(seen.mean.tolist()), tuple(scale.tolist()), float(env.clip_obs))
+        statistics: Any = env.obs_rms
+        scale = np.sqrt(statistics.var + env.epsilon)
+        return cls(tuple(statistics.mean.tolist()), tuple(scale.tolist()), float(env.clip_obs))
 
     def __call__(self, observation: np.ndarray) -> np.ndarray:
         """`[B, F]` float32."""
@@ -61,7 +60,7 @@ class LearnedPolicy(ScoredPolicy):
 
     Args:
         network: a policy over `Discrete(2)`: an actor-critic (the score is the probability of exiting), a recurrent
-            one, or a value-based one (the value of exiting less that of going on).
+            one, or a value-based one (the value of exiting minus that of continuing).
         observation: name of the observation that it was trained on.
         threshold: ½ of a probability, 0 of an advantage, is the network's own choice; `calibrate` moves it.
         settings: JSON-able facts of the training, saved with the policy.
@@ -84,16 +83,14 @@ class LearnedPolicy(ScoredPolicy):
         """A copy of the policy of a trained SB3 model (PPO, A2C, DQN, and sb3-contrib's QRDQN and RecurrentPPO).
 
         Raises:
-            InputError: for a model with another kind of policy, or that has lost the statistics of its VecNormalize.
+            InputError: for a model with another kind of policy, or without the statistics of its VecNormalize.
         """
         head, normaliser = head_of(model.policy), Normaliser.of(model)
-        drawn = getattr(getattr(model.policy, "action_dist", None), "distribution", None)  # of its last batch: no copy
-        network = deepcopy(model.policy, {id(drawn): None}).cpu().eval()
-        return cls(network, observation, head.own_threshold, settings or {}, normaliser)
+        return cls(copy_network(model.policy), observation, head.own_threshold, settings or {}, normaliser)
 
     @property
-    def macs(self) -> int:
-        """Multiplications and additions of one decision: of the layers that the score needs, not the critic's."""
+    def macs(self) -> int:  # type: ignore[override]
+        """See `ScoredPolicy.macs`: of the layers of the score, without the critic's."""
         shape = self.network.observation_space.shape
         assert shape is not None
         one = np.zeros((1, *shape), np.float32)
@@ -108,13 +105,13 @@ class LearnedPolicy(ScoredPolicy):
     ) -> tuple[np.ndarray, Any]:
         """See `ScoredPolicy`; the state is that of a recurrent network."""
         with torch.no_grad():
-            given = observation if self.normaliser is None else self.normaliser(observation)
-            inputs = torch.from_numpy(np.array(given, np.float32))  # a copy: torch takes no read-only arrays
+            columns = observation if self.normaliser is None else self.normaliser(observation)
+            inputs = torch.from_numpy(np.array(columns, np.float32))  # a copy: torch takes no read-only arrays
             scores, state = head_of(self.network).scores(self.network, inputs, state, episode_start)
             return scores.double().numpy(), state
 
     @property
-    def probabilities(self) -> bool:
+    def probabilities(self) -> bool:  # type: ignore[override]
         """See `ScoredPolicy.probabilities`."""
         return head_of(self.network).probabilities
 

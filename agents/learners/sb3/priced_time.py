@@ -1,4 +1,4 @@
-"""A price of time for stable-baselines3 that is no part of the environment, and so can move towards a target.
+"""A price of time outside the environment, for stable-baselines3, so that it can move towards a target.
 
 env = PricedTime(env, timesteps=8, price=0.1)
 model.learn(600_000, callback=FollowTarget(env, target_timesteps=1.5))
@@ -13,10 +13,10 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 
 class PricedTime(VecEnvWrapper):
-    """Takes price / (T - 1) off the reward of every step that continues: over an episode, price · share of time.
+    """Subtracts price / (T - 1) from the reward of every step that continues: price · share of time over an episode.
 
     Args:
-        env: an early-exit environment whose reward has no price of time.
+        env: an early-exit environment with a reward without a price of time.
         timesteps: T.
         price: of all T timesteps, in units of accuracy.
     """
@@ -53,11 +53,12 @@ class PricedTime(VecEnvWrapper):
 
 
 class FollowTarget(BaseCallback):
-    """After every rollout, sets the price to λ + ρ · excess, with λ raised by rate · ρ · excess: the gradient of an
-    augmented Lagrangian. The excess is the share of time that is spent above the target.
+    """Augmented Lagrangian: after every rollout, λ rises by rate · ρ · excess, and the price becomes λ + ρ · excess.
+
+    The excess is the mean share of time above the target.
 
     Args:
-        env: whose price it sets.
+        env: the environment with the price.
         target_timesteps: mean timesteps.
         penalty: ρ.
         rate: of λ.

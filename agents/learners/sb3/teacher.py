@@ -1,4 +1,4 @@
-"""The policy that the exact learner finds, as a beginning for the networks of stable-baselines3.
+"""Warm start: fits the networks of stable-baselines3 to the policy of the exact learner before they train.
 
     teacher = Teacher.at(traces.select("policy"), 1.5)
     teacher.teach(model.policy)
@@ -7,7 +7,6 @@ Letters: N rows, T timesteps, F columns of the observation, B decisions.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
@@ -15,24 +14,25 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from agents.learners.exact.training import ExitSettings, train_exit_network
+from agents.learners.sb3.networks import action_values, actor_and_critic
 from seenn_env import Traces
 from seenn_env.observations import AnyObservation
 
 _STEPS, _DECISIONS, _RATE = 400, 4096, 3e-3
-"""Of the gradient, decisions in each, and the learning rate at first."""
+"""Gradient steps, decisions per step, and the initial learning rate."""
 _OFF_PATH = 0.05
-"""Weight of values where the teacher has exited before; elsewhere, with the chance of coming there added."""
+"""Weight of the values of a decision, on top of the probability that the teacher reaches it."""
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A stochastic exit rule on the rows of traces, and what each action is worth under it.
+    """A stochastic exit rule on the rows of traces, with the values of both actions under it.
 
     Args:
         columns: `[N, T-1, F]` observations.
         chances: `[N, T-1]` probability of exiting.
         exits: `[N, T-1]` reward of exiting.
-        continues: `[N, T-1]` reward of continuing, and from then on by the chances.
+        continues: `[N, T-1]` expected reward of continuing and then following `chances`.
         cost: of all T timesteps, in units of accuracy.
     """
 
@@ -52,12 +52,12 @@ class Teacher:
         cost: float | None = None,
         seed: int = 0,
     ) -> "Teacher":
-        """The exact learner at a target, trained on these traces.
+        """The exact learner, trained on these traces at a target.
 
         Args:
             traces: all rows are learned from.
             target_timesteps: mean timesteps.
-            observation: what it sees.
+            observation: name of the observation.
             cost: in place of the one at which it meets the target.
             seed: of its training.
         """
@@ -89,26 +89,15 @@ class Teacher:
             optimizer.step()
             schedule.step()
 
-    def _loss(self, network: Any, rows: Tensor) -> Tensor:
-        """Cross-entropy with the chances, and squared error of the values, of every decision on these rows."""
-        seen, chances = self.columns[rows].flatten(0, 1), self.chances[rows].flatten()
-        both = torch.stack([self.continues[rows].flatten(), self.exits[rows].flatten()], dim=1)
+    def _loss(self, network: BasePolicy, rows: Tensor) -> Tensor:
+        """Cross-entropy with the chances, and squared error of the values, over every decision on these rows."""
+        inputs, chances = self.columns[rows].flatten(0, 1), self.chances[rows].flatten()
+        values = torch.stack([self.continues[rows].flatten(), self.exits[rows].flatten()], dim=1)
         if isinstance(network, ActorCriticPolicy):
-            memory = self._memory(network, len(rows), len(seen)) if hasattr(network, "lstm_actor") else ()
-            asked: Any = network.get_distribution(seen, *memory)
-            logits = (asked[0] if memory else asked).distribution.logits
-            actor = binary_cross_entropy_with_logits(logits[:, 1] - logits[:, 0], chances)
-            values: Tensor = network.predict_values(seen, *memory)
-            return actor + mse_loss(values[:, 0], torch.lerp(both[:, 0], both[:, 1], chances))
-        stays = torch.cumprod(1 - self.chances[rows], dim=1)
-        reached = torch.cat([torch.ones_like(stays[:, :1]), stays[:, :-1]], dim=1).flatten() + _OFF_PATH
-        found = network.q_net(seen)[:, None] if hasattr(network, "q_net") else network.quantile_net(seen)
-        errors = (found - both[:, None]).square().mean((1, 2))
-        return (errors * reached).mean() / reached.mean()
-
-    @staticmethod
-    def _memory(network: Any, rows: int, decisions: int) -> tuple[Any, Tensor]:
-        """State and starts of a recurrent network that sees whole rows, one after the other."""
-        lstm = network.lstm_actor
-        zeros = torch.zeros(lstm.num_layers, rows, lstm.hidden_size)
-        return (zeros, zeros), torch.zeros(decisions)
+            logits, critic = actor_and_critic(network, inputs, len(rows))
+            actor = binary_cross_entropy_with_logits(logits, chances)
+            return actor + mse_loss(critic, torch.lerp(values[:, 0], values[:, 1], chances))
+        survival = torch.cumprod(1 - self.chances[rows], dim=1)
+        weights = torch.cat([torch.ones_like(survival[:, :1]), survival[:, :-1]], dim=1).flatten() + _OFF_PATH
+        errors = (action_values(network, inputs) - values[:, None]).square().mean((1, 2))
+        return (errors * weights).mean() / weights.mean()

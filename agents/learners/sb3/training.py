@@ -178,9 +178,9 @@ def train_sb3(
 ) -> LearnedPolicy:
     """A trained policy; the arguments are those of `make_model` and `train`.
 
-    With a target and the reward "linear" the network begins as the policy that the exact learner finds there (a
-    `Teacher`), and time has the price at which that one meets the target, unless `reward_options` has a cost. Unless
-    given, the learning rate falls to 0. The price of actor-critics follows the timesteps that they spend, as in
+    With a target and the reward "linear" the network starts from the policy of the exact learner at that target (a
+    `Teacher`), and the price of time is that at which the exact learner meets the target, unless `reward_options` has
+    a cost. The learning rate falls to 0 by default. The price of actor-critics follows their mean timesteps, as in
     `train_exit_network`; value-based networks explore at a rate of at most one step an episode, and learn from returns
     of several steps.
     """
@@ -215,7 +215,7 @@ def train_sb3(
 
 
 def _taught_arguments(algorithm: str, T: int) -> dict[str, Any]:
-    """Arguments in place of the preset's for a network that begins as a good policy, in episodes of T steps."""
+    """Arguments in place of the preset's for a network that starts from a good policy, in episodes of T steps."""
     preset = PRESETS[algorithm].arguments
     changed: dict[str, Any] = {"learning_rate": _falling(preset["learning_rate"])}
     if algorithm in _VALUE_BASED:
@@ -226,12 +226,12 @@ def _taught_arguments(algorithm: str, T: int) -> dict[str, Any]:
 
 
 def _with_targets(weights: dict[str, Any]) -> dict[str, Any]:
-    """The weights of a value-based policy, its target network's being those of the network itself."""
+    """The weights of a value-based policy, with those of the network copied to its target network."""
     return {name: weights[name.replace("_net_target.", "_net.")] for name in weights}
 
 
 def _falling(rate: float) -> Callable[[float], float]:
-    """A learning rate that falls to 0 with what remains of the training."""
+    """A learning rate that falls linearly to 0."""
     return lambda remaining: rate * remaining
 
 
@@ -239,22 +239,22 @@ def _falling(rate: float) -> Callable[[float], float]:
 def load_sb3(
     algorithm: str, path: str | Path, traces: Traces, *, observation: AnyObservation = "features", **overrides: Any
 ) -> LearnedPolicy:
-    """The policy of a zip that SB3's `model.save` wrote, without unpickling anything in it.
+    """The policy of a zip that SB3's `model.save` wrote, read without unpickling.
 
-    SB3's own `load` unpickles the model's class, spaces and arguments. Here a fresh model of the stated
-    architecture takes the zip's weights, which torch reads with `weights_only=True`.
+    SB3's own `load` unpickles the model's class, spaces and arguments. Here a new model of the stated architecture
+    loads the zip's weights, which torch reads with `weights_only=True`.
 
     Args:
-        algorithm: which it is of: a name of `PRESETS`.
+        algorithm: a name of `PRESETS`.
         path: the zip.
-        traces: of the backbone that it was trained on, with rows of split "policy"; nothing is learned from them.
-        observation: what it was trained on.
-        overrides: arguments that the architecture needs, such as `policy_kwargs={"net_arch": [64, 64]}` (those of
+        traces: of the backbone that it was trained on, with rows of split "policy"; they give the spaces alone.
+        observation: name of the observation that it was trained on.
+        overrides: arguments of the architecture, such as `policy_kwargs={"net_arch": [64, 64]}` (those of
             SB3's defaults: `policy_kwargs={}`).
 
     Raises:
         InputError: for a file that is missing or no such zip, weights of another architecture, or a model that was
-            trained under VecNormalize, whose statistics are in no zip (of a value-based one, nothing in it tells).
+            trained under VecNormalize, whose statistics no zip holds (undetectable for a value-based one).
     """
     path = Path(path)
     if not path.is_file():
@@ -278,7 +278,7 @@ def load_sb3(
 
 
 def _lost_statistics(path: Path) -> bool:
-    """Whether a zip is of a model that was trained under VecNormalize: SB3 then keeps raw observations in it."""
+    """Whether a zip is of a model that was trained under VecNormalize: it then holds raw observations."""
     with zipfile.ZipFile(path) as archive:
         return json.loads(archive.read("data")).get("_last_original_obs") is not None
 

@@ -1,4 +1,4 @@
-"""Optimal stopping by fitted backward induction: exit where going on is not expected to pay.
+"""Optimal stopping by fitted backward induction: exits where continuing has no expected gain.
 
     policy = train("optimal-stopping", traces, target_timesteps=1.5)
 
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from agents.learners.perceptrons import count_macs, run_perceptron
-from agents.rules.score import ScoredPolicy, timestep_of
+from agents.learners.stopping.trees import run_trees
+from agents.rules.score import ScoredPolicy, scores_by_timestep, timestep_of
 from backbones.argument_checks import Natural, Positive
 from seenn_env.observations import AnyObservation
 
@@ -23,11 +24,11 @@ class OptimalStopping(ScoredPolicy):
     """Exits when the gain of exiting, fitted by backward induction, is at least the threshold.
 
     Args:
-        tensors: for each timestep t, of trees "tree_t" `[R, J, 5]` (column, split, left, right, value) and "base_t",
-            or of a network the weights with "t." before them, and "mean" and "scale" `[F]`.
+        tensors: for each timestep t, trees "tree_t" `[R, J, 5]` and "base_t" (see `fit_trees`), or the weights of a
+            network with the prefix "t.", and "mean" and "scale" `[F]`.
         observation: name of the observation.
         timesteps: T.
-        threshold: a gain in reward; 0 is the optimum at the time cost that it was fitted for.
+        threshold: a gain in reward; 0 is the optimum at the time cost of the fit.
         settings: JSON-able facts of the fit, saved with the policy.
         elapsed: the observation's column of timestep / T; None: that of this package's observations.
     """
@@ -40,13 +41,8 @@ class OptimalStopping(ScoredPolicy):
     elapsed: Natural | None = None
 
     @property
-    def made_for(self) -> int:
-        """See `ScoredPolicy.made_for`."""
-        return self.timesteps
-
-    @property
-    def macs(self) -> int:
-        """Multiplications and additions of one decision (of trees: comparisons and additions on one path each)."""
+    def macs(self) -> int:  # type: ignore[override]
+        """See `ScoredPolicy.macs`; of trees, the comparisons and additions on one path each."""
         trees = self.tensors.get("tree_0")
         if trees is not None:
             return int(trees.shape[0]) * (int(np.ceil(np.log2(trees.shape[1]))) + 1)
@@ -54,14 +50,10 @@ class OptimalStopping(ScoredPolicy):
         return count_macs(first)
 
     def score(self, observation: np.ndarray) -> np.ndarray:
-        """See `ScoredPolicy.score`: the expected reward of exiting now less that of going on."""
+        """See `ScoredPolicy.score`: the expected reward of exiting now minus that of continuing."""
         timestep = timestep_of(observation, self.observation, self.timesteps, self.elapsed)
         at = np.minimum(timestep, max(self.timesteps - 1, 1)) - 1
-        found = np.zeros(len(observation))
-        for t in np.unique(at):
-            rows = at == t
-            found[rows] = gains(self.tensors, int(t), observation[rows])
-        return found
+        return scores_by_timestep(observation, at, lambda t, columns: gains(self.tensors, t, columns))
 
 
 def gains(tensors: dict[str, Tensor], t: int, columns: np.ndarray) -> np.ndarray:
@@ -72,21 +64,5 @@ def gains(tensors: dict[str, Tensor], t: int, columns: np.ndarray) -> np.ndarray
     weights = {name.split(".", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(f"{t}.")}
     with torch.no_grad():
         inputs = (torch.from_numpy(np.array(columns, np.float32)) - tensors["mean"]) / tensors["scale"]
-        found: np.ndarray = run_perceptron(weights, inputs).double().numpy()
-    return found
-
-
-def run_trees(trees: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """`[B]` the sum of trees `[R, J, 5]` (column, split, left, right, value; a leaf has column -1) over `[B, F]`."""
-    total, rows = np.zeros(len(columns)), np.arange(len(columns))
-    for tree in trees:
-        feature, left, right = (tree[:, place].astype(np.int64) for place in (0, 2, 3))
-        node = np.zeros(len(columns), np.int64)
-        while True:
-            split = feature[node] >= 0
-            if not split.any():
-                break
-            goes_left = columns[rows, feature[node].clip(0)] <= tree[node, 1]
-            node = np.where(split, np.where(goes_left, left[node], right[node]), node)
-        total += tree[node, 4]
-    return total
+        gain: np.ndarray = run_perceptron(weights, inputs).double().numpy()
+    return gain

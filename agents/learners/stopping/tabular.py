@@ -1,4 +1,4 @@
-"""The floor of every learner: Bellman's backward induction on a table of (timestep, bin of confidence).
+"""Tabular backward induction over (timestep, bin of confidence): the baseline of every learner.
 
     policy = TabularStopping.fit(traces.select("policy"), cost=0.1)
 
@@ -10,24 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from agents.rules.score import COLUMNS, ScoredPolicy, timestep_of
+from agents.learners.exit_rewards import exit_rewards
+from agents.rules.score import COLUMNS, ScoredPolicy, scores_by_timestep, timestep_of
 from backbones import InputError
 from backbones.argument_checks import Positive, check_kinds
-from seenn_env import Traces, make_reward
-from seenn_env.rewards import pay
+from seenn_env import Traces
 
 _CONFIDENCE = COLUMNS["confidence"]
 
 
 @dataclass(frozen=True, eq=False)
 class TabularStopping(ScoredPolicy):
-    """Exits when a table of (timestep, confidence) gives exiting at least this gain: the floor of every learner.
+    """Exits when the gain of exiting in a table over (timestep, confidence) is at least the threshold.
 
     Args:
         edges: `[T-1, M-1]` ascending, between the bins of confidence.
-        gains: `[T-1, M]` expected reward of exiting in that bin less that of going on.
-        threshold: a gain in reward; 0 is the optimum of the table. Rows of a bin are alike: near a target,
-            `calibrate(…, randomise=True)`.
+        gains: `[T-1, M]` expected reward of exiting in that bin minus that of continuing.
+        threshold: a gain in reward; 0 is the optimum of the table. Rows of a bin have equal scores: a target between
+            them needs `calibrate(…, randomise=True)`.
         settings: JSON-able facts, saved with the policy.
     """
 
@@ -48,10 +48,10 @@ class TabularStopping(ScoredPolicy):
     def fit(
         cls, traces: Traces, *, bins: Positive = 20, reward: str = "linear", **reward_options: Any
     ) -> "TabularStopping":
-        """The optimal table of these traces, as a Markov chain of bins that hold equally many rows.
+        """The optimal policy of the Markov chain of bins, each with equally many rows, on these traces.
 
         Args:
-            traces: all rows are learned from.
+            traces: all rows are fitted.
             bins: M, at each timestep.
             reward: a name.
             reward_options: its options, such as `cost=0.1`.
@@ -60,29 +60,26 @@ class TabularStopping(ScoredPolicy):
             InputError: for traces of split "test", or fewer than one bin.
         """
         traces.refuse_test("fitting a table")
-        N, T = traces.predictions.shape
-        steps = np.broadcast_to(np.arange(1, T + 1), (N, T))
-        paid = pay(make_reward(reward, reward_options), traces.correct, steps, T, traces.energy()).astype(np.float64)
+        T = traces.timesteps
+        rewards = exit_rewards(traces, reward, reward_options).astype(np.float64)
         confidence = traces.columns(cls.observation)[..., _CONFIDENCE].astype(np.float64)
         edges = np.quantile(confidence[:, : T - 1], np.arange(1, bins) / bins, axis=0).T.reshape(max(T - 1, 0), -1)
         gains = np.zeros((T - 1, bins))
-        later = paid[:, -1]  # a row's value of being at t + 1: that of its bin there
+        value = rewards[:, -1]  # of each row at t + 1: that of its bin
         for t in reversed(range(T - 1)):
             place = np.searchsorted(edges[t], confidence[:, t], side="right")
             count = np.maximum(np.bincount(place, minlength=bins), 1)
-            stops = np.bincount(place, paid[:, t], bins) / count
-            goes_on = np.bincount(place, later, bins) / count
-            gains[t] = stops - goes_on
-            later = np.maximum(stops, goes_on)[place]
+            exits = np.bincount(place, rewards[:, t], bins) / count
+            continues = np.bincount(place, value, bins) / count
+            gains[t] = exits - continues
+            value = np.maximum(exits, continues)[place]
         return cls(edges, gains, settings={"reward": reward, "reward_options": reward_options})
 
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`: the gain of the row's bin."""
         T = len(self.gains) + 1
         at = np.minimum(timestep_of(observation, self.observation, T), max(T - 1, 1)) - 1
-        found = np.empty(len(observation))
-        for t in np.unique(at):
-            rows = at == t
-            confidence = observation[rows, _CONFIDENCE].astype(np.float64)
-            found[rows] = self.gains[t][np.searchsorted(self.edges[t], confidence, side="right")]
-        return found
+        confidence = observation[:, _CONFIDENCE].astype(np.float64)
+        return scores_by_timestep(
+            confidence, at, lambda t, own: self.gains[t][np.searchsorted(self.edges[t], own, side="right")]
+        )

@@ -107,8 +107,8 @@ def test_what_is_promised_is_what_was_found(levels):
     found = control_risk(Margin(), traces, max_risk=0.03, levels_from=levels)
     exits = exits_at(found.policy.trace_scores(traces), found.policy.level)
     assert found.mean_timesteps == pytest.approx(exits.mean())
-    assert found.found == pytest.approx(true_risk(found.policy, traces, "accuracy"))
-    assert found.found < 0.03
+    assert found.empirical_risk == pytest.approx(true_risk(found.policy, traces, "accuracy"))
+    assert found.empirical_risk < 0.03
     assert found.mean_timesteps < 3.5
     assert str(found).startswith("With 95 % confidence, accuracy is within 3 points of all 4 timesteps': ")
 

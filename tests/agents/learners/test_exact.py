@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from agents import Confidence, ExitNetwork, Margin, Oracle, PerTimestep, calibrate, load, save, train
-from agents.learners.exact.expected_reward import exit_distribution, expected_reward, expected_timesteps
-from agents.learners.exact.training import ExitSettings, train_exit_network
+from agents.learners.exact.training import ExitSettings, exit_distribution, train_exit_network
 from backbones import InputError
 from seenn_env import evaluate
 from seenn_env.rewards import LinearReward
@@ -16,6 +15,14 @@ from tests.helpers.recorded import full_traces
 from tests.helpers.traces import make_traces, trivial
 
 QUICK = {"steps": 60}
+
+
+def expected_reward(probability, rewards):
+    return (exit_distribution(probability) * rewards).sum(-1)
+
+
+def expected_timesteps(probability):
+    return expected_reward(probability, torch.arange(1.0, probability.shape[-1] + 2))
 
 
 def test_the_expected_reward_is_that_of_every_way_of_exiting():

@@ -3,12 +3,11 @@
 import gymnasium as gym
 import numpy as np
 import pytest
-import torch
 
 import backbones as bb
 from agents import TimestepNetwork, calibrate, compare, load, save, train
 from agents.calibration.costs import own_energy
-from agents.learners.one_shot.training import expected_loss, sample_weights
+from agents.learners.one_shot.training import sample_weights
 from backbones import InputError
 from backbones.energy import EnergyModel
 from seenn_env import Traces, evaluate
@@ -31,19 +30,8 @@ def telling(N: int = 400, T: int = 3, *, images: bool = True, split: str = "poli
 
 
 def test_the_loss_is_the_papers_worked_out_by_hand():
-    chances = torch.tensor([[0.5, 0.3, 0.2]])
-    correct = torch.tensor([[0.0, 1.0, 1.0]])
-    assert float(expected_loss(chances, correct, beta=2.0)) == pytest.approx(0.5 * 2 - 0.3 / 2 - 0.2 / 4)
-    weighted = expected_loss(chances, correct, beta=2.0, weights=torch.tensor([3.0]))
-    assert float(weighted) == pytest.approx(3 * (1 - 0.15 - 0.05))
-
-
-def test_the_loss_is_minus_the_expected_reward(traces):
-    correct = torch.from_numpy(traces.correct.astype(np.float64))
-    chances = torch.softmax(torch.from_numpy(np.random.default_rng(0).normal(size=correct.shape)), 1)
-    T = traces.timesteps
-    rewards = SeennReward(0.7)(traces.correct, np.arange(1, T + 1), T)
-    assert np.allclose(expected_loss(chances, correct, 0.7), -(chances.numpy() * rewards).sum(1))
+    rewards = SeennReward(2.0)(np.array([False, True, True]), np.arange(1, 4), 3)
+    assert -(np.array([0.5, 0.3, 0.2]) @ rewards) == pytest.approx(0.5 * 2 - 0.3 / 2 - 0.2 / 4)
 
 
 def test_published_weights_make_right_and_wrong_rows_weigh_the_same():

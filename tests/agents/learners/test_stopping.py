@@ -6,8 +6,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from agents import Confidence, OptimalStopping, Oracle, calibrate, load, save, train
 from agents.learners import TabularStopping
-from agents.learners.stopping.policy import gains
-from agents.learners.stopping.training import StoppingSettings, _fit_trees
+from agents.learners.stopping.trees import fit_trees, run_trees
 from backbones import InputError
 from seenn_env import Traces, evaluate
 from seenn_env.rewards import LinearReward
@@ -52,13 +51,12 @@ def test_stored_trees_are_scikit_learns():
     rng = np.random.default_rng(0)
     columns = rng.normal(size=(3000, 4)).astype(np.float32)
     target = columns[:, 0] * (columns[:, 1] > 0) + rng.normal(size=3000)
-    settings = StoppingSettings()
-    tensors = _fit_trees(columns, target, settings, 0, seed=0)
+    trees, base = fit_trees(columns, target, trees=60, leaves=8, smallest_leaf=60, learning_rate=0.08, seed=0)
     model = HistGradientBoostingRegressor(
         max_iter=60, max_leaf_nodes=8, min_samples_leaf=60, learning_rate=0.08, early_stopping=False, random_state=0
     ).fit(columns, target)
     fresh = rng.normal(size=(1000, 4)).astype(np.float32)
-    assert gains(tensors, 0, fresh) == pytest.approx(model.predict(fresh), abs=1e-9)
+    assert run_trees(trees, fresh) + base == pytest.approx(model.predict(fresh), abs=1e-9)
 
 
 @pytest.mark.parametrize("regressor", ["trees", "network"])
@@ -95,7 +93,7 @@ def test_bad_input_is_one_sentence(traces):
         (lambda: train("optimal-stopping", traces, regressor="forest"), "'trees' or 'network', got 'forest'"),
         (lambda: train("optimal-stopping", traces, leaves=1), "2 leaves"),
         (lambda: TabularStopping.fit(make_traces(20, split="test")), "nothing is chosen on test"),
-        (lambda: TabularStopping.fit(traces, bins=0), "at least 1 bin, got 0"),
+        (lambda: TabularStopping.fit(traces, bins=0), "bins to be a whole number of 1 or more, got 0"),
     ]:
         with pytest.raises(InputError, match=message):
             run()
