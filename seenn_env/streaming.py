@@ -145,8 +145,8 @@ def stream(
                 spec = _made(reads, pool)
                 columns = np.zeros((B, len(spec.names)), np.float32)
             now = spec.prepared(logits)
-            needs = {name: finite_array(values, dtype, name) for name, values in pool.probe(spec.needs).items()}
-            columns[slots] = spec.of_prepared(now, now if before is None else before, timestep, len(slots), needs)
+            probes = {name: finite_array(values, dtype, name) for name, values in pool.probe(spec.probes).items()}
+            columns[slots] = spec.of_prepared(now, now if before is None else before, timestep, len(slots), probes)
             before = now
             starts = np.zeros(B, bool)
             starts[slots] = pool.timestep == 1

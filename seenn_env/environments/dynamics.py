@@ -7,16 +7,17 @@ Letters: N rows, B slots, S of them at once, T timesteps, K classes, F columns.
 """
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import gymnasium as gym
 import numpy as np
 import torch
 
-from backbones import Backbone, InputError, Samples, SlotPool, load, load_dataset
-from backbones.contract import Probed, check_images, make_keys, probe_sizes
+import backbones as bb
+from backbones import Backbone, InputError, Samples, contract, energy
+from backbones.contract import Probed, check_images
 from backbones.data import check_fit
-from backbones.energy import EnergyModel, Metered
+from backbones.energy import EnergyModel
 from seenn_env.frames import mean_over_frames
 from seenn_env.observations.observation import (
     AnyObservation,
@@ -31,6 +32,9 @@ from seenn_env.traces.energy import energy_pj
 from seenn_env.traces.fields import check_dtype, finite_array
 from seenn_env.traces.packaged import is_packaged, packaged_file
 from seenn_env.traces.traces import Traces
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Index = np.ndarray | int
 """`[S]`, or one."""
@@ -156,19 +160,19 @@ class LiveDynamics:
         self.samples, self.reward, self.num_slots, self.dtype = samples, reward, num_slots, dtype
         self._image_index = np.repeat(np.arange(len(samples)), repeats)  # of each row, its image
         self.labels, self.sample = samples.labels[self._image_index], samples.index[self._image_index]
-        self.keys = make_keys(self.sample, np.tile(np.arange(repeats), len(samples)))
+        self.keys = contract.make_keys(self.sample, np.tile(np.arange(repeats), len(samples)))
         plain = observation is None or reads_logits_alone(observation)
-        sizes = {} if plain else probe_sizes(backbone, samples.images[[0] * num_slots])
+        sizes = {} if plain else contract.probe_sizes(backbone, samples.images[[0] * num_slots])
         T, K = backbone.timesteps, backbone.num_classes
         self.shape = TraceShape(T, K, **sizes)
         self.observation = None if observation is None else make_observation(observation, **vars(self.shape))
         metered = getattr(reward, "needs_energy", False)
         pay(reward, np.array(True), np.array(1), T, Energy(np.ones(()), np.ones(())) if metered else None)  # or refuse
         self._model = EnergyModel() if metered else None
-        self.backbone = Metered(backbone) if metered and not isinstance(backbone, Metered) else backbone
+        self.backbone = energy.Metered(backbone) if metered and not isinstance(backbone, energy.Metered) else backbone
         if metered:
             self.backbone.step(self.backbone.start(torch.as_tensor(samples.images[:1])))  # or refuse to count it
-        self.pool = SlotPool(self.backbone, num_slots)
+        self.pool = bb.SlotPool(self.backbone, num_slots)
         self._slots, self._rows = np.arange(num_slots), np.zeros(num_slots, np.int64)
         self._logits = np.zeros((num_slots, T + 1, K), dtype)
         self._columns = np.zeros((num_slots, T + 1, len(self.observation.names) if self.observation else 0), np.float32)
@@ -191,14 +195,14 @@ class LiveDynamics:
 
     def rewards(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
         """See `Dynamics`; at its first exit a row runs on to T where the reward needs the energy of all T timesteps."""
-        correct, energy = np.asarray(self.predictions(slots, rows, timestep) == self.labels[rows]), None
+        correct, cost = np.asarray(self.predictions(slots, rows, timestep) == self.labels[rows]), None
         if self._model is not None:
             new = np.isnan(self._full_pj[rows])
             new_slots, new_rows = np.asarray(slots)[new], np.asarray(rows)[new]
             self._run_to(new_slots, self.shape.timesteps)
             self._full_pj[new_rows] = self._energy_pj[new_slots, self.shape.timesteps - 1]
-            energy = Energy(self._energy_pj[slots, timestep - 1], self._full_pj[rows])
-        return pay(self.reward, correct, np.asarray(timestep), self.shape.timesteps, energy)
+            cost = Energy(self._energy_pj[slots, timestep - 1], self._full_pj[rows])
+        return pay(self.reward, correct, np.asarray(timestep), self.shape.timesteps, cost)
 
     def observe(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
         """See `Dynamics`."""
@@ -231,7 +235,7 @@ class LiveDynamics:
             entry = np.minimum(self.pool.timestep - 1, T)  # the last is for slots that run past T
             self._logits[self._slots, entry] = logits
             if self.observation is not None:
-                probed = self.pool.probe(self.observation.needs)
+                probed = self.pool.probe(self.observation.probes)
                 probes = {name: finite_array(values, self.dtype, name, sample) for name, values in probed.items()}
                 previous = self._logits[self._slots, np.maximum(entry - 1, 0)]
                 now = np.minimum(self.pool.timestep, T)
@@ -242,7 +246,7 @@ class LiveDynamics:
             if self._keeps_activity and isinstance(self.backbone, Probed):
                 self._store_activity(self.backbone.probe(self.pool.state).get("hidden"), entry)
 
-    def _store_activity(self, hidden: torch.Tensor | None, entry: np.ndarray) -> None:
+    def _store_activity(self, hidden: "Tensor | None", entry: np.ndarray) -> None:
         """Of the last hidden layer `[B, F]`, where the backbone gives it."""
         if hidden is not None:
             values = finite_array(hidden, self.dtype, "hidden", self.sample[self._rows])
@@ -290,7 +294,7 @@ def make_dynamics(
         samples = str(backbone)
     if traces is not None or samples is None:
         raise InputError("Expected either traces, or a backbone and samples: pass one or the other.")
-    network = load(packaged_file("backbone", backbone)) if isinstance(backbone, str | Path) else backbone
+    network = bb.load(packaged_file("backbone", backbone)) if isinstance(backbone, str | Path) else backbone
     samples, num_slots = load_samples(samples, split), num_envs or batch_size or 1
     return LiveDynamics(network, samples, observation, reward, num_slots=num_slots, repeats=repeats, dtype=dtype)
 
@@ -304,4 +308,4 @@ def column_space(dynamics: Dynamics) -> tuple[tuple[str, ...], gym.spaces.Box]:
 
 def load_samples(samples: Samples | str, split: str) -> Samples:
     """Samples as they are, or those of a split of the dataset of that name."""
-    return load_dataset(samples)[split] if isinstance(samples, str) else samples
+    return bb.load_dataset(samples)[split] if isinstance(samples, str) else samples
