@@ -20,10 +20,10 @@ from seenn_env.traces.traces import Traces
 
 @runtime_checkable
 class Policy(Protocol):
-    """Whatever decides, by SB3's `predict`; `observation` names the observation that it reads.
+    """A policy with SB3's `predict`; its `observation` names the observation that it reads.
 
-    One with `decides = "start"` sees the images `[B, C, H, W]` alone, before the network runs, and gives timesteps
-    less one; one with `decides = "end"` is a `HindsightPolicy`.
+    One with `decides = "start"` reads the images `[B, C, H, W]` before the network runs, and returns timesteps less
+    one; one with `decides = "end"` is a `HindsightPolicy`.
     """
 
     def predict(
@@ -38,7 +38,7 @@ class Policy(Protocol):
 
 @runtime_checkable
 class HindsightPolicy(Protocol):
-    """Knows only afterwards when it would have exited (the oracle); `decides = "end"`, and there is no `predict`."""
+    """A policy that knows its exits in hindsight only (the oracle): `decides = "end"`, without `predict`."""
 
     def exit_timesteps(self, traces: Traces) -> np.ndarray:
         """`[N]` in 1…T."""
@@ -47,10 +47,10 @@ class HindsightPolicy(Protocol):
 def decides(policy: Any) -> Literal["step", "start", "end"]:
     """When a policy decides: after each step of the network, at the start from the image alone, or in hindsight.
 
-    As its `decides` says; without, one with `predict` decides after each step, and another one in hindsight.
+    By its `decides`; by default "step" with `predict`, else "end".
 
     Raises:
-        InputError: for something that is no policy.
+        InputError: for an object that is no policy.
     """
     own: Any = getattr(policy, "decides", None)
     if own is None:
@@ -61,18 +61,18 @@ def decides(policy: Any) -> Literal["step", "start", "end"]:
             "Expected a policy with predict (decides = 'step' or 'start'), or with exit_timesteps (decides = 'end'), "
             f"got {policy!r}."
         )
-    found: Literal["step", "start", "end"] = own
-    return found
+    checked: Literal["step", "start", "end"] = own
+    return checked
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a policy does on every row of traces."""
+    """Exits of a policy on every row of traces."""
 
     exit_timesteps: np.ndarray
     """`[N]` in 1…T."""
     predictions: np.ndarray
-    """`[N]` the answer given at the exit."""
+    """`[N]` at the exit."""
     correct: np.ndarray
     """`[N]` bool."""
     timesteps: int
@@ -80,13 +80,13 @@ class Evaluation:
     split: str
     """Of the rows."""
     rewards: np.ndarray | None = None
-    """`[N]` where a reward was asked for."""
+    """`[N]` of the reward passed to `evaluate`."""
     energy_pj: np.ndarray | None = None
-    """`[N]` spent up to and with the exit, where the traces have it."""
+    """`[N]` up to and including the exit, where the traces have it."""
 
     @property
     def accuracy(self) -> float:
-        """Fraction of right answers."""
+        """Fraction of correct predictions."""
         return float(self.correct.mean())
 
     @property
@@ -107,7 +107,7 @@ class Evaluation:
 
 @check_kinds
 def observation_of(policy: Any, observation: AnyObservation | None = None) -> AnyObservation:
-    """The observation that a policy reads: as it says itself, else as the argument says, else "features"."""
+    """The observation that a policy reads: its own, else the argument, else "features"."""
     own = getattr(policy, "observation", None)
     if inspect.ismethod(own):
         raise InputError(
@@ -124,30 +124,32 @@ LOST_STATISTICS = (
 
 
 def normaliser_of(policy: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """What turns observations `[B, F]` into those that a policy was trained on: SB3's VecNormalize, where there is one.
+    """The normalisation of observations `[B, F]` of a policy: that of its SB3 VecNormalize, else none.
 
     Raises:
         InputError: for a model that was trained under VecNormalize and has lost its statistics.
     """
     find = getattr(policy, "get_vec_normalize_env", None)
-    found = None if find is None else find()
-    if found is None and _saw_normalised(policy):
+    vec_normalize = None if find is None else find()
+    if vec_normalize is None and _was_normalised(policy):
         raise InputError(LOST_STATISTICS)
-    normaliser: Callable[[np.ndarray], np.ndarray] = np.asarray if found is None else found.normalize_obs
+    normaliser: Callable[[np.ndarray], np.ndarray] = (
+        np.asarray if vec_normalize is None else vec_normalize.normalize_obs
+    )
     return normaliser
 
 
-def _saw_normalised(model: Any) -> bool:
-    """Whether an SB3 model without an environment keeps what it saw last under VecNormalize."""
-    seen, raw = getattr(model, "_last_obs", None), getattr(model, "_last_original_obs", None)
-    if seen is None or raw is None:
+def _was_normalised(model: Any) -> bool:
+    """Whether the last observations of an SB3 model without an environment were of a VecNormalize."""
+    last, raw = getattr(model, "_last_obs", None), getattr(model, "_last_original_obs", None)
+    if last is None or raw is None:
         return False
-    space = model.observation_space  # off-policy, `raw` is there anyway
-    return hasattr(model, "rollout_buffer") or not ((seen >= space.low) & (seen <= space.high)).all()
+    space = model.observation_space  # off-policy models keep `raw` in any case
+    return hasattr(model, "rollout_buffer") or not ((last >= space.low) & (last <= space.high)).all()
 
 
 def timesteps_at_start(policy: Any, images: Any, timesteps: int, *, deterministic: bool = True) -> np.ndarray:
-    """`[B]` in 1…T: what a policy that decides at the start chooses for images `[B, C, H, W]` (uint8, or in [0, 1]).
+    """`[B]` in 1…T: the timesteps that a policy with `decides = "start"` chooses for images `[B, C, H, W]`.
 
     Raises:
         InputError: for actions out of range.
@@ -166,7 +168,7 @@ def timesteps_at_start(policy: Any, images: Any, timesteps: int, *, deterministi
 
 
 def evaluated_rows(traces: Traces, split: str | None = None) -> Traces:
-    """The rows of one split to evaluate on: the one of that name, or by default "test", where there are several.
+    """The rows of the split of that name; by default all of them, or "test" of several splits.
 
     Raises:
         InputError: for a split of which there are no rows, or several without "test".
@@ -192,15 +194,15 @@ def evaluate(
     deterministic: bool = True,
     reward: Reward | None = None,
 ) -> Evaluation:
-    """Run a policy over every row of one split, exactly; an SB3 model sees observations as its VecNormalize has them.
+    """Run a policy over every row of one split, exactly; observations of an SB3 model pass its VecNormalize.
 
     Args:
         policy: anything with `predict` or `exit_timesteps` (see `decides`).
-        traces: what to run it over.
-        split: whose rows to run it over (default: "test", where the traces have several).
-        observation: what it reads, where it does not say so itself (a bare SB3 model).
-        deterministic: passed on to `predict`.
-        reward: also compute each row's reward.
+        traces: the rows.
+        split: of the rows (default: "test", where the traces have several).
+        observation: that of a policy without an `observation` of its own (a bare SB3 model).
+        deterministic: passed to `predict`.
+        reward: to compute for each row.
 
     Raises:
         InputError: for actions or exit timesteps out of range, or several splits without "test".
@@ -226,9 +228,9 @@ def evaluate(
             )
             if np.shape(actions) != (N,) or not np.isin(actions, (0, 1)).all():
                 raise InputError(f"Expected actions [{N}] of 0 (continue) or 1 (exit) from {policy!r}.")
-            leaving = running & (np.asarray(actions) == 1)
-            exits[leaving] = t
-            running &= ~leaving
+            exiting = running & (np.asarray(actions) == 1)
+            exits[exiting] = t
+            running &= ~exiting
             starts = np.zeros(N, bool)
     rows = np.arange(N)
     energy = traces.energy(exits)

@@ -1,8 +1,8 @@
 """The registered environments, from one table, each with its reference scores.
 
 The scores are exact means over the rows of split "policy" of the packaged traces, in the environment's own
-reward (see `references.reference_scores`); a policy has solved it when its mean reward is above the best
-rule's, or above the best fixed timestep's where no rule can look.
+reward (see `references.reference_scores`); a policy has solved it when its mean reward exceeds the best rule's, or
+the best fixed timestep's where no rule applies.
 """
 
 from dataclasses import dataclass, field, replace
@@ -12,60 +12,41 @@ import gymnasium as gym
 
 from seenn_env.environments.references import ReferenceScores, Score
 
-_SEQUENTIAL_SEENN = ReferenceScores(
+
+def _scores(
+    *, random: Score, rewards: tuple[float, ...], accuracies: tuple[float, ...], oracle: Score, best_rule: Score
+) -> ReferenceScores:
+    """Reference scores; rewards and accuracies are `[T]`, of the fixed timesteps."""
+    fixed = tuple(Score(*score, t) for t, score in enumerate(zip(rewards, accuracies, strict=True), 1))
+    return ReferenceScores(random, fixed, oracle, best_rule)
+
+
+_SEQUENTIAL_SEENN = _scores(
     random=Score(0.5357, 0.9288, 1.9922),
-    fixed=(
-        Score(0.7893, 0.8947, 1.0000),
-        Score(0.4293, 0.9528, 2.0000),
-        Score(0.2119, 0.9695, 3.0000),
-        Score(0.0950, 0.9733, 4.0000),
-        Score(0.0389, 0.9778, 5.0000),
-        Score(0.0110, 0.9803, 6.0000),
-        Score(-0.0027, 0.9820, 7.0000),
-        Score(-0.0093, 0.9830, 8.0000),
-    ),
+    rewards=(0.7893, 0.4293, 0.2119, 0.0950, 0.0389, 0.0110, -0.0027, -0.0093),
+    accuracies=(0.8947, 0.9528, 0.9695, 0.9733, 0.9778, 0.9803, 0.9820, 0.9830),
     oracle=Score(0.9212, 0.9888, 1.1510),
     best_rule=Score(0.8204, 0.9350, 1.1533),
 )
-_SEQUENTIAL_LINEAR = ReferenceScores(
+_SEQUENTIAL_LINEAR = _scores(
     random=Score(0.9146, 0.9288, 1.9922),
-    fixed=(
-        Score(0.8947, 0.8947, 1.0000),
-        Score(0.9385, 0.9528, 2.0000),
-        Score(0.9409, 0.9695, 3.0000),
-        Score(0.9305, 0.9733, 4.0000),
-        Score(0.9207, 0.9778, 5.0000),
-        Score(0.9089, 0.9803, 6.0000),
-        Score(0.8963, 0.9820, 7.0000),
-        Score(0.8830, 0.9830, 8.0000),
-    ),
+    rewards=(0.8947, 0.9385, 0.9409, 0.9305, 0.9207, 0.9089, 0.8963, 0.8830),
+    accuracies=(0.8947, 0.9528, 0.9695, 0.9733, 0.9778, 0.9803, 0.9820, 0.9830),
     oracle=Score(0.9867, 0.9888, 1.1510),
     best_rule=Score(0.9587, 0.9745, 2.1057),
 )
-_HIDDEN_SEENN = ReferenceScores(
+_HIDDEN_SEENN = _scores(
     random=Score(0.5327, 0.9271, 1.9922),
-    fixed=(
-        Score(0.7867, 0.8933, 1.0000),
-        Score(0.4200, 0.9467, 2.0000),
-        Score(0.2167, 0.9733, 3.0000),
-        Score(0.0988, 0.9767, 4.0000),
-        Score(0.0342, 0.9733, 5.0000),
-        Score(0.0106, 0.9800, 6.0000),
-        Score(-0.0047, 0.9800, 7.0000),
-        Score(-0.0123, 0.9800, 8.0000),
-    ),
+    rewards=(0.7867, 0.4200, 0.2167, 0.0988, 0.0342, 0.0106, -0.0047, -0.0123),
+    accuracies=(0.8933, 0.9467, 0.9733, 0.9767, 0.9733, 0.9800, 0.9800, 0.9800),
     oracle=Score(0.9183, 0.9867, 1.1367),
     best_rule=Score(0.8025, 0.9267, 1.2133),
 )
 _ONE_SHOT_SEENN = replace(_SEQUENTIAL_SEENN, random=Score(0.1954, 0.9642, 4.5000), best_rule=None)
-_CIFAR10_SEENN = ReferenceScores(
+_CIFAR10_SEENN = _scores(
     random=Score(0.3968, 0.8388, 1.8750),
-    fixed=(
-        Score(0.6456, 0.8228, 1.0000),
-        Score(0.2765, 0.8510, 2.0000),
-        Score(0.0707, 0.8566, 3.0000),
-        Score(-0.0321, 0.8604, 4.0000),
-    ),
+    rewards=(0.6456, 0.2765, 0.0707, -0.0321),
+    accuracies=(0.8228, 0.8510, 0.8566, 0.8604),
     oracle=Score(0.7415, 0.8910, 1.0978),
     best_rule=Score(0.6522, 0.8298, 1.0290),
 )
@@ -106,7 +87,7 @@ REGISTERED: dict[str, Registered] = {
 
 
 def register_all() -> None:
-    """Register what is not registered yet."""
+    """Register every environment that is not registered yet."""
     for name, entry in REGISTERED.items():
         if name not in gym.registry:
             gym.register(

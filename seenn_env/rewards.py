@@ -1,10 +1,10 @@
-"""Rewards: pure functions of whether the answer is right and of when it was given.
+"""Rewards of an exit: pure functions of the prediction's correctness, the timestep and the energy.
 
     reward = make_reward("linear", {"cost": 0.02})
     reward(correct, timestep, T)              # arrays of any one shape
 
-A reward comes once, when the episode ends; timesteps count from 1. A user's own is an object with
-`__call__` and `range`, or what makes one of the options; "module:name" names the latter, or a class.
+A reward is given once, at the end of the episode; timesteps count from 1. A user's own is an object with `__call__`
+and `range`; "module:name" names one, or a class or function that makes one of `reward_options`.
 """
 
 from dataclasses import dataclass, fields
@@ -20,16 +20,16 @@ from seenn_env.entry_points import is_entry_point, load_entry_point
 
 
 class Energy(NamedTuple):
-    """What the exits cost, in picojoules; both broadcast to the shape of `correct`."""
+    """Energy of exits in picojoules; both fields broadcast to the shape of `correct`."""
 
     spent_pj: np.ndarray
-    """Up to and with the exit."""
+    """Up to and including the exit."""
     full_pj: np.ndarray
-    """Had the same row run all T timesteps."""
+    """Of all T timesteps of the same row."""
 
 
 class Reward(Protocol):
-    """A named reward; one that cannot do without the energy also has `needs_energy = True`."""
+    """A named reward; one that requires the energy also has `needs_energy = True`."""
 
     name: str
 
@@ -39,11 +39,11 @@ class Reward(Protocol):
         """float32, in the shape of `correct`; `energy` is None where it was not recorded."""
 
     def range(self, timesteps: int) -> tuple[float, float]:
-        """The least and the most that an episode can give."""
+        """The lowest and the highest reward of an episode."""
 
 
 AnyReward = str | Reward | Any
-"""A name, or a user's own; `make_reward` refuses what is neither."""
+"""A name, or a user's own; `make_reward` checks it."""
 
 
 def _check_not_negative(option: str, value: float) -> None:
@@ -53,9 +53,9 @@ def _check_not_negative(option: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class SeennReward:
-    """2^-(t-1) if right, -β if wrong (SEENN, Li et al. 2023, section 3.3).
+    """2^-(t-1) if correct, else -β (SEENN, Li et al. 2023, section 3.3).
 
-    Going from timestep 1 to 2 pays only if β·(p₂ - p₁) > p₁ - p₂/2, with p_t the chance to be right at t.
+    Continuing from timestep 1 to 2 pays only if β·(p₂ - p₁) > p₁ - p₂/2, with p_t the accuracy at t.
     """
 
     beta: float = 1.0
@@ -77,7 +77,7 @@ class SeennReward:
 
 @dataclass(frozen=True)
 class LinearReward:
-    """correct - cost·(t - 1) / max(T - 1, 1): `cost` is what all T timesteps cost, in units of accuracy."""
+    """correct - cost·(t - 1) / max(T - 1, 1): `cost` is that of all T timesteps, in units of accuracy."""
 
     cost: float = 0.1
     name = "linear"
@@ -89,8 +89,8 @@ class LinearReward:
         self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None
     ) -> np.ndarray:
         """See the class."""
-        spent = (np.asarray(timestep) - 1.0) / max(timesteps - 1, 1)
-        return (np.asarray(correct) - self.cost * spent).astype(np.float32)
+        elapsed = (np.asarray(timestep) - 1.0) / max(timesteps - 1, 1)
+        return (np.asarray(correct) - self.cost * elapsed).astype(np.float32)
 
     def range(self, timesteps: int) -> tuple[float, float]:
         """From -cost to 1."""
@@ -115,11 +115,11 @@ class EnergyReward:
         if energy is None:
             raise InputError("Expected the energy of the exits for the reward 'energy', got none.")
         spent, full = np.broadcast_arrays(np.asarray(energy.spent_pj, np.float64), energy.full_pj)
-        share = np.divide(spent, full, out=np.zeros(spent.shape), where=full > 0)  # a row may do nothing at all
+        share = np.divide(spent, full, out=np.zeros(spent.shape), where=full > 0)  # a row may have no operations
         return (np.asarray(correct) - self.cost * share).astype(np.float32)
 
     def range(self, timesteps: int) -> tuple[float, float]:
-        """From -cost to 1, which an exit that costs next to nothing comes near."""
+        """From -cost to 1, the limit of an exit without energy."""
         return -self.cost, 1.0
 
 
@@ -128,7 +128,7 @@ REWARDS: dict[str, type] = {"seenn": SeennReward, "linear": LinearReward, "energ
 
 @check_kinds
 def make_reward(reward: AnyReward, options: dict[str, Any] | None = None) -> Reward:
-    """The reward of that name ("module:name" is a user's own) with those options; a reward itself stays as it is.
+    """The reward of that name ("module:name" is a user's own) with those options; a reward is returned as it is.
 
     Raises:
         InputError: for an unknown name or option, an option out of range, or an object that is no reward.
@@ -162,11 +162,11 @@ def make_reward(reward: AnyReward, options: dict[str, Any] | None = None) -> Rew
 def pay(
     reward: Reward, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None
 ) -> np.ndarray:
-    """The reward of exits, float32 in the shape of `correct`, checked.
+    """The rewards of exits, float32 in the shape of `correct`, checked.
 
     Raises:
-        InputError: for a reward that needs energy where there is none, takes other arguments than these, or gives
-            no numbers, another shape, or NaN.
+        InputError: for a reward that needs energy where there is none, takes other arguments, or returns another
+            shape, NaN or no numbers.
     """
     if energy is None and getattr(reward, "needs_energy", False):
         raise InputError(

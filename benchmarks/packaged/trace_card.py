@@ -30,16 +30,17 @@ def table(traces: Traces) -> str:
 
 
 def code(scores: ReferenceScores) -> str:
-    """The scores, rounded, as they are written down."""
+    """The scores, rounded, as they stand in `seenn_env/registration.py`."""
 
     def one(score: object) -> str:
         values = (getattr(score, name) for name in ("reward", "accuracy", "mean_timesteps"))
         return f"Score({', '.join(f'{value:.4f}' for value in values)})"
 
-    fixed = ", ".join(one(score) for score in scores.fixed)
+    rewards = ", ".join(f"{score.reward:.4f}" for score in scores.fixed)
+    accuracies = ", ".join(f"{score.accuracy:.4f}" for score in scores.fixed)
     return (
-        f"ReferenceScores(random={one(scores.random)}, fixed=({fixed},), oracle={one(scores.oracle)}, "
-        f"best_rule={one(scores.best_rule)})"
+        f"_scores(random={one(scores.random)}, rewards=({rewards},), accuracies=({accuracies},), "
+        f"oracle={one(scores.oracle)}, best_rule={one(scores.best_rule)})"
     )
 
 

@@ -194,14 +194,14 @@ class LiveDynamics:
 
     def rewards(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
         """See `Dynamics`; at its first exit a row runs on to T where the reward needs the energy of all T timesteps."""
-        correct, energy = np.asarray(self.predictions(slots, rows, timestep) == self.labels[rows]), None
+        correct, cost = np.asarray(self.predictions(slots, rows, timestep) == self.labels[rows]), None
         if self._model is not None:
             new = np.isnan(self._full_pj[rows])
             new_slots, new_rows = np.asarray(slots)[new], np.asarray(rows)[new]
             self._run_to(new_slots, self.shape.timesteps)
             self._full_pj[new_rows] = self._energy_pj[new_slots, self.shape.timesteps - 1]
-            energy = Energy(self._energy_pj[slots, timestep - 1], self._full_pj[rows])
-        return pay(self.reward, correct, np.asarray(timestep), self.shape.timesteps, energy)
+            cost = Energy(self._energy_pj[slots, timestep - 1], self._full_pj[rows])
+        return pay(self.reward, correct, np.asarray(timestep), self.shape.timesteps, cost)
 
     def observe(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
         """See `Dynamics`."""
@@ -234,7 +234,7 @@ class LiveDynamics:
             entry = np.minimum(self.pool.timestep - 1, T)  # the last is for slots that run past T
             self._logits[self._slots, entry] = logits
             if self.observation is not None:
-                probed = self.pool.probe(self.observation.needs)
+                probed = self.pool.probe(self.observation.probes)
                 probes = {name: finite_array(values, self.dtype, name, sample) for name, values in probed.items()}
                 previous = self._logits[self._slots, np.maximum(entry - 1, 0)]
                 now = np.minimum(self.pool.timestep, T)

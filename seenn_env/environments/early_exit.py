@@ -43,7 +43,7 @@ class EarlyExitEnv(EpisodeEnv):
     | `"logits"` | the K running logits, clipped; elapsed = timestep / T | ±20; 0 to 1 |
     | `"hidden"` | the features; the last hidden layer's F spikes, averaged over space | 0 to 1 |
     | `"membrane"` | the features; that layer's F membrane potentials, averaged and clipped | 0 to 1; ±5 |
-    | `"rich"` | the features; gap, log-sum-exp, largest probabilities, … (see `rich.rich`) | stated |
+    | `"rich"` | the features; gap, log-sum-exp, largest probabilities, … (see `columns.rich`) | stated |
     | `"classes"` | the features; the likeliest class and the second, one-hot | 0 to 1 |
 
     `"hidden"` and `"membrane"` need traces recorded with them, as the packaged "digits-hidden" are, or a live backbone

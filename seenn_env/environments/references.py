@@ -1,4 +1,4 @@
-"""What simple policies reach on traces, exactly: the scale on which a learned policy is read.
+"""Reference scores: exact results of simple policies on traces, to compare a learned policy with.
 
     scores = reference_scores(traces, make_reward("seenn"))
     scores.oracle.reward, scores.best_rule.accuracy
@@ -16,13 +16,13 @@ from seenn_env.rewards import Reward, pay
 from seenn_env.traces.traces import Traces
 
 RULE_COLUMNS = {"confidence": 1, "margin": 1, "entropy": -1}
-"""Feature: whether exits are at high values of it (1) or at low ones (-1)."""
+"""Feature to the sign of its threshold: exits at high values (1) or at low ones (-1)."""
 _CANDIDATES = 1001
 
 
 @dataclass(frozen=True)
 class Score:
-    """What a policy comes to, in the mean over rows."""
+    """Means of a policy over rows."""
 
     reward: float
     accuracy: float
@@ -31,20 +31,20 @@ class Score:
 
 @dataclass(frozen=True)
 class ReferenceScores:
-    """Scores of the policies that everything is compared with, on the same rows."""
+    """Scores of simple policies on the same rows."""
 
     random: Score
     """Uniform over the actions."""
     fixed: tuple[Score, ...]
     """`[T]` every row at the same timestep."""
     oracle: Score
-    """The best timestep of each row, in hindsight: no policy has more reward."""
+    """The best timestep of each row, in hindsight: an upper bound."""
     best_rule: Score | None = None
-    """The best threshold on confidence, margin or entropy, chosen on these rows; None where no rule can look."""
+    """The best threshold on confidence, margin or entropy, chosen on these rows; None for one-shot policies."""
 
     @property
     def solved(self) -> float:
-        """The reward to reach: the best rule's, or the best fixed timestep's where there is no rule."""
+        """The reward threshold: the best rule's, or the best fixed timestep's where that is higher."""
         best_fixed = max(score.reward for score in self.fixed)
         return best_fixed if self.best_rule is None else max(best_fixed, self.best_rule.reward)
 
@@ -54,9 +54,9 @@ def reference_scores(traces: Traces, reward: Reward, *, one_shot: bool = False) 
     """The reference scores of `EarlyExit` on all rows, or (`one_shot`) of `ChooseTimestep`."""
     N, T = traces.correct.shape
     timestep = np.broadcast_to(np.arange(1, T + 1), (N, T))
-    paid = pay(reward, traces.correct, timestep, T, traces.energy()).astype(np.float64)
+    rewards = pay(reward, traces.correct, timestep, T, traces.energy()).astype(np.float64)
 
-    values = (paid, traces.correct, timestep)
+    values = (rewards, traces.correct, timestep)
     rows = np.arange(N)
 
     def score(exits: np.ndarray | int) -> Score:
@@ -68,7 +68,7 @@ def reference_scores(traces: Traces, reward: Reward, *, one_shot: bool = False) 
     return ReferenceScores(
         random=Score(*(float(value.mean(0) @ chances) for value in values)),
         fixed=tuple(score(t) for t in range(T)),
-        oracle=score(paid.argmax(1)),
+        oracle=score(rewards.argmax(1)),
         best_rule=max(rules, key=lambda each: each.reward, default=None),
     )
 
@@ -81,5 +81,5 @@ def _rule_exits(traces: Traces) -> Iterator[np.ndarray]:
         if not values.size:
             continue
         for threshold in np.unique(np.quantile(values, np.linspace(0, 1, _CANDIDATES))):
-            leaves = values >= threshold
-            yield np.where(leaves.any(1), leaves.argmax(1), traces.timesteps - 1)
+            exits = values >= threshold
+            yield np.where(exits.any(1), exits.argmax(1), traces.timesteps - 1)

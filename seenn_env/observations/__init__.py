@@ -1,4 +1,4 @@
-"""Observations: columns of numbers that an agent sees after a timestep."""
+"""Observations: named columns of a row after each timestep."""
 
 from backbones.lazy_door import attach
 

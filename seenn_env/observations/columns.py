@@ -1,6 +1,6 @@
-"""The columns of this package's observations: pure functions of logits, spikes and potentials.
+"""Columns of the named observations: pure functions of logits, spikes and potentials.
 
-Letters: B rows, T timesteps, K classes, F columns or features of the last hidden layer.
+Letters: B rows, T timesteps, K classes, F columns, k = min(5, K).
 """
 
 from typing import NamedTuple
@@ -13,6 +13,17 @@ LOGITS_RANGE = 20.0
 MEMBRANE_RANGE = 5.0
 """The observation "membrane" clips to ± this, in units of the threshold's scale."""
 
+GAP_RANGE = 2 * LOGITS_RANGE
+"""The gap is clipped to this."""
+
+FEATURES = ("confidence", "margin", "entropy", "agreement", "change", "elapsed")
+
+RICH = ("gap", "top_logit", "log_sum_exp", "summed_confidence", "answer_before", "margin_before")
+"""Columns after the features; then `probability_1` … `probability_k`, sorted."""
+
+_SMALLEST = np.finfo(np.float32).smallest_subnormal
+"""Its logarithm is finite, for 0 · log 0 = 0."""
+
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """`[…, K]` probabilities."""
@@ -20,14 +31,8 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return shifted / shifted.sum(-1, keepdims=True)
 
 
-_SMALLEST = np.finfo(np.float32).smallest_subnormal
-"""Its logarithm is finite, for 0 · log 0 = 0."""
-
-FEATURES = ("confidence", "margin", "entropy", "agreement", "change", "elapsed")
-
-
-class Answers(NamedTuple):
-    """What the features need of the logits at one timestep."""
+class Readout(NamedTuple):
+    """Probabilities and predictions at one timestep."""
 
     p: np.ndarray
     """`[B, K]` probabilities."""
@@ -35,12 +40,27 @@ class Answers(NamedTuple):
     """`[B]` the class with the largest logit."""
 
 
-def answers(logits: np.ndarray) -> Answers:
+def readout(logits: np.ndarray) -> Readout:
     """Probabilities and predictions of logits `[B, K]`."""
-    return Answers(softmax(logits), logits.argmax(-1))
+    return Readout(softmax(logits), logits.argmax(-1))
 
 
-def features(now: Answers, before: Answers, timestep: np.ndarray, timesteps: int) -> np.ndarray:
+class RankedReadout(NamedTuple):
+    """A readout with its logits and ranked classes."""
+
+    readout: Readout
+    logits: np.ndarray
+    """`[B, K]`."""
+    top: np.ndarray
+    """`[B, k]` the k likeliest classes, likeliest first."""
+
+
+def ranked_readout(logits: np.ndarray) -> RankedReadout:
+    """Probabilities and ranked classes of logits `[B, K]`."""
+    return RankedReadout(readout(logits), logits, np.argsort(-logits, axis=-1, kind="stable")[:, :5])
+
+
+def features(now: Readout, before: Readout, timestep: np.ndarray, timesteps: int) -> np.ndarray:
     """Class-agnostic columns, each in [0, 1].
 
     - confidence: the largest probability p₁ of softmax(logits)
@@ -69,16 +89,43 @@ def clipped_logits(logits: np.ndarray, previous: np.ndarray, timestep: np.ndarra
     return np.concatenate([logits.clip(-LOGITS_RANGE, LOGITS_RANGE), elapsed[:, None]], -1)
 
 
-def with_hidden(
-    now: Answers, before: Answers, timestep: np.ndarray, timesteps: int, *, hidden: np.ndarray
-) -> np.ndarray:
-    """The features, and the pooled spikes of the last hidden layer, clipped to 0…1."""
-    return np.concatenate([features(now, before, timestep, timesteps), hidden.clip(0, 1)], -1)
+def rich(now: RankedReadout, before: RankedReadout, timestep: np.ndarray, timesteps: int) -> np.ndarray:
+    """The features, then class-agnostic columns.
+
+    - gap: the largest logit less the second, clipped to `GAP_RANGE`
+    - top_logit: the largest logit, clipped to ±`LOGITS_RANGE`
+    - log_sum_exp: log Σ exp of the logits, clipped likewise
+    - summed_confidence: the largest probability of softmax(t · logits), of logits that are summed over time
+    - answer_before: the probability of the present prediction at the timestep before (0 at timestep 1)
+    - margin_before: the margin at the timestep before (0 at timestep 1)
+    - probability_1 … probability_k: the k largest probabilities
+    """
+    p, q, logits = now.readout.p, before.readout.p, now.logits
+    ranked = np.take_along_axis(logits, now.top, -1)
+    top = ranked[:, 0]
+    with np.errstate(under="ignore"):
+        log_sum_exp = top + np.log(np.exp(logits - top[:, None]).sum(-1))
+        summed = 1 / np.exp(timestep[:, None].astype(np.float32) * (logits - top[:, None])).sum(-1)
+    gap = top - ranked[:, 1] if ranked.shape[1] > 1 else np.full(len(top), GAP_RANGE)
+    later, previous = timestep > 1, -np.sort(-q, axis=-1)[:, :2]
+    margin = previous[:, 0] - previous[:, 1] if q.shape[1] > 1 else previous[:, 0]
+    columns = (
+        gap.clip(0, GAP_RANGE),
+        top.clip(-LOGITS_RANGE, LOGITS_RANGE),
+        log_sum_exp.clip(-LOGITS_RANGE, LOGITS_RANGE),
+        summed.clip(0, 1),
+        later * q[np.arange(len(q)), now.readout.prediction],
+        later * margin,
+    )
+    probabilities = np.take_along_axis(p, now.top, -1)
+    basic = features(now.readout, before.readout, timestep, timesteps)
+    return np.concatenate([basic, np.stack(columns, -1).astype(np.float32), probabilities.clip(0, 1)], -1)
 
 
-def with_membrane(
-    now: Answers, before: Answers, timestep: np.ndarray, timesteps: int, *, membrane: np.ndarray
-) -> np.ndarray:
-    """The features, and the pooled potentials of the last hidden layer, clipped to ±`MEMBRANE_RANGE`."""
-    clipped = membrane.clip(-MEMBRANE_RANGE, MEMBRANE_RANGE)
-    return np.concatenate([features(now, before, timestep, timesteps), clipped], -1)
+def with_classes(now: RankedReadout, before: RankedReadout, timestep: np.ndarray, timesteps: int) -> np.ndarray:
+    """The features, and the likeliest and the second class, one-hot."""
+    classes = np.zeros((len(now.top), 2, now.logits.shape[-1]), np.float32)
+    for place in range(min(2, now.top.shape[1])):
+        classes[np.arange(len(classes)), place, now.top[:, place]] = 1
+    basic = features(now.readout, before.readout, timestep, timesteps)
+    return np.concatenate([basic, classes.reshape(len(classes), -1)], -1)

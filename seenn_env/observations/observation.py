@@ -1,11 +1,11 @@
-"""What an agent sees after a timestep: columns of numbers, computed once for replay and row by row when live.
+"""Observations: named columns of a row after a timestep, computed once for replay and step by step when live.
 
     observation = make_observation("features", timesteps=8, num_classes=10)
     columns = observation(logits, previous, timestep)             # [B, F] float32
 
-A name is that of a part, or of several joined: "rich+hidden" has the columns of "rich", then those of "hidden" that
-are not there yet. A user's own observation is an `Observation`, or a function that makes one of a `TraceShape`; written
-"module:name" it goes through `gym.make`, JSON and other processes, and is a part too ("rich+module:name"):
+A name is that of a part, or of several joined: "rich+hidden" has the columns of "rich", then the further ones of
+"hidden". A user's own observation is an `Observation`, or a function that makes one of a `TraceShape`; as "module:name"
+it passes through `gym.make`, JSON and other processes, and is a part too ("rich+module:name"):
 
     def top_two(shape: TraceShape) -> Observation:
         def columns(logits, previous, timestep, timesteps):
@@ -28,25 +28,27 @@ from seenn_env.arrays import large_array
 from seenn_env.entry_points import is_entry_point, load_entry_point
 from seenn_env.observations.columns import (
     FEATURES,
+    GAP_RANGE,
     LOGITS_RANGE,
     MEMBRANE_RANGE,
-    answers,
+    RICH,
     clipped_logits,
     features,
-    with_hidden,
-    with_membrane,
+    ranked_readout,
+    readout,
+    rich,
+    with_classes,
 )
-from seenn_env.observations.rich import GAP_RANGE, RICH, rich, rich_answers, with_classes
 
 Columns = Callable[..., np.ndarray]
 
 _CHUNK = 1 << 16
-"""Logits of one timestep that are worked on at once: few enough for the processor's cache."""
+"""Logits of one timestep in a chunk of rows: few enough for the processor's cache."""
 
 
 @dataclass(frozen=True)
 class TraceShape:
-    """What an observation is made for."""
+    """The sizes of traces that an observation is made for."""
 
     timesteps: Positive
     """T."""
@@ -66,16 +68,16 @@ class Observation:
     """Columns, their names and their bounds.
 
     Args:
-        name: what to call it.
+        name: for errors and logs.
         timesteps: T.
         names: `[F]` of the columns.
         low: `[F]` float32, finite.
         high: `[F]` float32, finite.
-        columns: `columns(logits, previous, timestep, timesteps, **needs) -> [B, F]`, within the bounds, each
+        columns: `columns(logits, previous, timestep, timesteps, **probes) -> [B, F]`, within the bounds, each
             row computed from itself alone.
-        needs: which of "hidden" and "membrane" (`[B, …]` float32 at the timestep) it takes by keyword.
+        probes: those of "hidden" and "membrane" (`[B, …]` float32 at the timestep) that `columns` takes by keyword.
         prepare: `columns` gets `prepare(logits)` and `prepare(previous)` instead of the logits; over whole
-            traces it is computed once a timestep and carried to the next.
+            traces it is computed once a timestep and kept for the next.
     """
 
     name: str
@@ -84,7 +86,7 @@ class Observation:
     low: np.ndarray
     high: np.ndarray
     columns: Columns
-    needs: tuple[str, ...] = ()
+    probes: tuple[str, ...] = ()
     prepare: Callable[[np.ndarray], Any] | None = None
 
     def __post_init__(self) -> None:
@@ -99,7 +101,7 @@ class Observation:
             raise InputError(f"Expected finite bounds, low ≤ high, of the observation {self.name!r}: clip its columns.")
 
     def __call__(
-        self, logits: np.ndarray, previous: np.ndarray, timestep: np.ndarray, **needs: np.ndarray
+        self, logits: np.ndarray, previous: np.ndarray, timestep: np.ndarray, **probes: np.ndarray
     ) -> np.ndarray:
         """`[B, F]` float32 columns.
 
@@ -107,18 +109,18 @@ class Observation:
             logits: `[B, K]` the running logits.
             previous: `[B, K]` those of the timestep before; not read where the timestep is 1.
             timestep: `[B]` from 1.
-            needs: `[B, …]` each of `self.needs`.
+            probes: `[B, …]` each of `self.probes`.
 
         Raises:
             InputError: for columns of another shape, or out of bounds.
         """
-        return self.of_prepared(self.prepared(logits), self.prepared(previous), timestep, len(logits), needs)
+        return self.of_prepared(self.prepared(logits), self.prepared(previous), timestep, len(logits), probes)
 
     @check_kinds
-    def of_trace(self, logits: np.ndarray, **needs: np.ndarray) -> np.ndarray:
-        """`[N, T, F]` float32 columns of whole traces `[N, T, K]`, with `[N, T, …]` each of `self.needs`."""
-        if np.ndim(logits) != 3 or not set(self.needs) <= set(needs):
-            raise InputError(f"Expected logits [N, T, K] and {self.needs}, got {list(logits.shape)} and {(*needs,)}.")
+    def of_trace(self, logits: np.ndarray, **probes: np.ndarray) -> np.ndarray:
+        """`[N, T, F]` float32 columns of whole traces `[N, T, K]`, with `[N, T, …]` each of `self.probes`."""
+        if np.ndim(logits) != 3 or not set(self.probes) <= set(probes):
+            raise InputError(f"Expected logits [N, T, K] and {self.probes}, got {list(logits.shape)} and {(*probes,)}.")
         N, T, K = logits.shape
         logits = np.asarray(logits)  # mapped files have a slower class of their own
         result = large_array((N, T, len(self.names)), np.float32)
@@ -129,25 +131,24 @@ class Observation:
             before: Any = None
             for t in range(T):
                 now = self.prepared(part[:, t])
-                given = {name: needs[name][rows, t] for name in self.needs}
-                result[rows, t] = self.of_prepared(
-                    now, before if t else now, np.full(len(part), t + 1), len(part), given
-                )
+                at_t = {name: probes[name][rows, t] for name in self.probes}
+                timestep = np.full(len(part), t + 1)
+                result[rows, t] = self.of_prepared(now, before if t else now, timestep, len(part), at_t)
                 before = now
         return result
 
     def prepared(self, logits: np.ndarray) -> Any:
-        """What is computed once of logits `[B, K]`: for this timestep, and for the next one, as those before."""
+        """The intermediate result of logits `[B, K]`, shared by this timestep and the next one."""
         logits = logits.astype(np.float32)
         return logits if self.prepare is None else self.prepare(logits)
 
     def of_prepared(
-        self, now: Any, before: Any, timestep: np.ndarray, count: int, needs: Mapping[str, np.ndarray]
+        self, now: Any, before: Any, timestep: np.ndarray, count: int, probes: Mapping[str, np.ndarray]
     ) -> np.ndarray:
-        """`__call__` of `count` rows, from what `prepared` made of both timesteps."""
+        """`__call__` of `count` rows, from the results of `prepared` at both timesteps."""
         timestep = np.asarray(timestep)
-        given = {name: needs[name].astype(np.float32) for name in self.needs}
-        columns: np.ndarray = np.asarray(self.columns(now, before, timestep, self.timesteps, **given), np.float32)
+        keywords = {name: probes[name].astype(np.float32) for name in self.probes}
+        columns: np.ndarray = np.asarray(self.columns(now, before, timestep, self.timesteps, **keywords), np.float32)
         if columns.shape != (count, len(self.names)):
             raise InputError(
                 f"Expected columns [{count}, {len(self.names)}] of the observation {self.name!r}, "
@@ -164,7 +165,7 @@ AnyObservation = str | Observation | MakeObservation
 
 def _make_features(shape: TraceShape) -> Observation:
     zeros = np.zeros(len(FEATURES), np.float32)
-    return Observation("features", shape.timesteps, FEATURES, zeros, zeros + 1, features, prepare=answers)
+    return Observation("features", shape.timesteps, FEATURES, zeros, zeros + 1, features, prepare=readout)
 
 
 def _make_logits(shape: TraceShape) -> Observation:
@@ -175,15 +176,19 @@ def _make_logits(shape: TraceShape) -> Observation:
     return Observation("logits", shape.timesteps, names, low, high, clipped_logits)
 
 
-def _make_probed(name: str, low: float, high: float, columns: Columns) -> MakeObservation:
+def _make_probed(name: str, low: float, high: float) -> MakeObservation:
+    """The features, and the probe of that name, clipped."""
+
+    def columns(now: Any, before: Any, timestep: np.ndarray, timesteps: int, **probes: np.ndarray) -> np.ndarray:
+        return np.concatenate([features(now, before, timestep, timesteps), probes[name].clip(low, high)], -1)
+
     def make(shape: TraceShape) -> Observation:
         F = getattr(shape, name) or 0  # where there is none, `make_observation` refuses it
         names = (*FEATURES, *(f"{name}_{f}" for f in range(F)))
         zeros = np.zeros(len(FEATURES))
         lows, highs = np.append(zeros, np.full(F, low)), np.append(zeros + 1, np.full(F, high))
-        return Observation(
-            name, shape.timesteps, names, lows.astype(np.float32), highs.astype(np.float32), columns, (name,), answers
-        )
+        bounds = lows.astype(np.float32), highs.astype(np.float32)
+        return Observation(name, shape.timesteps, names, *bounds, columns, (name,), readout)
 
     return make
 
@@ -194,13 +199,13 @@ def _make_rich(shape: TraceShape) -> Observation:
     high[names.index("gap")] = GAP_RANGE
     for name in ("top_logit", "log_sum_exp"):
         low[names.index(name)], high[names.index(name)] = -LOGITS_RANGE, LOGITS_RANGE
-    return Observation("rich", shape.timesteps, names, low, high, rich, prepare=rich_answers)
+    return Observation("rich", shape.timesteps, names, low, high, rich, prepare=ranked_readout)
 
 
 def _make_classes(shape: TraceShape) -> Observation:
     names = (*FEATURES, *(f"{place}_{k}" for place in ("first", "second") for k in range(shape.num_classes)))
     zeros = np.zeros(len(names), np.float32)
-    return Observation("classes", shape.timesteps, names, zeros, zeros + 1, with_classes, prepare=rich_answers)
+    return Observation("classes", shape.timesteps, names, zeros, zeros + 1, with_classes, prepare=ranked_readout)
 
 
 OBSERVATIONS: dict[str, MakeObservation] = {
@@ -208,8 +213,8 @@ OBSERVATIONS: dict[str, MakeObservation] = {
     "logits": _make_logits,
     "rich": _make_rich,
     "classes": _make_classes,
-    "hidden": _make_probed("hidden", 0.0, 1.0, with_hidden),
-    "membrane": _make_probed("membrane", -MEMBRANE_RANGE, MEMBRANE_RANGE, with_membrane),
+    "hidden": _make_probed("hidden", 0.0, 1.0),
+    "membrane": _make_probed("membrane", -MEMBRANE_RANGE, MEMBRANE_RANGE),
 }
 """Parts of observations, by name."""
 
@@ -217,7 +222,7 @@ _OF_LOGITS = {"features", "logits", "rich", "classes"}
 
 
 def reads_logits_alone(observation: AnyObservation) -> bool:
-    """Whether an observation is known to be made of the logits alone, before it is made."""
+    """Whether the name of an observation shows that it reads the logits alone."""
     return isinstance(observation, str) and set(observation.split("+")) <= _OF_LOGITS
 
 
@@ -233,7 +238,7 @@ def make_observation(
     """The observation of a name or a sum of names, or a user's own ("module:name", a function that makes it, itself).
 
     Raises:
-        InputError: for a part that is not known or named twice, one that needs what is not there, or one for another T.
+        InputError: for a part that is unknown or named twice, one whose probe is missing, or one for another T.
     """
     shape = TraceShape(timesteps, num_classes, hidden, membrane)
     names: list[Any] = observation.split("+") if isinstance(observation, str) else [observation]
@@ -242,12 +247,12 @@ def make_observation(
             f"Expected every part of an observation once, got {observation!r}: join some of {', '.join(OBSERVATIONS)}."
         )
     parts = [_make_part(name, shape) for name in names]
-    made = parts[0] if len(parts) == 1 else _joined(str(observation), parts)
-    for name in made.needs:
+    made = parts[0] if len(parts) == 1 else _join(str(observation), parts)
+    for name in made.probes:
         if getattr(shape, name, None) is None:
             raise InputError(
                 f"Expected {name} for the observation {made.name!r}, got none: record with {name}=True, "
-                "or run a backbone live whose probe(state) gives it."
+                "or run a backbone live whose probe(state) returns it."
             )
     return made
 
@@ -275,7 +280,7 @@ def _make_part(part: AnyObservation, shape: TraceShape) -> Observation:
     return made
 
 
-def _joined(name: str, parts: Sequence[Observation]) -> Observation:
+def _join(name: str, parts: Sequence[Observation]) -> Observation:
     """The columns of several observations side by side; of those with one name, the first."""
     first: dict[str, int] = {}
     for place, column in enumerate(column for part in parts for column in part.names):
@@ -285,13 +290,13 @@ def _joined(name: str, parts: Sequence[Observation]) -> Observation:
     def prepare(logits: np.ndarray) -> tuple[Any, ...]:
         return tuple(part.prepared(logits) for part in parts)
 
-    def columns(now: Any, before: Any, timestep: np.ndarray, timesteps: int, **needs: np.ndarray) -> np.ndarray:
-        found = [
-            part.columns(mine, earlier, timestep, timesteps, **{need: needs[need] for need in part.needs})
-            for part, mine, earlier in zip(parts, now, before, strict=True)
+    def joined(now: Any, before: Any, timestep: np.ndarray, timesteps: int, **probes: np.ndarray) -> np.ndarray:
+        columns = [
+            part.columns(at, earlier, timestep, timesteps, **{name: probes[name] for name in part.probes})
+            for part, at, earlier in zip(parts, now, before, strict=True)
         ]
-        return np.concatenate(found, axis=-1)[:, kept]
+        return np.concatenate(columns, axis=-1)[:, kept]
 
     low, high = (np.concatenate([getattr(part, bound) for part in parts])[kept] for bound in ("low", "high"))
-    needs = tuple(dict.fromkeys(need for part in parts for need in part.needs))
-    return Observation(name, parts[0].timesteps, tuple(first), low, high, columns, needs, prepare)
+    probes = tuple(dict.fromkeys(probe for part in parts for probe in part.probes))
+    return Observation(name, parts[0].timesteps, tuple(first), low, high, joined, probes, prepare)

@@ -292,8 +292,8 @@ class Traces:
         if observation not in self._columns:
             self._check_seal()
             spec = self.observation(observation)
-            needs = {name: getattr(self, name) for name in spec.needs}
-            self._columns[observation] = read_only(spec.of_trace(self.logits, **needs))
+            probes = {name: getattr(self, name) for name in spec.probes}
+            self._columns[observation] = read_only(spec.of_trace(self.logits, **probes))
         return self._columns[observation]
 
     def _check_seal(self) -> None:

@@ -121,7 +121,7 @@ def test_a_feed_that_gives_little_is_asked_again_and_never_read_ahead():
 
     def slow(count):
         inputs, keys = feed(min(count, 3))
-        feed.given = min(feed.given, 30)
+        feed.position = min(feed.position, 30)
         given[0] += len(keys)
         assert given[0] - sum(map(len, out)) <= 8
         return inputs, keys
