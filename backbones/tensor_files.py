@@ -1,7 +1,6 @@
-"""Tensors in safetensors files: written atomically, memory-mapped, refused in one sentence where they are not whole.
+"""Safetensors files: written atomically and array by array, read by memory-mapping, checked to be whole.
 
-Any reader of the format opens the files. The format's own library copies on reading and holds everything in memory on
-writing; this module maps and streams.
+The format's own library copies on reading and holds everything in memory on writing.
 """
 
 import json
@@ -19,7 +18,7 @@ from backbones.atomic import open_atomic
 from backbones.errors import InputError
 
 _BFLOAT16 = np.dtype("V2")
-"""NumPy has none: two bytes."""
+"""Two bytes: NumPy has no bfloat16."""
 _DTYPES = {
     "F64": "<f8",
     "F32": "<f4",
@@ -41,12 +40,9 @@ _KEY = "seenn_env"
 
 @check_kinds
 def save_tensor_file(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> Path:
-    """Write tensors and metadata, which has a "format", atomically; equal content gives equal bytes."""
-    write_arrays(
-        path,
-        {name: _array(tensor) for name, tensor in tensors.items()},
-        {_KEY: json.dumps(metadata, sort_keys=True)},
-    )
+    """Write tensors and metadata (with a "format") atomically; equal content gives equal bytes."""
+    arrays = {name: _array(tensor) for name, tensor in tensors.items()}
+    write_arrays(path, arrays, {_KEY: json.dumps(metadata, sort_keys=True)})
     return Path(path)
 
 
@@ -56,8 +52,8 @@ def load_tensor_file(path: str | Path, *, kind: str, format: str) -> tuple[dict[
 
     Args:
         path: the file.
-        kind: what it should be, for messages: "a policy".
-        format: what its metadata should say.
+        kind: its expected content in messages: "a policy".
+        format: the expected "format" of its metadata.
 
     Raises:
         InputError: for a file that is missing, not whole, or of another format.
@@ -73,7 +69,7 @@ def load_tensor_file(path: str | Path, *, kind: str, format: str) -> tuple[dict[
 
 
 def layout(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The table of a file's header: where each array is, in the order of the file."""
+    """The table of a file's header: dtype, shape and offsets of each array, in the order of the file."""
     table, end = {}, 0
     for name, array in sorted(arrays.items(), key=lambda entry: (-entry[1].dtype.itemsize, entry[0])):
         begin, end = end, end + array.nbytes
@@ -93,11 +89,11 @@ def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: M
 
 
 def map_arrays(path: Path, *, kind: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read-only arrays in the file, not in memory, and the metadata.
+    """Read-only, memory-mapped arrays of the file, and the metadata.
 
     Args:
         path: the file.
-        kind: what it should be, for messages: "a policy file".
+        kind: its expected content in messages: "a policy file".
 
     Raises:
         InputError: for a file that is not whole.
@@ -134,7 +130,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    own = np.array(array)  # of a mapped file, which torch does not take
-    return (
-        torch.from_numpy(own.view(np.int16)).view(torch.bfloat16) if own.dtype == _BFLOAT16 else torch.from_numpy(own)
-    )
+    own = np.array(array)  # torch takes no read-only memory
+    if own.dtype == _BFLOAT16:
+        return torch.from_numpy(own.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(own)

@@ -15,7 +15,7 @@ from agents.commands.unused_options import refuse_unused
 from backbones import train
 from backbones.atomic import remove_with_leftovers
 from backbones.data import check_division, check_fit
-from backbones.machine import joined, own_device, torch_threads
+from backbones.machine import own_device, process_group, torch_threads
 from backbones.networks import PER_TIMESTEP, SpikingNetwork
 from backbones.training import TrainingConfig, check_training
 
@@ -105,9 +105,9 @@ class TrainBackbone:
             check_division(splits.division, teacher.division, "the teacher")
             check_fit(splits.train, teacher.num_classes, teacher.timesteps, teacher.sample_shape, "the teacher")
         check_training(network, splits, self.training, teacher)
-        with joined(network.device) as crew:
-            output = open_folder(self.output, self, self.overwrite, makes=MAKES, leads=crew.leads)
-            crew.wait()
+        with process_group(network.device) as group:
+            output = open_folder(self.output, self, self.overwrite, makes=MAKES, leads=group.is_first)
+            group.wait()
             try:
                 result = train(
                     network,
@@ -120,10 +120,10 @@ class TrainBackbone:
                     on_epoch=None if on_terminal() else lambda epoch: print(epoch, flush=True),
                 )
             except Exception:  # refused, or diverged at once
-                if crew.leads:
+                if group.is_first:
                     output.give_up("training.pt")
                 raise
-            if not crew.leads:
+            if not group.is_first:
                 return
         bb.save(network, output.work / "backbone.safetensors", division=splits.division)
         remove_with_leftovers(output.work / "training.pt")
