@@ -1,4 +1,4 @@
-"""Check of arguments against their annotations, so that another kind of value is one sentence.
+"""Check of arguments against their annotations: a value of another type is an `InputError`.
 
 @check_kinds
 def record(backbone: Backbone, samples: Samples, *, repeats: Positive = 1): …     # repeats="many", 0: InputError
@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class AtLeast:
-    """Beside a kind, in `Annotated`: the smallest number that is taken."""
+    """Beside a type, in `Annotated`: the smallest accepted number."""
 
     least: float
 
@@ -46,11 +46,7 @@ _WORDS: dict[Any, str] = {
 
 
 def check_kinds(function: Callable[P, R]) -> Callable[P, R]:
-    """The function, which refuses arguments of another kind than it is annotated with.
-
-    Raises:
-        InputError: from the function, with the argument's name, what was expected and what came.
-    """
+    """Decorator: the function raises an `InputError` for arguments of another type than their annotations."""
     parameters = inspect.signature(function).parameters.values()
     named = [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
     others = next((each.name for each in parameters if each.kind is each.VAR_POSITIONAL), "")
@@ -70,11 +66,7 @@ def check_kinds(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def check_fields(settings: Any) -> None:
-    """Refuse fields of a dataclass of another kind than they are annotated with: the first line of `__post_init__`.
-
-    Raises:
-        InputError: as `check_kinds`.
-    """
+    """Refuse fields of a dataclass of another type than their annotations; called first in `__post_init__`."""
     kind: Any = type(settings)
     hints = _hints(kind)
     for field in dataclasses.fields(settings):
@@ -97,7 +89,7 @@ def _hints(function: Any) -> dict[str, Any]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of an annotated kind, as far as it can be told; arrays and tensors stand for each other."""
+    """Whether a value is of an annotated type, as far as it can be checked; arrays and tensors are interchangeable."""
     kind, parts = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return True
@@ -108,7 +100,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if kind in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in parts)
     if kind is typing.Literal:
-        return any(type(value) is type(part) for part in parts)  # which ones, the function says
+        return any(type(value) is type(part) for part in parts)  # the function checks the value
     if kind in (tuple, list, Sequence, Iterable):
         if kind is Iterable:
             return isinstance(value, Iterable) and not isinstance(value, str | bytes)

@@ -1,8 +1,4 @@
-"""Atomic writing of files: a file appears under its name when it is whole, or not at all.
-
-with open_atomic("answers.csv", text=True) as file:
-    file.write("…")
-"""
+"""Atomic writing of files: a file takes its name when it is whole."""
 
 import glob
 import os
@@ -19,7 +15,7 @@ from backbones.errors import InputError
 def open_atomic(path: str | Path, *, text: bool = False) -> Iterator[IO[Any]]:
     """A file of bytes (or text, its line ends untouched) that takes its name at the end of the block.
 
-    Folders are made. An exception in the block leaves the old file as it is, and nothing else.
+    Folders are made. After an exception in the block, the old file stays.
 
     Raises:
         InputError: for the path of a folder.
@@ -46,6 +42,6 @@ def write_atomic(path: str | Path, content: str | bytes) -> None:
 
 
 def remove_with_leftovers(path: Path) -> None:
-    """Delete a file, where it is there, and the temporary ones of processes that were killed while they wrote it."""
+    """Delete a file and the temporary ones of processes that were killed while writing it."""
     for file in (path, *path.parent.glob(f".{glob.escape(path.name)}.????????.tmp")):
         file.unlink(missing_ok=True)

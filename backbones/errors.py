@@ -1,8 +1,8 @@
-"""The one exception for what a caller can put right."""
+"""The exception for input that the caller can correct."""
 
 
 class InputError(ValueError):
-    """Bad input: the message says what was expected, what came and what to do."""
+    """Bad input; the message has the expected value, the given one and the remedy."""
 
 
 def unknown_name(kind: str, name: object, known: object) -> InputError:

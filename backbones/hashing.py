@@ -14,14 +14,14 @@ def hash_bytes(data: bytes | memoryview) -> str:
 
 
 def hash_json(value: Any) -> str:
-    """The digest of a JSON-able value, whatever the order of its keys; other values count by their text."""
+    """The digest of a JSON-able value, independent of the order of keys; other values count by their text."""
     return hash_bytes(json.dumps(value, sort_keys=True, default=str).encode())
 
 
 def hash_tensors(tensors: Mapping[str, Any], settings: Any = None) -> str:
     """The digest of tensors by name, with their dtypes and shapes, and of JSON-able settings where there are any.
 
-    Left out are counters of batches (`num_batches_tracked`), which change no output, and whatever is no tensor.
+    Counters of batches (`num_batches_tracked`), which change no output, and values that are no tensors do not count.
     """
     import torch  # not for `hash_bytes`, which files of arrays need
 

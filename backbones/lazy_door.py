@@ -1,9 +1,9 @@
-"""Doors of packages whose names are imported at their first use.
+"""Package doors that import a name at its first use.
 
     __getattr__, __dir__, __all__ = attach(__name__, __file__)
 
-The names are those of the stub beside the door (`__init__.pyi`), which type checkers read. Importing a door imports no
-other package, so that a command says `--help` without waiting for PyTorch.
+The names are those of the stub beside the door (`__init__.pyi`), which type checkers read. Importing a door imports
+nothing else, so that `--help` does not wait for PyTorch.
 """
 
 import ast
@@ -15,12 +15,7 @@ from typing import Any
 
 
 def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """`__getattr__`, `__dir__` and `__all__` of a package.
-
-    Args:
-        package: its `__name__`.
-        file: its `__file__`.
-    """
+    """`__getattr__`, `__dir__` and `__all__` of a package of that `__name__` and `__file__`."""
     modules: dict[str, str] = {}
     for node in ast.parse(Path(file).with_suffix(".pyi").read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ImportFrom):

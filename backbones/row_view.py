@@ -1,4 +1,4 @@
-"""Rows of an array that is too large to copy: chosen now, read when they are asked for."""
+"""A lazy selection of rows of an array that is too large to copy."""
 
 from typing import Any
 
@@ -9,11 +9,11 @@ COPIED = 1 << 30
 
 
 class RowView:
-    """Some rows of an array `[M, …]`, in an order of their own; it reads like an array `[N, …]`.
+    """Rows of an array `[M, …]` in any order, which reads like an array `[N, …]`.
 
     Args:
         array: `[M, …]`, such as a mapped file.
-        rows: `[N]` which of its rows.
+        rows: `[N]` places in it.
     """
 
     def __init__(self, array: np.ndarray, rows: np.ndarray) -> None:

@@ -17,12 +17,9 @@ _KEY = "seenn_env"
 
 @check_kinds
 def save_tensor_file(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> Path:
-    """Write tensors and metadata, which has a "format", atomically; equal content gives equal bytes."""
-    write_arrays(
-        path,
-        {name: _array(tensor) for name, tensor in tensors.items()},
-        {_KEY: json.dumps(metadata, sort_keys=True)},
-    )
+    """Write tensors and metadata (with a "format") atomically; equal content gives equal bytes."""
+    arrays = {name: _array(tensor) for name, tensor in tensors.items()}
+    write_arrays(path, arrays, {_KEY: json.dumps(metadata, sort_keys=True)})
     return Path(path)
 
 
@@ -32,8 +29,8 @@ def load_tensor_file(path: str | Path, *, kind: str, format: str) -> tuple[dict[
 
     Args:
         path: the file.
-        kind: what it should be, for messages: "a policy".
-        format: what its metadata should say.
+        kind: its expected content in messages: "a policy".
+        format: the expected "format" of its metadata.
 
     Raises:
         InputError: for a file that is missing, not whole, or of another format.
@@ -54,5 +51,7 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 
 def _tensor(array: np.ndarray) -> Tensor:
-    own = np.array(array)  # of a mapped file, which torch does not take
-    return torch.from_numpy(own.view(np.int16)).view(torch.bfloat16) if own.dtype == BFLOAT16 else torch.from_numpy(own)
+    own = np.array(array)  # torch takes no read-only memory
+    if own.dtype == BFLOAT16:
+        return torch.from_numpy(own.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(own)

@@ -75,7 +75,7 @@ class Record:
             refuse_unused(self, ["severity"], "without a --corruption")
         if not self.energy:
             refuse_unused(self, ["energy_model"], "without --energy")
-        with machine.joined(patient=True) as crew:
+        with machine.process_group(long_waits=True) as group:
             check_file(self.output, self)
             backbone = bb.load(self.backbone, device=str(machine.own_device(self.device)))
             splits = self.data.load_for(backbone, self.dataset, self.seed)
@@ -84,15 +84,15 @@ class Record:
             else:
                 folder = self.output.with_name(self.output.name + ".parts")
                 parts = [self._part(backbone, self._shown(splits[name]), folder) for name in self.split]
-                crew.wait()  # nobody looks for a part any more
-                if crew.leads:
+                group.wait()  # nobody looks for a part any more
+                if group.is_first:
                     traces = Traces.merge(*parts)
                     traces.save(self.output)
                     for file in folder.glob("*.safetensors"):
                         file.unlink()
                     if not any(folder.iterdir()):
                         folder.rmdir()
-            if crew.leads:
+            if group.is_first:
                 print(traces.summary())
                 print("traces:", self.output)
 

@@ -107,9 +107,9 @@ class TrainBackbone:
             check_division(splits.division, teacher.division, "the teacher")
             check_fit(splits.train, teacher.num_classes, teacher.timesteps, teacher.sample_shape, "the teacher")
         training.check_training(network, splits, config, teacher)
-        with machine.joined(network.device) as crew:
-            output = open_folder(self.output, self, self.overwrite, makes=MAKES, leads=crew.leads)
-            crew.wait()
+        with machine.process_group(network.device) as group:
+            output = open_folder(self.output, self, self.overwrite, makes=MAKES, leads=group.is_first)
+            group.wait()
             try:
                 result = bb.train(
                     network,
@@ -122,10 +122,10 @@ class TrainBackbone:
                     on_epoch=None if on_terminal() else lambda epoch: print(epoch, flush=True),
                 )
             except Exception:  # refused, or diverged at once
-                if crew.leads:
+                if group.is_first:
                     output.give_up("training.pt")
                 raise
-            if not crew.leads:
+            if not group.is_first:
                 return
         bb.save(network, output.work / "backbone.safetensors", division=splits.division)
         remove_with_leftovers(output.work / "training.pt")

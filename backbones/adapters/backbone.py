@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, Never
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from backbones.adapters.fingerprint import settings_of, weights_of
 from backbones.adapters.stepping import Memory, Stepper
@@ -19,10 +18,11 @@ from backbones.errors import InputError
 from backbones.hashing import hash_json, hash_tensors
 from backbones.machine.devices import named_device
 from backbones.networks.encodings import make_encoding
+from backbones.state_tree import leaves_of, map_leaves
 
 
 class AdaptedState(NamedTuple):
-    """Everything that a row carries from one timestep to the next."""
+    """State of the rows between two timesteps."""
 
     source: Tensor
     """`[B, …]` the inputs, as floats."""
@@ -41,14 +41,14 @@ class AdaptedState(NamedTuple):
 class AdaptedBackbone:
     """A `Backbone` of a framework's module. Use `backbones.adapters.wrap` to make one.
 
-    The module stays the caller's: it is run, and its own state is left as it was found.
+    The module is not copied; its own state is restored after each call.
 
     Args:
-        stepper: the module, with its state in our hands.
-        example: `[B, …]` inputs, which say the shape.
+        stepper: the module with explicit state.
+        example: `[B, …]` inputs of the expected shape.
         timesteps: T.
         encoding: name of the encoding, and its seed.
-        settings: what else the fingerprint has to tell apart.
+        settings: further parts of the fingerprint.
     """
 
     def __init__(
@@ -65,16 +65,16 @@ class AdaptedBackbone:
         self.encoding = make_encoding(encoding[0], timesteps, encoding[1])
         self.input_shape = self.sample_shape = tuple(example.shape[1:])
         self.rounding: Rounding | None = None
-        """What `check_backbone` found to round by place; None where it was not asked."""
+        """Result of `check_backbone`; None where it was not run."""
         self.elsewhere: Callable[[torch.device], AdaptedBackbone] | None = None
-        """Makes the same of a copy of the module on another device."""
+        """Makes the same backbone of a copy of the module on another device."""
         self._settings = [
             stepper.framework,
             timesteps,
             encoding,
             settings,
             settings_of(stepper.module),
-            sorted(hash_tensors({"": leaf})[:32] for leaf in pytree.tree_leaves(stepper.fresh)),
+            sorted(hash_tensors({"": leaf})[:32] for leaf in leaves_of(stepper.fresh)),
         ]
         self.num_classes = 0
         _, state = self.step(self.start(example))
@@ -87,7 +87,7 @@ class AdaptedBackbone:
 
     @property
     def device(self) -> torch.device:
-        """Where the module's weights are."""
+        """Device of the module's weights."""
         return _first(self.stepper.module).device
 
     @property
@@ -97,10 +97,10 @@ class AdaptedBackbone:
         return hash_json([*self._settings, weights])[:32]
 
     def to(self, device: str | torch.device) -> "AdaptedBackbone":
-        """This backbone where it is there already, else one of a copy of the module; the caller's own stays.
+        """This backbone if it is on the device, else one of a copy of the module.
 
         Raises:
-            InputError: for a device that is not there.
+            InputError: for a missing device.
         """
         place = named_device(str(device))
         if place.type == self.device.type and place.index in (None, self.device.index):
@@ -131,7 +131,7 @@ class AdaptedBackbone:
         check_images(inputs, self.encoding, what="inputs")
         source, keys = self._prepare(inputs, keys)
         B = len(source)
-        memory = pytree.tree_map(lambda row: _rows(row, B, self.device), self.stepper.fresh)
+        memory = map_leaves(lambda row: _rows(row, B, self.device), self.stepper.fresh)
         readout = torch.zeros(B, self.num_classes, device=self.device)
         return AdaptedState(source, keys, torch.zeros_like(keys), readout, memory, None)
 
@@ -140,15 +140,15 @@ class AdaptedBackbone:
         """One timestep for every row. See `Backbone.step`."""
         timestep = state.timestep + 1
         inputs = self.encoding(state.source, state.keys, timestep)
-        with self._watch(len(inputs)) as seen:
+        with self._probing(len(inputs)) as probed:
             output, memory = self.stepper.step(inputs, state.memory)
         readout = state.readout + output if self.num_classes else output
         logits = readout / timestep[:, None]
-        return logits, AdaptedState(state.source, state.keys, timestep, readout, memory, seen.get("hidden"))
+        return logits, AdaptedState(state.source, state.keys, timestep, readout, memory, probed.get("hidden"))
 
     @torch.no_grad()
     def refill(self, state: AdaptedState, rows: Tensor, inputs: Tensor, keys: Tensor | None = None) -> AdaptedState:
-        """Those rows start from the framework's reset values, the others continue. See `Backbone.refill`."""
+        """Start rows from the framework's reset values; the others continue. See `Backbone.refill`."""
         source, keys = self._prepare(inputs, keys)
         R = len(source)
 
@@ -160,7 +160,7 @@ class AdaptedBackbone:
             keys=state.keys.index_copy(0, rows, keys),
             timestep=state.timestep.index_fill(0, rows, 0),
             readout=state.readout.index_fill(0, rows, 0),
-            memory=pytree.tree_map(afresh, state.memory, self.stepper.fresh),
+            memory=map_leaves(afresh, state.memory, self.stepper.fresh),
         )
 
     def _prepare(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -175,19 +175,17 @@ class AdaptedBackbone:
         return as_floats(inputs, self.module, counts=self.encoding.frames), keys.to(self.device)
 
     @contextmanager
-    def _watch(self, rows: int) -> Iterator[dict[str, Tensor]]:
+    def _probing(self, rows: int) -> Iterator[dict[str, Tensor]]:
+        """A dictionary that is filled with probes while the module runs in the block."""
         yield {}
 
 
 class ProbedBackbone(AdaptedBackbone):
-    """An `AdaptedBackbone` that is `Probed`: it also gives what one layer put out, pooled over space.
+    """An `AdaptedBackbone` that is `Probed`: it also gives the output of one layer, pooled over space.
 
     Args:
         layer: path of the layer in the module.
         arguments: those of `AdaptedBackbone`.
-
-    Raises:
-        InputError: for a path that leads to no layer.
     """
 
     def __init__(self, layer: str, *arguments: Any) -> None:
@@ -205,34 +203,30 @@ class ProbedBackbone(AdaptedBackbone):
         return {"hidden": state.hidden}
 
     @contextmanager
-    def _watch(self, rows: int) -> Iterator[dict[str, Tensor]]:
-        seen: dict[str, Tensor] = {}
+    def _probing(self, rows: int) -> Iterator[dict[str, Tensor]]:
+        probed: dict[str, Tensor] = {}
 
-        def note(layer: nn.Module, arguments: Any, result: Any) -> None:
-            seen["hidden"] = _pooled(result[0] if isinstance(result, tuple | list) else result, rows, self.layer)
+        def record(layer: nn.Module, arguments: Any, result: Any) -> None:
+            probed["hidden"] = _pooled(result[0] if isinstance(result, tuple | list) else result, rows, self.layer)
 
-        handle = self.module.get_submodule(self.layer).register_forward_hook(note)
+        handle = self.module.get_submodule(self.layer).register_forward_hook(record)
         try:
-            yield seen
+            yield probed
         finally:
             handle.remove()
-        if not seen:
+        if not probed:
             raise InputError(f"Expected a layer that runs in every timestep as hidden, got {self.layer!r}.")
 
 
 def as_floats(inputs: Tensor, module: nn.Module, *, counts: bool) -> Tensor:
-    """Inputs as floats of the module's precision, where the module is; uint8 becomes [0, 1], unless they are counts."""
+    """Inputs as floats of the module's dtype and device; uint8 becomes [0, 1], unless they are counts."""
     weights = _first(module)
     floats = inputs.to(weights.device, weights.dtype)
     return floats / 255 if inputs.dtype == torch.uint8 and not counts else floats
 
 
 def refuse_training(module: nn.Module) -> None:
-    """Every part has to be in evaluation mode.
-
-    Raises:
-        InputError: with the name of one that is not.
-    """
+    """Raise an `InputError` where a part of the module is in training mode."""
     for path, part in module.named_modules():
         if part.training:
             where = f"its part {path!r}" if path else type(module).__name__
@@ -253,7 +247,7 @@ def _rows(row: Tensor, rows: int, device: torch.device) -> Tensor:
 
 
 def _first(module: nn.Module) -> Tensor:
-    """A parameter or buffer of the module, which says where it is and how precise."""
+    """A parameter or buffer with the module's device and dtype."""
     for tensor in [*module.parameters(), *module.buffers()]:
         if tensor.is_floating_point():
             return tensor

@@ -1,4 +1,4 @@
-"""What of a module changes from timestep to timestep outside the state that its framework knows of."""
+"""Detection of state that a module keeps outside the state variables of its framework."""
 
 from collections import deque
 from typing import Any
@@ -18,14 +18,14 @@ def root_of(kind: type) -> str:
     return kind.__module__.split(".")[0]
 
 
-def watched(module: nn.Module, framework: str, state: frozenset[str]) -> dict[str, Any]:
-    """Everything by its path that should stay as it is while the network runs.
+def constants_of(module: nn.Module, framework: str, state: frozenset[str]) -> dict[str, Any]:
+    """Copies, by path, of everything in a module that has to stay the same while the network runs.
 
-    Of the framework's own layers that is numbers and buffers, since they may keep tensors of no account; of
-    others also tensors and collections of them.
+    Of the framework's own layers these are numbers and buffers (their other tensors do not matter); of other layers
+    also tensors and collections.
 
     Args:
-        module: what to look at.
+        module: the module.
         framework: name of the package whose layers declare their state.
         state: paths of the state variables, which may change.
     """
@@ -45,11 +45,7 @@ def watched(module: nn.Module, framework: str, state: frozenset[str]) -> dict[st
 
 
 def refuse_changes(before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Nothing that is watched may have changed.
-
-    Raises:
-        InputError: with the name of what did.
-    """
+    """Raise an `InputError` where one of the constants has changed."""
     for where, value in after.items():
         if where in before and not same(before[where], value):
             if isinstance(value, _SIMPLE):
@@ -62,7 +58,7 @@ def refuse_changes(before: dict[str, Any], after: dict[str, Any]) -> None:
 
 
 def copied(value: Any) -> Any:
-    """A value that later changes in place do not reach."""
+    """A deep copy of a value's tensors and collections."""
     if isinstance(value, Tensor):
         return value.detach().clone()
     if isinstance(value, list | tuple | deque):
@@ -74,5 +70,5 @@ def copied(value: Any) -> Any:
 
 @torch.no_grad()
 def rows_alike(value: Tensor) -> bool:
-    """All rows of `[B, …]` are the same."""
+    """Whether all rows of `[B, …]` are equal."""
     return bool((value == value[:1]).all())

@@ -1,4 +1,4 @@
-"""A module's settings as text and its weights as a hash: what a fingerprint is made of."""
+"""The parts of a fingerprint: a module's settings as text, and a hash of its weights."""
 
 import functools
 import types
@@ -15,10 +15,7 @@ _DEEPEST = 4
 
 
 def settings_of(module: nn.Module) -> list[str]:
-    """One line for every part of a module, in order of paths: class, and the settings that are plain values.
-
-    Left out are names with a leading underscore, tensors that are no parameters, and state.
-    """
+    """One line for every part of a module, in order of paths: its class and its settings (not tensors and `_names`)."""
     lines = []
     for path, part in sorted(module.named_modules(), key=lambda named: named[0]):
         values = {
@@ -33,7 +30,7 @@ def settings_of(module: nn.Module) -> list[str]:
 
 
 def wiring(graph: torch.fx.Graph) -> str:
-    """Hashes of what is computed of what, whatever the order in which nodes and sums are written."""
+    """Hashes of the computations of a graph, independent of the order of its nodes and summands."""
     found: dict[torch.fx.Node, str] = {}
     for node in graph.nodes:
         inputs = [torch.fx.node.map_arg(value, found.__getitem__) for value in (node.args, node.kwargs)]
@@ -45,7 +42,7 @@ def wiring(graph: torch.fx.Graph) -> str:
 
 
 def described(value: Any, depth: int = 0) -> str:
-    """A value as text that is the same in every process; empty for what has none."""
+    """A value as text, the same in every process; empty for values without such a text."""
     if value is None or isinstance(value, bool | int | float | str | torch.dtype):
         return repr(value)
     if isinstance(value, np.generic | np.ndarray):
@@ -77,10 +74,9 @@ def described(value: Any, depth: int = 0) -> str:
     return _name(type(value))
 
 
-def weights_of(module: nn.Module, leave_out: frozenset[str]) -> str:
-    """A hash of the weights, state left out."""
-    weights = module.state_dict()
-    return hash_tensors({name: weights[name] for name in weights if name not in leave_out})[:32]
+def weights_of(module: nn.Module, state_names: frozenset[str]) -> str:
+    """A hash of the weights, without state."""
+    return hash_tensors({name: each for name, each in module.state_dict().items() if name not in state_names})[:32]
 
 
 def _name(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Frameworks whose layers hold their state: it is put in, the module runs, and it is taken out again."""
+"""Explicit state of modules whose layers hold it: written before each timestep, read after it."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from backbones.adapters.changes import copied, refuse_changes, rows_alike, watched
+from backbones.adapters.changes import constants_of, copied, refuse_changes, rows_alike
 from backbones.adapters.stepping import Layout, call, mean_of_steps, same, whole_batch
 from backbones.adapters.timestep_count import one_timestep
 from backbones.errors import InputError
@@ -16,28 +16,64 @@ Memory = dict[str, Tensor]
 
 
 class Access(Protocol):
-    """How a framework gives its state, takes it and resets it; only this module's, no other model's."""
+    """Reading, writing and resetting the state variables of one module."""
 
     def read(self) -> dict[str, Any]:
         """Every state variable by its path, as the framework holds it: tensors, numbers, lists, None."""
 
     def write(self, values: dict[str, Any]) -> None:
-        """Put all of them back."""
+        """Write all state variables."""
 
     def reset(self) -> None:
-        """Every layer to its reset value."""
+        """Reset every layer."""
+
+
+class BufferAccess:
+    """State variables that are buffers of layers.
+
+    Args:
+        module: the spiking module.
+        kind: the class of the spiking layers.
+        reset: name of their method that resets them.
+        saved: whether the `state_dict` has these buffers too.
+    """
+
+    def __init__(self, module: nn.Module, kind: type[nn.Module], reset: str, *, saved: bool) -> None:
+        self.places: dict[str, tuple[nn.Module, str]] = {}
+        for path, layer in module.named_modules():
+            if isinstance(layer, kind):
+                weights = {} if saved else layer.state_dict()
+                for name, _ in layer.named_buffers(recurse=False):
+                    if name not in weights:
+                        self.places[f"{path}.{name}".lstrip(".")] = (layer, name)
+        self.layers: list[Any] = list({id(layer): layer for layer, _ in self.places.values()}.values())
+        self._reset = reset
+
+    def read(self) -> dict[str, Any]:
+        """See `Access.read`."""
+        return {where: getattr(layer, name) for where, (layer, name) in self.places.items()}
+
+    def write(self, values: dict[str, Any]) -> None:
+        """See `Access.write`."""
+        for where, (layer, name) in self.places.items():
+            setattr(layer, name, values[where])
+
+    def reset(self) -> None:
+        """See `Access.reset`."""
+        for layer in self.layers:
+            getattr(layer, self._reset)()
 
 
 class HeldState:
-    """A `Stepper` of a module that holds its state; the module itself is left as it was found.
+    """A `Stepper` of a module that holds its state, which is restored after each call.
 
     Args:
         framework: name of the package.
         module: the spiking module, in evaluation mode.
         access: to its state.
-        layout: how it is called.
-        example: `[B, …]` inputs, at least 2, to see what the module does with them.
-        run: what calls the module with a timestep (default: the module itself).
+        layout: form of its inputs and result.
+        example: `[B, …]` inputs, at least 2, to find the state with.
+        run: runs the module for a timestep (default: the module itself).
 
     Raises:
         InputError: for a module without state, with state that belongs to the whole batch, or that runs more than
@@ -63,14 +99,14 @@ class HeldState:
             )
         kept = self._read()
         try:
-            self._look(example)
+            self._find_state(example)
         finally:
             access.write(kept)
 
     def step(self, inputs: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """One timestep. See `Stepper.step`."""
         kept = self.access.read()
-        # Copies: a layer may write into what it is given.
+        # Copies: a layer may write into its state.
         self.access.write({**self._constant, **{name: value.clone() for name, value in memory.items()}})
         try:
             result = self._run(self.layout.give(inputs))
@@ -80,10 +116,10 @@ class HeldState:
             self.access.write(kept)
 
     def _read(self) -> dict[str, Any]:
-        """As `Access.read`, in copies: layers change tensors and lists in place."""
+        """Copies of `Access.read`: layers change tensors and lists in place."""
         return {name: copied(value) for name, value in self.access.read().items()}
 
-    def _look(self, example: Tensor) -> None:
+    def _find_state(self, example: Tensor) -> None:
         B = len(example)
         inputs = self.layout.give(example)
         self.access.reset()
@@ -91,10 +127,10 @@ class HeldState:
         with one_timestep(self.module, self.state_names):
             result = self._run(inputs)
         first = self.layout.take(result, B)
-        one, seen = self._read(), watched(self.module, self.framework, self.state_names)
+        one, constants = self._read(), constants_of(self.module, self.framework, self.state_names)
         self.layout.take(self._run(inputs), B)
         two = self._read()
-        refuse_changes(seen, watched(self.module, self.framework, self.state_names))
+        refuse_changes(constants, constants_of(self.module, self.framework, self.state_names))
         self.access.reset()
         larger = torch.cat([example, example[:1]])
         self.layout.take(self._run(self.layout.give(larger)), B + 1)
@@ -120,7 +156,7 @@ class HeldState:
         self.layout.agree(self._run, lambda inputs: mean_of_steps(self, inputs, self.layout.timesteps), example)
 
     def _verify(self, example: Tensor, first: Tensor, one: Memory, two: Memory) -> None:
-        """The reset values are what the framework starts from, and the state is carried on."""
+        """Refuse a module that starts from other values than the reset ones, or drops its state."""
         B = len(example)
         output, after = self.step(example, {name: row.expand(B, *row.shape[1:]) for name, row in self.fresh.items()})
         for name, value in after.items():
@@ -140,7 +176,7 @@ class HeldState:
 
 
 def _reset_rows(name: str, reset: Any, like: Tensor) -> Tensor:
-    """`[1, S…]` of a reset value: a number, a tensor of rows all alike, or nothing, which is tried as zero."""
+    """`[1, S…]` of a reset value: a number, a tensor of equal rows, or None, which is tried as zero."""
     row = like[:1]
     if reset is None:
         return torch.zeros_like(row)

@@ -1,30 +1,30 @@
-"""Frameworks whose modules take their state and give it back: `output, state = module(inputs, state)`."""
+"""Explicit state of modules that take and return it: `output, state = module(inputs, state)`."""
 
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
-from backbones.adapters.changes import refuse_changes, watched
+from backbones.adapters.changes import constants_of, refuse_changes
 from backbones.adapters.stepping import Layout, call, mean_of_steps, same, whole_batch
 from backbones.adapters.timestep_count import one_timestep
 from backbones.errors import InputError
+from backbones.state_tree import flatten, leaves_of, map_leaves, named_leaves, unflatten
 
 Memory = list[Tensor]
 """`[B, S…]` the tensors of the state, in the order of its tree."""
 
 
 class PassedState:
-    """A `Stepper` of a module `(inputs, state) -> (output, state)`, where state None starts it.
+    """A `Stepper` of a module `(inputs, state) -> (output, state)` that starts from state None.
 
-    A layer's reset values are what its own `state_fallback` or `initial_state` gives for its inputs, and zero
-    where it has neither; that they are what the module starts from is tried, not believed.
+    A layer's reset values are those of its own `state_fallback` or `initial_state` for its inputs, and zero where it
+    has neither; the module is tried for starting from them.
 
     Args:
         framework: name of the package.
         module: the spiking module, in evaluation mode.
-        layout: how it is called.
+        layout: form of its inputs and result.
         example: `[B, …]` inputs, at least 2.
 
     Raises:
@@ -40,23 +40,23 @@ class PassedState:
             started = call(module, layout.give(example), None)
         output, state = self._pair(started)
         first = layout.take(output, B)
-        one, self._tree = pytree.tree_flatten(_detached(state))
+        one, self._tree = flatten(_detached(state))
         if not any(isinstance(leaf, Tensor) for leaf in one):
             raise InputError(
                 f"Expected a module with spiking layers of {framework}, got {type(module).__name__} without any: "
                 "the state that it gives back is empty."
             )
-        names = [pytree.keystr(path) or "state" for path, _ in pytree.tree_flatten_with_path(state)[0]]
+        names = [path or "state" for path in named_leaves(state)]
         for name, leaf in zip(names, one, strict=True):
             if isinstance(leaf, Tensor) and leaf.dim() and len(leaf) != B:
                 raise whole_batch(f"state{name}", f"{_shown(leaf)} without a row for each of {B} inputs")
-        seen = watched(module, framework, self.state_names)
-        _, again = self._call(example, pytree.tree_unflatten(one, self._tree))
-        two, tree = pytree.tree_flatten(again)
-        refuse_changes(seen, watched(module, framework, self.state_names))
+        constants = constants_of(module, framework, self.state_names)
+        _, again = self._call(example, unflatten(one, self._tree))
+        two, tree = flatten(again)
+        refuse_changes(constants, constants_of(module, framework, self.state_names))
         if tree != self._tree:
             raise InputError(f"Expected a state of one form at every timestep, {type(module).__name__} changes it.")
-        larger, _ = pytree.tree_flatten(self._call(torch.cat([example, example[:1]]), None)[1])
+        larger, _ = flatten(self._call(torch.cat([example, example[:1]]), None)[1])
         self._constant: dict[int, Any] = {}
         for i, leaf in enumerate(one):
             if isinstance(leaf, Tensor) and leaf.shape[:1] == (B,) and larger[i].shape[:1] == (B + 1,):
@@ -75,12 +75,12 @@ class PassedState:
 
     def step(self, inputs: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """One timestep. See `Stepper.step`."""
-        given = iter(memory)
+        rest = iter(memory)
         count = len(memory) + len(self._constant)
-        # Copies in containers made anew: modules write into the lists that they are given.
-        leaves = [self._constant[i] if i in self._constant else next(given).clone() for i in range(count)]
-        output, state = self._call(inputs, pytree.tree_unflatten(leaves, self._tree))
-        after = pytree.tree_flatten(_detached(state))[0]
+        # Copies in new containers: modules write into the lists that they are given.
+        leaves = [self._constant[i] if i in self._constant else next(rest).clone() for i in range(count)]
+        output, state = self._call(inputs, unflatten(leaves, self._tree))
+        after = flatten(_detached(state))[0]
         return output, [leaf for i, leaf in enumerate(after) if i not in self._constant]
 
     def _call(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
@@ -102,7 +102,7 @@ class PassedState:
         def note(layer: nn.Module, arguments: tuple[Any, ...], named: Any, result: Any) -> None:
             start = getattr(layer, "state_fallback", None) or getattr(layer, "initial_state", None)
             if callable(start) and isinstance(result, tuple) and len(result) == 2:
-                after, before = pytree.tree_leaves(result[1]), pytree.tree_leaves(start(arguments[0]))
+                after, before = leaves_of(result[1]), leaves_of(start(arguments[0]))
                 if len(after) == len(before):
                     started.update({id(leaf): (leaf, value) for leaf, value in zip(after, before, strict=True)})
 
@@ -113,7 +113,7 @@ class PassedState:
             for hook in hooks:
                 hook.remove()
         found = []
-        for leaf in pytree.tree_leaves(state):
+        for leaf in leaves_of(state):
             if not isinstance(leaf, Tensor):
                 found.append(torch.zeros(1))
                 continue
@@ -122,7 +122,7 @@ class PassedState:
         return found
 
     def _verify(self, example: Tensor, first: Tensor, one: list[Any], two: list[Any], names: list[str]) -> None:
-        """The reset values are what the module starts from, and the state is carried on."""
+        """Refuse a module that starts from other values than the reset ones, or drops its state."""
         B = len(example)
         begun = [row.expand(B, *row.shape[1:]) for row in self.fresh]
         output, after = self.step(example, begun)
@@ -147,7 +147,7 @@ class PassedState:
 
 
 def _detached(state: Any) -> Any:
-    return pytree.tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, state)
+    return map_leaves(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) else leaf, state)
 
 
 def _shown(leaf: Any) -> str:

@@ -1,4 +1,4 @@
-"""What an adapter makes of a framework's module: one timestep as a function of inputs and memory.
+"""One timestep of a framework's module as a function of inputs and state.
 
 Letters: B rows, K classes, S the shape of a state variable of one row.
 """
@@ -8,21 +8,21 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from backbones.errors import InputError
+from backbones.state_tree import map_leaves
 
 Memory = Any
 """A tree of tensors `[B, S…]`: every state variable of every row."""
 
 Output = str | Callable[[Any], Tensor] | None
-"""Which part of what the module gives is the output: "spikes" (the first of a tuple), "membrane" (the last) …"""
+"""Part of the module's result that is the output: "spikes" (the first of a tuple), "membrane" (the last), a function."""
 
 OUTPUTS = ("spikes", "membrane")
 
 
 class Stepper(Protocol):
-    """A module whose state is in the caller's hands."""
+    """A module with explicit state."""
 
     framework: str
     module: nn.Module
@@ -31,18 +31,18 @@ class Stepper(Protocol):
     """Tensors `[1, S…]`: the framework's own reset values."""
 
     state_names: frozenset[str]
-    """Names that the module's `state_dict` may hold and that are state, not weights."""
+    """Names in the module's `state_dict` that are state, not weights."""
 
     def step(self, inputs: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        """One timestep: `[B, …]` to the module's output `[B, K]` and the memory after it."""
+        """One timestep: inputs `[B, …]` to the module's output `[B, K]` and the next state."""
 
 
 class Layout:
-    """How a module wants one timestep, and where its output is.
+    """Form of a module's inputs and result for one timestep.
 
     Args:
-        time_axis: the axis on which the module expects time; None for one that takes a single timestep.
-        output: which part of the result is the output.
+        time_axis: the axis on which the module expects time; None for a module that takes a single timestep.
+        output: part of the result that is the output.
         timesteps: T.
     """
 
@@ -54,11 +54,7 @@ class Layout:
         return inputs if self.time_axis is None else inputs.unsqueeze(self.time_axis)
 
     def take(self, result: Any, rows: int) -> Tensor:
-        """`[B, K]` of what the module gave for a timestep.
-
-        Raises:
-            InputError: for anything else.
-        """
+        """`[B, K]` outputs in a module's result of one timestep, or an `InputError`."""
         output = self._part(result)
         if not isinstance(output, Tensor):
             raise InputError(f"Expected outputs [B, K] of a timestep, got {_kind(output)}: choose them by output=….")
@@ -77,17 +73,14 @@ class Layout:
         return output
 
     def agree(self, whole: Callable[[Tensor], Any], steps: Callable[[Tensor], Tensor], example: Tensor) -> None:
-        """All timesteps in one call give what single ones do, where the module has a time axis.
+        """Refuse a module with a time axis whose results differ between T timesteps in one call and T calls.
 
         Most rows have to be close, not all equal: another batch shape rounds differently, which may flip a spike.
 
         Args:
-            whole: what runs the module from its reset state on inputs with all timesteps.
+            whole: runs the module from its reset state on inputs with all timesteps.
             steps: `[B, …]` to the mean `[B, K]` of T outputs of single timesteps.
             example: `[B, …]`.
-
-        Raises:
-            InputError: for a module that mixes timesteps.
         """
         if self.time_axis is None or self.timesteps == 1:
             return
@@ -138,11 +131,7 @@ def _kind(value: Any) -> str:
 
 
 def call(module: nn.Module, *arguments: Any) -> Any:
-    """What the module gives.
-
-    Raises:
-        InputError: where it fails: with the error's text.
-    """
+    """The module's result; its own errors become an `InputError`."""
     try:
         return module(*arguments)
     except InputError:
@@ -157,7 +146,7 @@ def call(module: nn.Module, *arguments: Any) -> Any:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Equal, to the bit where they are tensors."""
+    """Whether two values are equal, bit for bit where they are tensors."""
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
     if isinstance(one, Tensor) or isinstance(other, Tensor):
@@ -170,7 +159,7 @@ def same(one: Any, other: Any) -> bool:
 
 
 def whole_batch(name: str, what: str) -> InputError:
-    """The refusal of state that no row has for itself."""
+    """The error for state that belongs to the batch and not to its rows."""
     return InputError(
         f"Expected state of single rows only, got {name}, {what}: it belongs to the whole batch, so rows could not "
         "be refilled one by one. Replace that layer, or take it out of the module."
@@ -179,7 +168,7 @@ def whole_batch(name: str, what: str) -> InputError:
 
 def mean_of_steps(stepper: Stepper, inputs: Tensor, timesteps: int) -> Tensor:
     """`[B, K]` mean output of that many timesteps on the same inputs."""
-    memory = pytree.tree_map(lambda row: row.expand(len(inputs), *row.shape[1:]), stepper.fresh)
+    memory = map_leaves(lambda row: row.expand(len(inputs), *row.shape[1:]), stepper.fresh)
     total, memory = stepper.step(inputs, memory)
     for _ in range(timesteps - 1):
         output, memory = stepper.step(inputs, memory)

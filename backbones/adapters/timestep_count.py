@@ -1,50 +1,50 @@
-"""How many timesteps pass through a spiking layer while its module is called once: it has to be one."""
+"""Check that one call of a module runs one timestep through each of its layers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from backbones.errors import InputError
+from backbones.state_tree import leaves_of
 
 
 @contextmanager
 def one_timestep(module: nn.Module, owners: frozenset[str] = frozenset()) -> Iterator[None]:
     """Refuse a call of the module that runs more than one timestep through a layer.
 
-    A timestep is a call of a layer that goes on from the state its last call left: the one it was given, or the one
-    that an owner keeps. Layers with time on an axis put out that axis beside the rows of their state.
+    A further timestep is a call of a layer that continues from the state of its last call: from its arguments, or held
+    by the layer. Layers with time on an axis have that axis in their output, beside the rows of their state.
 
     Args:
-        module: what is called once inside the `with`.
-        owners: paths of the state variables that layers keep themselves.
+        module: the module that is called once inside the `with`.
+        owners: paths of the state variables that layers hold.
 
     Raises:
         InputError: with the layer and the number of timesteps.
     """
-    left: dict[nn.Module, list[Tensor]] = {}
+    after: dict[nn.Module, list[Tensor]] = {}
     counts: dict[nn.Module, int] = {}
 
-    def note(layer: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], result: Any) -> None:
-        given = _tensors([arguments[1:], named])
-        own = keeps.get(layer, [])
+    def count(layer: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], result: Any) -> None:
+        before = _tensors([arguments[1:], named])
+        own = held.get(layer, [])
         parts = result if isinstance(result, tuple) else (result,)
         output, states = _tensors(parts[:1]), _tensors(parts[1:])
         states += [value for name in own if isinstance(value := getattr(layer, name, None), Tensor)]
-        goes_on = any(value is other for value in given for other in left.get(layer, [])) if given else bool(own)
-        counts[layer] = counts[layer] + 1 if goes_on and layer in counts else counts.get(layer, 1)
-        left.setdefault(layer, []).extend([*states, *output])
+        continues = any(value is other for value in before for other in after.get(layer, [])) if before else bool(own)
+        counts[layer] = counts[layer] + 1 if continues and layer in counts else counts.get(layer, 1)
+        after.setdefault(layer, []).extend([*states, *output])
         if states and output and (own or not any(layer.children())):
             counts[layer] = max(counts[layer], _on_an_axis(output[0], max(states, key=Tensor.numel)))
 
-    keeps: dict[nn.Module, list[str]] = {}
+    held: dict[nn.Module, list[str]] = {}
     for path, part in module.named_modules():
         names = {name[len(path) :].lstrip(".") for name in owners if name.startswith(f"{path}." if path else "")}
         if names := {name for name in names if hasattr(part, name)}:
-            keeps[part] = sorted(names)
-    hooks = [part.register_forward_hook(note, with_kwargs=True) for part in module.modules()]
+            held[part] = sorted(names)
+    hooks = [part.register_forward_hook(count, with_kwargs=True) for part in module.modules()]
     try:
         yield
     finally:
@@ -61,7 +61,7 @@ def one_timestep(module: nn.Module, owners: frozenset[str] = frozenset()) -> Ite
 
 
 def _on_an_axis(output: Tensor, state: Tensor) -> int:
-    """How many timesteps an output has beside its state `[B, S…]`: `[T, B, …]`, `[B, T, …]` or `[B·T, …]`."""
+    """Timesteps of an output `[T, B, …]`, `[B, T, …]` or `[B·T, …]` beside its state `[B, S…]`."""
     if output.dim() == state.dim() + 1 >= 2:
         ahead, behind = output.shape[1] == len(state), output.shape[0] == len(state)
         return output.shape[0] if ahead else output.shape[1] if behind else 1
@@ -69,4 +69,4 @@ def _on_an_axis(output: Tensor, state: Tensor) -> int:
 
 
 def _tensors(values: Any) -> list[Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(values) if isinstance(leaf, Tensor)]
+    return [leaf for leaf in leaves_of(values) if isinstance(leaf, Tensor)]

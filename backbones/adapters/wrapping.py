@@ -1,4 +1,4 @@
-"""The front door of the adapters: which framework a module is of, and a backbone made of it.
+"""Backbones of other frameworks' modules.
 
 backbone = wrap(module, splits.train.images[:8], timesteps=8)
 """
@@ -30,7 +30,7 @@ FRAMEWORKS = {
     "sinabs": ("sinabs", ("sinabs",)),
     "nir": ("NIR", ("nir", "nirtorch")),
 }
-"""Name (also the extra's) to what it is called and the packages that it needs."""
+"""Name (also of the extra) to its title and the packages that it needs."""
 
 
 @check_kinds
@@ -48,27 +48,27 @@ def wrap(
     dt: float | None = None,
     check: bool = True,
 ) -> AdaptedBackbone:
-    """A `Backbone` of another framework's spiking module, as it is.
+    """A `Backbone` of another framework's spiking module.
 
-    The module is called once a timestep, in evaluation mode and without gradients; its outputs are averaged
-    over the timesteps. Its weights are not copied, and its own state is left as it was found.
+    The module is called once a timestep, in evaluation mode and without gradients; its outputs are averaged over the
+    timesteps. Its weights are not copied, and its own state is restored.
 
     Args:
-        module: of SpikingJelly, snnTorch, Norse, sinabs or plain torch; or a NIR graph, the path of one, or what
-            `nirtorch.nir_to_torch` makes of one.
+        module: of SpikingJelly, snnTorch, Norse, sinabs or plain torch; or a NIR graph, its path, or its module by
+            `nirtorch.nir_to_torch`.
         example_inputs: `[B, …]` at least 4 different inputs, uint8 or floats, to find the state with.
         timesteps: T.
-        framework: name of the framework (default: the one whose layers the module has); "torch" for a module of plain
-            torch layers, `outputs, state = module(inputs, state)`, state None at first.
-        encoding: what the module sees of uint8 images (as floats in [0, 1]) or floats at each timestep: "direct",
-            "poisson" or "latency"; or "event" of inputs `[B, T, …]`, which hold a frame for each timestep.
-        encoding_seed: what a random encoding draws from.
-        output: which part of what the module gives is the output `[B, K]`, where it gives a tuple: "spikes" (the
-            first), "membrane" (the last), or a function.
+        framework: name of the framework (default: that of the module's layers); "torch" for a module of plain torch
+            layers, `outputs, state = module(inputs, state)`, state None at first.
+        encoding: of uint8 images (as floats in [0, 1]) or floats at each timestep: "direct", "poisson" or "latency";
+            or "event" of inputs `[B, T, …]`, which have a frame for each timestep.
+        encoding_seed: seed of a random encoding.
+        output: part of a tuple of results that is the output `[B, K]`: "spikes" (the first), "membrane" (the last), or
+            a function.
         time_axis: on which the module expects time: 0, 1, or None for a single timestep (default: as its layers do).
         hidden: path of a layer whose outputs are recorded as "hidden" `[B, F]`, averaged over space.
         dt: of a NIR graph: the length of a timestep in the unit of its time constants.
-        check: try the contract of `Backbone` on the example inputs.
+        check: run `check_backbone` on the example inputs.
 
     Raises:
         InputError: for a module that cannot be stepped row by row: without spiking layers, with state that belongs
@@ -107,13 +107,13 @@ def wrap(
     with torch.no_grad():
         stepper: Stepper = adapter.make_stepper(module, shown[:, 0] if frames else shown, layout)
     settings = {"output": described(output), "time_axis": repr(layout.time_axis)}
-    given = (stepper, example, timesteps, (encoding, encoding_seed), settings)
-    backbone = AdaptedBackbone(*given) if hidden is None else ProbedBackbone(hidden, *given)
+    parts = (stepper, example, timesteps, (encoding, encoding_seed), settings)
+    backbone = AdaptedBackbone(*parts) if hidden is None else ProbedBackbone(hidden, *parts)
 
     def elsewhere(device: torch.device) -> AdaptedBackbone:
-        asked: dict[str, Any] = {"output": output, "time_axis": layout.time_axis, "hidden": hidden, "check": check}
-        asked |= {"framework": name, "encoding": encoding, "encoding_seed": encoding_seed}
-        return wrap(copy.deepcopy(module).to(device), example, timesteps, **asked)
+        options: dict[str, Any] = {"output": output, "time_axis": layout.time_axis, "hidden": hidden, "check": check}
+        options |= {"framework": name, "encoding": encoding, "encoding_seed": encoding_seed}
+        return wrap(copy.deepcopy(module).to(device), example, timesteps, **options)
 
     backbone.elsewhere = elsewhere
     if check:
@@ -144,7 +144,7 @@ def framework_of(module: Any) -> str:
         )
     roots = {root_of(kind) for part in module.modules() for kind in type(part).__mro__}
     found = [name for name in FRAMEWORKS if name in roots]
-    # NIRTorch's wiring hands state on, unless its layers hold theirs.
+    # NIRTorch's wiring passes state on, unless its layers hold theirs.
     if isinstance(module, torch.fx.GraphModule) and found in ([], ["norse"]):
         return "nir"
     if len(found) == 1:
@@ -167,7 +167,7 @@ def _title(name: str) -> str:
 
 
 def _adapter(name: str) -> Any:
-    """The file of that framework, once what it needs is there.
+    """The adapter of that framework, whose packages are installed.
 
     Raises:
         InputError: for an unknown name, or a framework that is not installed.

@@ -1,6 +1,6 @@
-"""The backbone contract as a test that ships: which promise does a backbone break?
+"""Test of the backbone contract.
 
-check_backbone(my_backbone, images)         # passes and says what rounds, or says what is wrong
+check_backbone(my_backbone, images)         # returns the rounding, or raises with the promise that is broken
 """
 
 from collections.abc import Iterator
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from backbones.argument_checks import check_kinds
 from backbones.contract.inputs import as_tensor, check_images
 from backbones.contract.protocol import Backbone, State
+from backbones.state_tree import named_leaves
 
 ROUNDING = 2e-6
-"""What two runs of a row at one place may differ by, in parts of the largest logit."""
+"""Largest accepted difference between two runs of a row at one place, in parts of the largest logit."""
 AMPLIFIED = 1e-3
-"""What a row may differ by at another place without a spike that its rounding flipped."""
+"""The same at another place, where no rounding flips a spike."""
 
 
 class BackboneError(AssertionError):
@@ -26,7 +26,7 @@ class BackboneError(AssertionError):
 
 @dataclass(frozen=True)
 class Rounding:
-    """How far a row's logits round by its place in the batch, which the equality contract allows."""
+    """Differences of a row's logits by its place in the batch, which the equality contract allows."""
 
     largest: float
     """The largest difference between two places, in parts of the largest logit; 0 where all are equal to the bit."""
@@ -38,17 +38,15 @@ class Rounding:
 def check_backbone(backbone: Backbone, inputs: Tensor, keys: Tensor | None = None) -> Rounding:
     """Try every promise of the `Backbone` protocol on some inputs.
 
-    A row that stays at its place, while other rows' contents change, has to keep its logits and its state: what
-    differs by more than a few millionths is a leak between rows. A row at another place may round differently, and
-    a rounding may flip a spike: more than half of the rows have to keep their logits within a thousandth.
+    A row at its own place has to keep its logits and state, within a few millionths, while the contents of other
+    rows change: larger differences are a leak between rows. A row at another place may round differently, and a
+    rounding may flip a spike: more than half of the rows have to keep their logits within a thousandth.
 
     Args:
         backbone: the network.
         inputs: `[B, …]`, at least 4 different rows.
         keys: `[B]` int64 names of the rows (default: 0…B-1).
 
-    Returns:
-        What rounds by place.
 
     Raises:
         BackboneError: for the first promise that is broken.
@@ -120,14 +118,14 @@ class _Places:
         self.scale, self.largest, self.rows = scale, 0.0, 0.0
 
     def same(self, expected: list[Tensor], got: list[Tensor], message: str, scale: float | None = None) -> None:
-        """The rows are at the same places: what differs by more than a few millionths of the scale is refused."""
+        """Refuse differences of more than a few millionths of the scale, of rows at the same places."""
         most = ROUNDING * (self.scale if scale is None else scale)
         for t, gap in self._gaps(expected, got):
             if gap.numel() and (worst := gap.max().item()) > most:
                 raise BackboneError(f"{message} First seen at timestep {t}, largest difference {worst:.3g}.")
 
     def close(self, expected: list[Tensor], got: list[Tensor], message: str) -> None:
-        """The rows are at other places: half of them, or more, that differ by more than a thousandth are refused."""
+        """Refuse differences of more than a thousandth in half of the rows or more, of rows at other places."""
         for t, gap in self._gaps(expected, got):
             rows = gap.amax(1)
             self.largest = max(self.largest, rows.max().item() / self.scale)
@@ -145,15 +143,15 @@ class _Places:
 
 
 def _most_unlike(alone: list[Tensor]) -> Tensor:
-    """`[B]` for each row the one whose logits differ most from its own."""
+    """`[B]` the row with the most different logits, of each row."""
     logits = torch.cat(alone, 1).double().cpu()
     return torch.cdist(logits, logits).argmax(1)
 
 
 def _mixtures(unlike: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """`[B]` bool which rows stay as they are, and `[B]` whose contents each row has.
+    """`[B]` bool: rows that keep their contents; and `[B]`: the row whose contents each row gets.
 
-    For any two rows, some of these keep the one and change the other; two rows are each among copies of themselves.
+    Of any two rows, one mixture keeps the one and changes the other; two rows are each among copies of themselves.
     """
     rows = torch.arange(len(unlike))
     for bit in range((len(unlike) - 1).bit_length()):
@@ -165,8 +163,8 @@ def _mixtures(unlike: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def _check_state(state: State, B: int) -> dict[str, Tensor | None]:
-    """The leaves of a state by their paths, once they are tensors with leading dimension B."""
-    leaves = {pytree.keystr(path): leaf for path, leaf in pytree.tree_flatten_with_path(state)[0]}
+    """The leaves of a state by their paths, checked to be tensors with leading dimension B."""
+    leaves = named_leaves(state)
     for where, leaf in leaves.items():
         if leaf is None:
             continue

@@ -1,6 +1,6 @@
-"""Check of the inputs that networks take: uint8, or floats in [0, 1]; frames over time are taken as they are.
+"""Check of a network's inputs: uint8, or floats in [0, 1]; frames over time may be any finite numbers.
 
-check_images(images)                        # or one sentence that says what came
+check_images(images)                        # or an InputError
 
 Letters: B images, C channels, H × W pixels, T frames.
 """
@@ -16,27 +16,26 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _SLACK = 1e-3
-"""Rounding beyond [0, 1] that is taken, such as that of a resized image."""
+"""Accepted rounding beyond [0, 1], such as that of a resized image."""
 _AT_ONCE = 1 << 24
-"""Values of an array that are looked at together."""
+"""Values of an array that are read together."""
 
 
 def check_images(images: Any, encoding: Any = None, *, values: bool = True, what: str = "images") -> None:
     """Refuse inputs of another form than a network takes.
 
-    Still images are uint8, or floats in [0, 1]. Of inputs that are no images (other than `[B, C, H, W]`) and are
-    shown directly, floats may be any finite numbers; frames may be any finite numbers, counts among them.
+    Still images are uint8, or floats in [0, 1]. Frames, and inputs other than `[B, C, H, W]` in the direct encoding,
+    may be any finite numbers.
 
     Args:
         images: `[B, …]` an array, or a tensor.
-        encoding: the network's `Encoding`, or the network (default, and where it does not say: frames are
-            `[B, T, C, H, W]`).
-        values: look at the values too, not only at the dtype. Those of floats take 4 µs for one image of CIFAR-10's
-            size and 40 µs for 64; uint8 and `values=False` 0.3 µs.
-        what: what to call them.
+        encoding: the network's `Encoding`, or the network (default: inputs `[B, T, C, H, W]` are frames).
+        values: read the values too, not only the dtype. Floats take 4 µs for one image of CIFAR-10's size and 40 µs
+            for 64; uint8 and `values=False` 0.3 µs.
+        what: their name in the error.
 
     Raises:
-        InputError: saying what came.
+        InputError: with the dtype or the range.
     """
     if not hasattr(images, "dtype"):
         raise InputError(f"Expected {what} as an array or a tensor, got a {type(images).__name__}.")
@@ -66,7 +65,7 @@ _ACCEPTED = "uint8 or floats in [0, 1]"
 
 
 def as_tensor(values: Any, what: str = "images") -> "Tensor":
-    """Numbers of a tensor or an array, as a tensor.
+    """A tensor of a tensor, an array or a sequence of numbers.
 
     Raises:
         InputError: for anything else, a single number included.
@@ -97,7 +96,7 @@ def check_channels(images: Any, what: str = "images") -> None:
 
 
 def channels_advice(given: tuple[int, ...], wanted: tuple[int, ...] | None = None) -> str:
-    """The end of a sentence about images `given` `[…, H, W, C]` where `wanted` `[…, C, H, W]` is; else "."."""
+    """The remedy where images are `given` as `[…, H, W, C]` and `wanted` as `[…, C, H, W]`; else "."."""
     *before, height, width, channels = given if len(given) > 2 else (0, 0, 0)
     if wanted is not None and tuple(wanted) != (*before, channels, height, width):
         return "."
@@ -106,12 +105,12 @@ def channels_advice(given: tuple[int, ...], wanted: tuple[int, ...] | None = Non
 
 
 def encoding_of(backbone: Any) -> Any:
-    """A backbone's `Encoding`, or that of the backbone in a `Metered`; None where it does not say."""
+    """The `Encoding` of a backbone, or of the backbone in a `Metered`; None where it has none."""
     return getattr(getattr(backbone, "backbone", backbone), "encoding", None)
 
 
 def _range(images: Any) -> tuple[float, float]:
-    """The smallest and the largest value; NaN if there is one."""
+    """The smallest and the largest value; NaN where there is a NaN."""
     if len(images) == 0 or 0 in images.shape:
         return 0.0, 0.0
     if is_tensor(images):

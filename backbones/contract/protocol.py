@@ -1,4 +1,4 @@
-"""What every spiking backbone promises: explicit state, one timestep at a time, independent rows.
+"""The backbone protocol: explicit state, one timestep at a time, independent rows.
 
     state = backbone.start(inputs, keys)
     for t in range(backbone.timesteps):
@@ -23,13 +23,12 @@ State = Any
 class Backbone(Protocol):
     """A frozen spiking network that is stepped from outside.
 
-    Rows are independent: at one batch shape, the contents and refills of other rows never change a row's logits.
-    Its place in the batch changes no more than their rounding, on processors that round a matrix product's rows by
-    place. `backbones.check_backbone` tests that.
+    Rows are independent: at one batch shape, the contents and refills of other rows never change a row's logits;
+    its place in the batch changes their rounding at most. `backbones.check_backbone` tests it.
     """
 
     timesteps: int
-    """T: the most timesteps that an input may take."""
+    """T: the most timesteps of an input."""
 
     num_classes: int
     """K."""
@@ -71,7 +70,7 @@ class Backbone(Protocol):
 
 @runtime_checkable
 class Probed(Protocol):
-    """What a backbone may also give: what its last hidden layer did at the last timestep, pooled over space."""
+    """Optional part of a backbone: the activity of its last hidden layer at the last timestep, pooled over space."""
 
     def probe(self, state: State) -> dict[str, Tensor]:
         """`{"hidden": [B, F] mean spikes, "membrane": [B, F] mean membrane potentials}`, of a `step`'s state."""
@@ -79,7 +78,7 @@ class Probed(Protocol):
 
 @runtime_checkable
 class Wrapping(Protocol):
-    """What a backbone that is no `torch.nn.Module` may also give: the module that it runs."""
+    """Optional part of a backbone that is no `torch.nn.Module`: the module that it runs."""
 
     @property
     def module(self) -> nn.Module:
@@ -88,7 +87,7 @@ class Wrapping(Protocol):
 
 @runtime_checkable
 class Advancing(Protocol):
-    """What a backbone may also give: a step that works in the memory of the state it is given."""
+    """Optional part of a backbone: a step in the memory of the given state."""
 
     def advance(self, state: State) -> tuple[Tensor, State]:
         """`Backbone.step`, bit for bit, but `state` is used up."""

@@ -1,7 +1,6 @@
 """A backbone over many images, all T timesteps, in batches of one shape.
 
-for rows, logits in run(backbone, images, keys, batch_size=256):
-…                                                       # logits [b, T, K]
+for rows, logits in run(backbone, images, keys, batch_size=256): …            # logits [b, T, K]
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +21,7 @@ def make_keys(index: np.ndarray, repeat: np.ndarray | int = 0) -> np.ndarray:
     """`[N]` int64 row names of dataset indices and repeats (below 2¹⁶).
 
     Raises:
-        InputError: for what are no whole numbers, or numbers of them that differ.
+        InputError: for values that are no whole numbers, or different numbers of them.
     """
     for name, given in (("index", index), ("repeat", repeat)):
         kind = np.asarray(given).dtype.kind if isinstance(given, np.ndarray | int | Sequence) else ""
@@ -44,10 +43,10 @@ def run(
     begins: Iterable[int] | None = None,
     timesteps: int | None = None,
 ) -> Iterator[tuple[slice, Tensor]]:
-    """The running logits of all timesteps, a batch at a time; `run_probed` without the probes.
+    """`run_probed` without probes.
 
     Yields:
-        rows: which rows these are.
+        rows: the rows of the batch.
         logits: `[b, T, K]` on the backbone's device.
     """
     settings = {"shows": shows, "batch_size": batch_size, "begins": begins, "timesteps": timesteps}
@@ -67,22 +66,22 @@ def run_probed(
     begins: Iterable[int] | None = None,
     timesteps: int | None = None,
 ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
-    """The running logits of all timesteps, and the probes of them, a batch at a time.
+    """The running logits and probes of all timesteps, a batch at a time.
 
-    Every batch has `batch_size` rows: the last is padded with copies, which are cut off again.
+    Every batch is run with `batch_size` rows: the last one is padded with copies.
 
     Args:
         backbone: the frozen network.
         images: `[M, …]`.
         keys: `[N]` int64, one a row.
-        probes: which of `Probed.probe`'s to give.
-        shows: `[N]` which image each row shows (default: row i shows image i).
+        probes: names of `Probed.probe`.
+        shows: `[N]` the image that each row shows (default: row i shows image i).
         batch_size: rows of a batch.
         begins: the first row of each batch to run (default: all batches).
-        timesteps: how many to run (default: the backbone's T).
+        timesteps: number of timesteps (default: the backbone's T).
 
     Yields:
-        rows: which rows these are.
+        rows: the rows of the batch.
         fields: "logits" `[b, T, K]`, and each probe `[b, T, F]`, on the backbone's device.
     """
     N = len(keys)
@@ -112,10 +111,10 @@ def run_probed(
 
 
 def probe(backbone: Backbone, state: State, names: Sequence[str]) -> dict[str, Tensor]:
-    """`{name: [B, F]}` those probes of a `step`'s state.
+    """`{name: [B, F]}` probes of a `step`'s state.
 
     Raises:
-        InputError: for a backbone that does not give them.
+        InputError: for a backbone without them.
     """
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise InputError(f"Expected names of probes, such as ('hidden',), got {names!r}.")
@@ -133,10 +132,10 @@ def probe(backbone: Backbone, state: State, names: Sequence[str]) -> dict[str, T
 
 @check_kinds
 def probe_sizes(backbone: Backbone, images: np.ndarray, names: Sequence[str] | None = None) -> dict[str, int]:
-    """`{name: F}` of those probes, found by one timestep of some images; by default of all that it gives.
+    """`{name: F}` of these probes (default: all), measured by one timestep of some images.
 
     Raises:
-        InputError: for a backbone that does not give them.
+        InputError: for a backbone without them.
     """
     if names is None and not isinstance(backbone, Probed):
         return {}

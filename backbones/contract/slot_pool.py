@@ -1,9 +1,9 @@
-"""A fixed number of rows that step together; a row that is done is refilled with the next input at once.
+"""A pool of slots that step together; a slot whose row exits is refilled with the next input at once.
 
     pool = SlotPool(backbone, num_slots=128)
     pool.refill(np.arange(128), images[:128], keys[:128])
-    logits = pool.step()                                  # [B, K], every row one timestep further
-    pool.refill(rows_that_exit, more_images, more_keys)   # the others go on untouched
+    logits = pool.step()                                  # [B, K], every slot one timestep further
+    pool.refill(rows_that_exit, more_images, more_keys)   # the others continue
 
 Letters: B slots, R rows that are refilled, K classes.
 """
@@ -13,28 +13,27 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
 from backbones.argument_checks import Positive, check_kinds
 from backbones.contract.inputs import as_tensor
 from backbones.contract.protocol import Advancing, Backbone, State
 from backbones.contract.running import probe
 from backbones.errors import InputError
+from backbones.state_tree import leaves_of, map_leaves
 
 Rows = np.ndarray | Tensor | Sequence[int]
 
 _SIZES = 8
-"""In how many sizes fresh rows are computed, at most."""
+"""Most sizes in which fresh rows are computed."""
 _AT_ONCE = 64
-"""Fresh rows that are computed together on a CPU, at most: memory for more would come from the system each time."""
+"""Most fresh rows computed together on a CPU: memory for more would come from the system each time."""
 
 
 class SlotPool:
     """Live stepping of a backbone with refill by row.
 
-    Shapes are constant: a step has B rows, and fresh rows are computed together (on a CPU up to 64), filled up with
-    copies to one of a few sizes, of which each gives the bits of a whole batch. Rows never influence each other.
-    Rows that were never filled show copies of the first input until they are.
+    Shapes are constant: a step has B rows; fresh rows are computed together (on a CPU up to 64), padded with copies to
+    one of a few sizes that give the bits of a whole batch. Slots that were never filled show copies of the first input.
 
     Args:
         backbone: the frozen network.
@@ -48,9 +47,9 @@ class SlotPool:
     def __init__(self, backbone: Backbone, num_slots: Positive) -> None:
         self.backbone = backbone
         self.timestep = np.zeros(num_slots, np.int64)
-        """`[B]` timesteps that each row has done since it was filled."""
+        """`[B]` timesteps since each slot was filled."""
         self.sizes: tuple[int, ...] = (num_slots,)
-        """How many fresh rows may be computed at once: the least that is enough is taken."""
+        """Sizes in which fresh rows may be computed: the smallest sufficient one is used."""
         self._at_once = num_slots
         self._state: State = None
         self._advance = backbone.advance if isinstance(backbone, Advancing) else backbone.step
@@ -62,15 +61,15 @@ class SlotPool:
 
     @property
     def state(self) -> State:
-        """The rows' state, for those who look; it is used up by the next call."""
+        """The state of the slots; the next call uses it up."""
         return self._state
 
     @check_kinds
     def refill(self, rows: Rows, inputs: np.ndarray | Tensor, keys: np.ndarray | Tensor | None = None) -> None:
-        """Those rows start afresh on new inputs; the others continue untouched.
+        """Start some slots afresh on new inputs; the others continue.
 
         Args:
-            rows: `[R]` which ones, each once.
+            rows: `[R]` the slots, each once.
             inputs: `[R, …]`.
             keys: `[R]` int64 names of the inputs (default: all 0).
 
@@ -116,7 +115,7 @@ class SlotPool:
 
     @check_kinds
     def shrink(self, rows: Rows) -> None:
-        """Keep only these rows, in this order, as slots 0…R-1: for the tail, when no inputs are left.
+        """Keep only these rows, in this order, as slots 0…R-1: for the tail, when no inputs remain.
 
         Another batch shape may round differently (see the equality contract of `Backbone`).
         """
@@ -126,12 +125,12 @@ class SlotPool:
                 f"Expected filled rows in 0…{self.num_slots - 1} to keep, at least one, got {rows.tolist()}."
             )
         where = torch.from_numpy(rows).to(self.backbone.device)
-        self._state = pytree.tree_map(lambda leaf: None if leaf is None else leaf[where], self._state)
+        self._state = map_leaves(lambda leaf: None if leaf is None else leaf[where], self._state)
         self.timestep = self.timestep[rows]
         self.sizes = (*(size for size in self.sizes if size < len(rows)), len(rows))
 
     def _refill(self, rows: Tensor, inputs: Tensor, keys: Tensor) -> None:
-        """Some rows at once, filled up with copies of the last one."""
+        """Refill some slots at once, padded with copies of the last row."""
         R = len(rows)
         size = next(size for size in self.sizes if size >= R)
         if size > R:
@@ -140,7 +139,7 @@ class SlotPool:
         self._state = self.backbone.refill(self._state, rows.to(self.backbone.device), inputs, keys)
 
     def _begin(self, rows: np.ndarray, inputs: Tensor, keys: Tensor) -> None:
-        """Start all rows, and find out in which sizes fresh rows can be computed with the same bits."""
+        """Start all slots, and find the sizes in which fresh rows have the same bits."""
         B = self.num_slots
         shown = np.zeros(B, np.int64)
         shown[rows] = np.arange(len(rows))
@@ -153,10 +152,9 @@ class SlotPool:
         self._at_once = few[-1] if few and self.backbone.device.type == "cpu" else B
 
     def _same_bits(self, inputs: Tensor, keys: Tensor) -> bool:
-        """Whether fewer rows, started alone, are those of the whole batch, bit for bit."""
-        part = pytree.tree_leaves(self.backbone.start(inputs, keys))
-        whole = pytree.tree_leaves(self._state)
-        return all(one is None or torch.equal(one, other[: len(one)]) for one, other in zip(part, whole, strict=True))
+        """Whether fewer rows, started alone, equal those of the whole batch bit for bit."""
+        pairs = zip(leaves_of(self.backbone.start(inputs, keys)), leaves_of(self._state), strict=True)
+        return all(one is None or torch.equal(one, other[: len(one)]) for one, other in pairs)
 
 
 def _whole(rows: Rows) -> np.ndarray:

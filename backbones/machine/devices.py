@@ -1,4 +1,4 @@
-"""Where networks run, by name."""
+"""Devices by name."""
 
 import torch
 

@@ -1,7 +1,7 @@
-"""Several processes, started by `torchrun`.
+"""The group of processes that `torchrun` starts.
 
-with joined() as crew:                # reads torchrun's environment variables; alone without them
-    crew.average(gradients)
+with process_group() as group:                # reads torchrun's environment variables; one process without them
+    group.average(gradients)
 """
 
 import os
@@ -23,13 +23,13 @@ from backbones.machine.devices import named_device
 
 
 @dataclass(frozen=True)
-class Crew:
+class ProcessGroup:
     """The processes that train or record one network."""
 
     rank: Natural = 0
-    """This process's number, from 0."""
+    """Number of this process, from 0."""
     size: Positive = 1
-    """How many there are."""
+    """Number of processes."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -38,16 +38,16 @@ class Crew:
 
     @property
     def alone(self) -> bool:
-        """One process only."""
+        """Whether there is one process only."""
         return self.size == 1
 
     @property
-    def leads(self) -> bool:
-        """The process that writes."""
+    def is_first(self) -> bool:
+        """Whether this process writes files."""
         return self.rank == 0
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait for all processes."""
         if not self.alone:
             dist.barrier()
 
@@ -74,43 +74,42 @@ class Crew:
 
 @contextmanager
 @check_kinds
-def joined(device: torch.device | None = None, *, patient: bool = False) -> Iterator[Crew]:
+def process_group(device: torch.device | None = None, *, long_waits: bool = False) -> Iterator[ProcessGroup]:
     """The processes that `torchrun` started, or this one alone.
 
     Args:
-        device: of what they exchange (default: the CPU).
-        patient: wait for one another for a week, where PyTorch gives up after minutes.
+        device: of the tensors that they exchange (default: the CPU).
+        long_waits: wait for one another for up to a week, where PyTorch gives up after minutes.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
-        yield Crew()
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield ProcessGroup()
         return
     if dist.is_initialized():
-        yield Crew(dist.get_rank(), dist.get_world_size())
+        yield ProcessGroup(dist.get_rank(), dist.get_world_size())
         return
     backend = "nccl" if device is not None and device.type == "cuda" else "gloo"
-    # Under a prefix of its own: a second group would meet the addresses that the first left in torchrun's store.
-    store, rank, size = _meeting_place()
-    store = dist.PrefixStore(f"crew/{next(_crews)}", store)
-    timeout = timedelta(days=7) if patient else None
+    # A prefix of its own: a second group would find the first one's addresses in torchrun's store.
+    store, rank, size = _rendezvous()
+    store = dist.PrefixStore(f"group/{next(_groups)}", store)
+    timeout = timedelta(days=7) if long_waits else None
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=timeout)
     try:
-        yield Crew(dist.get_rank(), dist.get_world_size())
+        yield ProcessGroup(rank, size)
     finally:
         dist.destroy_process_group()
 
 
-_crews = count()
+_groups = count()
 
 
 @cache
-def _meeting_place() -> tuple[dist.Store, int, int]:
-    """What `torchrun`'s environment variables say: where processes find each other, this one's number, how many."""
+def _rendezvous() -> tuple[dist.Store, int, int]:
+    """Store, rank and size by `torchrun`'s environment variables."""
     store, rank, size = next(rendezvous("env://"))
     return store, rank, size
 
 
 def own_device(device: str) -> torch.device:
-    """Of several processes with GPUs, each takes its own: "cuda" is this process's."""
+    """The device of this process: "cuda" is its own GPU where there are several processes."""
     local = os.environ.get("LOCAL_RANK")
     return named_device(f"cuda:{local}" if device == "cuda" and local is not None else device)

@@ -1,4 +1,4 @@
-"""How many threads torch uses: a setting of the whole process, so it is set back."""
+"""The number of torch threads, a setting of the whole process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,7 @@ from backbones.argument_checks import Positive, check_kinds
 @contextmanager
 @check_kinds
 def torch_threads(count: Positive) -> Iterator[None]:
-    """So many torch threads inside the block.
-
-    Small networks run faster on one thread, and on a busy machine many times faster.
-    """
+    """Set the number of torch threads inside the block: small networks run faster on one."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

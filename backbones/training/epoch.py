@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from backbones.contract.running import make_keys
 from backbones.data.samples import Samples
 from backbones.data.transforms.augmentation import augment
-from backbones.machine.processes import Crew
+from backbones.machine.processes import ProcessGroup
 from backbones.networks.network import SpikingNetwork
 from backbones.training.config import TrainingConfig
 from backbones.training.distillation import distillation_loss, teach
@@ -18,9 +18,9 @@ from backbones.training.mixed_time import draw_times, draw_timesteps, forward_mi
 from backbones.training.run_state import RunState
 
 
-def steps_of(samples: Samples, config: TrainingConfig, crew: Crew) -> int:
+def steps_of(samples: Samples, config: TrainingConfig, group: ProcessGroup) -> int:
     """Optimizer steps of an epoch."""
-    return max(1, len(samples) // (config.batch_size * crew.size))
+    return max(1, len(samples) // (config.batch_size * group.size))
 
 
 def run_epoch(
@@ -31,7 +31,7 @@ def run_epoch(
     schedule: torch.optim.lr_scheduler.LRScheduler,
     epoch: int,
     *,
-    crew: Crew,
+    group: ProcessGroup,
     teacher: nn.Module | None = None,
 ) -> float:
     """One pass over the samples; gives its mean loss.
@@ -42,11 +42,11 @@ def run_epoch(
     network, config = run.network, run.config
     network.train()
     order = np.random.default_rng([config.seed, epoch]).permutation(len(samples))
-    size = min(config.batch_size, len(samples) // crew.size)
+    size = min(config.batch_size, len(samples) // group.size)
     losses: list[tuple[Tensor, float]] = []  # read at the end: reading one waits for a GPU
-    steps = steps_of(samples, config, crew)
+    steps = steps_of(samples, config, group)
     for step in range(steps):
-        begin = (step * crew.size + crew.rank) * size
+        begin = (step * group.size + group.rank) * size
         rows = order[begin : begin + size]
         optimizer.zero_grad()
         for part in np.array_split(rows, config.accumulate):
@@ -56,13 +56,13 @@ def run_epoch(
             for loss in _losses(run, images, keys, labels, timesteps, epoch * steps + step, teacher):
                 (loss * (len(part) / len(rows))).backward()
                 losses.append((loss.detach(), len(part) / len(rows)))
-        crew.average(weight.grad for weight in network.parameters() if weight.grad is not None)
+        group.average(weight.grad for weight in network.parameters() if weight.grad is not None)
         optimizer.step()
         schedule.step()
         run.after_step()
     if config.own_statistics:
-        run.average_statistics(crew)
-    total = crew.mean(sum(float(loss) * share for loss, share in losses), network.device)
+        run.average_statistics(group)
+    total = group.mean(sum(float(loss) * share for loss, share in losses), network.device)
     if not np.isfinite(total):
         raise FloatingPointError(f"The loss is {total} in epoch {epoch + 1}: lower the learning rate.")
     return total / steps

@@ -24,7 +24,7 @@ from backbones.contract.running import accuracy, make_keys
 from backbones.data.samples import Splits, check_fit
 from backbones.errors import InputError
 from backbones.hashing import hash_tensors
-from backbones.machine.processes import Crew, joined
+from backbones.machine.processes import ProcessGroup, process_group
 from backbones.networks.kernels.winograd_training import faster_convolutions
 from backbones.networks.network import SpikingNetwork
 from backbones.networks.stepped import SteppedNetwork
@@ -116,20 +116,20 @@ def train(
         network, config, network.fingerprint + ("" if teacher is None else hash_tensors(teacher.state_dict()))
     )
     with ExitStack() as stack:
-        crew = stack.enter_context(joined(network.device))
+        group = stack.enter_context(process_group(network.device))
         if not config.own_statistics:
-            stack.enter_context(shared_statistics(network, crew))
+            stack.enter_context(shared_statistics(network, group))
         stack.enter_context(faster_convolutions(network))
         resume = None if resume is None else Path(resume)
         saved = run.restore(resume) if resume is not None and resume.exists() else None
-        crew.wait()  # nobody writes before everybody has read
+        group.wait()  # nobody writes before everybody has read
         if len(run.losses) <= stages[-1].first:
             run.best, run.best_accuracy = None, -1.0  # of a stage that was the last before stages were added
-        writer = _summary_writer(log_dir) if crew.leads else None
+        writer = _summary_writer(log_dir) if group.is_first else None
         watched = log_dir is not None or on_epoch is not None  # alike in every process: statistics are shared
-        hidden = not (progress and crew.leads)
+        hidden = not (progress and group.is_first)
         bar = tqdm(total=stages[-1].end, initial=len(run.losses), desc="train", unit="epoch", disable=hidden)
-        steps = steps_of(splits.train, config, crew)
+        steps = steps_of(splits.train, config, group)
         for stage in stages:
             optimizer, schedule = make_optimizer(network, config, stage.learning_rate, stage.epochs * steps)
             if saved is not None and stage.first < len(run.losses) < stage.end:
@@ -139,21 +139,21 @@ def train(
                 began = time.perf_counter()
                 run.losses.append(
                     run_epoch(
-                        run, splits.train, stage.timesteps, optimizer, schedule, epoch, crew=crew, teacher=teacher
+                        run, splits.train, stage.timesteps, optimizer, schedule, epoch, group=group, teacher=teacher
                     )
                 )
-                images = steps * min(config.batch_size * crew.size, len(splits.train))
+                images = steps * min(config.batch_size * group.size, len(splits.train))
                 speed = images / (time.perf_counter() - began)
                 right = None
                 chosen = config.keep == "best" and stage is stages[-1]
                 if chosen or watched:
                     with _kept_weights(run, splits, stage, epoch):
-                        right = calibration_accuracy(network, splits, stage.timesteps, crew=crew)
+                        right = calibration_accuracy(network, splits, stage.timesteps, group=group)
                         if chosen:
                             run.offer(float(right[-1]))
-                if resume is not None and crew.leads:
+                if resume is not None and group.is_first:
                     run.save(resume, optimizer=optimizer, schedule=schedule)
-                if crew.leads:
+                if group.is_first:
                     rate = float(schedule.get_last_lr()[0])
                     _report(Epoch(epoch + 1, stage.timesteps, run.losses[-1], rate, right, speed), writer, on_epoch)
                 bar.update()
@@ -161,7 +161,7 @@ def train(
         bar.close()
         if writer is not None:
             writer.close()
-        return _finish(run, splits, stages[-1], crew)
+        return _finish(run, splits, stages[-1], group)
 
 
 def check_training(
@@ -191,7 +191,7 @@ def check_training(
     return stages
 
 
-def _finish(run: RunState, splits: Splits, stage: Stage, crew: Crew) -> TrainingResult:
+def _finish(run: RunState, splits: Splits, stage: Stage, group: ProcessGroup) -> TrainingResult:
     network = run.network
     if run.best is not None:
         network.load_state_dict(run.best)
@@ -202,8 +202,8 @@ def _finish(run: RunState, splits: Splits, stage: Stage, crew: Crew) -> Training
     network.to(memory_format=torch.contiguous_format)
     network.compiled = False
     network.class_names = tuple(splits.train.class_names) or network.class_names
-    result = TrainingResult(calibration_accuracy(network, splits, crew=crew), np.array(run.losses))
-    crew.wait()
+    result = TrainingResult(calibration_accuracy(network, splits, group=group), np.array(run.losses))
+    group.wait()
     return result
 
 
@@ -218,16 +218,16 @@ def _kept_weights(run: RunState, splits: Splits, stage: Stage, epoch: int) -> It
 
 
 def calibration_accuracy(
-    network: SpikingNetwork, splits: Splits, timesteps: int | None = None, *, crew: Crew | None = None
+    network: SpikingNetwork, splits: Splits, timesteps: int | None = None, *, group: ProcessGroup | None = None
 ) -> np.ndarray:
-    """`[T]` accuracy on the calibration split, which a crew shares; leaves the network in evaluation mode."""
+    """`[T]` accuracy on the calibration split, which a group shares; leaves the network in evaluation mode."""
     network.eval()
-    crew = crew or Crew()
-    samples = splits.calibration.select(slice(crew.rank, None, crew.size))
+    group = group or ProcessGroup()
+    samples = splits.calibration.select(slice(group.rank, None, group.size))
     keys = make_keys(samples.index)
     part = accuracy(network, samples.images, samples.labels, keys, timesteps=timesteps) * len(samples)
     totals = torch.tensor([*part, len(samples)], dtype=torch.float64, device=network.device)
-    crew.average([totals])
+    group.average([totals])
     right: np.ndarray = (totals[:-1] / totals[-1]).cpu().numpy()
     return right
 

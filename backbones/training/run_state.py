@@ -12,7 +12,7 @@ from torch import Tensor
 
 from backbones.atomic import open_atomic
 from backbones.errors import InputError
-from backbones.machine.processes import Crew
+from backbones.machine.processes import ProcessGroup
 from backbones.networks.network import SpikingNetwork
 from backbones.training.config import TrainingConfig, stages_of
 
@@ -59,10 +59,10 @@ class RunState:
             else:
                 value.copy_(weights[name])
 
-    def average_statistics(self, crew: Crew) -> None:
+    def average_statistics(self, group: ProcessGroup) -> None:
         """Running estimates that each process made of its own images become their means."""
         for weights in filter(None, (self.network.state_dict(), self.average)):
-            crew.average(value for name, value in weights.items() if name.endswith(("running_mean", "running_var")))
+            group.average(value for name, value in weights.items() if name.endswith(("running_mean", "running_var")))
 
     @contextmanager
     def averaged(self, *, always: bool = False) -> Iterator[None]:

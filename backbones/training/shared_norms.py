@@ -1,6 +1,6 @@
 """Norms whose statistics several processes share while training.
 
-with joined() as crew, shared_statistics(network, crew): …
+with process_group() as group, shared_statistics(network, group): …
 
 Gradients are averaged over the processes, and norms see the statistics of all their images (PyTorch's own
 SyncBatchNorm refuses CPUs), so that W processes do what one would with W times the batch. That waits for all
@@ -15,24 +15,24 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from backbones.errors import InputError
-from backbones.machine.processes import Crew
+from backbones.machine.processes import ProcessGroup
 from backbones.networks.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d
 from backbones.networks.replaced_forward import forwards_replaced
 
 
 @contextmanager
-def shared_statistics(network: nn.Module, crew: Crew) -> Iterator[None]:
+def shared_statistics(network: nn.Module, group: ProcessGroup) -> Iterator[None]:
     """While training inside the block, norms take their statistics over all processes' images.
 
     Raises:
         InputError: for norms per timestep in several processes.
     """
-    if not crew.alone and any(isinstance(module, TimestepBatchNorm2d) for module in network.modules()):
+    if not group.alone and any(isinstance(module, TimestepBatchNorm2d) for module in network.modules()):
         raise InputError(
             "Expected norms whose statistics processes can share (tdbn, bn), got tdbn-per-timestep: let each process "
             "take its own (own_statistics)."
         )
-    norms = [] if crew.alone else [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = [] if group.alone else [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     with forwards_replaced(norms, _shared):
         yield
 

@@ -26,7 +26,7 @@ import weights
 import backbones as bb
 from backbones import TrainingConfig, data
 from backbones.contract import accuracy, make_keys, run
-from backbones.machine import Crew
+from backbones.machine import ProcessGroup
 from backbones.networks import SpikingNetwork
 from backbones.tensor_files import save_tensor_file
 from backbones.training import (
@@ -114,7 +114,7 @@ class Trainer:
     ) -> None:
         self.samples, self.config, self.timesteps, self.done = samples, config, timesteps, done
         self.state = RunState(network, config, "")
-        steps = steps_of(samples, config, Crew())
+        steps = steps_of(samples, config, ProcessGroup())
         self.optimizer, self.schedule = make_optimizer(network, config, rate, epochs * steps)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a schedule that moves before the optimizer
@@ -125,9 +125,11 @@ class Trainer:
         """One epoch: its mean loss, and images a second."""
         began = time.perf_counter()
         place = self.done if number is None else number
-        loss = run_epoch(self.state, self.samples, self.timesteps, self.optimizer, self.schedule, place, crew=Crew())
+        loss = run_epoch(
+            self.state, self.samples, self.timesteps, self.optimizer, self.schedule, place, group=ProcessGroup()
+        )
         self.done += 1
-        seen = steps_of(self.samples, self.config, Crew()) * min(self.config.batch_size, len(self.samples))
+        seen = steps_of(self.samples, self.config, ProcessGroup()) * min(self.config.batch_size, len(self.samples))
         return loss, seen / (time.perf_counter() - began)
 
 

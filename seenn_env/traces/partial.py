@@ -1,6 +1,6 @@
 """A recording on its way, in a folder of mapped files that several processes of one machine fill.
 
-partial = PartialRecording.open(folder, settings, shapes, dtypes, batches=40, crew=crew)
+partial = PartialRecording.open(folder, settings, shapes, dtypes, batches=40, group=group)
 partial.fields["logits"][rows] = …; partial.note(3); partial.keep()    # batch 3 is done, and will not be done again
 
 Letters: N rows.
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from backbones import InputError
-from backbones.machine import Crew
+from backbones.machine import ProcessGroup
 
 _LAYOUT = 2
 """Of the folder; one of another layout has other settings."""
@@ -48,45 +48,45 @@ class PartialRecording:
         dtypes: Mapping[str, Any],
         *,
         batches: int,
-        crew: Crew,
+        group: ProcessGroup,
         overwrite: bool,
     ) -> "PartialRecording":
         """The folder's recording where it has the same settings, by however many processes; else a fresh one.
 
-        Every process of `crew` has to call it; the leader makes the folder.
+        Every process of `group` has to call it; the leader makes the folder.
 
         Raises:
             InputError: for part of a recording with other settings, without `overwrite`; or processes on
                 several machines, whose views of one file differ.
         """
-        here = int(os.environ.get("LOCAL_WORLD_SIZE", crew.size))
-        if here != crew.size:
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", group.size))
+        if here != group.size:
             raise InputError(
-                f"Expected all {crew.size} processes that record on one machine, got {here} on this one: "
+                f"Expected all {group.size} processes that record on one machine, got {here} on this one: "
                 "start torchrun with one node."
             )
         file, wanted = folder / "settings.json", json.dumps({**settings, "layout": _LAYOUT}, sort_keys=True)
         same = file.exists() and file.read_text() == wanted
         if file.exists() and not same and not overwrite:
             raise InputError(f"{folder} holds part of a recording with other settings: delete it, or set overwrite.")
-        crew.wait()  # all have looked
-        if crew.leads and not same:
+        group.wait()  # all have looked
+        if group.is_first and not same:
             _delete(folder)
             folder.mkdir(parents=True, exist_ok=True)
             for name, shape in {**shapes, "done": (batches,)}.items():
                 dtype = np.dtype(np.uint8 if name == "done" else dtypes[name])
                 np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape).flush()
             file.write_text(wanted)  # last: a folder with settings is a whole one
-        crew.wait()
+        group.wait()
         mapped: dict[str, np.ndarray] = {
             name: np.lib.format.open_memmap(folder / f"{name}.npy", "r+") for name in (*shapes, "done")
         }
         done = mapped.pop("done")
         return cls(folder, mapped, done)
 
-    def missing(self, crew: Crew) -> list[int]:
+    def missing(self, group: ProcessGroup) -> list[int]:
         """The batches of this process that are not done: whole ones, dealt out in turn."""
-        return [batch for batch in range(crew.rank, len(self._done), crew.size) if not self._done[batch]]
+        return [batch for batch in range(group.rank, len(self._done), group.size) if not self._done[batch]]
 
     def note(self, batch: int) -> None:
         """That a batch's rows are written; it counts from the next `keep` on."""

@@ -19,7 +19,7 @@ from backbones.argument_checks import check_kinds
 from backbones.contract import check_images, make_keys, probe_sizes, run_probed
 from backbones.data import Augmentation, check_fit
 from backbones.energy import EnergyModel, Metered
-from backbones.machine import Crew, joined
+from backbones.machine import ProcessGroup, process_group
 from seenn_env.frames import has_frames, mean_over_frames
 from seenn_env.traces.energy import energy_pj
 from seenn_env.traces.fields import check_dtype, finite_array
@@ -121,7 +121,7 @@ def record(
     settings = {**info, "split": samples.split, "repeats": repeats, "dtype": dtype, "shapes": shapes, "images": images}
     settings["samples"] = samples.index.tolist()
 
-    with nullcontext(Crew()) if path is None else joined(patient=True) as crew:
+    with nullcontext(ProcessGroup()) if path is None else process_group(long_waits=True) as group:
         batches = -(-len(shows) // batch_size)
         if path is None:
             partial = PartialRecording.in_memory(shapes, dtypes, batches)
@@ -130,12 +130,12 @@ def record(
             if path.exists() and not overwrite:
                 raise InputError(f"{path} holds a recording already: choose another path, or set overwrite.")
             folder = path.with_name(path.name + ".partial")
-            options: dict[str, Any] = {"batches": batches, "crew": crew, "overwrite": overwrite}
+            options: dict[str, Any] = {"batches": batches, "group": group, "overwrite": overwrite}
             partial = PartialRecording.open(folder, settings, shapes, dtypes, **options)
-        begins = [batch * batch_size for batch in partial.missing(crew)]
+        begins = [batch * batch_size for batch in partial.missing(group)]
         rows_left = sum(min(batch_size, len(shows) - begin) for begin in begins)
-        total = len(shows) if crew.alone else rows_left
-        hide = not (progress and crew.leads)
+        total = len(shows) if group.alone else rows_left
+        hide = not (progress and group.is_first)
         bar = tqdm(total=total, initial=total - rows_left, desc="record", unit="row", disable=hide)
         saved = time.monotonic()
         run: dict[str, Any] = {"probes": probes, "shows": shown, "batch_size": batch_size, "begins": begins}
@@ -150,8 +150,8 @@ def record(
             bar.update(rows.stop - rows.start)
         bar.close()
         partial.keep()
-        crew.wait()  # all rows are there
-        if crew.leads:
+        group.wait()  # all rows are there
+        if group.is_first:
             fields: dict[str, Any] = dict(partial.fields)
             if energy_model is not None and energy:
                 fields["energy_pj"] = energy_pj(fields["operations"], energy_model)
@@ -169,6 +169,6 @@ def record(
                 return traces
             traces.save(path)
             partial.remove()
-        crew.wait()  # the file is there
+        group.wait()  # the file is there
     assert path is not None
     return Traces.load(path)

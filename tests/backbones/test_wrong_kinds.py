@@ -14,7 +14,7 @@ from backbones.contract import accuracy, check_images, make_keys, probe, probe_s
 from backbones.conversion.converter import convert
 from backbones.data import SPLITS, Augmentation, check_fit
 from backbones.energy import EnergyModel, Metered, count_operations
-from backbones.machine import Crew, joined, torch_threads
+from backbones.machine import ProcessGroup, process_group, torch_threads
 from backbones.networks import IF, InferenceNetwork
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 from backbones.training.loop import TrainingConfig, train
@@ -123,8 +123,8 @@ def functions(digits, tmp_path_factory):
         ),
         "Metered": (Metered, {"backbone": network}),
         "count_operations": (inside(count_operations), {"network": network}),
-        "Crew": good(Crew),
-        "joined": (inside(joined), good(joined)[1]),
+        "ProcessGroup": good(ProcessGroup),
+        "process_group": (inside(process_group), good(process_group)[1]),
         "torch_threads": (inside(torch_threads), {"count": 1}),
         "save_tensor_file": (
             save_tensor_file,

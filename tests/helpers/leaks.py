@@ -2,10 +2,10 @@
 
 import torch
 from torch import nn
-from torch.utils import _pytree as pytree
 
 import backbones as bb
 from backbones.contract import BackboneError
+from backbones.state_tree import map_leaves
 
 
 class Leaking:
@@ -35,9 +35,7 @@ class Leaking:
             return logits + self.size * leak(logits), state
         if place == "readout":
             return logits, state._replace(readout=state.readout + self.size * leak(state.readout))
-        return logits, state._replace(
-            **{name: pytree.tree_map(lambda v: v + self.size * leak(v), getattr(state, name))}
-        )
+        return logits, state._replace(**{name: map_leaves(lambda v: v + self.size * leak(v), getattr(state, name))})
 
 
 def _one_into_another(values):

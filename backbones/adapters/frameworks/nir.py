@@ -1,8 +1,8 @@
 """NIR: a graph of neurons in continuous time, wired by `nirtorch.nir_to_torch` and stepped by forward Euler.
 
 The equations are those of the NIR's definition (Pedersen et al., Neuromorphic intermediate representation, Nature
-Communications 2024): a neuron fires above its threshold (`>`) and then starts again from its reset potential. The
-length `dt` of a timestep is not part of a graph. Shapes in a graph have no batch; rows come first here.
+Communications 2024): a neuron fires above its threshold (`>`) and is then set to its reset potential. The length `dt`
+of a timestep is not part of a graph. Shapes in a graph have no batch axis; here rows come first.
 """
 
 from collections.abc import Callable
@@ -20,10 +20,10 @@ from backbones.errors import InputError
 
 
 def to_module(graph: Any, dt: float | None) -> Any:
-    """A torch module `(inputs, state) -> (output, state)` of a graph or a path; such a module stays as it is.
+    """A torch module `(inputs, state) -> (output, state)` of a graph, a path or such a module.
 
     Raises:
-        InputError: for a graph with nodes that are not known here, an unreadable file, or without `dt`.
+        InputError: for a graph with unknown nodes, an unreadable file, or without `dt`.
     """
     import nir
     import nirtorch
@@ -76,11 +76,7 @@ def default_time_axis(module: nn.Module) -> int | None:
 
 
 def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> PassedState:
-    """The module with its state in our hands.
-
-    Raises:
-        InputError: for what `PassedState` refuses.
-    """
+    """The module with explicit state; see `PassedState` for its errors."""
     return PassedState("nir", module, layout, example)
 
 

@@ -19,7 +19,7 @@ PARAMETERS = ("tau", "tau_mem", "tau_syn", "r", "v_leak", "w_in", "v_threshold",
 
 
 class Neuron(nn.Module):
-    """A neuron of a NIR node; which equations it has follows from the node's parameters.
+    """A neuron of a NIR node, whose parameters decide its equations.
 
     Args:
         node: one of `NEURONS`, with parameters that have no batch.

@@ -1,4 +1,4 @@
-"""Norse: state is passed, `output, state = module(inputs, state)`; each cell says what it starts from.
+"""Norse: state is passed, `output, state = module(inputs, state)`; cells have their own initial state.
 
 Modules with time (`LIF`, `Lift`, …) expect it on axis 0; cells take one timestep.
 """
@@ -18,9 +18,5 @@ def default_time_axis(module: nn.Module) -> int | None:
 
 
 def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> PassedState:
-    """The module with its state in our hands.
-
-    Raises:
-        InputError: for what `PassedState` refuses.
-    """
+    """The module with explicit state; see `PassedState` for its errors."""
     return PassedState("norse", module, layout, example)

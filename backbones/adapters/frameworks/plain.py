@@ -1,6 +1,6 @@
-"""Plain torch: state is passed, `output, state = module(inputs, state)`, from state None on.
+"""Plain torch: state is passed, `output, state = module(inputs, state)`, None at first.
 
-What the module starts from is zero, or what its own `initial_state(inputs)` says.
+The initial state is zero, or that of the module's own `initial_state(inputs)`.
 """
 
 from torch import Tensor, nn
@@ -15,9 +15,5 @@ def default_time_axis(module: nn.Module) -> int | None:
 
 
 def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> PassedState:
-    """The module with its state in our hands.
-
-    Raises:
-        InputError: for what `PassedState` refuses.
-    """
+    """The module with explicit state; see `PassedState` for its errors."""
     return PassedState("torch", module, layout, example)

@@ -1,6 +1,6 @@
-"""sinabs: state is the buffers of `StatefulLayer`s, which `reset_states` resets.
+"""sinabs: state is the buffers of `StatefulLayer`s; `reset_states` resets them.
 
-Layers want inputs `[B, 1, …]`, and the "squeeze" forms `[B·1, …]` with the number of timesteps set to 1 meanwhile.
+Layers take inputs `[B, 1, …]`, their "squeeze" forms `[B·1, …]` with the number of timesteps set to 1.
 """
 
 from collections.abc import Iterator
@@ -9,34 +9,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from backbones.adapters.held_state import HeldState
+from backbones.adapters.held_state import BufferAccess, HeldState
 from backbones.adapters.stepping import Layout, call, whole_batch
 from backbones.errors import InputError
-
-
-class _Buffers:
-    """Access by the buffers of each layer."""
-
-    def __init__(self, module: nn.Module) -> None:
-        from sinabs.layers import StatefulLayer
-
-        self.places: dict[str, tuple[nn.Module, str]] = {}
-        self.layers: list[Any] = [part for part in module.modules() if isinstance(part, StatefulLayer)]
-        for path, layer in module.named_modules():
-            if isinstance(layer, StatefulLayer):
-                for name, _ in layer.named_buffers(recurse=False):
-                    self.places[f"{path}.{name}".lstrip(".")] = (layer, name)
-
-    def read(self) -> dict[str, Any]:
-        return {where: getattr(layer, name) for where, (layer, name) in self.places.items()}
-
-    def write(self, values: dict[str, Any]) -> None:
-        for where, (layer, name) in self.places.items():
-            setattr(layer, name, values[where])
-
-    def reset(self) -> None:
-        for layer in self.layers:
-            layer.reset_states()
 
 
 def default_time_axis(module: nn.Module) -> int | None:
@@ -49,12 +24,12 @@ def default_time_axis(module: nn.Module) -> int | None:
 
 
 def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> HeldState:
-    """The module with its layers' state in our hands.
+    """The module with explicit state.
 
     Raises:
         InputError: for layers that mix timesteps or rows, and what `HeldState` refuses.
     """
-    from sinabs.layers import ALIFRecurrent, LIFRecurrent, SpikingMaxPooling2dLayer
+    from sinabs.layers import ALIFRecurrent, LIFRecurrent, SpikingMaxPooling2dLayer, StatefulLayer
 
     for path, part in module.named_modules():
         if isinstance(part, ALIFRecurrent | LIFRecurrent):
@@ -69,12 +44,13 @@ def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> HeldStat
         with _one_timestep(module, len(inputs)):
             return call(module, inputs)
 
-    return HeldState("sinabs", module, _Buffers(module), layout, example, run)
+    access = BufferAccess(module, StatefulLayer, "reset_states", saved=True)
+    return HeldState("sinabs", module, access, layout, example, run)
 
 
 @contextmanager
 def _one_timestep(module: nn.Module, rows: int) -> Iterator[None]:
-    """Meanwhile every layer that unfolds the time axis takes the inputs for `rows` rows of one timestep."""
+    """Set the layers that unfold the time axis to `rows` rows of one timestep, inside the block."""
     from sinabs.layers import SqueezeMixin, UnflattenTime
 
     kept: list[tuple[Any, str, int]] = []

@@ -1,6 +1,6 @@
-"""snnTorch: state is the buffers of `SpikingNeuron`s that `state_dict` leaves out, which `reset_mem` resets.
+"""snnTorch: state is the buffers of `SpikingNeuron`s that are not in `state_dict`; `reset_mem` resets them.
 
-State that is passed by hand, `forward(inputs, mem1, mem2)` or `forward(inputs, state)`, is carried along as well.
+State may also be passed by hand, `forward(inputs, mem1, mem2)` or `forward(inputs, state)`.
 `reset_hidden` and `snntorch.utils.reset` zero the layers of every model in the process; they are not used.
 """
 
@@ -9,48 +9,28 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
-from backbones.adapters.held_state import HeldState
+from backbones.adapters.held_state import BufferAccess, HeldState
 from backbones.adapters.stepping import Layout, call, whole_batch
 from backbones.errors import InputError
+from backbones.state_tree import flatten, leaves_of, named_leaves, unflatten
 
 PARALLEL = ("AssociativeLeaky", "LeakyKernel", "LeakyParallel", "LinearLeaky", "StateLeaky")
 _MOST_STATES = 12
 
 
-class _HiddenBuffers:
-    """Access by the buffers of each layer."""
+def _buffers_of(module: nn.Module) -> dict[str, Any]:
+    """Arguments of `BufferAccess`."""
+    import snntorch
 
-    def __init__(self, module: nn.Module) -> None:
-        import snntorch
-
-        self.places: dict[str, tuple[nn.Module, str]] = {}
-        for path, layer in module.named_modules():
-            if isinstance(layer, snntorch.SpikingNeuron):
-                saved = layer.state_dict()
-                for name, _ in layer.named_buffers(recurse=False):
-                    if name not in saved:
-                        self.places[f"{path}.{name}".lstrip(".")] = (layer, name)
-        self.layers: list[Any] = list({id(layer): layer for layer, _ in self.places.values()}.values())
-
-    def read(self) -> dict[str, Any]:
-        return {where: getattr(layer, name) for where, (layer, name) in self.places.items()}
-
-    def write(self, values: dict[str, Any]) -> None:
-        for where, (layer, name) in self.places.items():
-            setattr(layer, name, values[where])
-
-    def reset(self) -> None:
-        for layer in self.layers:
-            layer.reset_mem()
+    return {"module": module, "kind": snntorch.SpikingNeuron, "reset": "reset_mem", "saved": False}
 
 
-class _ByHand(_HiddenBuffers):
-    """Access to what the layers hold, and to the states that `forward` takes and gives back.
+class _ByHand(BufferAccess):
+    """Access to the states that layers hold, and to those that `forward` takes and returns.
 
-    Which of the values given back is the next timestep's state follows from the layers: the one that a layer left
-    after it was given that state; where that cannot be seen, from the order.
+    The place of each state in the result follows from the layers: it is the result of the layer that was given the
+    state; where that cannot be seen, the order decides.
 
     Args:
         module: the spiking module.
@@ -58,11 +38,11 @@ class _ByHand(_HiddenBuffers):
         example: `[B, …]` inputs.
 
     Raises:
-        InputError: for a module that does not start its states, or does not give all of them back.
+        InputError: for a module that does not start its states, or does not return all of them.
     """
 
     def __init__(self, module: nn.Module, states: dict[str, bool], example: Tensor) -> None:
-        super().__init__(module)
+        super().__init__(**_buffers_of(module))
         self.module, self.names, self.optional = module, list(states), list(states.values())
         self._begun = False
         kept = {where: value.clone() for where, value in super().read().items()}
@@ -72,15 +52,15 @@ class _ByHand(_HiddenBuffers):
         finally:
             super().write(kept)
         self.others = [place for place in range(len(result)) if place not in self.where]
-        given = [() if place is None else result[place] for place in self.where]
-        self._trees = [pytree.tree_flatten(each)[1] for each in given]
+        returned = [() if place is None else result[place] for place in self.where]
+        self._trees = [flatten(each)[1] for each in returned]
         self._keys: list[list[str]] = []
         self._initial: dict[str, Any] = {}
-        for name, each in zip(self.names, given, strict=True):
-            leaves = {f"{name}{pytree.keystr(at)}": leaf for at, leaf in pytree.tree_flatten_with_path(each)[0]}
+        for name, each in zip(self.names, returned, strict=True):
+            leaves = {name + path: leaf for path, leaf in named_leaves(each).items()}
             self._keys.append(list(leaves))
             for key, leaf in leaves.items():
-                before = next((given for given, after in uses if after is leaf), None)
+                before = next((before for before, after in uses if after is leaf), None)
                 self._initial[key] = before if isinstance(before, Tensor) and before.numel() else None
                 if not isinstance(leaf, Tensor):
                     raise InputError(f"Expected states of tensors, got {type(leaf).__name__} as {key}.")
@@ -98,19 +78,19 @@ class _ByHand(_HiddenBuffers):
         self._passed, self._begun = dict(self._initial), False
 
     def run(self, inputs: Tensor, layout: Layout) -> Any:
-        """What the module gives of a timestep, its states taken out; they are kept for the next one."""
-        given = list(map(_begin, self._start))
+        """The module's result of a timestep without its states, which are kept for the next one."""
+        states = list(map(_begin, self._start))
         if self._begun:
             leaves = ([self._passed[key] for key in keys] for keys in self._keys)
-            given = [pytree.tree_unflatten(each, tree) for each, tree in zip(leaves, self._trees, strict=True)]
-        result, self._begun = call(self.module, inputs, *given), True
+            states = [unflatten(each, tree) for each, tree in zip(leaves, self._trees, strict=True)]
+        result, self._begun = call(self.module, inputs, *states), True
         for place, keys in zip(self.where, self._keys, strict=True):
             if place is not None:
-                self._passed.update(zip(keys, pytree.tree_leaves(result[place]), strict=True))
+                self._passed.update(zip(keys, leaves_of(result[place]), strict=True))
         if callable(layout.output):
             return result
         if layout.output == "membrane":
-            return (result[0], pytree.tree_leaves(result)[-1])
+            return (result[0], leaves_of(result)[-1])
         if layout.output == "spikes":
             return (result[self.others[0] if self.others else 0],)
         if len(self.others) != 1:
@@ -121,7 +101,7 @@ class _ByHand(_HiddenBuffers):
         return result[self.others[0]]
 
     def _first(self, example: Tensor) -> tuple[list[Any], tuple[Any, ...], list[tuple[Any, Any]]]:
-        """What the states start from, None or nothings to unpack, what the module gives then, and what layers did."""
+        """The states' start (None, or empty tensors to unpack), the module's result, and the layers' states."""
         starts: list[list[Any]] = [[None if may else 0 for may in self.optional], [None] * len(self.names)]
         if len(self.names) == 1:
             starts += [[count] for count in range(1, _MOST_STATES)]
@@ -147,7 +127,7 @@ class _ByHand(_HiddenBuffers):
         )
 
     def _find(self, example: Tensor, result: tuple[Any, ...]) -> list[int | None]:
-        """The place in the result of each state; None of one that forward does not look at."""
+        """The place of each state in the result; None for a state that `forward` does not use."""
         if len(self.names) == 1 and len(result) == 2:
             return [1]
         super().reset()
@@ -158,16 +138,15 @@ class _ByHand(_HiddenBuffers):
             seen, uses = (), []
         found: list[int | None] = []
         for state in traced:
-            left = [after for before, after in uses if before is state]
-            found.append(max((i for i, value in enumerate(seen) if any(value is v for v in left)), default=None))
+            afters = [after for before, after in uses if before is state]
+            found.append(max((i for i, value in enumerate(seen) if any(value is v for v in afters)), default=None))
         if len(result) == len(self.names) + 1:
             found = [i + 1 if place is None and i + 1 not in found else place for i, place in enumerate(found)]
         missing = [name for name, place in zip(self.names, found, strict=True) if place is None]
         if missing:
-            try:  # with what would fail where it is used
-                self._traced(
-                    example, [object() if at is None else each for at, each in zip(found, traced, strict=True)]
-                )
+            unusable = [object() if at is None else each for at, each in zip(found, traced, strict=True)]
+            try:
+                self._traced(example, unusable)
             except InputError:
                 raise InputError(
                     f"Expected {type(self.module).__name__} to give back every state that it takes ({self._takes}), "
@@ -176,16 +155,16 @@ class _ByHand(_HiddenBuffers):
         return found
 
     def _traced(self, example: Tensor, states: list[Any]) -> tuple[Any, list[tuple[Any, Any]]]:
-        """What the module gives, and for each state that a layer was given the one that it left."""
+        """The module's result; and of each state that a layer was given, that state and the next one."""
         uses: list[tuple[Any, Any]] = []
 
-        def note(layer: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], result: Any) -> None:
+        def record(layer: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any], result: Any) -> None:
             after = result if isinstance(result, tuple) else (result,)
             before = list(inspect.signature(layer.forward).bind(*arguments, **named).arguments.values())[1:]
             before = before[-len(after) :]
             uses.extend(zip(before, after[len(after) - len(before) :], strict=True))
 
-        hooks = [layer.register_forward_hook(note, with_kwargs=True) for layer in self.layers]
+        hooks = [layer.register_forward_hook(record, with_kwargs=True) for layer in self.layers]
         try:
             return call(self.module, example, *states), uses
         finally:
@@ -212,7 +191,7 @@ def _begin(start: int | None) -> Any:
 
 
 def states_of(module: nn.Module) -> dict[str, bool]:
-    """Names of what `forward` takes beside the inputs, without a default or None by default (True)."""
+    """Names of `forward`'s arguments beside the inputs: without a default, or None by default (True)."""
     import snntorch
 
     if isinstance(module, snntorch.SpikingNeuron):
@@ -229,7 +208,7 @@ def default_time_axis(module: nn.Module) -> int | None:
 
 
 def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> HeldState:
-    """The module with its layers' state in our hands.
+    """The module with explicit state.
 
     Raises:
         InputError: for layers that need all timesteps at once or keep state elsewhere, and what `HeldState` refuses.
@@ -244,15 +223,15 @@ def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> HeldStat
             raise InputError(f"Expected neurons with reset_mem, got {path or name} ({name}), which cannot be reset.")
     states = states_of(module)
     if not states:
-        return HeldState("snntorch", module, _HiddenBuffers(module), layout, example)
+        return HeldState("snntorch", module, BufferAccess(**_buffers_of(module)), layout, example)
     try:
         access = _ByHand(module, states, layout.give(example))
         return HeldState("snntorch", module, access, layout, example, lambda inputs: access.run(inputs, layout))
     except InputError:
         if not all(states.values()):
             raise
-        try:  # what need not be passed may be none, or held by the layers
-            return HeldState("snntorch", module, _HiddenBuffers(module), layout, example)
+        try:  # optional states may be held by the layers
+            return HeldState("snntorch", module, BufferAccess(**_buffers_of(module)), layout, example)
         except InputError:
             pass
         raise

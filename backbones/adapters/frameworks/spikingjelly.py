@@ -1,6 +1,6 @@
-"""SpikingJelly: state is the memories of `base.MemoryModule`s, which `named_memories` lists and `reset` resets.
+"""SpikingJelly: state is the memories of `base.MemoryModule`s; `named_memories` lists and `reset` resets them.
 
-Layers in step mode "m" expect time on axis 0; they are given one timestep of length 1.
+Layers in step mode "m" get time on axis 0, of length 1.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ class _Memories:
 
 
 def default_time_axis(module: nn.Module) -> int | None:
-    """0 where a layer is in step mode "m", or knows no other."""
+    """0 where a layer is in step mode "m", or has no other."""
     from spikingjelly.activation_based import base
 
     parts = [part for part in module.modules() if isinstance(part, base.StepModule)]
@@ -41,7 +41,7 @@ def default_time_axis(module: nn.Module) -> int | None:
 
 
 def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> HeldState:
-    """The module with its memories in our hands.
+    """The module with explicit state.
 
     Raises:
         InputError: for layers that need all timesteps at once, and what `HeldState` refuses.

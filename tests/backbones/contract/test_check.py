@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from torch.utils import _pytree as pytree
 
 import backbones as bb
 from backbones.contract import BackboneError, accuracy, probe_sizes, run
 from backbones.networks import SpikingNetwork
+from backbones.state_tree import leaves_of
 
 
 def images(B: int = 8) -> torch.Tensor:
@@ -178,7 +178,7 @@ def test_check_backbone_names_the_promise_that_is_broken(kind, message):
 def test_states_of_a_network_are_trees_of_tensors_with_leading_dimension_b():
     network = make()
     _, state = network.step(network.start(images(5)))
-    leaves = [leaf for leaf in pytree.tree_leaves(state) if leaf is not None]
+    leaves = [leaf for leaf in leaves_of(state) if leaf is not None]
     assert {len(leaf) for leaf in leaves} == {5}
 
 

@@ -13,7 +13,7 @@ import torch
 
 import backbones as bb
 from backbones import InputError
-from backbones.machine import Crew
+from backbones.machine import ProcessGroup
 from backbones.networks import SpikingNetwork
 from seenn_env import record
 from seenn_env.traces import recording
@@ -107,21 +107,21 @@ def test_killed_and_continued_by_two_processes_or_one_it_is_the_same_file(tmp_pa
 
 def test_a_folder_that_was_never_finished_is_made_anew(tmp_path):
     (tmp_path / "done.npy").write_bytes(b"half")
-    settings = {"batches": 3, "crew": Crew(), "overwrite": False}
+    settings = {"batches": 3, "group": ProcessGroup(), "overwrite": False}
     partial = PartialRecording.open(tmp_path, {}, {"logits": (5, 2)}, {"logits": "float32"}, **settings)
-    assert partial.missing(Crew()) == [0, 1, 2]
+    assert partial.missing(ProcessGroup()) == [0, 1, 2]
     partial.note(1)
-    assert partial.missing(Crew()) == [0, 1, 2]
+    assert partial.missing(ProcessGroup()) == [0, 1, 2]
     partial.keep()
     again = PartialRecording.open(tmp_path, {}, {"logits": (5, 2)}, {"logits": "float32"}, **settings)
-    assert again.missing(Crew()) == [0, 2]
-    assert [again.missing(Crew(rank, 2)) for rank in range(2)] == [[0, 2], []]
+    assert again.missing(ProcessGroup()) == [0, 2]
+    assert [again.missing(ProcessGroup(rank, 2)) for rank in range(2)] == [[0, 2], []]
 
 
 def test_processes_on_several_machines_are_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
     with pytest.raises(InputError, match="all 2 processes that record on one machine, got 1 on this one"):
-        PartialRecording.open(tmp_path / "a", {}, {}, {}, batches=1, crew=Crew(0, 2), overwrite=False)
+        PartialRecording.open(tmp_path / "a", {}, {}, {}, batches=1, group=ProcessGroup(0, 2), overwrite=False)
     assert not (tmp_path / "a").exists()
 
 

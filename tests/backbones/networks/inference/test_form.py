@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils import _pytree as pytree
 
 import backbones as bb
 from backbones.contract import accuracy, make_keys, run
@@ -12,6 +11,7 @@ from backbones.conversion.converter import convert
 from backbones.energy import Metered
 from backbones.networks.inference.optimization import agrees, compare_forms
 from backbones.networks.norms import TimestepBatchNorm2d
+from backbones.state_tree import leaves_of
 
 
 def images(count=8, side=8, channels=1):
@@ -117,11 +117,11 @@ def test_a_pool_over_the_inference_form_gives_the_logits_of_whole_runs(dtype, no
         fed += len(leave)
         if step == 8:  # rows that are put in two goes, and a look at the state in between
             pool.refill(leave[:3], inputs[shows[leave[:3]]])
-            assert all(len(leaf) == 40 for leaf in pytree.tree_leaves(pool.state) if leaf is not None)
+            assert all(len(leaf) == 40 for leaf in leaves_of(pool.state) if leaf is not None)
             leave = leave[3:]
         pool.refill(leave, inputs[shows[leave]])
     pool.refill(range(40), inputs[:40])
-    assert all(len(leaf) == 40 for leaf in pytree.tree_leaves(pool.state) if leaf is not None)
+    assert all(len(leaf) == 40 for leaf in leaves_of(pool.state) if leaf is not None)
     for t in range(4):
         assert torch.equal(pool.step(), expected[:40, t])
 
