@@ -84,7 +84,7 @@ class Record:
             else:
                 folder = self.output.with_name(self.output.name + ".parts")
                 parts = [self._part(backbone, self._shown(splits[name]), folder) for name in self.split]
-                crew.wait()  # nobody looks for a part any more
+                crew.wait()  # until every process has read its parts
                 if crew.leads:
                     traces = Traces.merge(*parts)
                     traces.save(self.output)
