@@ -1,4 +1,4 @@
-r"""Where commands put their results: never over another's, never half, and the old stands until the new does.
+r"""Outputs of commands: complete or resumable, never over anything else; an old result stays until the new is complete.
 
 output = open_folder(self.output, self, self.overwrite, makes=r"table\.txt")
 (output.work / "table.txt").write_text(…)
@@ -23,43 +23,38 @@ from backbones.data import SUFFIXES
 _SETTINGS, _COMPLETE, _NEW = "settings.json", "complete", ".new"
 
 EVENTS = r"events\.out\.tfevents\..+"
-"""TensorBoard's files."""
+"""Names of TensorBoard's files."""
 
 
 @dataclass(frozen=True)
 class ResultFolder:
-    """A folder that a command writes its result to."""
+    """A folder for the result of a command."""
 
     final: Path
-    """Where the result belongs."""
+    """Place of the result."""
     work: Path
-    """Where the command writes: `final`, or a folder in it until the new result can take the old one's place."""
+    """Folder to write to: `final`, or a folder in it that holds a new result until it replaces the old."""
     makes: str
-    """The files that the command makes, as a regular expression of their paths in the folder; others stay as they
-    are."""
+    """Regular expression of the paths of the command's files in the folder; other files stay unchanged."""
 
     def close(self) -> None:
-        """Mark the result as complete; one that replaces another takes its place, file by file."""
+        """Mark the result as complete, and replace the old result with it, file by file."""
         (self.work / _COMPLETE).write_text("\n".join(sorted(self._made(self.work))))
         if self.work != self.final:
             self._replace()
 
-    def give_up(self, kept: str) -> None:
-        """Remove a result that did not begin: settings that are refused should not stand in the way of others.
-
-        Args:
-            kept: a file that shows that there is part of a result, which then stays.
-        """
-        if not (self.work / kept).exists():
+    def discard_without(self, file: str) -> None:
+        """Delete the result unless it has that file: refused settings must not block later ones."""
+        if not (self.work / file).exists():
             self._clear()
 
     def _made(self, folder: Path) -> set[str]:
-        """Paths in the folder of what the command makes."""
+        """Paths of the command's files in the folder."""
         paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         return {path for path in paths if re.fullmatch(self.makes, path)}
 
     def _replace(self) -> None:
-        """Called again after it was cut off, it goes on: the list of the new files is the last to move."""
+        """Move the new files into place; resumable, because the list of the files moves last."""
         new = set((self.work / _COMPLETE).read_text().split("\n")) - {""}
         for name in (*new, _SETTINGS):
             if (self.work / name).exists():
@@ -71,7 +66,7 @@ class ResultFolder:
         self._clear()
 
     def _clear(self) -> None:
-        """Delete what the command made in `work`, and folders that are empty then."""
+        """Delete the command's files in `work`, and folders that are then empty."""
         for name in (*self._made(self.work), _SETTINGS, _COMPLETE):
             (self.work / name).unlink(missing_ok=True)
         folders = [path for path in self.work.rglob("*") if path.is_dir()]
@@ -80,21 +75,20 @@ class ResultFolder:
                 folder.rmdir()
 
 
-def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, leads: bool = True) -> ResultFolder:
-    """A folder for the results of a command's dataclass.
+def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_first: bool = True) -> ResultFolder:
+    """The folder for a command's result, new or with a partial result of the same settings.
 
-    A folder with part of a result of the same settings is continued. With `overwrite`, a complete result, or one
-    of other settings, stays until the new one is complete; then it is replaced, file by file.
+    With `overwrite`, a complete result, or one of other settings, stays until the new one is complete.
 
     Args:
-        folder: where the result belongs.
-        command: whose settings these are.
+        folder: place of the result.
+        command: dataclass of the settings.
         overwrite: replace a result of the same command.
         makes: see `ResultFolder.makes`.
-        leads: this process makes the folder; another one only finds out which it is, before that.
+        is_first: this process makes the folder; any other calls this before the first does, and makes nothing.
 
     Raises:
-        InputError: for a folder that holds something else, is an input of the command or cannot be written to; or
+        InputError: for a folder that holds something else, holds an input of the command or cannot be written to; or
             that holds a complete result, or one of other settings, without `overwrite`.
     """
     ignored = {"output", "overwrite"}
@@ -104,7 +98,7 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, lead
     _check_place(folder)
     output = ResultFolder(folder, folder, makes)
     new = ResultFolder(folder, folder / _NEW, makes)
-    if leads and (new.work / _COMPLETE).exists():  # cut off while it took the old one's place
+    if is_first and (new.work / _COMPLETE).exists():  # killed while it replaced the old result
         new._replace()
     file = folder / _SETTINGS
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -117,12 +111,13 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, lead
             raise InputError(f"{folder} holds a result of other settings: choose another output, or pass --overwrite.")
         if not same and (other := _command_of(file)) != type(command).__name__:
             raise InputError(f"{folder} holds a result of another command ({other}): choose another output.")
-        for given in inputs_of(command):
-            if os.path.realpath(given) in {os.path.realpath(folder / name) for name in output._made(folder)}:
-                raise InputError(f"{given} is an input of this command, which would replace it: choose another output.")
+        made = {os.path.realpath(folder / name) for name in output._made(folder)}
+        for path in inputs_of(command):
+            if os.path.realpath(path) in made:
+                raise InputError(f"{path} is an input of this command, which would replace it: choose another output.")
         if complete or not same:
             output = new
-    if leads:
+    if is_first:
         file = output.work / _SETTINGS
         if file.exists() and file.read_text() != wanted:
             output._clear()
@@ -131,12 +126,12 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, lead
     return output
 
 
-def check_file(path: Path, command: Any) -> Path:
-    """Refuse a file that must not be written, or cannot be, before there is anything to write.
+def check_file(path: Path, command: Any) -> None:
+    """Check before the work that a file can be written and replaces no input.
 
     Args:
         path: the output.
-        command: whose output it is: its inputs stay, and its `overwrite` says whether another file may go.
+        command: its dataclass; an existing file is replaced if its `overwrite` is set.
 
     Raises:
         InputError: for a file that exists, without `overwrite`; a folder; an input of the command; or a place that
@@ -146,29 +141,24 @@ def check_file(path: Path, command: Any) -> Path:
     if path.is_dir():
         raise InputError(f"Expected a file as the output, got the folder {path}: add a name.")
     if not path.exists():
-        return path
+        return
     if not command.overwrite:
         raise InputError(f"{path} exists already: choose another output, or pass --overwrite.")
-    for given in inputs_of(command):
-        inside = given.is_dir() and path.suffix.lower() in SUFFIXES and given.resolve() in path.resolve().parents
-        if inside or path.samefile(given):
+    for source in inputs_of(command):
+        inside = source.is_dir() and path.suffix.lower() in SUFFIXES and source.resolve() in path.resolve().parents
+        if inside or path.samefile(source):
             raise InputError(f"{path} is an input of this command, which would replace it: choose another output.")
-    return path
 
 
 def check_log_dir(folder: Path) -> None:
-    """Refuse a folder for TensorBoard that cannot be written to.
-
-    Raises:
-        InputError: naming it.
-    """
+    """Raise an `InputError` for a folder for TensorBoard that cannot be written to."""
     _check_place(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"Expected a folder for TensorBoard, got the file {folder}: choose another.")
 
 
 def inputs_of(command: Any) -> Iterator[Path]:
-    """The files and folders that a command's settings name, its outputs left out."""
+    """The files and folders that a command's settings name, except its outputs."""
 
     def paths(value: Any) -> Iterator[str]:
         if isinstance(value, str | Path):
@@ -186,11 +176,7 @@ def inputs_of(command: Any) -> Iterator[Path]:
 
 
 def _check_place(path: Path) -> None:
-    """Try to write a file beside `path` and in it, or in the nearest folder that is there.
-
-    Raises:
-        InputError: where that fails.
-    """
+    """Raise an `InputError` where no file can be written in `path`, or else in its nearest existing parent."""
     try:
         place = path if path.is_dir() else path.absolute().parent
         while not place.exists():
@@ -211,12 +197,12 @@ def _command_of(settings: Path) -> str:
 
 
 def on_terminal() -> bool:
-    """Whether progress bars are wanted: on a terminal, not in a pipe."""
+    """Whether standard error is a terminal, which shows progress bars."""
     return sys.stderr.isatty()
 
 
 def step_bar(description: str, total: int) -> tuple[tqdm, Callable[[int], None]]:
-    """A progress bar and the function that moves it to a number of steps."""
+    """A progress bar and a function that moves it to a number of steps."""
     bar = tqdm(total=total, desc=description, unit="step", unit_scale=True, disable=not on_terminal())
 
     def move(done: int) -> None:

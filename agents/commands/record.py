@@ -84,7 +84,7 @@ class Record:
             else:
                 folder = self.output.with_name(self.output.name + ".parts")
                 parts = [self._part(backbone, self._shown(splits[name]), folder) for name in self.split]
-                group.wait()  # nobody looks for a part any more
+                group.wait()  # until every process has read its parts
                 if group.is_first:
                     traces = Traces.merge(*parts)
                     traces.save(self.output)

@@ -1,7 +1,8 @@
-"""Every command of `seenn` by name, in the order of `seenn --help`: a dataclass of options with `run`.
+"""Every command of `seenn` by name, in the order of `seenn --help`.
 
-The modules of commands import what `--help` needs; PyTorch and other large packages are imported by `run`, through the
-lazy doors of `backbones`, `seenn_env`, `agents` and their rooms.
+A command is a frozen dataclass of its options with `run`, and `resumes = True` where a stopped one can continue. Its
+module imports what `--help` needs; `run` imports PyTorch and other large packages through the lazy doors of `agents`,
+`seenn_env`, `backbones` and their rooms.
 """
 
 from collections.abc import Callable

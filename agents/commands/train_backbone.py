@@ -108,7 +108,7 @@ class TrainBackbone:
             check_fit(splits.train, teacher.num_classes, teacher.timesteps, teacher.sample_shape, "the teacher")
         training.check_training(network, splits, config, teacher)
         with machine.process_group(network.device) as group:
-            output = open_folder(self.output, self, self.overwrite, makes=MAKES, leads=group.is_first)
+            output = open_folder(self.output, self, self.overwrite, makes=MAKES, is_first=group.is_first)
             group.wait()
             try:
                 result = bb.train(
@@ -121,9 +121,9 @@ class TrainBackbone:
                     progress=on_terminal(),
                     on_epoch=None if on_terminal() else lambda epoch: print(epoch, flush=True),
                 )
-            except Exception:  # refused, or diverged at once
+            except Exception:  # refused settings, or divergence at once
                 if group.is_first:
-                    output.give_up("training.pt")
+                    output.discard_without("training.pt")
                 raise
             if not group.is_first:
                 return

@@ -8,12 +8,12 @@ from backbones import InputError
 
 
 def refuse_unused(settings: Any, names: Iterable[str], where: str) -> None:
-    """Refuse options that were given although nothing reads them.
+    """Refuse options that have no effect.
 
     Args:
         settings: a dataclass of options.
-        names: those that nothing reads now.
-        where: why not: "without a --dataset".
+        names: names of the options without effect.
+        where: the reason: "without a --dataset".
 
     Raises:
         InputError: for the first that is not at its default.

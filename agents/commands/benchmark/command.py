@@ -11,56 +11,56 @@ from typing import Any, Literal
 
 import tyro
 
+import backbones.machine
 from agents.commands.output import open_folder
 from agents.commands.unused_options import refuse_unused
-from backbones import machine as torch_machine
 
 MAKES = r"{0}\.(json|txt)|scale\.(safetensors|logits\.npy)"
 """Files of the result, for a part."""
 READ_BY = {
     "environments": ("num_envs", "learning"),
     "scale": ("num_envs", "gigabytes", "keep"),
-    "live": ("backbone", "data_dir", "slots", "dtype", "images", "clock"),
+    "live": ("backbone", "data_dir", "slots", "dtype", "images", "clock", "compile", "device"),
 }
-"""Options that one part reads and another does not."""
+"""Options by the part that reads them; options of all parts are left out."""
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Measure speeds: contenders take turns in one process, figures are medians and ratios."""
+    """Measure speeds: contenders alternate in one process; figures are medians and ratios."""
 
     part: tyro.conf.Positional[Literal["environments", "scale", "live"]] = "environments"
-    """What to measure: speeds side by side, traces that are larger than memory should be, or live early exit."""
+    """Part to measure: environments side by side, traces larger than memory, or live early exit."""
     output: Path = Path("runs/benchmark")
     """Folder for PART.json and PART.txt."""
     num_envs: int = 1024
     """Rows of the vector environments."""
     rounds: int = 15
-    """Turns of each contender."""
+    """Rounds, in each of which every contender runs once."""
     learning: bool = True
-    """Also compare PPO end to end with stable-baselines3's defaults (a minute or two; part "environments")."""
+    """Also compare PPO end to end with stable-baselines3's defaults, in a minute or two (part "environments")."""
     gigabytes: float = 10.0
-    """Size of the traces (part "scale"; twice as much is needed on the disk of the output)."""
+    """Size of the traces; the output's disk needs twice as much (part "scale")."""
     keep: bool = False
     """Keep the traces in the output folder (part "scale")."""
     backbone: str = "digits"
     """Name or file of the network (part "live")."""
     data_dir: Path | None = None
-    """Class-per-folder images for it; without, the packaged digits, or noise (part "live")."""
+    """Class-per-folder images for the network (default: the packaged digits, or noise; part "live")."""
     slots: tuple[int, ...] = (32, 128, 512)
     """Sizes of the slot pool (part "live")."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the network's convolutions (part "live")."""
+    """Type of the network's convolutions (part "live")."""
     compile: bool = False
     """Run the network's timestep by torch.compile, with CUDA graphs on a GPU (part "live")."""
     device: str = "cpu"
-    """Where the network runs (part "live")."""
+    """Device that the network runs on (part "live")."""
     images: int = 1000
-    """To calibrate on, and to stream round and round (part "live")."""
+    """Images to calibrate on, and images to stream in a cycle (part "live")."""
     clock: Literal["wall", "cpu"] = "wall"
-    """Seconds on the wall, or of this process: the latter for machines that others keep busy (part "live")."""
+    """Wall-clock seconds, or processor seconds of this process on a busy machine (part "live")."""
     seed: int = 0
-    """Of episodes and actions."""
+    """Seed of episodes and actions."""
     overwrite: bool = False
     """Replace an earlier result."""
 
@@ -71,7 +71,7 @@ class Benchmark:
                 unread = set(names) - set(READ_BY[self.part])
                 refuse_unused(self, sorted(unread), f"with the part {self.part!r}")
         output = open_folder(self.output, self, self.overwrite, makes=MAKES.format(self.part))
-        with torch_machine.torch_threads(1):
+        with backbones.machine.torch_threads(1):
             result, table = self._measure(output.work)
         result = {"machine": machine(), **result}
         (output.work / f"{self.part}.json").write_text(json.dumps(result, indent=1) + "\n")
@@ -103,7 +103,7 @@ class Benchmark:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Processor and versions of Python and packages, for the figures."""
     packages = ("numpy", "gymnasium", "stable-baselines3", "torch")
     name = platform.processor() or platform.machine()
     cpu = Path("/proc/cpuinfo")

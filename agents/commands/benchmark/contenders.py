@@ -1,4 +1,4 @@
-"""What takes turns in `seenn benchmark live`: ways to run a policy over images, each doing all that its name says.
+"""Contenders of `seenn benchmark live`: ways to run a policy over images.
 
 Letters: B rows of a batch or slots of a pool, T timesteps.
 """
@@ -14,11 +14,11 @@ from backbones.networks import InferenceNetwork
 from seenn_env import Policy, make_observation, stream
 
 _ROW_STEPS = 256
-"""Of a pool in one turn, about."""
+"""Approximate row-steps of a pool in one turn."""
 
 
 class Turn(NamedTuple):
-    """What a contender did in its turn."""
+    """Work and time of one turn of a contender."""
 
     images: int
     row_steps: int
@@ -26,7 +26,7 @@ class Turn(NamedTuple):
 
 
 class Prescribed:
-    """Exits at times that are given beforehand, in the order in which rows begin."""
+    """Policy that exits at prescribed times, in the order in which rows begin."""
 
     observation = "features"
 
@@ -40,7 +40,7 @@ class Prescribed:
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
-        """Actions `[B]`; the state holds each row's time, its timestep, and how many times are used up."""
+        """Actions `[B]`; the state has each row's exit time and timestep, and the number of times used so far."""
         B = len(observation)
         due, timestep, used = state or (np.zeros(B, np.int64), np.zeros(B, np.int64), 0)
         starts = np.zeros(B, bool) if episode_start is None else episode_start
@@ -51,29 +51,29 @@ class Prescribed:
 
 
 def prescribed_times(mean: float, timesteps: int, seed: int, count: int = 10_007) -> np.ndarray:
-    """`[count]` exit times in 1…T of that mean: at each timestep the same share goes on."""
+    """`[count]` exit times in 1…T of that mean: at each timestep an equal share of the rows continues."""
     shares = np.linspace(0, 1, 10_001)
     share = shares[np.argmin(np.abs(sum(shares**t for t in range(timesteps)) - mean))]
-    goes_on = np.random.default_rng(seed).random((count, timesteps - 1)) < share
-    times: np.ndarray = 1 + np.cumprod(goes_on, 1).sum(1)
+    continues = np.random.default_rng(seed).random((count, timesteps - 1)) < share
+    times: np.ndarray = 1 + np.cumprod(continues, 1).sum(1)
     return times
 
 
 class Endless:
-    """Images round and round."""
+    """Feed of images in an endless cycle."""
 
     def __init__(self, images: np.ndarray) -> None:
-        self.images, self.given = images, 0
+        self.images, self.count = images, 0
 
     def __call__(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """See `seenn_env.streaming.Feed`."""
-        rows = (self.given + np.arange(count)) % len(self.images)
-        self.given += count
+        rows = (self.count + np.arange(count)) % len(self.images)
+        self.count += count
         return self.images[rows], rows
 
 
 class Contenders:
-    """Each a method that takes a turn with B rows."""
+    """Contenders as methods that take a turn with B rows."""
 
     def __init__(self, backbone: InferenceNetwork, images: np.ndarray, B: int, clock: Callable[[], float]) -> None:
         self.backbone, self.B, self.clock, self.T = backbone, B, clock, backbone.timesteps
@@ -82,7 +82,7 @@ class Contenders:
         self._used: Any = None
 
     def stem(self) -> Turn:
-        """Start B rows, and no more."""
+        """Start B rows only."""
         begin = self.clock()
         self._start()
         if self.backbone.device.type == "cuda":
@@ -90,10 +90,10 @@ class Contenders:
         return Turn(self.B, 0, self.clock() - begin)
 
     def full(self, *, reuse: bool = False) -> Turn:
-        """All T timesteps, no policy; in the memory of the turn before if `reuse`."""
+        """All T timesteps without a policy; in the memory of the last turn if `reuse`."""
         begin = self.clock()
         if reuse and self._used is not None:
-            images, keys = (torch.from_numpy(given) for given in self.feed(self.B))
+            images, keys = (torch.from_numpy(array) for array in self.feed(self.B))
             rows = torch.arange(self.B, device=self.backbone.device)
             state = self.backbone.refill(self._used, rows, images, keys)
         else:
@@ -106,7 +106,7 @@ class Contenders:
         return Turn(self.B, self.B * self.T, self.clock() - begin)
 
     def together(self, policy: Policy, *, stop: bool) -> Turn:
-        """A batch under a policy; over when all have exited if `stop`, else after T (the post-hoc mask)."""
+        """A batch under a policy, until all rows have exited if `stop`, else to T (the post-hoc mask)."""
         begin = self.clock()
         state, memory, running, steps = self._start(), None, np.ones(self.B, bool), 0
         previous = np.zeros((self.B, self.backbone.num_classes), np.float32)
@@ -120,7 +120,7 @@ class Contenders:
         return Turn(self.B, self.B * steps, self.clock() - begin)
 
     def live(self, policy: Policy) -> Callable[[], Turn]:
-        """A stream that never ends; a turn is some steps of its pool."""
+        """An endless stream; a turn is some steps of its pool."""
         pool = bb.SlotPool(self.backbone, self.B)
         exits = stream(pool, self.feed, policy)
         done = 0

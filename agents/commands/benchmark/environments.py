@@ -1,4 +1,4 @@
-"""What `seenn benchmark environments` measures: vector environments, their SB3 form, and PPO end to end."""
+"""`seenn benchmark environments`: speeds of vector environments, their SB3 form, and PPO end to end."""
 
 import contextlib
 import time
@@ -24,9 +24,9 @@ GATHER, DUMMY = "bare numpy gather", "EarlyExit, DummyVecEnv(64) + Monitor"
 FLOOR = "bare numpy gather + bare dictionaries"
 CARTPOLE, ENVPOOL = "Gymnasium CartPole-v1, native", "EnvPool CartPole-v1"
 TARGETS = ((NATIVE, CARTPOLE, 0.5), (NATIVE, ENVPOOL, 4.0), (NATIVE_SB3, DUMMY, 20.0), (NATIVE_SB3, GATHER, 0.45))
-"""Contender, the one it is held against, the ratio aimed at."""
+"""Contender, reference, target ratio."""
 EXITS = {"random actions": 0.5, "as a policy at 1.5 timesteps": 2 / 3, "as a patient policy": 0.1}
-"""What plays: how likely a row exits in a step."""
+"""Probability that a row exits in a step, by kind of play."""
 _ACTIONS = 64
 
 
@@ -56,14 +56,14 @@ def measure_environments(num_envs: int, rounds: int, seed: int, learning: bool) 
         actions = (np.random.default_rng(seed).random((_ACTIONS, num_envs)) < chance).astype(np.int64)
         speeds = race(make_gathers(traces, actions, seed), rounds=rounds, clock=time.process_time)
         pairs = ((NATIVE_SB3, GATHER), (NATIVE_SB3, FLOOR), (FLOOR, GATHER))
-        found = {f"{name} / {other}": _ratio(speeds, name, other) for name, other in pairs}
+        compared = {f"{name} / {other}": _ratio(speeds, name, other) for name, other in pairs}
         result["dictionaries"][play] = {
             "exit_probability": chance,
             "steps_per_cpu_second": speeds.to_dict(),
-            "ratios": {key: values for key, (values, _) in found.items()},
+            "ratios": {key: values for key, (values, _) in compared.items()},
         }
-        lines += ["", f"what dictionaries cost, {play} (exit probability {chance:.2f})"]
-        lines += [line for _, line in found.values()]
+        lines += ["", f"cost of dictionaries, {play} (exit probability {chance:.2f})"]
+        lines += [line for _, line in compared.values()]
     if learning:
         result["ppo"], more = measure_learning(traces.select("policy"), seed)
         lines += ["", *more]
@@ -76,7 +76,7 @@ def _ratio(speeds: Speeds, name: str, other: str) -> tuple[list[float], str]:
 
 
 def make_contenders(traces: Traces, num_envs: int, seed: int) -> dict[str, Callable[[], int]]:
-    """Name: a function that takes some steps and says how many."""
+    """Contenders by name: each takes some steps and returns their number."""
     actions = np.random.default_rng(seed).integers(2, size=(_ACTIONS, num_envs))
     native = EarlyExitVectorEnv(num_envs, traces)
     native.reset(seed=seed)
@@ -101,7 +101,7 @@ def make_contenders(traces: Traces, num_envs: int, seed: int) -> dict[str, Calla
 
 
 def make_gathers(traces: Traces, actions: np.ndarray, seed: int) -> dict[str, Callable[[], int]]:
-    """The SB3 form, and the same play by bare gathers without and with dictionaries."""
+    """The SB3 form, and bare gathers of the same episodes without and with dictionaries."""
     num_envs = actions.shape[1]
     as_sb3 = to_sb3(EarlyExitVectorEnv(num_envs, traces), infos="episode")
     as_sb3.seed(seed)
@@ -117,7 +117,7 @@ def make_gathers(traces: Traces, actions: np.ndarray, seed: int) -> dict[str, Ca
 def _steps(env: Any, actions: np.ndarray) -> Callable[[], int]:
     def work() -> int:
         for now in actions:
-            result = env.step(now)  # held until the next one is there, as a training loop does
+            result = env.step(now)  # kept until the next step, as in a training loop
         del result
         return actions.size
 
@@ -125,13 +125,13 @@ def _steps(env: Any, actions: np.ndarray) -> Callable[[], int]:
 
 
 class _Curve(BaseCallback):
-    """The deterministic policy's mean reward over all rows, as training goes on."""
+    """Callback that records the deterministic policy's mean reward over all rows during training."""
 
     def __init__(self, traces: Traces, reward: LinearReward, every: int) -> None:
         super().__init__()
         self.traces, self.reward_of, self.every = traces, reward, every
         self.points: list[tuple[int, float, float]] = []
-        self.spent, self.begin = 0.0, 0.0
+        self.evaluating, self.begin = 0.0, 0.0
 
     def _on_training_start(self) -> None:
         self.begin = time.perf_counter()
@@ -145,11 +145,10 @@ class _Curve(BaseCallback):
         pause = time.perf_counter()
         network = self.model.policy
         network.set_training_mode(False)
-        policy = LearnedPolicy(network)
-        found = evaluate(policy, self.traces, reward=self.reward_of)
-        assert found.rewards is not None
-        self.points.append((self.num_timesteps, pause - self.begin - self.spent, float(found.rewards.mean())))
-        self.spent += time.perf_counter() - pause
+        rewards = evaluate(LearnedPolicy(network), self.traces, reward=self.reward_of).rewards
+        assert rewards is not None
+        self.points.append((self.num_timesteps, pause - self.begin - self.evaluating, float(rewards.mean())))
+        self.evaluating += time.perf_counter() - pause
 
     def _on_training_end(self) -> None:
         self.every = 0
@@ -157,13 +156,14 @@ class _Curve(BaseCallback):
 
 
 def measure_learning(traces: Traces, seed: int) -> tuple[dict[str, Any], list[str]]:
-    """PPO with our preset, and with SB3's defaults on `DummyVecEnv`: frames a second, and the way to the return."""
+    """Frames per second and learning curve of PPO with our preset, and with SB3's defaults on `DummyVecEnv`."""
     reward = LinearReward(0.1)
-    kind, num_envs, arguments = (preset := PRESETS["ppo"]).algorithm(), preset.num_envs, preset.arguments
+    preset = PRESETS["ppo"]
+    algorithm, num_envs, arguments = preset.algorithm(), preset.num_envs, preset.arguments
     ours = to_sb3(EarlyExitVectorEnv(num_envs, traces, reward=reward), infos="episode")
     theirs = DummyVecEnv([lambda: Monitor(EarlyExitEnv(traces, reward=reward))] * 8)
     runs = {
-        "our preset, native": (kind("MlpPolicy", ours, seed=seed, device="cpu", **arguments), 600_000),
+        "our preset, native": (algorithm("MlpPolicy", ours, seed=seed, device="cpu", **arguments), 600_000),
         "SB3's defaults, DummyVecEnv(8)": (PPO("MlpPolicy", theirs, seed=seed, device="cpu"), 60_000),
     }
     result: dict[str, Any] = {}

@@ -1,7 +1,7 @@
-"""What `seenn benchmark live` measures: early exit that really stops, against the most that it could save.
+"""`seenn benchmark live`: throughput of live early exit, beside the limit set by the mean exit timestep.
 
-With c the cost of an image's stem and s that of a timestep, all T timesteps cost c + T·s an image and mean
-exit t̄ at least c + t̄·s. Every contender does all that its name says, observation and policy included.
+With c the cost of an image's stem and s that of a timestep, all T timesteps cost c + T·s an image, and a mean exit at
+t̄ costs at least c + t̄·s. The times of all contenders include the observation and the policy.
 
 Letters: B slots, T timesteps, R rounds.
 """
@@ -29,12 +29,12 @@ TARGETS = (1.15, 1.4)
 AIM, AIM_FEW_SLOTS = 0.96, 0.93
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
 _BATCH = 128
-"""Rows of a batch at most on a CPU, for contenders without a pool: more are no faster there."""
+"""Largest batch on a CPU for contenders without a pool: larger ones are no faster."""
 
 
 @dataclass(frozen=True)
 class LiveSettings:
-    """What to measure, and on what."""
+    """Settings of the measurement; see the options of `seenn benchmark`."""
 
     backbone: str
     data_dir: Path | None
@@ -107,9 +107,9 @@ def _measure_slots(
         ONE: single.live(first),
         **{name: pooled.live(policy) for name, policy in policies.items()},
     }
-    # What all is held against comes before and after each of the others, as the machine's speed drifts.
-    held, others = (FULL, REUSED, STEM), [name for name in turns if name not in (FULL, REUSED, STEM)]
-    order = [*held, *(each for name in others for each in (name, *held))]
+    # The references run before and after each of the others, because the machine's speed drifts.
+    references, others = (FULL, REUSED, STEM), [name for name in turns if name not in (FULL, REUSED, STEM)]
+    order = [*references, *(each for name in others for each in (name, *references))]
     rounds = [[turns[name]() for name in order] for _ in range(settings.rounds + 1)]
     images_, row_steps, seconds = np.array(rounds[1:], float).transpose(2, 0, 1)  # [R, turns]; the first warms up
     price = seconds / images_
@@ -127,7 +127,7 @@ def _measure_slots(
         rate, mean = 1 / price[:, its], float(row_steps[:, its].sum() / images_[:, its].sum())
         full_then, c_then = (around(price, order, each, its) for each in (best, STEM))
         speedup = (full_then / price[:, its]).mean(1)
-        # What a turn had to compute, at the prices around it, over what it took.
+        # The least time of the turn's work, at the prices around it, over its measured time.
         s_then = (full_then - c_then) / backbone.timesteps
         share = ((images_[:, its] * c_then + row_steps[:, its] * s_then) / seconds[:, its]).mean(1)
         limit = float(np.median(full) / (np.median(c) + mean * s))
@@ -153,7 +153,7 @@ def _places(order: list[str], name: str) -> list[int]:
 
 
 def around(price: np.ndarray, order: list[str], name: str, places: list[int]) -> np.ndarray:
-    """`[R, places]` the price `[R, turns]` of that name at each place, or just before and after, on average."""
+    """`[R, places]` mean of the prices `[R, turns]` of that name at each place, or just before and after it."""
     its = np.array(_places(order, name))
     before, after = (np.searchsorted(its, places, side) for side in ("right", "left"))
     near = its[np.clip([before - 1, after], 0, len(its) - 1)]
@@ -161,7 +161,7 @@ def around(price: np.ndarray, order: list[str], name: str, places: list[int]) ->
 
 
 def median_interval(values: np.ndarray, seed: int, resamples: int = 10_000) -> tuple[float, float]:
-    """95 % bootstrap interval of the median over rounds."""
+    """95 % bootstrap interval of the median over the rounds."""
     rows = np.random.default_rng(seed).integers(len(values), size=(resamples, len(values)))
     low, high = np.quantile(np.median(values[rows], 1), [0.025, 0.975])
     return float(low), float(high)
@@ -176,7 +176,7 @@ def _place(device: str) -> str:
 
 
 def _samples(settings: LiveSettings, network: SpikingNetwork) -> tuple[bb.Samples, bb.Samples]:
-    """Images to calibrate on, and images to stream; made up where there are none."""
+    """Images to calibrate on, and images to stream; noise where there are none."""
     if settings.data_dir is not None:
         splits = bb.load_dataset("folder", settings.data_dir)
     elif is_packaged("backbone", settings.backbone):

@@ -1,4 +1,4 @@
-"""The least that a step of B early-exit episodes has to do, for environments to be held against.
+"""The least work of a step of B early-exit episodes: the reference of the environments' speeds.
 
 Letters: B rows (num_envs), S of them that end in a step, N rows of the traces, T timesteps, F columns.
 """
@@ -10,12 +10,12 @@ from seenn_env.rewards import SeennReward
 
 
 class BareGather:
-    """`EarlyExitVectorEnv` without checks, infos, modes or options: the same play for the same seed.
+    """`EarlyExitVectorEnv` without checks, infos, modes or options: the same episodes for the same seed.
 
     Args:
-        traces: the rows to show.
+        traces: the rows of the episodes.
         num_envs: B.
-        seed: of the order, each row once before any comes again.
+        seed: of the order, in which each row comes once before any comes again.
     """
 
     def __init__(self, traces: Traces, num_envs: int, seed: int) -> None:
@@ -38,22 +38,21 @@ class BareGather:
         return rows
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, ...]:
-        """One action `[B]` a row: arrays, all of them fresh.
+        """One action `[B]` a row; all returned arrays are new.
 
         Returns:
-            observations `[B, F]`, rewards `[B]`, ended `[B]`, and of the rows that ended: which `[S]`, last
-            observations `[S, F]`, returns `[S]`, lengths `[S]`, whether right `[S]`.
+            observations `[B, F]`, rewards `[B]`, ended `[B]`, and of the rows that ended: their places `[S]`, last
+            observations `[S, F]`, returns `[S]`, lengths `[S]`, correctness `[S]`.
         """
-        goes_on = actions == 0
-        self.at += goes_on
+        continues = actions == 0
+        self.at += continues
         self.lengths += 1
         ended = self.at == self.end
-        ended |= ~goes_on
+        ended |= ~continues
         slots = ended.nonzero()[0]
         at = self.at[slots]
-        paid = self.paid.take(at)
         rewards = np.zeros(self.num_envs, np.float32)
-        rewards[slots] = paid
+        rewards[slots] = self.paid.take(at)
         self.returns += rewards
         returns, lengths = self.returns[slots], self.lengths[slots]
         self.returns[slots] = self.lengths[slots] = 0
@@ -65,13 +64,13 @@ class BareGather:
 
 
 class GatherWithDictionaries(BareGather):
-    """The same, with the dictionaries that stable-baselines3 reads in every step, made in the fastest way known."""
+    """The same with the dictionaries that stable-baselines3 reads in every step, made in the fastest known way."""
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, ...]:
         """Observations `[B, F]`, rewards `[B]`, ended `[B]`, and B dictionaries."""
-        observations, rewards, ended, slots, *told = super().step(actions)
+        observations, rewards, ended, slots, *finished = super().step(actions)
         infos: list[dict] = [{} for _ in range(self.num_envs)]
-        last, *columns = told
+        last, *columns = finished
         for slot, observation, total, length, success in zip(
             slots.tolist(), last, *(column.tolist() for column in columns), strict=True
         ):

@@ -1,6 +1,6 @@
-"""What `seenn benchmark scale` measures: an environment over traces that are larger than memory should be.
+"""`seenn benchmark scale`: speed and memory of an environment over traces that exceed memory.
 
-The file is made up: logits of a network that grows surer with time, as many rows as give the size.
+The traces are synthetic: logits whose confidence grows with time, in as many rows as give the size.
 
 Letters: N rows, T timesteps, K classes.
 """
@@ -22,15 +22,15 @@ from seenn_env.traces import write_tensors
 
 TIMESTEPS, CLASSES = 4, 1000
 AIM_STEPS, AIM_BYTES = 1e6, 2 * 2**30
-"""Steps a second at least, anonymous memory at most."""
+"""Least steps per second, and most anonymous memory."""
 _ROWS = 1024
 _ACTIONS = 64
 
 
 class AnonymousMemory:
-    """The process's memory that no file stands behind, watched while the block runs (Linux only).
+    """Peak of the process's anonymous memory while the block runs (Linux only).
 
-    Pages of a mapped file are not counted: the system takes them back when it needs them.
+    Pages of a mapped file do not count: the system reclaims them when it needs them.
     """
 
     def __init__(self, every: float = 0.02) -> None:
@@ -64,7 +64,7 @@ def _anonymous_bytes() -> int | None:
 def measure_scale(
     folder: Path, *, gigabytes: float, num_envs: int, rounds: int, seed: int, keep: bool
 ) -> tuple[dict[str, Any], str]:
-    """JSON-able figures and the table; the file is in `folder` and goes away unless `keep`.
+    """JSON-able figures and the table; the file in `folder` is deleted unless `keep`.
 
     Raises:
         InputError: for a size or a number of rounds that is not positive, or a disk without room.
@@ -108,21 +108,21 @@ def measure_scale(
 
 
 def make_traces_file(path: Path, N: int, seed: int) -> None:
-    """Write made-up traces of split "policy", a few rows at a time; the logits go through a file beside it."""
+    """Write synthetic traces of split "policy" in chunks of rows; a file beside it holds the logits meanwhile."""
     draft = path.with_name("scale.logits.npy")
     labels = np.random.default_rng(seed).integers(CLASSES, size=N)
     try:
         logits = np.lib.format.open_memmap(draft, "w+", np.float16, (N, TIMESTEPS, CLASSES))
         bar = tqdm(total=N, desc="write", unit="row", disable=not on_terminal())
-        # Independent numbers cost more than the writing: chunks share a pool of them, each from another place.
+        # Drawing all numbers would cost more than writing: chunks read one pool of them from different offsets.
         rng = np.random.default_rng([seed, 1])
         pool = rng.standard_normal(2 * _ROWS * CLASSES, np.float32).astype(np.float16)
         for begin in range(0, N, _ROWS):
             rows = slice(begin, min(begin + _ROWS, N))
             count = rows.stop - rows.start
             for t in range(TIMESTEPS):
-                place = int(rng.integers(_ROWS * CLASSES))
-                logits[rows, t] = pool[place : place + count * CLASSES].reshape(count, CLASSES)
+                offset = int(rng.integers(_ROWS * CLASSES))
+                logits[rows, t] = pool[offset : offset + count * CLASSES].reshape(count, CLASSES)
                 sureness = rng.gamma(2.0, 1.0 + t, size=count)
                 logits[np.arange(rows.start, rows.stop), t, labels[rows]] += sureness.astype(np.float16)
             bar.update(count)
@@ -134,7 +134,7 @@ def make_traces_file(path: Path, N: int, seed: int) -> None:
             "repeat": np.zeros(N, np.int32),
             "split": np.full(N, SPLITS.index("policy"), np.uint8),
         }
-        write_tensors(path, tensors, {"dataset": "made up"})
+        write_tensors(path, tensors, {"dataset": "synthetic"})
     finally:
         draft.unlink(missing_ok=True)
 
@@ -150,23 +150,23 @@ def _steps_per_second(envs: EarlyExitVectorEnv, seed: int, least: float = 0.5) -
     actions = np.random.default_rng(seed).integers(2, size=(_ACTIONS, envs.num_envs))
     envs.reset(seed=seed)
     done, begin = 0, time.perf_counter()
-    while (spent := time.perf_counter() - begin) < least:
+    while (seconds := time.perf_counter() - begin) < least:
         for now in actions:
             envs.step(now)
         done += actions.size
-    return done / spent
+    return done / seconds
 
 
 def _table(result: dict[str, Any]) -> str:
     traces, (low, middle, high) = result["traces"], result["steps_per_second"]
     size = f"N = {traces['N']:,}, T = {traces['T']}, K = {traces['K']}, {traces['dtype']}"
     lines = [f"traces of {traces['bytes'] / 1e9:.2f} GB: {size}", ""]
-    lines += [f"{name:<12} {spent:>8.2f} s" for name, spent in result["seconds"].items()]
+    lines += [f"{name:<12} {value:>8.2f} s" for name, value in result["seconds"].items()]
     lines += ["", f"{result['num_envs']} rows, one thread, random actions, EarlyExit with features"]
     lines.append(f"{middle / 1e6:.3f} M steps/s [{low / 1e6:.3f}, {high / 1e6:.3f}], aim ≥ {AIM_STEPS / 1e6:.0f}")
     start, peak = result["anonymous_bytes"]["start"], result["anonymous_bytes"]["peak"]
     if peak is None:
-        lines.append("anonymous memory: not measured, this system does not tell")
+        lines.append("anonymous memory: not measured on this system")
     else:
         gib = [f"{value / 2**30:.2f}" for value in (peak, start)]
         lines.append(f"anonymous memory: peak {gib[0]} GiB, {gib[1]} before, aim ≤ {AIM_BYTES / 2**30:.0f}")

@@ -1,4 +1,4 @@
-"""Speeds side by side: contenders take turns, so that a noisy machine is noisy for all of them."""
+"""Interleaved measurement of speeds: contenders alternate, so that noise of the machine affects all of them."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ class Speeds:
     """Rates of several contenders, measured in the same rounds."""
 
     rates: Mapping[str, np.ndarray]
-    """Name: `[rounds]` units a second."""
+    """`[rounds]` units per second, by name."""
 
     def median(self, name: str) -> float:
         """The median rate."""
@@ -25,7 +25,7 @@ class Speeds:
         return quartiles
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able content: the quartiles of every rate."""
+        """JSON-able quartiles of every rate."""
         return {name: np.quantile(rate, [0.25, 0.5, 0.75]).tolist() for name, rate in self.rates.items()}
 
 
@@ -39,16 +39,16 @@ def race(
     """Let every contender run for about `seconds` in each of `rounds` rounds.
 
     Args:
-        contenders: name: a function that does some units of work and says how many.
-        rounds: how often each one's turn comes; one more round before is not counted.
-        seconds: of one turn.
-        clock: `time.process_time` counts what the process computed, on a machine that others keep busy.
+        contenders: by name, a function that does some units of work and returns their number.
+        rounds: turns of each contender; a first round to warm up is not counted.
+        seconds: length of one turn.
+        clock: `time.process_time` counts processor time, for a busy machine.
     """
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(rounds + 1):
         for name, work in contenders.items():
             done, begin = 0, clock()
-            while (spent := clock() - begin) < seconds:
+            while (elapsed := clock() - begin) < seconds:
                 done += work()
-            rates[name].append(done / spent)
+            rates[name].append(done / elapsed)
     return Speeds({name: np.array(rate[1:]) for name, rate in rates.items()})
