@@ -1,4 +1,4 @@
-"""Every argument of the policies' side, in a dozen wrong kinds: taken, or refused by our own error."""
+"""Every argument of the policies' functions, in a dozen wrong kinds: taken, or refused by the project's own error."""
 
 import inspect
 
@@ -46,9 +46,6 @@ TREES = {"trees": 1, "leaves": 2, "smallest_leaf": 1, "rounds": 0}
 EXACT = {"steps": 1, "batch_size": 8, "hidden": (2,)}
 
 QUICK = {"n_steps": 2, "batch_size": 2, "n_epochs": 1}
-GIVEN = {"Answer", "Classification", "Guarantee", "Headroom", "ScoredPolicy"}
-"""A protocol, and results."""
-
 HELD_OUT = make_traces(40, split="calibration", seed=1)
 NAN = float("nan")
 NONSENSE = [
@@ -174,7 +171,7 @@ def test_a_wrong_kind_of_argument_never_ends_in_somebody_elses_error(functions, 
 
 
 def test_every_name_at_the_door_is_walked(functions):
-    assert set(agents.__all__) - walked(functions) == GIVEN
+    assert set(agents.__all__) <= walked(functions)
 
 
 @pytest.mark.parametrize("call", NONSENSE)

@@ -1,13 +1,11 @@
-"""Every argument of the data and network functions, in a dozen wrong kinds: taken, or refused by our own error."""
+"""Every argument of the backbones' functions, in a dozen wrong kinds: taken, or refused by the project's own error."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-import agents
 import backbones as bb
-import seenn_env
 from backbones.adapters import wrap
 from backbones.argument_checks import Natural, check_kinds
 from backbones.contract import accuracy, check_images, make_keys, probe, probe_sizes, run, run_probed
@@ -20,21 +18,8 @@ from backbones.tensor_files import load_tensor_file, save_tensor_file
 from backbones.training.loop import TrainingConfig, train
 from tests.helpers.wrong_kinds import foreign_errors, good, walked
 
-GIVEN = {
-    *(
-        "NEUROBENCH",
-        "SPLITS",
-        "Backbone",
-        "BackboneError",
-        "InputError",
-        "MeteredState",
-        "Operations",
-        "Probed",
-        "State",
-    ),
-    *("SpikingNetwork", "check_kinds", "unknown_name"),
-}
-"""Protocols, results, constants and errors, what `build` makes, and the check itself."""
+GIVEN = {"Backbone", "InputError"}
+"""A protocol, and the error itself."""
 
 SHAPE = {"num_classes": 10, "input_shape": (1, 8, 8), "width": 4}
 
@@ -146,14 +131,6 @@ def functions(digits, tmp_path_factory):
         "convert": (convert, {**good(convert)[1], "ann": relu, "images": tensor, "timesteps": 2}),
         "TrainingConfig": (TrainingConfig, good(TrainingConfig)[1]),
         "train": (train, {"network": network, "splits": few, "config": quick, "progress": False}),
-        "record": (
-            seenn_env.record,
-            {**good(seenn_env.record)[1], "backbone": network, "samples": some, "batch_size": 8},
-        ),
-        "classify": (
-            agents.classify,
-            {"inputs": some, "backbone": network, "policy": agents.Margin(0.5), "num_slots": 2, "dtype": "float32"},
-        ),
     }
 
 

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -38,12 +39,15 @@ def traces(network, samples):
 @pytest.mark.parametrize("policy", [Confidence(0.8), Margin(0.7)])
 def test_answers_are_those_of_replay(network, samples, traces, policy):
     expected = evaluate(policy, traces)
+    begin = time.perf_counter()
     found = classify(samples, network, policy, num_slots=16)
+    elapsed = time.perf_counter() - begin
     np.testing.assert_array_equal(found.predictions, expected.predictions)
     np.testing.assert_array_equal(found.timesteps, expected.exit_timesteps)
     assert 1 < found.mean_timesteps == expected.mean_timesteps < 8
     assert found.broken == ()
-    assert found.images_per_second > 0
+    assert elapsed / 100 < found.seconds <= elapsed
+    assert found.images_per_second == pytest.approx(len(samples) / found.seconds)
 
 
 def test_confidence_is_that_of_the_exit(network, samples, traces):

@@ -204,15 +204,6 @@ def test_a_policy_whose_observation_is_a_method_is_refused(traces):
     assert evaluate(Right(), traces).mean_timesteps == 1
 
 
-@pytest.mark.parametrize("algorithm", ["exact", "optimal-stopping", "one-shot", "ppo"])
-@pytest.mark.parametrize("target", [None, 1.5])
-def test_unknown_options_of_the_reward_are_refused_by_every_algorithm(algorithm, target, digits):
-    traces = seenn_env.Traces.merge(make_traces(60), make_traces(60, split="calibration", seed=1))
-    samples = {"samples": digits.policy} if algorithm == "one-shot" else {}
-    with pytest.raises(bb.InputError, match="options of the reward"):
-        agents.train(algorithm, traces, target_timesteps=target, reward_options={"price": 0.1}, **samples)
-
-
 def test_a_cost_beside_a_target_that_searches_it_is_refused():
     traces = seenn_env.Traces.merge(make_traces(60), make_traces(60, split="calibration", seed=1))
     with pytest.raises(bb.InputError, match="no cost of the reward with a target"):

@@ -1,17 +1,13 @@
 """The single environment: its rules, replayed and live."""
 
 import json
-import warnings
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import check_env
-from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 
 import backbones as bb
 from seenn_env import EarlyExitEnv, Traces, record
-from seenn_env.rewards import SeennReward
 from tests.helpers.programs import run_python
 from tests.helpers.traces import make_traces
 
@@ -43,16 +39,6 @@ def same(one: list, two: list) -> bool:
 def test_it_is_made_without_arguments_in_a_fresh_process():
     code = f"import gymnasium as gym; env = gym.make({ID!r}); env.reset(seed=0); print(env.step(1)[2])"
     assert run_python("-W", "error", "-c", code)[0].strip() == "True"
-
-
-@pytest.mark.parametrize("observation", ["features", "logits"])
-@pytest.mark.parametrize("reward", ["seenn", "linear"])
-def test_the_checkers_of_gymnasium_and_sb3_pass_without_a_warning(observation, reward):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        env = gym.make(ID, observation=observation, reward=reward)
-        check_env(env.unwrapped)
-        check_env_of_sb3(env)
 
 
 def test_reset_runs_timestep_1_and_continuing_reaches_t(traces):
@@ -158,10 +144,6 @@ def test_the_default_split_is_policy_and_test_must_be_asked_for(packaged):
     with pytest.raises(bb.InputError, match="rows of split 'policy', got traces of 'test'"):
         EarlyExitEnv(packaged.select("test"))
     assert EarlyExitEnv(packaged.select("test"), split="test").traces.split == "test"
-
-
-def test_a_reward_object_is_taken_as_it_is(traces):
-    assert EarlyExitEnv(traces, reward=SeennReward(beta=3)).reward.beta == 3
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+"""The lower bounds of `seenn benchmark environments` play what the environment plays."""
+
 import numpy as np
 import pytest
 
