@@ -44,6 +44,7 @@ format: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/render.py
+	$(BIN)/python docs/figures.py
 
 structure: $(READY)
 	$(BIN)/python tests/structure.py

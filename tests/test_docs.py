@@ -1,0 +1,167 @@
+"""The pages of docs/, README.md and benchmarks/README.md: figures, links, commands, names and snippets are right."""
+
+import ast
+import importlib
+import json
+import re
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import agents
+import backbones as bb
+import seenn_env
+from tests.structure import ORDER
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+BENCHMARKS = ROOT / "benchmarks"
+PAGES = sorted([*DOCS.rglob("*.md"), *BENCHMARKS.rglob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
+
+
+def names(pages):
+    return [str(page.relative_to(ROOT)) for page in pages]
+
+
+def test_tables_of_figures_are_rendered_from_the_result_files():
+    figures = runpy.run_path(str(DOCS / "figures.py"))
+    texts = {page: page.read_text() for page in DOCS.glob("*.md")}
+    assert {name for text in texts.values() for _, name, _ in figures["BLOCK"].findall(text)} == set(figures["TABLES"])
+    for page, text in texts.items():
+        assert figures["rendered"](text) == text, f"{page.name}: run `make docs`"
+
+
+def test_the_results_page_and_the_learners_are_rendered_from_their_result_files(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS / "policies"))
+    page = runpy.run_path(str(BENCHMARKS / "policies" / "results_page.py"))
+    protocol = json.loads((BENCHMARKS / "policies" / "protocol.json").read_text())
+    found = json.loads((BENCHMARKS / "policies" / "policies.json").read_text())["backbones"]
+    assert page["page"](found, protocol) == (DOCS / "results.md").read_text()
+    readme = (ROOT / "README.md").read_text()
+    assert page["into_readme"](readme, found, protocol) == readme
+    learners = runpy.run_path(str(BENCHMARKS / "policies" / "learners.py"))["table"]
+    result = json.loads((BENCHMARKS / "policies" / "learners.json").read_text())
+    assert f"<!-- learners -->\n{learners(result)}\n<!-- end" in (DOCS / "policies.md").read_text()
+
+
+def test_the_quickstart_in_the_readme_is_that_of_its_result_file():
+    found = json.loads((BENCHMARKS / "policies" / "quickstart.json").read_text())
+    rows = {row["name"]: row for row in found["rows"]}
+    lines = re.findall(r"^(.+?) +([\d.]+) \[.*\] +([\d.]+) ( *\d+){8}$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert len(lines) > 3
+    for name, accuracy, timesteps, _ in lines:
+        assert accuracy == f"{100 * rows[name]['accuracy']['estimate']:.2f}"
+        assert timesteps == f"{rows[name]['mean_timesteps']:.3f}"
+
+
+def test_every_result_file_and_every_command_is_listed_with_its_claim():
+    text = (BENCHMARKS / "README.md").read_text()
+    files = [*BENCHMARKS.rglob("*.json"), *BENCHMARKS.rglob("*.py"), *BENCHMARKS.rglob("*.sh")]
+    parts = {"gpu": ("train.sh", "measure.sh"), "shift": ("shift.py", "shift.json")}
+    for file in files:
+        if file.name in parts.get(file.parent.name, (file.name,)):
+            assert file.name in text, file
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_links_and_paths_of_a_page_exist(page):
+    text = page.read_text()
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", text):
+        file = page if not target else (page.parent / target)
+        assert file.exists(), target
+        if anchor:
+            heads = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", head).lower().replace(" ", "-") for head in heads}, anchor
+    for path in re.findall(
+        r"\b(?:benchmarks|examples|tests|backbones|seenn_env|agents)/[\w/.-]*\.(?:py|sh|json|yml)\b", text
+    ):
+        assert (ROOT / path).exists(), path
+
+
+def test_docstrings_name_benchmarks_by_their_present_paths():
+    for file in [*BENCHMARKS.rglob("*.py"), *BENCHMARKS.rglob("*.sh"), ROOT / "Makefile"]:
+        for path in re.findall(r"\bbenchmarks/[\w/-]*\.(?:py|sh)\b", file.read_text()):
+            assert (ROOT / path).exists(), (file, path)
+
+
+def test_the_design_names_every_room_and_every_public_name():
+    text = (DOCS / "design.md").read_text()
+    for package, rooms in ORDER.items():
+        table = text.split(f"| room of `{package}/` |")[1].split("\n\n")[0]
+        assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == rooms
+        (row,) = re.findall(rf"^\| `{package}` \| (.+) \|$", text, re.MULTILINE)
+        assert sorted(re.findall(r"`(\w+)`", row)) == sorted(importlib.import_module(package).__all__)
+
+
+def test_the_glossary_has_each_term_once():
+    terms = re.findall(r"^\| ([^|]+) \|", (DOCS / "glossary.md").read_text(), re.MULTILINE)
+    terms = [term for term in terms if term not in ("term", "---")]
+    assert len(terms) == len(set(terms)) > 50
+
+
+class LeakyNet(torch.nn.Module):
+    """A network of plain torch, one timestep a call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = torch.nn.Linear(64, 16), torch.nn.Linear(16, 10)
+
+    def forward(self, inputs, state=None):
+        potential = self.first(inputs.flatten(1)) + (0 if state is None else 0.5 * state)
+        spikes = (potential >= 0.1).float()
+        return self.last(spikes), potential - 0.1 * spikes
+
+
+class QCFS(torch.nn.Module):
+    """Quantisation-clip-floor-shift of 4 levels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.thresh, self.L = torch.nn.Parameter(torch.tensor([2.0])), 4
+
+    def forward(self, x):
+        return torch.floor(torch.clamp(x / self.thresh, 0, 1) * self.L + 0.5) / self.L * self.thresh
+
+
+@pytest.fixture
+def prepared(tmp_path, monkeypatch):
+    """The names that pages take for granted, small."""
+    monkeypatch.chdir(tmp_path)
+    load, wrap, splits = bb.load_dataset, bb.wrap, bb.load_dataset("digits")
+    monkeypatch.setattr(bb, "load_dataset", lambda name, *rest: splits if name == "cifar10" else load(name, *rest))
+    monkeypatch.setattr(bb, "wrap", lambda *given, **named: wrap(*given, framework="torch", **named))
+    backbone = bb.build("small", num_classes=10, timesteps=4, input_shape=(1, 8, 8), width=4)
+    layers = [torch.nn.Flatten(), torch.nn.Linear(64, 16), QCFS(), torch.nn.Linear(16, 10)]
+    return {
+        "np": np,
+        "splits": splits,
+        "samples": splits.policy,
+        "images": splits.policy.images[:40],
+        "inputs": torch.rand(3, 1, 8, 8),
+        "backbone": backbone,
+        "network": torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10)),
+        "net": LeakyNet(),
+        "model": torch.nn.Sequential(*[torch.nn.ReLU() if type(each) is QCFS else each for each in layers]).eval(),
+        "qcfs_model": torch.nn.Sequential(*layers).eval(),
+        "IF": QCFS,
+        "traces": seenn_env.Traces.load("digits").select("calibration"),
+        "policy": agents.Margin(0.5),
+        "frames": np.zeros((20, 2, 2, 4, 4), np.uint8),
+        "labels": np.arange(20) % 2,
+    }
+
+
+SNIPPETS = [page for page in DOCS.glob("*.md") if "```python" in page.read_text()]
+
+
+@pytest.mark.parametrize("page", SNIPPETS, ids=names(SNIPPETS))
+def test_the_snippets_of_a_page_run(page, prepared):
+    smaller = {"model.learn(100_000)": "model.learn(1024)", "num_envs=1024": "num_envs=64", "n_steps=16": "n_steps=4"}
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        for long, short in smaller.items():
+            block = block.replace(long, short)
+        ast.parse(block)
+        exec(compile(block, page.name, "exec"), prepared)
