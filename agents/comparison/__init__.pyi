@@ -1,7 +1,9 @@
-from .bootstrap import Clusters, Interval, across_seeds, holm, max_t, paired_difference
+from .bootstrap import Clusters, Interval, across_seeds
 from .comparison import compare
 from .curve_area import Endpoint, MatchedCurve, matched_curve
 from .learning_headroom import Headroom, headroom
+from .matched_accuracy import paired_difference
+from .multiple_comparisons import holm, max_t
 from .result import Comparison
 
 __all__ = [

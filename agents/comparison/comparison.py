@@ -1,4 +1,4 @@
-"""Policies side by side on the same rows: a table, paired differences, a picture, TensorBoard.
+"""Comparison of policies on the same rows: a table, paired differences, a figure, TensorBoard.
 
 comparison = compare({"confidence": rule, "PPO": [seed0, seed1, seed2]}, traces, log_dir="runs/compare")
 print(comparison.table())
@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from agents.calibration.randomised import Mixed
-from agents.comparison.bootstrap import Clusters, Interval, max_t, mean_interval, paired_draws
+from agents.comparison.bootstrap import Clusters, Interval, mean_interval
+from agents.comparison.matched_accuracy import paired_draws
+from agents.comparison.multiple_comparisons import max_t
 from agents.comparison.report import write_report
-from agents.comparison.result import Comparison, Difference, Row, mean_energy_pj
+from agents.comparison.result import Comparison, Difference, Row
 from agents.policies import RULE_KINDS
 from agents.rules.per_timestep import PerTimestep
 from agents.rules.score import ScoredPolicy, check_timesteps
@@ -40,34 +42,35 @@ def compare(
 
     Args:
         policies: by name; a list is one policy over several seeds.
-        traces: the rows, usually of split "test": nothing is chosen here.
-        split: whose rows (default: "test", where the traces have several); the table says which.
-        observation: what policies read that do not say so themselves (bare SB3 models), for all or by name.
-        rivals: names of the rules that learned policies are compared with; of each kind of rule, the one
-            that spends most nearly the same stands for it. By default all threshold rules.
-        log_dir: folder for the table, the picture, JSON and TensorBoard.
+        traces: the rows, usually of split "test".
+        split: of the rows (default: "test", where the traces have several); the table names it.
+        observation: of policies without one of their own (bare SB3 models), for all or by name.
+        rivals: names of the rules that learned policies are compared with (default: all threshold rules). The rule
+            with the nearest mean timesteps represents its kind.
+        log_dir: folder for the table, the figure, JSON and TensorBoard.
         seed: of the bootstrap.
 
     Raises:
-        InputError: for no policies, one made for another T, rivals that are not among them or have no score,
-            observations of what is not among them, or several splits without "test".
+        InputError: for no policies, one made for another T, rivals or observations of unknown policies, rivals without
+            a score, or several splits without "test".
     """
-    if not policies or any(isinstance(given, Sequence) and not given for given in policies.values()):
+    if not policies or any(isinstance(group, Sequence) and not group for group in policies.values()):
         raise InputError("Expected at least one policy to compare, got none.")
     traces = evaluated_rows(traces, split)
-    reads = observation if isinstance(observation, Mapping) else dict.fromkeys(policies, observation)
-    for name in reads:
+    observations = observation if isinstance(observation, Mapping) else dict.fromkeys(policies, observation)
+    for name in observations:
         if name not in policies:
             raise unknown_name("policy of observation", name, policies)
     clusters = Clusters(traces.sample, seed=seed)
-    members = {name: list(given) if isinstance(given, Sequence) else [given] for name, given in policies.items()}
+    members = {name: list(group) if isinstance(group, Sequence) else [group] for name, group in policies.items()}
     for policy in (policy for group in members.values() for policy in group):
         check_timesteps(policy, traces.timesteps)
     results = {
-        name: [evaluate(p, traces, observation=reads.get(name)) for p in group] for name, group in members.items()
+        name: [evaluate(p, traces, observation=observations.get(name)) for p in group]
+        for name, group in members.items()
     }
-    rows = tuple(_row(name, found, clusters) for name, found in results.items())
-    spent = {row.name: row.mean_timesteps for row in rows}
+    rows = tuple(_row(name, evaluations, clusters) for name, evaluations in results.items())
+    mean_timesteps = {row.name: row.mean_timesteps for row in rows}
     if rivals is None:
         rivals = [name for name, group in members.items() if is_rule(group[0])]
     for name in rivals:
@@ -78,17 +81,17 @@ def compare(
         if is_rule(group[0]) or not isinstance(group[0], ScoredPolicy):
             continue
         nearest: dict[str, str] = {}
-        for rival in sorted(rivals, key=lambda rival: abs(spent[rival] - spent[name])):
+        for rival in sorted(rivals, key=lambda rival: abs(mean_timesteps[rival] - mean_timesteps[name])):
             nearest.setdefault(kind_of(members[rival][0]), rival)
         for rival in nearest.values():
-            estimate, drawn = paired_draws(results[name], members[rival][0], traces, clusters)
+            estimate, resampled = paired_draws(results[name], members[rival][0], traces, clusters)
             pairs.append((name, rival))
             estimates.append(estimate)
-            draws.append(drawn)
+            draws.append(resampled)
     adjusted = max_t(np.array(estimates), np.stack(draws, 1)) if draws else ()
     differences = tuple(
-        Difference(*pair, Interval.of(estimate, drawn), float(p))
-        for pair, estimate, drawn, p in zip(pairs, estimates, draws, adjusted, strict=True)
+        Difference(*pair, Interval.of(estimate, resampled), float(p))
+        for pair, estimate, resampled, p in zip(pairs, estimates, draws, adjusted, strict=True)
     )
     comparison = Comparison(
         rows=rows,
@@ -105,12 +108,12 @@ def compare(
 
 
 def is_rule(policy: Policy | Any) -> bool:
-    """A threshold rule, as opposed to something learned."""
+    """Whether a policy is a threshold rule, as opposed to a learned one."""
     return isinstance(policy.policy if isinstance(policy, Mixed) else policy, RULE_KINDS)
 
 
 def kind_of(policy: Any) -> str:
-    """The kind of a rule, whatever its threshold: "Margin", "PerTimestep(Margin)"."""
+    """The kind of a rule without its threshold: "Margin", "PerTimestep(Margin)"."""
     if isinstance(policy, Mixed):
         return kind_of(policy.policy)
     if isinstance(policy, PerTimestep):
@@ -121,6 +124,7 @@ def kind_of(policy: Any) -> str:
 def _row(name: str, results: list[Evaluation], clusters: Clusters) -> Row:
     correct = np.mean([result.correct for result in results], axis=0)
     counts = np.sum([result.exit_counts for result in results], axis=0)
+    energies = [result.mean_energy_pj for result in results if result.mean_energy_pj is not None]
     return Row(
         name=name,
         seeds=len(results),
@@ -129,5 +133,5 @@ def _row(name: str, results: list[Evaluation], clusters: Clusters) -> Row:
         exit_shares=counts / counts.sum(),
         accuracy_of_seeds=tuple(result.accuracy for result in results),
         timesteps_of_seeds=tuple(result.mean_timesteps for result in results),
-        energy_pj=mean_energy_pj(results),
+        energy_pj=float(np.mean(energies)) if energies else None,
     )

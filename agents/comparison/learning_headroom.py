@@ -1,7 +1,6 @@
-"""Is learning worth it on these traces? What stronger ways of deciding gain over confidence, before any training.
+"""Head room of learning on traces: cross-fitted gains of stronger policies over confidence, before any training.
 
-    found = headroom(traces)
-    print(found.table())
+    print(headroom(traces).table())
 
 Letters: N rows, T timesteps, G targets.
 """
@@ -14,7 +13,7 @@ import numpy as np
 from agents.calibration.curve import exits_at
 from agents.calibration.levels import calibrate
 from agents.comparison.bootstrap import Clusters, Interval
-from agents.comparison.curve_area import difference_at, matched_accuracy
+from agents.comparison.matched_accuracy import difference_at, matched_accuracy
 from agents.learners.stopping.training import StoppingSettings, fit_optimal_stopping
 from agents.rules.per_timestep import PerTimestep
 from agents.rules.score import ScoredPolicy
@@ -23,25 +22,25 @@ from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
 from seenn_env import Traces
 
-WAYS = ("per-timestep margin", "optimal stopping")
+POLICIES = ("per-timestep margin", "optimal stopping")
 COSTS = (0.3, 0.1, 0.03, 0.01, 0.003)
-"""Of a timestep: optimal stopping is fitted at each; the one that spends nearest to a target serves it."""
+"""Time costs of optimal stopping; the fit with the nearest mean timesteps serves a target."""
 
 
 @dataclass(frozen=True)
 class Headroom:
-    """Gains over one threshold on confidence, at equal mean timesteps, on rows that were not fitted on."""
+    """Gains over one threshold on confidence at equal mean timesteps, on held-out rows."""
 
     targets: tuple[float, ...]
     """G mean timesteps."""
     confidence: tuple[Interval, ...]
     """G accuracies of the confidence threshold, fractions."""
     gains: dict[str, tuple[Interval, ...]]
-    """Way of deciding: G differences to it."""
+    """Policy: G differences to the confidence threshold."""
     full: float
     """Accuracy at T."""
     stable: tuple[float, float]
-    """Accuracy and mean timesteps of exiting as soon as the answer is the one at T, in hindsight, without labels."""
+    """Accuracy and mean timesteps of exits, in hindsight, at the first timestep with the prediction of T."""
     samples: int
     folds: int
     split: str
@@ -55,23 +54,15 @@ class Headroom:
         lines = [f"{title}, split {self.split}, {self.folds} folds", head]
         for g, target in enumerate(self.targets):
             base = self.confidence[g]
-            cells = [
-                f"{100 * i[g].estimate:+.2f} [{100 * i[g].low:+.2f}, {100 * i[g].high:+.2f}]"
-                for i in self.gains.values()
-            ]
+            cells = [intervals[g].points() for intervals in self.gains.values()]
             shown = f"{100 * base.estimate:6.2f}"
             lines.append(f"{target:8.3g}  {shown:<18}" + "  ".join(f"{cell:>{max(width, 22)}}" for cell in cells))
-        accuracy, spent = self.stable
+        accuracy, timesteps = self.stable
         lines.append(
             f"all timesteps: {100 * self.full:.2f} %; exits when the answer is final (hindsight): "
-            f"{100 * accuracy:.2f} % at {spent:.3f} timesteps; {self.samples} samples"
+            f"{100 * accuracy:.2f} % at {timesteps:.3f} timesteps; {self.samples} samples"
         )
         return "\n".join(lines)
-
-
-def points(interval: Interval) -> str:
-    """A difference in points, with its interval."""
-    return f"{100 * interval.estimate:+.2f} [{100 * interval.low:+.2f}, {100 * interval.high:+.2f}]"
 
 
 @check_kinds
@@ -85,15 +76,15 @@ def headroom(
 ) -> Headroom:
     """Cross-fitted gains over a confidence threshold.
 
-    Samples are dealt into folds. On each, thresholds of their own for every timestep and optimal stopping (by
-    boosted trees) are fitted to the other folds, and score the rows of this one. Scores of all folds together
-    give the curve of each way of deciding; intervals resample samples.
+    Samples are divided into folds. The rows of each fold are scored by policies fitted to the other folds: thresholds
+    per timestep, and optimal stopping by boosted trees. The scores of all folds together give the curve of each
+    policy; intervals resample samples.
 
     Args:
         traces: of any split but "test".
         targets: G mean timesteps, from 1 to T.
         folds: at least 2.
-        observation: what optimal stopping sees.
+        observation: of optimal stopping.
         seed: of the folds, the fits and the bootstrap.
 
     Raises:
@@ -108,31 +99,31 @@ def headroom(
     clusters = Clusters(traces.sample, seed=seed)
     base = _scores_at(Confidence(), traces)
     confidence = matched_accuracy(base, traces.correct, np.array(targets), clusters)
-    scores = np.empty((len(WAYS), len(targets), N, T - 1))
-    for learned, rows in folds_of(traces, folds, seed):
-        here, others = traces[rows], traces[learned]
+    scores = np.empty((len(POLICIES), len(targets), N, T - 1))
+    for training, rows in folds_of(traces, folds, seed):
+        held_out, others = traces[rows], traces[training]
         stopping = [
             fit_optimal_stopping(
                 others, StoppingSettings(), observation=observation, reward_options={"cost": cost}, seed=seed
             )
             for cost in COSTS
         ]
-        spent = np.array([exits_at(_scores_at(policy, others), 0.0).mean() for policy in stopping])
+        means = np.array([exits_at(_scores_at(fit, others), 0.0).mean() for fit in stopping])
         for g, target in enumerate(targets):
             rule = calibrate(PerTimestep(Margin()), others, target_timesteps=target)
-            nearest = stopping[int(np.abs(spent - target).argmin())]
+            nearest = stopping[int(np.abs(means - target).argmin())]
             fitted = calibrate(nearest, others, target_timesteps=target)
-            scores[0, g, rows], scores[1, g, rows] = _scores_at(rule, here), _scores_at(fitted, here)
-    found: dict[str, list[Interval]] = {way: [] for way in WAYS}
-    for way, of_targets in zip(WAYS, scores, strict=True):
+            scores[0, g, rows], scores[1, g, rows] = _scores_at(rule, held_out), _scores_at(fitted, held_out)
+    gains: dict[str, list[Interval]] = {policy: [] for policy in POLICIES}
+    for policy, of_targets in zip(POLICIES, scores, strict=True):
         for g, target in enumerate(targets):
-            mine = matched_accuracy(of_targets[g], traces.correct, np.array([target]), clusters)
-            found[way].append(difference_at(mine, 0, confidence, g))
+            accuracy = matched_accuracy(of_targets[g], traces.correct, np.array([target]), clusters)
+            gains[policy].append(difference_at(accuracy, 0, confidence, g))
     settled = (traces.predictions == traces.predictions[:, -1:]).argmax(1)
     return Headroom(
         targets=tuple(targets),
         confidence=tuple(Interval.of(confidence[0][g], confidence[1][:, g]) for g in range(len(targets))),
-        gains={way: tuple(intervals) for way, intervals in found.items()},
+        gains={policy: tuple(intervals) for policy, intervals in gains.items()},
         full=float(traces.accuracy[-1]),
         stable=(float(traces.correct[np.arange(N), settled].mean()), float(settled.mean() + 1)),
         samples=clusters.count,
@@ -142,22 +133,22 @@ def headroom(
 
 
 def _scores_at(policy: ScoredPolicy, traces: Traces) -> np.ndarray:
-    """Scores less the level, so that those of policies fitted on different rows can stand together."""
+    """Scores minus the level, comparable between policies fitted to different rows."""
     level = policy.level if np.isfinite(policy.level) else 0.0
     scores: np.ndarray = policy.trace_scores(traces) - level
     return scores
 
 
 def folds_of(traces: Traces, folds: int = 5, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of rows to learn from `[n]` and rows held out `[m]`; the rows of one sample stay together.
+    """Pairs of training rows `[n]` and held-out rows `[m]`; the rows of one sample are in the same fold.
 
     Raises:
         InputError: for fewer than two folds, or fewer samples than folds.
     """
-    names, of_row = np.unique(traces.sample, return_inverse=True)
-    if not 2 <= folds <= len(names):
-        raise InputError(f"Expected folds from 2 to the number of samples, {len(names)}, got {folds}.")
-    fold = np.random.default_rng(seed).permutation(len(names)) % folds
-    for held in range(folds):
-        out = fold[of_row] == held
-        yield np.flatnonzero(~out), np.flatnonzero(out)
+    samples, of_row = np.unique(traces.sample, return_inverse=True)
+    if not 2 <= folds <= len(samples):
+        raise InputError(f"Expected folds from 2 to the number of samples, {len(samples)}, got {folds}.")
+    fold = np.random.default_rng(seed).permutation(len(samples)) % folds
+    for place in range(folds):
+        held_out = fold[of_row] == place
+        yield np.flatnonzero(~held_out), np.flatnonzero(held_out)

@@ -18,7 +18,7 @@ from seenn_env import Traces
 
 
 def write_report(comparison: Comparison, members: Mapping[str, Sequence[Any]], traces: Traces, folder: Path) -> None:
-    """Write everything into a folder."""
+    """Write all four into a folder, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "table.txt").write_text(comparison.table() + "\n")
     (folder / "comparison.json").write_text(json.dumps(comparison.to_dict(), indent=1) + "\n")
@@ -40,19 +40,18 @@ def write_report(comparison: Comparison, members: Mapping[str, Sequence[Any]], t
 
 
 def draw(comparison: Comparison, members: Mapping[str, Sequence[Any]], traces: Traces) -> Figure:
-    """Accuracy over mean timesteps, means over seeds: a colour for all targets of a policy ("name @ target").
+    """Accuracy over mean timesteps, means over seeds, with one colour for all targets of a policy ("name @ target").
 
-    A line joins a policy's targets, each with the policy that was calibrated to it; one at a single level has the curve
-    of all its levels.
+    A line joins the targets of a policy; a policy with one target has the curve of all its levels.
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.plot(range(1, traces.timesteps + 1), 100 * traces.accuracy, "o--", color="0.6", label="fixed timestep")
-    spent = [row.mean_timesteps for row in comparison.rows if isinstance(members[row.name][0], ScoredPolicy)]
-    limit = max(1.3 * max(spent, default=0), 2.05)
+    times = [row.mean_timesteps for row in comparison.rows if isinstance(members[row.name][0], ScoredPolicy)]
+    limit = max(1.3 * max(times, default=0), 2.05)
     palette = matplotlib.colormaps["tab10"].colors  # type: ignore[attr-defined]
     colors: dict[str, Any] = {}
-    places: dict[str, list[tuple[float, float]]] = {}
+    points: dict[str, list[tuple[float, float]]] = {}
     families = [row.name.split(" @ ")[0] for row in comparison.rows]
     for row in comparison.rows:
         policy = members[row.name][0]
@@ -60,7 +59,7 @@ def draw(comparison: Comparison, members: Mapping[str, Sequence[Any]], traces: T
             continue
         family = row.name.split(" @ ")[0]
         first = family not in colors
-        places.setdefault(family, []).append((row.mean_timesteps, 100 * row.accuracy.estimate))
+        points.setdefault(family, []).append((row.mean_timesteps, 100 * row.accuracy.estimate))
         color = colors.setdefault(family, palette[len(colors) % len(palette)])
         a = row.accuracy
         axes.errorbar(
@@ -76,7 +75,7 @@ def draw(comparison: Comparison, members: Mapping[str, Sequence[Any]], traces: T
         )
         if families.count(family) == 1 and isinstance(policy, ScoredPolicy):
             axes.plot(*mean_curve(members[row.name], traces), color=color, alpha=0.5, linewidth=1)
-    for family, joined in places.items():
+    for family, joined in points.items():
         if families.count(family) > 1:
             axes.plot(*zip(*sorted(joined), strict=True), color=colors[family], alpha=0.5, linewidth=1)
     axes.set_xlim(0.95, limit)
@@ -91,7 +90,7 @@ def draw(comparison: Comparison, members: Mapping[str, Sequence[Any]], traces: T
 
 
 def mean_curve(policies: Sequence[ScoredPolicy], traces: Traces) -> tuple[np.ndarray, np.ndarray]:
-    """Mean timesteps, and accuracy in % there, of a policy at all its levels: the mean over its seeds."""
+    """Mean timesteps and accuracy (%) of a policy at all its levels, as means over its seeds."""
     curves = [exit_curve(policy, traces) for policy in policies]
     if len(curves) == 1:
         return curves[0].mean_timesteps, 100 * curves[0].accuracy

@@ -1,4 +1,4 @@
-"""Live classification and export."""
+"""Deployment: live classification, its energy, and export to ONNX."""
 
 from backbones.lazy_door import attach
 

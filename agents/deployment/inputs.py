@@ -1,7 +1,7 @@
-"""Images to classify, from wherever they come: arrays, samples, files, folders, generators, loaders.
+"""Images to classify from arrays, samples, files, folders, generators or loaders, read ahead by a thread.
 
     for item in read_items(["photos/"], input_shape=(3, 32, 32)):
-        item.name, item.image             # or item.problem, where it cannot be read
+        item.name, item.image             # or item.problem, of an unreadable file
 
 Letters: N images, B of a batch, C channels, H × W pixels.
 """
@@ -24,12 +24,12 @@ from backbones.data import IMAGE_ERRORS, SUFFIXES, read_pixels
 
 @dataclass(frozen=True)
 class Item:
-    """One image, or why there is none."""
+    """One image, or the reason for which it is unusable."""
 
     name: str
     """The file, or the place in the stream."""
     key: int
-    """Names the row for random encodings: made of the dataset's index where there is one, else of the place."""
+    """Key of random encodings: made of the index in the dataset, or else of the place."""
     image: np.ndarray | None
     """`[C, H, W]` uint8 or floats in [0, 1]."""
     problem: str | None = None
@@ -38,18 +38,18 @@ class Item:
 def read_items(
     inputs: Any, input_shape: Sequence[int], *, resize: bool = False, encoding: Any = None
 ) -> Iterator[Item]:
-    """Items in the order of the inputs, read as they are asked for.
+    """Items in the order of the inputs, read lazily.
 
     Args:
         inputs: `Samples`; an array or tensor `[N, C, H, W]`; a path or several (files, or folders of images in
-            the order of their names); or anything iterable, such as a generator or a `DataLoader`, of images
+            the order of their names); or any iterable, such as a generator or a `DataLoader`, of images
             `[C, H, W]` or batches `[B, C, H, W]`, alone or as the first of a tuple.
         input_shape: of one image, as the backbone takes it.
-        resize: fit files of another size: the shorter side first, then the middle.
-        encoding: the backbone's, where it is known: what it takes.
+        resize: resize files of another size: the shorter side to the shape, then a crop of the middle.
+        encoding: the backbone's, where it is known, to check images against.
 
     Raises:
-        InputError: for something else, or a path that is not there.
+        InputError: for other inputs, or a path that does not exist.
     """
     shape = tuple(input_shape)
     if isinstance(inputs, Samples):
@@ -73,39 +73,39 @@ def read_items(
 
 
 class ReadAhead:
-    """A thread that reads at most `room` items ahead, and waits where there is no more room.
+    """Bounded read-ahead by a thread.
 
     Args:
-        items: what it reads.
-        room: the most items that are read and not yet taken.
+        items: to read.
+        capacity: items that are read and not yet taken, at most.
     """
 
-    def __init__(self, items: Iterator[Item], room: int) -> None:
-        self._waiting: queue.Queue[Item | BaseException | None] = queue.Queue(room)
+    def __init__(self, items: Iterator[Item], capacity: int) -> None:
+        self._queue: queue.Queue[Item | BaseException | None] = queue.Queue(capacity)
         self._stopped = threading.Event()
         self._end: BaseException | None = None
         self._ended = False
         threading.Thread(target=self._read, args=(items,), name="read images", daemon=True).start()
 
     def take(self, count: int) -> list[Item]:
-        """What is there, at most `count` items; waits for the first; none at the end.
+        """At most `count` items that are read, after a wait for the first; none at the end.
 
         Raises:
-            Exception: what the reader raised, once the items before it are taken.
+            Exception: that of the reader, after the items before it.
         """
-        found: list[Item] = []
-        while not self._ended and len(found) < count and not (found and self._waiting.empty()):
-            entry = self._waiting.get()
+        taken: list[Item] = []
+        while not self._ended and len(taken) < count and not (taken and self._queue.empty()):
+            entry = self._queue.get()
             if isinstance(entry, Item):
-                found.append(entry)
+                taken.append(entry)
             else:
                 self._ended, self._end = True, entry
-        if not found and self._end is not None:
+        if not taken and self._end is not None:
             raise self._end
-        return found
+        return taken
 
     def close(self) -> None:
-        """Read no further."""
+        """Stop the reader."""
         self._stopped.set()
 
     def _read(self, items: Iterator[Item]) -> None:
@@ -113,7 +113,7 @@ class ReadAhead:
             for item in items:
                 if not self._put(item):
                     return
-        except BaseException as error:  # handed over to the one who takes
+        except BaseException as error:  # `take` raises it
             self._put(error)
         else:
             self._put(None)
@@ -121,7 +121,7 @@ class ReadAhead:
     def _put(self, entry: Item | BaseException | None) -> bool:
         while not self._stopped.is_set():
             try:
-                self._waiting.put(entry, timeout=0.1)
+                self._queue.put(entry, timeout=0.1)
             except queue.Full:
                 continue
             return True
@@ -130,10 +130,10 @@ class ReadAhead:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
-        if not found:
+        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        if not files:
             raise InputError(f"Expected images in {path}, found none.")
-        return found
+        return files
     if not path.exists():
         raise InputError(f"Expected an image or a folder of images, found none at {path}.")
     return [path]

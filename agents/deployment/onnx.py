@@ -23,13 +23,13 @@ from seenn_env.observations import LOGITS_RANGE
 
 @check_kinds
 def export(network: Backbone, policy: Any, folder: str | Path, *, num_slots: Positive) -> Path:
-    """Write the network and the policy into a folder, once the files have been run against them.
+    """Write the network and the policy into a folder, after a test of the files against them.
 
     Args:
         network: a plain one.
         policy: `Confidence`, `Entropy`, `Margin`, an `ExitNetwork`, a `LearnedPolicy` (actor-critic or DQN), or
             `PerTimestep` of them, on the observation "features" or "logits".
-        folder: where to; it is made.
+        folder: is made.
         num_slots: B, fixed in the files.
 
     Raises:
@@ -52,33 +52,29 @@ def _policy_file(network: Backbone, policy: Any, num_slots: int) -> bytes:
     names = ("logits", "previous", "timestep")
     model = to_onnx(decide, (logits, logits.clone(), timestep), names, ("exit",))
     run, generator = runner(model), torch.Generator().manual_seed(0)
-    rounds, same = -(-_ROWS // num_slots), 0.0
+    rounds, agreement = -(-_DECISIONS // num_slots), 0.0
     for _ in range(rounds):
-        given = [
-            torch.randn(logits.shape, generator=generator) * 3 * torch.rand(num_slots, 1, generator=generator)
-            for _ in "12"
-        ]
-        values = dict(
-            zip(
-                names, [*given, torch.randint(1, network.timesteps + 1, (num_slots,), generator=generator)], strict=True
-            )
-        )
+        values = {
+            name: torch.randn(logits.shape, generator=generator) * 3 * torch.rand(num_slots, 1, generator=generator)
+            for name in names[:2]
+        }
+        values["timestep"] = torch.randint(1, network.timesteps + 1, (num_slots,), generator=generator)
         with torch.no_grad():
-            same += float((run(values)[0] == decide(**values)).double().mean()) / rounds
-    if same < 0.99:
+            agreement += float((run(values)[0] == decide(**values)).double().mean()) / rounds
+    if agreement < 0.99:
         raise InputError(
-            f"Expected an ONNX file that decides as the policy does, got one that agrees on {same:.1%} of decisions: a "
-            "layer of its network is exported wrongly."
+            "Expected an ONNX file that decides as the policy does, got one that agrees on "
+            f"{agreement:.1%} of decisions: a layer of its network is exported wrongly."
         )
     return model
 
 
-_ROWS = 256
-"""Decisions that a policy's file is tried on, at least."""
+_DECISIONS = 256
+"""Decisions of the test of a policy's file, at least."""
 
 
 class DecisionModule(nn.Module):
-    """A policy in torch from the logits on: the observation, the score, the decision.
+    """A policy in torch from logits to decision: the observation, the score, the comparison with the level.
 
     Args:
         policy: see `export`.
@@ -101,7 +97,7 @@ class DecisionModule(nn.Module):
             )
 
     def forward(self, logits: Tensor, previous: Tensor, timestep: Tensor) -> Tensor:
-        """`[B]` bool: who exits."""
+        """`[B]` bool: exits."""
         if self.observation == "features":
             columns = features(logits, previous, timestep, self.T)
         else:
@@ -112,12 +108,12 @@ class DecisionModule(nn.Module):
 
 
 def features(logits: Tensor, previous: Tensor, timestep: Tensor, T: int) -> Tensor:
-    """`[B, F]`: `seenn_env.observations.columns.features`, in torch; a test holds the two together."""
+    """`[B, F]`: the observation "features" in torch; a test compares it with that of `seenn_env.observations`."""
     p, q = logits.softmax(-1), previous.softmax(-1)
     top = p.topk(2, -1).values
     entropy = -torch.where(p > 0, p * p.log(), 0.0).sum(-1) / np.log(p.shape[-1])
-    later = (timestep > 1).float()
-    agreement = later * (logits.argmax(-1) == previous.argmax(-1)).float()
-    change = later * (p - q).abs().sum(-1) / 2
+    after_first = (timestep > 1).float()
+    agreement = after_first * (logits.argmax(-1) == previous.argmax(-1)).float()
+    change = after_first * (p - q).abs().sum(-1) / 2
     columns = (top[:, 0], top[:, 0] - top[:, 1], entropy, agreement, change, timestep / T)
     return torch.stack([column.float() for column in columns], -1).clamp(0, 1)

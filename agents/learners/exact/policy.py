@@ -55,7 +55,8 @@ class ExitNetwork(ScoredPolicy):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (weights := self.tensors["weight_0"]).ndim != 2:
+        weights = self.tensors.get("weight_0", torch.empty(0))
+        if weights.ndim != 2:
             raise InputError(f"Expected weight_0 [inputs, H], got {list(weights.shape)}: train the policy anew.")
 
     @property

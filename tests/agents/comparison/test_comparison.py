@@ -10,7 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from agents import Confidence, FixedTimestep, Margin, Oracle, PerTimestep, calibrate, compare
 from agents.calibration.curve import exit_curve
-from agents.comparison.bootstrap import Clusters, mean_interval, paired_difference
+from agents.comparison.bootstrap import Clusters, mean_interval
+from agents.comparison.matched_accuracy import paired_difference
 from agents.comparison.report import draw, mean_curve
 from agents.main import main
 from agents.rules import ScoredPolicy
