@@ -283,7 +283,7 @@ def make_dynamics(
     dtype: str,
     one_shot: bool,
     num_envs: int | None = None,
-) -> ReplayedDynamics | LiveDynamics:
+) -> Dynamics:
     """Traces to replay (by default the packaged digits), or a backbone to run live.
 
     One-shot environments also take static observations, whose images may be `samples` beside traces. The `num_envs`
@@ -296,7 +296,7 @@ def make_dynamics(
     static = one_shot and is_static(observation)
     columns: Any = None if static else observation
     checked = make_reward(reward, reward_options)
-    dynamics: ReplayedDynamics | LiveDynamics
+    dynamics: Dynamics
     if num_envs is not None and batch_size not in (None, num_envs):
         raise InputError(
             f"Expected batch_size = num_envs = {num_envs}, the rows that the network runs at once, got {batch_size}."

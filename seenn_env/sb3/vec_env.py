@@ -208,22 +208,15 @@ class SB3VecEnv(VecEnv):
         self, infos: Mapping[str, Any], last: list[Any], truncated: np.ndarray, dones: np.ndarray
     ) -> list[dict[str, Any]]:
         """F infos: the environment's own, and the keys that SB3 reads at the end of an episode."""
-        endings = zip(last, truncated.tolist(), strict=True)
-        if self._monitored:
-            finished: list[dict[str, Any]] = [
-                {"terminal_observation": observation, "TimeLimit.truncated": cut} for observation, cut in endings
-            ]
-        else:
+        finished: list[dict[str, Any]] = [
+            {"terminal_observation": observation, "TimeLimit.truncated": cut}
+            for observation, cut in zip(last, truncated.tolist(), strict=True)
+        ]
+        if not self._monitored:
             seconds = self._seconds()
             returns, lengths = self._returns[dones].round(6).tolist(), self._lengths[dones].tolist()
-            finished = [
-                {
-                    "terminal_observation": observation,
-                    "TimeLimit.truncated": cut,
-                    "episode": {"r": total, "l": length, "t": seconds},
-                }
-                for (observation, cut), total, length in zip(endings, returns, lengths, strict=True)
-            ]
+            for info, total, length in zip(finished, returns, lengths, strict=True):
+                info["episode"] = {"r": total, "l": length, "t": seconds}
         if self._episode_infos:
             infos = {key: infos[key] for key in ("is_success", "_is_success") if key in infos}
         fill_infos(finished, infos, dones, replace=self._monitored)
@@ -253,10 +246,10 @@ class SB3VecEnv(VecEnv):
                 self._has_reset_infos = False
             return
         self._has_reset_infos = True
-        fresh: list[dict[str, Any]] = [{} for _ in range(np.count_nonzero(mask))]
-        fill_infos(fresh, infos, mask)
-        for row, info in zip(np.flatnonzero(mask).tolist(), fresh, strict=True):
-            self.reset_infos[row] = info
+        rows = np.flatnonzero(mask).tolist()
+        for row in rows:
+            self.reset_infos[row] = {}
+        fill_infos([self.reset_infos[row] for row in rows], infos, mask)
 
     def set_options(self, options: list[dict] | dict | None = None) -> None:
         """Options for the next reset; Gymnasium's takes one dictionary for all rows."""
