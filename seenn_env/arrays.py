@@ -1,4 +1,4 @@
-"""Arrays that may be larger than memory: read-only views, chunks of rows, temporary files.
+"""Arrays larger than memory: read-only views, chunks of rows, temporary files.
 
 Letters: N rows.
 """
@@ -14,7 +14,7 @@ from backbones import InputError
 
 CHUNK_BYTES = 1 << 24
 LARGE_BYTES = 1 << 30
-"""Arrays beyond this are made in a temporary file, and files beyond it are verified as they are read."""
+"""Larger arrays are made in a temporary file, and larger files are verified on first access."""
 
 
 def read_only(array: np.ndarray) -> np.ndarray:
@@ -25,7 +25,7 @@ def read_only(array: np.ndarray) -> np.ndarray:
 
 
 def large_array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An array to fill: in memory, or beyond `LARGE_BYTES` bytes in a temporary file that goes with it."""
+    """An empty array: in memory, or beyond `LARGE_BYTES` bytes in a temporary file deleted with it."""
     if math.prod(shape) * np.dtype(dtype).itemsize <= LARGE_BYTES:
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile() as file:
@@ -33,14 +33,14 @@ def large_array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
 
 
 def row_chunks(array: np.ndarray) -> Iterator[slice]:
-    """Rows of `array` `[N, …]`, some `CHUNK_BYTES` at a time."""
+    """Slices of the rows of `array` `[N, …]`, of about `CHUNK_BYTES` each."""
     N, step = len(array), max(1, CHUNK_BYTES * len(array) // max(1, array.nbytes))
     for begin in range(0, N, step):
         yield slice(begin, min(begin + step, N))
 
 
 def take_rows(array: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
-    """Those rows of `array` `[N, …]`: a view for a slice of neighbours, else a `large_array`."""
+    """Those rows of `array` `[N, …]`: a view for a slice of step 1, else a `large_array`."""
     if isinstance(rows, slice):
         if rows.step in (None, 1):
             return array[rows]

@@ -1,4 +1,4 @@
-"""A user's own parts by "module:name", the way that Gymnasium names environments."""
+"""Entry points: a user's own objects by "module:name", as Gymnasium names environments."""
 
 import importlib
 from typing import Any
@@ -12,10 +12,10 @@ def is_entry_point(name: object) -> bool:
 
 
 def load_entry_point(name: str, kind: str) -> Any:
-    """What `name` stands for.
+    """The object of that name.
 
     Raises:
-        InputError: for a module that cannot be imported, or has nothing of that name.
+        InputError: for a module that cannot be imported, or a name that is not in it.
     """
     module, _, attribute = name.partition(":")
     try:

@@ -46,13 +46,17 @@ AnyReward = str | Reward | Any
 """A name, or a user's own; `make_reward` checks it."""
 
 
-def _check_not_negative(option: str, value: float) -> None:
-    if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < float("inf"):
-        raise InputError(f"Expected {option} ≥ 0, got {value}.")
+class _Options:
+    """Options of a reward, each a finite number of 0 or more."""
+
+    def __post_init__(self) -> None:
+        for option, value in vars(self).items():
+            if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < float("inf"):
+                raise InputError(f"Expected {option} ≥ 0, got {value}.")
 
 
 @dataclass(frozen=True)
-class SeennReward:
+class SeennReward(_Options):
     """2^-(t-1) if correct, else -β (SEENN, Li et al. 2023, section 3.3).
 
     Continuing from timestep 1 to 2 pays only if β·(p₂ - p₁) > p₁ - p₂/2, with p_t the accuracy at t.
@@ -60,9 +64,6 @@ class SeennReward:
 
     beta: float = 1.0
     name = "seenn"
-
-    def __post_init__(self) -> None:
-        _check_not_negative("beta", self.beta)
 
     def __call__(
         self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None
@@ -76,14 +77,11 @@ class SeennReward:
 
 
 @dataclass(frozen=True)
-class LinearReward:
+class LinearReward(_Options):
     """correct - cost·(t - 1) / max(T - 1, 1): `cost` is that of all T timesteps, in units of accuracy."""
 
     cost: float = 0.1
     name = "linear"
-
-    def __post_init__(self) -> None:
-        _check_not_negative("cost", self.cost)
 
     def __call__(
         self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None
@@ -98,15 +96,12 @@ class LinearReward:
 
 
 @dataclass(frozen=True)
-class EnergyReward:
+class EnergyReward(_Options):
     """correct - cost·energy / energy of all T timesteps of the same row: like "linear", in measured energy."""
 
     cost: float = 0.1
     name = "energy"
     needs_energy = True
-
-    def __post_init__(self) -> None:
-        _check_not_negative("cost", self.cost)
 
     def __call__(
         self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None

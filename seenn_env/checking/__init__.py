@@ -1,4 +1,4 @@
-"""Checks of any Gymnasium vector environment."""
+"""Checker of any Gymnasium vector environment."""
 
 from backbones.lazy_door import attach
 

@@ -1,4 +1,4 @@
-"""What a vector environment does when episodes end, in each of Gymnasium's three autoreset modes.
+"""Checks of the end of episodes in each of Gymnasium's three autoreset modes.
 
 >>> check_autoreset(recorder, actions, seed=0)
 
@@ -14,12 +14,12 @@ from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 
 from seenn_env.checking.results import Recorder, Result, VectorEnvError, check_in_space, difference, require_same
 
-ROUNDS = 8  # each with other rows disturbed: two rows escape being told apart with a chance of 2 ** -8
-COINCIDENCES = 3  # episodes that must all look unreset before it is called a defect
+ROUNDS = 8  # each with other rows disturbed: two dependent rows pass with probability 2 ** -8
+COINCIDENCES = 3  # episodes that must all appear unreset to be a defect
 
 
 def check_autoreset(recorder: Recorder, actions: list, seed: int) -> None:
-    """Ended episodes are followed by new ones, in the way that the autoreset mode says."""
+    """Ended episodes are followed by new ones, by the rules of the autoreset mode."""
     results = recorder.play(actions, seed)
     previous = next(results)
     unreset: list[bool] = []
@@ -43,7 +43,7 @@ def check_autoreset(recorder: Recorder, actions: list, seed: int) -> None:
         )
     if not unreset:
         warnings.warn(
-            f"No episode ended and was reset in {len(actions)} steps, so autoreset is unchecked: take more.",
+            f"No episode ended and was reset in {len(actions)} steps, so autoreset is unchecked: use more steps.",
             stacklevel=3,
         )
 
@@ -109,14 +109,14 @@ def check_reset_mask(first: Recorder, second: Recorder, actions: list, seed: int
             continue
         raise VectorEnvError(
             f"Expected a reset_mask of dtype {bad.dtype} and shape {bad.shape} to be refused, "
-            f"but it was taken: raise an error unless it is bool and of shape ({first.num_envs},)."
+            f"but it was accepted: raise an error unless it is bool and of shape ({first.num_envs},)."
         )
 
 
 def check_mask_leaves_rows_alone(
     first: Recorder, second: Recorder, actions: list, played: int, seed: int, mask: np.ndarray
 ) -> None:
-    """DISABLED: after `played` steps and a reset of the rows in `mask`, the others go on as without it."""
+    """DISABLED: after `played` steps and a reset of the rows in `mask`, the others continue as without it."""
     a, b = first.reset(seed=seed), second.reset(seed=seed)
     for action in actions[:played]:
         a, b = first.step(action), second.step(action)

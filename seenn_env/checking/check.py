@@ -1,4 +1,4 @@
-"""Checks that a Gymnasium vector environment keeps its promises, and says which one it breaks.
+"""The checker of vector environments: `check_vector_env` raises the first broken promise.
 
 >>> make_vector = lambda: gym.make_vec("CartPole-v1", num_envs=4, vectorization_mode="sync")
 >>> make_single = lambda row: gym.make("CartPole-v1")
@@ -46,10 +46,9 @@ def check_vector_env(
 ) -> None:
     """Raise `VectorEnvError` with the first broken promise; a few rows are enough, and quicker than many.
 
-    What only a single environment can tell (a reset that forgets part of the state, say) is checked where
-    `make_single` is given. Where it is not, two things that may be meant are warnings: that no seed changes
-    anything, and that all rows are copies of one. Rows may share a random stream for their resets, so
-    rows are compared with themselves only until an episode ends.
+    Comparison with single environments (of a reset that forgets part of the state, say) needs `make_single`. Without
+    it, two possible defects are warnings: no seed changes anything, and all rows are copies of one. Rows may share a
+    random stream for their resets, so a row is compared with itself until an episode ends.
 
     Args:
         make_vector: builds a fresh copy of the vector environment.
@@ -144,7 +143,7 @@ def check_equal_plays(first: Recorder, second: Recorder, actions: list, seed: in
 
 
 def check_scribbling(first: Recorder, scribbled: Recorder, actions: list, seed: int) -> None:
-    """What a caller writes into returned arrays never reaches the environment."""
+    """Writing into returned arrays does not change the environment."""
     promise = "an environment to be unmoved by a caller who writes into the arrays returned"
     remedy = "return copies, not views of its own storage"
     try:
@@ -156,7 +155,7 @@ def check_scribbling(first: Recorder, scribbled: Recorder, actions: list, seed: 
 
 
 def check_rows_independent(first: Recorder, second: Recorder, actions: list, others: list, seed: int) -> None:
-    """Other actions in some rows change nothing in the rest, until an episode ends."""
+    """Other actions in some rows do not change the others, until an episode ends."""
     rng = np.random.default_rng(seed)
     for turn in range(ROUNDS if first.num_envs > 1 else 0):
         disturbed = random_rows(first.num_envs, rng)
@@ -177,7 +176,7 @@ def check_rows_independent(first: Recorder, second: Recorder, actions: list, oth
 def check_equal_to_singles(recorder: Recorder, reference: Recorder, actions: list, seed: int) -> None:
     """Row i seeded `seed + i` equals its single environment, also after a later reset without a seed.
 
-    Infos may be left out of rows that have not ended.
+    Rows that have not ended may omit infos.
     """
     for kind in ("observation", "action"):
         expected, got = (getattr(each.env, f"single_{kind}_space") for each in (reference, recorder))
@@ -191,13 +190,13 @@ def check_equal_to_singles(recorder: Recorder, reference: Recorder, actions: lis
             for row in range(recorder.num_envs):
                 expected, outcome = expected_outcomes[row], outcomes[row]
                 if not b.done[row]:
-                    expected["info"] = given(expected["info"], outcome["info"])
+                    expected["info"] = with_keys_of(expected["info"], outcome["info"])
                 infos = row_info(b.infos, row)
                 promise = f"row {row} to equal its single environment seeded {seed + row} at call {call}"
                 remedy = "compute every row as the single environment does"
                 require_same(expected, outcome, promise, remedy)
                 require_same(expected_rows[row], rows[row], promise, remedy, "observation")
-                require_same(given(row_info(a.infos, row), infos), infos, promise, remedy, "infos")
+                require_same(with_keys_of(row_info(a.infos, row), infos), infos, promise, remedy, "infos")
 
 
 def warn_of_copies(first: Recorder, second: Recorder, actions: list, seed: int) -> None:
@@ -219,7 +218,7 @@ def warn_of_copies(first: Recorder, second: Recorder, actions: list, seed: int) 
 
 
 def check_close(env: VectorEnv) -> None:
-    """Closing twice is closing once."""
+    """`close` works, and does nothing a second time."""
     try:
         env.close()
         env.close()
@@ -231,7 +230,7 @@ def check_close(env: VectorEnv) -> None:
 
 
 def close_quietly(env: VectorEnv) -> None:
-    """Close what a check leaves behind, so that its own message is the one seen."""
+    """Close an environment without an error that would hide the check's own."""
     with suppress(Exception):
         env.close()
 
@@ -243,6 +242,6 @@ def sample_actions(space: Space, steps: int, seed: int) -> list[Any]:
     return [space.sample() for _ in range(steps)]
 
 
-def given(info: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
+def with_keys_of(info: dict[str, Any], keys: dict[str, Any]) -> dict[str, Any]:
     """The part of `info` that has one of `keys`."""
     return {key: value for key, value in info.items() if key in keys}

@@ -1,4 +1,4 @@
-"""One reset or step of a vector environment, checked for form and copied, so that two can be compared.
+"""Results of resets and steps of a vector environment, checked for form, copied and compared.
 
 >>> recorder = Recorder(make_vector())
 >>> first, again = recorder.reset(seed=0), recorder.reset(seed=0)
@@ -18,7 +18,7 @@ from gymnasium import Space, spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import iterate
 
-RESULTS_KEPT = 4  # a rotation among this many buffers or fewer is noticed
+RESULTS_KEPT = 4  # a rotation among up to this many buffers is detected
 
 
 class VectorEnvError(AssertionError):
@@ -27,7 +27,7 @@ class VectorEnvError(AssertionError):
 
 @dataclass(frozen=True)
 class Result:
-    """A copy of what a step returned; of a reset, with rewards 0 and nothing done.
+    """A copy of the result of a step; of a reset, with rewards 0 and no row done.
 
     observations: a batch in the environment's `observation_space`.
     rewards, terminations, truncations: `[B]`.
@@ -47,7 +47,7 @@ class Result:
 
 
 class Recorder:
-    """A vector environment whose every result is checked and copied.
+    """A vector environment with every result checked and copied.
 
     scribble: write garbage into every array returned, as a careless caller may, and check no form.
     """
@@ -70,9 +70,9 @@ class Recorder:
 
     def step(self, actions: Any) -> Result:
         """Take one step with a copy of `actions`."""
-        given = deepcopy(actions)
-        returned = self.env.step(given)
-        require_same(actions, given, "step to leave the caller's actions as they are", "copy them", "actions")
+        passed = deepcopy(actions)
+        returned = self.env.step(passed)
+        require_same(actions, passed, "step to leave the caller's actions as they are", "copy them", "actions")
         check_tuple(returned, ("observations", "rewards", "terminations", "truncations", "infos"), "step")
         return self._record("step", returned)
 
@@ -81,7 +81,7 @@ class Recorder:
         return list(iterate(self.env.observation_space, observations))
 
     def outcomes(self, result: Result) -> list[dict[str, Any]]:
-        """What each row's action led to: of an ended episode its own last observation and info."""
+        """The outcome of each row's action: of an ended episode its own last observation and info."""
         outcomes = []
         for row, observation in enumerate(self.rows(result.observations)):
             info = row_info(result.infos, row)
@@ -110,7 +110,7 @@ class Recorder:
             yield result
 
     def play_until_done(self, actions: list, seed: int) -> None:
-        """Leave the environment where an episode has just ended, if one does."""
+        """Play until an episode ends, or to the end of `actions`."""
         any(result.done.any() for result in self.play(actions, seed))
 
     def _record(self, caller: str, returned: tuple) -> Result:
@@ -145,13 +145,13 @@ class Recorder:
 
 
 def require_same(expected: Any, got: Any, promise: str, remedy: str, name: str = "") -> None:
-    """Raise with the promise, the first difference and the remedy, unless both hold the same."""
+    """Raise with the promise, the first difference and the remedy, unless both are equal."""
     if found := difference(expected, got, name):
         raise VectorEnvError(f"Expected {promise}, but {found}: {remedy}.")
 
 
 def check_tuple(returned: Any, names: tuple[str, ...], caller: str) -> None:
-    """Raise unless a method returned as many things as it should."""
+    """Raise unless a method returned a tuple of these names."""
     if not isinstance(returned, tuple) or len(returned) != len(names):
         raise VectorEnvError(
             f"Expected {caller} to return ({', '.join(names)}), got {describe(returned)}: "
@@ -242,7 +242,7 @@ def difference(expected: Any, got: Any, name: str = "") -> str | None:
 
 
 def same(expected: Any, got: Any) -> bool:
-    """Whether two arrays, numbers or objects hold the same; a NaN equals a NaN."""
+    """Whether two arrays, numbers or objects are equal; a NaN equals a NaN."""
     a, b = np.asarray(expected), np.asarray(got)
     if a.shape != b.shape:
         return False
@@ -277,7 +277,7 @@ def scribble(array: np.ndarray) -> None:
 
 
 def brief(value: Any) -> str:
-    """A value on one line, its middle left out where it is long."""
+    """A value on one line, shortened in the middle where it is long."""
     text = " ".join(str(value).split())
     return text if len(text) <= 200 else f"{text[:100]} … {text[-100:]}"
 

@@ -5,19 +5,12 @@ image, info = env.reset(seed=0)
 image, reward, terminated, truncated, info = env.step(2)              # run 3 timesteps
 """
 
-from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
-from backbones import Backbone, InputError, Samples
-from backbones.argument_checks import Positive, check_kinds
-from seenn_env.environments.dynamics import column_space, make_dynamics
+from backbones import InputError
 from seenn_env.environments.episode_env import EpisodeEnv, action_number
-from seenn_env.environments.static_observation import OneShotObservation, is_static, make_static_observation
-from seenn_env.rewards import AnyReward, make_reward
-from seenn_env.traces.traces import Traces
 
 
 class ChooseTimestepEnv(EpisodeEnv):
@@ -77,50 +70,17 @@ class ChooseTimestepEnv(EpisodeEnv):
     - v0: first version
     """
 
-    @check_kinds
-    def __init__(
-        self,
-        traces: Traces | str | Path | None = None,
-        *,
-        backbone: Backbone | str | Path | None = None,
-        samples: Samples | str | None = None,
-        split: str = "policy",
-        observation: OneShotObservation = "image",
-        reward: AnyReward = "seenn",
-        reward_options: dict[str, Any] | None = None,
-        repeats: Positive = 1,
-        batch_size: Positive = 1,
-        dtype: str = "float32",
-        render_mode: str | None = None,
-    ) -> None:
-        static = is_static(observation)
-        dynamics = make_dynamics(
-            traces,
-            backbone=backbone,
-            samples=None if backbone is None else samples,
-            split=split,
-            observation=None if static else observation,  # type: ignore[arg-type]
-            reward=make_reward(reward, reward_options),
-            repeats=repeats,
-            batch_size=batch_size,
-            dtype=dtype,
-        )
-        super().__init__(dynamics, render_mode)
-        self._static = make_static_observation(observation, dynamics, samples, split)
-        if self._static is None:
-            self.observation_names, self.observation_space = column_space(dynamics)
-        else:
-            self.observation_names, self.observation_space = self._static.names, self._static.space
-        self.action_space = gym.spaces.Discrete(self.timesteps)
+    one_shot = True
+    default_observation = "image"
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin with a random row, or row `options["samples"]`."""
         self._begin(seed, options)
-        if self._static is None:
+        if self.dynamics.static is None:
             self._run(1)
-        self._first = self._observe() if self._static is None else self._static.of(self._row)
+        self._first = self._observe()
         self._update_window()
         return self._first.copy(), self._info()
 

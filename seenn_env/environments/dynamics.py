@@ -7,7 +7,7 @@ Letters: N rows, B slots, S of them at once, T timesteps, K classes, F columns.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import gymnasium as gym
 import numpy as np
@@ -17,6 +17,12 @@ from backbones import Backbone, InputError, Samples, contract, energy
 from backbones.contract import Probed, check_images
 from backbones.data import check_fit
 from backbones.energy import EnergyModel
+from seenn_env.environments.static_observation import (
+    OneShotObservation,
+    StaticObservation,
+    is_static,
+    make_static_observation,
+)
 from seenn_env.frames import mean_over_frames
 from seenn_env.observations.observation import (
     AnyObservation,
@@ -26,7 +32,7 @@ from seenn_env.observations.observation import (
     reads_logits_alone,
 )
 from seenn_env.rendering.episode import Episode, recorded_episode
-from seenn_env.rewards import Energy, Reward, pay
+from seenn_env.rewards import AnyReward, Energy, Reward, make_reward, pay
 from seenn_env.traces.energy import energy_pj
 from seenn_env.traces.fields import check_dtype, finite_array
 from seenn_env.traces.packaged import is_packaged, packaged_file
@@ -48,7 +54,9 @@ class Dynamics(Protocol):
     """`[N]`."""
     shape: TraceShape
     observation: Observation | None
-    """Of `observe`; None has no columns."""
+    """Of `observe`, where it has columns after a timestep."""
+    static: StaticObservation | None
+    """Of `observe`, where it is the same at every timestep."""
     reward: Reward
     num_slots: int
     """Rows that the network runs at once; 1 of traces."""
@@ -67,7 +75,7 @@ class Dynamics(Protocol):
         """`[S]` float32 rewards of exits."""
 
     def observe(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
-        """`[S, F]` columns of the observation, fresh."""
+        """`[S, …]` observations, fresh."""
 
     def keep_activity(self) -> None:
         """Keep the hidden layer's activity from now on, for `episode`."""
@@ -84,6 +92,7 @@ class ReplayedDynamics:
     """
 
     num_slots = 1
+    static: StaticObservation | None = None
 
     def __init__(self, traces: Traces, observation: AnyObservation | None, reward: Reward) -> None:
         self.traces, self.reward, self.shape = traces, reward, traces.shape
@@ -109,6 +118,8 @@ class ReplayedDynamics:
 
     def observe(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
         """See `Dynamics`."""
+        if self.static is not None:
+            return self.static.of(rows)
         return self._columns.take(rows * self._timesteps + timestep - 1, axis=0)
 
     def keep_activity(self) -> None:
@@ -140,6 +151,7 @@ class LiveDynamics:
     """
 
     traces = None
+    static: StaticObservation | None = None
 
     def __init__(
         self,
@@ -205,6 +217,8 @@ class LiveDynamics:
 
     def observe(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
         """See `Dynamics`."""
+        if self.static is not None:
+            return self.static.of(rows)
         self._run_to(slots, timestep)
         return np.array(self._columns[slots, timestep - 1])
 
@@ -260,51 +274,68 @@ def make_dynamics(
     backbone: Backbone | str | Path | None,
     samples: Samples | str | None,
     split: str,
-    observation: AnyObservation | None,
-    reward: Reward,
+    observation: OneShotObservation,
+    reward: AnyReward,
+    reward_options: dict[str, Any] | None,
     repeats: int,
     batch_size: int | None,
     dtype: str,
+    one_shot: bool,
     num_envs: int | None = None,
-) -> ReplayedDynamics | LiveDynamics:
+) -> Dynamics:
     """Traces to replay (by default the packaged digits), or a backbone to run live.
 
-    The `num_envs` rows of a vector environment are the batch of a live network.
+    One-shot environments also take static observations, whose images may be `samples` beside traces. The `num_envs`
+    rows of a vector environment are the batch of a live network.
 
     Raises:
         InputError: for both, a backbone without samples, or samples or settings of a live network without one; or a
             batch of another size than `num_envs`.
     """
+    static = one_shot and is_static(observation)
+    columns: Any = None if static else observation
+    checked = make_reward(reward, reward_options)
+    dynamics: Dynamics
     if num_envs is not None and batch_size not in (None, num_envs):
         raise InputError(
             f"Expected batch_size = num_envs = {num_envs}, the rows that the network runs at once, got {batch_size}."
         )
     if backbone is None:
-        if samples is not None:
+        if samples is not None and not one_shot:
             raise InputError("Expected a backbone with the samples, got samples alone: pass backbone=….")
         if (repeats, dtype) != (1, "float32") or batch_size not in (None, num_envs or 1):
             raise InputError(
                 "Expected repeats, batch_size and dtype with a backbone alone, as traces were recorded with theirs, "
                 f"got {repeats}, {batch_size} and {dtype!r}: omit them."
             )
-        loaded = Traces.load("digits" if traces is None else traces, split=split)
-        return ReplayedDynamics(loaded, observation, reward)
-    if samples is None and is_packaged("backbone", backbone):
-        samples = str(backbone)
-    if traces is not None or samples is None:
-        raise InputError("Expected either traces, or a backbone and samples: pass one or the other.")
-    network = bb.load(packaged_file("backbone", backbone)) if isinstance(backbone, str | Path) else backbone
-    samples, num_slots = load_samples(samples, split), num_envs or batch_size or 1
-    return LiveDynamics(network, samples, observation, reward, num_slots=num_slots, repeats=repeats, dtype=dtype)
+        replayed = Traces.load("digits" if traces is None else traces, split=split)
+        dynamics = ReplayedDynamics(replayed, columns, checked)
+        images, index, of_frames = replayed.images, replayed.image_index, "frames" in replayed.info
+    else:
+        if samples is None and is_packaged("backbone", backbone):
+            samples = str(backbone)
+        if traces is not None or samples is None:
+            raise InputError("Expected either traces, or a backbone and samples: pass one or the other.")
+        network = bb.load(packaged_file("backbone", backbone)) if isinstance(backbone, str | Path) else backbone
+        samples, num_slots = _load_samples(samples, split), num_envs or batch_size or 1
+        dynamics = LiveDynamics(network, samples, columns, checked, num_slots=num_slots, repeats=repeats, dtype=dtype)
+    if static:
+        if samples is not None:
+            samples = _load_samples(samples, split)
+            images, index, of_frames = samples.images, samples.index, False
+        dynamics.static = make_static_observation(observation, dynamics.sample, images, index, of_frames=of_frames)
+    return dynamics
 
 
-def column_space(dynamics: Dynamics) -> tuple[tuple[str, ...], gym.spaces.Box]:
-    """Names `[F]` and space of the columns that `observe` returns."""
-    spec = dynamics.observation
-    assert spec is not None
-    return spec.names, gym.spaces.Box(spec.low, spec.high, dtype=np.float32)
+def observation_space(dynamics: Dynamics) -> tuple[tuple[str, ...], gym.spaces.Box]:
+    """Names `[F]` of the columns, and space, of `observe`."""
+    if dynamics.static is not None:
+        return dynamics.static.names, dynamics.static.space
+    columns = dynamics.observation
+    assert columns is not None
+    return columns.names, gym.spaces.Box(columns.low, columns.high, dtype=np.float32)
 
 
-def load_samples(samples: Samples | str, split: str) -> Samples:
+def _load_samples(samples: Samples | str, split: str) -> Samples:
     """Samples as they are, or those of a split of the dataset of that name."""
     return bb.load_dataset(samples)[split] if isinstance(samples, str) else samples

@@ -5,19 +5,12 @@ observation, info = env.reset(seed=0)
 observation, reward, terminated, truncated, info = env.step(1)         # exit
 """
 
-from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 
-from backbones import Backbone, InputError, Samples
-from backbones.argument_checks import Positive, check_kinds
-from seenn_env.environments.dynamics import column_space, make_dynamics
+from backbones import InputError
 from seenn_env.environments.episode_env import EpisodeEnv, action_number
-from seenn_env.observations.observation import AnyObservation
-from seenn_env.rewards import AnyReward, make_reward
-from seenn_env.traces.traces import Traces
 
 CONTINUE, EXIT = 0, 1
 
@@ -100,36 +93,8 @@ class EarlyExitEnv(EpisodeEnv):
     - v0: first version
     """
 
-    @check_kinds
-    def __init__(
-        self,
-        traces: Traces | str | Path | None = None,
-        *,
-        backbone: Backbone | str | Path | None = None,
-        samples: Samples | str | None = None,
-        split: str = "policy",
-        observation: AnyObservation = "features",
-        reward: AnyReward = "seenn",
-        reward_options: dict[str, Any] | None = None,
-        repeats: Positive = 1,
-        batch_size: Positive = 1,
-        dtype: str = "float32",
-        render_mode: str | None = None,
-    ) -> None:
-        dynamics = make_dynamics(
-            traces,
-            backbone=backbone,
-            samples=samples,
-            split=split,
-            observation=observation,
-            reward=make_reward(reward, reward_options),
-            repeats=repeats,
-            batch_size=batch_size,
-            dtype=dtype,
-        )
-        super().__init__(dynamics, render_mode)
-        self.observation_names, self.observation_space = column_space(dynamics)
-        self.action_space = gym.spaces.Discrete(2)
+    one_shot = False
+    default_observation = "features"
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

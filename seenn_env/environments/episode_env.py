@@ -1,16 +1,20 @@
 """Base of the single environments: episodes over rows, their infos, rewards and rendering."""
 
 import operator
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
 
-from backbones import InputError
-from seenn_env.environments.dynamics import Dynamics
+from backbones import Backbone, InputError, Samples
+from backbones.argument_checks import Positive, check_kinds
+from seenn_env.environments.dynamics import make_dynamics, observation_space
 from seenn_env.environments.reset_arguments import checked_options, checked_seed
+from seenn_env.environments.static_observation import OneShotObservation
 from seenn_env.rendering.episode import Episode
 from seenn_env.rendering.modes import RENDER_METADATA, RENDERERS, Window, check_render_mode, warn_of_no_mode
+from seenn_env.rewards import AnyReward
 from seenn_env.traces.traces import Traces
 
 NO_PREDICTION = -1
@@ -27,17 +31,45 @@ def action_number(action: Any) -> int:
 
 
 class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
-    """One row an episode; derived classes define the observations and the effect of actions.
-
-    Args:
-        dynamics: replayed or live.
-        render_mode: "rgb_array", "human", "ansi" or None.
-    """
+    """One row an episode; derived classes define the effect of actions, and describe the arguments."""
 
     metadata: dict[str, Any] = RENDER_METADATA
+    one_shot: ClassVar[bool]
+    """Whether one action, the number of timesteps, is the whole episode."""
+    default_observation: ClassVar[str]
 
-    def __init__(self, dynamics: Dynamics, render_mode: str | None) -> None:
+    @check_kinds
+    def __init__(
+        self,
+        traces: Traces | str | Path | None = None,
+        *,
+        backbone: Backbone | str | Path | None = None,
+        samples: Samples | str | None = None,
+        split: str = "policy",
+        observation: OneShotObservation | None = None,
+        reward: AnyReward = "seenn",
+        reward_options: dict[str, Any] | None = None,
+        repeats: Positive = 1,
+        batch_size: Positive = 1,
+        dtype: str = "float32",
+        render_mode: str | None = None,
+    ) -> None:
+        dynamics = make_dynamics(
+            traces,
+            backbone=backbone,
+            samples=samples,
+            split=split,
+            observation=self.default_observation if observation is None else observation,
+            reward=reward,
+            reward_options=reward_options,
+            repeats=repeats,
+            batch_size=batch_size,
+            dtype=dtype,
+            one_shot=self.one_shot,
+        )
         self.dynamics, self.reward, self.timesteps = dynamics, dynamics.reward, dynamics.shape.timesteps
+        self.observation_names, self.observation_space = observation_space(dynamics)
+        self.action_space = gym.spaces.Discrete(self.timesteps if self.one_shot else 2)
         self.traces: Traces | None = dynamics.traces
         self.render_mode = check_render_mode(render_mode)
         self._window = Window(RENDER_METADATA["render_fps"]) if render_mode == "human" else None

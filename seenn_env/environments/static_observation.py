@@ -10,9 +10,8 @@ from typing import TypeGuard
 import gymnasium as gym
 import numpy as np
 
-from backbones import InputError, Samples
+from backbones import InputError
 from backbones.contract import check_images
-from seenn_env.environments.dynamics import LiveDynamics, ReplayedDynamics, load_samples
 from seenn_env.frames import has_frames
 from seenn_env.observations.observation import AnyObservation
 from seenn_env.traces.fields import image_places
@@ -56,42 +55,33 @@ def is_static(observation: OneShotObservation) -> bool:
 
 def make_static_observation(
     observation: OneShotObservation,
-    dynamics: ReplayedDynamics | LiveDynamics,
-    samples: Samples | str | None,
-    split: str,
-) -> StaticObservation | None:
-    """The static observation of that name for the rows of the dynamics; None for columns after timestep 1.
+    sample: np.ndarray,
+    images: np.ndarray | None,
+    index: np.ndarray | None,
+    *,
+    of_frames: bool,
+) -> StaticObservation:
+    """The static observation of that name.
 
     Args:
         observation: "image", "image_float", or an embedding `[M, F]` (or a .npy file of it) whose row m belongs to
             image m.
-        dynamics: replayed or live.
-        samples: the images, unless the dynamics have them.
-        split: of the samples, where they are a dataset's name.
+        sample: `[N]` of the rows.
+        images: `[M, …]`.
+        index: `[M]` the sample of each image.
+        of_frames: whether the images are means over frames.
 
     Raises:
         InputError: where images are missing or frames over time, or for an embedding that does not fit.
     """
-    if not is_static(observation):
-        return None
-    images: np.ndarray | None
-    index: np.ndarray | None
-    if isinstance(dynamics, LiveDynamics):
-        images, index = dynamics.samples.images, dynamics.samples.index
-    elif samples is not None:
-        loaded = load_samples(samples, split)
-        images, index = loaded.images, loaded.index
-    else:
-        images, index = dynamics.traces.images, dynamics.traces.image_index
     if is_embedding(observation):
-        return _embedding(observation, dynamics.sample, index)
-    recorded_of_frames = isinstance(dynamics, ReplayedDynamics) and samples is None and "frames" in dynamics.traces.info
-    if recorded_of_frames or (images is not None and has_frames(images)):
+        return _embedding(observation, sample, index)
+    if of_frames or (images is not None and has_frames(images)):
         raise InputError(
             f"Expected still images for the observation {observation!r}, got frames over time, whose mean shows "
             "timesteps yet to come: use 'features', or an embedding of your own."
         )
-    places = image_places(index, dynamics.sample)
+    places = image_places(index, sample)
     assert images is not None
     check_images(images)
     if observation == "image" and images.dtype != np.uint8:

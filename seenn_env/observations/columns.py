@@ -129,3 +129,11 @@ def with_classes(now: RankedReadout, before: RankedReadout, timestep: np.ndarray
         classes[np.arange(len(classes)), place, now.top[:, place]] = 1
     basic = features(now.readout, before.readout, timestep, timesteps)
     return np.concatenate([basic, classes.reshape(len(classes), -1)], -1)
+
+
+def with_probe(
+    now: Readout, before: Readout, timestep: np.ndarray, timesteps: int, *, low: float, high: float, **probe: np.ndarray
+) -> np.ndarray:
+    """The features, and one probe `[B, F]` of the last hidden layer, clipped."""
+    (activity,) = probe.values()
+    return np.concatenate([features(now, before, timestep, timesteps), activity.clip(low, high)], -1)

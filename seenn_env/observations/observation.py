@@ -17,6 +17,7 @@ Letters: B rows, T timesteps, K classes, F columns or features of the last hidde
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ from seenn_env.observations.columns import (
     readout,
     rich,
     with_classes,
+    with_probe,
 )
 
 Columns = Callable[..., np.ndarray]
@@ -177,17 +179,13 @@ def _make_logits(shape: TraceShape) -> Observation:
 
 
 def _make_probed(name: str, low: float, high: float) -> MakeObservation:
-    """The features, and the probe of that name, clipped."""
-
-    def columns(now: Any, before: Any, timestep: np.ndarray, timesteps: int, **probes: np.ndarray) -> np.ndarray:
-        return np.concatenate([features(now, before, timestep, timesteps), probes[name].clip(low, high)], -1)
-
     def make(shape: TraceShape) -> Observation:
         F = getattr(shape, name) or 0  # where there is none, `make_observation` refuses it
         names = (*FEATURES, *(f"{name}_{f}" for f in range(F)))
         zeros = np.zeros(len(FEATURES))
         lows, highs = np.append(zeros, np.full(F, low)), np.append(zeros + 1, np.full(F, high))
         bounds = lows.astype(np.float32), highs.astype(np.float32)
+        columns = partial(with_probe, low=low, high=high)
         return Observation(name, shape.timesteps, names, *bounds, columns, (name,), readout)
 
     return make

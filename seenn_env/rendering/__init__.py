@@ -1,4 +1,4 @@
-"""Pictures of episodes."""
+"""Rendering of episodes: frames, text and a window."""
 
 from backbones.lazy_door import attach
 

@@ -1,4 +1,4 @@
-"""A canvas of pixels: boxes, text and heat, drawn by numpy so that a frame takes a millisecond or two.
+"""A canvas of pixels: boxes, text and heat maps in numpy, a millisecond or two a frame.
 
 canvas = Canvas(320, 64)
 canvas.text(16, 40, "timestep 3", size=20, bold=True)
@@ -23,7 +23,7 @@ BLUE: Color = (45, 104, 196)
 OTHER: Color = (166, 181, 205)
 RIGHT: Color = (0, 142, 104)
 WRONG: Color = (208, 80, 18)
-"""Right and wrong stay apart for colour-blind eyes (after Okabe and Ito)."""
+"""The colours of correct and wrong are distinct to colour-blind eyes (after Okabe and Ito)."""
 
 
 class _Glyphs(NamedTuple):
@@ -31,11 +31,11 @@ class _Glyphs(NamedTuple):
     """`[h, w, 1]` float32 in 0…1."""
     left: int
     top: int
-    """Where the alpha begins, seen from the left end of the baseline."""
+    """Offset of the alpha from the left end of the baseline."""
 
 
 class Canvas:
-    """Pixels to draw on; what sticks out is cut off.
+    """Pixels to draw on, with clipping at the edges.
 
     Args:
         width: in pixels.
@@ -102,19 +102,19 @@ class Canvas:
 
 @lru_cache(maxsize=4096)
 def text_width(text: str, size: int, bold: bool = False) -> int:
-    """Of a line of text, in pixels."""
+    """The width of a line of text in pixels."""
     return round(_font(size, bold).getlength(text))
 
 
 def fitting_size(text: str, width: int, sizes: tuple[int, ...], bold: bool = False) -> int:
-    """The first of these sizes at which the text is no wider than `width`, or the last."""
+    """The first of these sizes at which the text fits into `width`, or the last."""
     return next((size for size in sizes if text_width(text, size, bold) <= width), sizes[-1])
 
 
 def heat(values: np.ndarray, kind: str) -> np.ndarray:
     """`[…, 3]` uint8 colours of spikes (0…1, white to navy) or of potentials (below 0 blue, above orange).
 
-    The scale is fixed, so that a colour means the same in every frame: √ spikes, and v / (1 + |v|).
+    The scale is the same in every frame: √ spikes, and v / (1 + |v|).
     """
     if kind == "spikes":
         return _SPIKES[(np.sqrt(np.clip(values, 0, 1)) * 255).astype(np.uint8)]
@@ -122,7 +122,7 @@ def heat(values: np.ndarray, kind: str) -> np.ndarray:
 
 
 def enlarge(image: np.ndarray, size: int) -> np.ndarray:
-    """`[h, w, 3]` uint8: an image `[C, H, W]` of any channels, as large as fits into `size` × `size`.
+    """`[h, w, 3]` uint8: an image `[C, H, W]` of any channels, scaled to `size` × `size` at the most.
 
     One channel is grey, three are RGB, two (off and on events) are blue and orange, others their mean.
     """
@@ -161,7 +161,7 @@ _MEMBRANE = _ramp((22, 62, 140), (104, 158, 220), (246, 248, 251), (240, 164, 10
 
 @lru_cache(maxsize=64)
 def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
-    import matplotlib  # for its font, and only once something is drawn
+    import matplotlib  # for its font
 
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     return ImageFont.truetype(str(folder / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")), size)

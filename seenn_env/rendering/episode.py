@@ -16,7 +16,7 @@ from seenn_env.observations.columns import softmax
 from seenn_env.traces.traces import Traces
 
 MOST_CLASSES = 10
-"""Rows of bars; of more classes, those with the highest probability so far are shown."""
+"""Rows of bars; of more classes, those with the highest probabilities so far."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Episode:
     """T."""
     exited: bool = False
     class_names: tuple[str, ...] = ()
-    """K names; none stand for 0…K-1."""
+    """K names, or none for 0…K-1."""
     image: np.ndarray | None = None
     """`[C, H, W]` uint8."""
     activity: np.ndarray | None = None
@@ -72,7 +72,7 @@ class Episode:
 
     @property
     def correct(self) -> bool:
-        """Whether the present answer is right."""
+        """Whether the present prediction is correct."""
         return bool(self.timestep) and int(self.predictions[-1]) == self.label
 
     @property
@@ -82,18 +82,18 @@ class Episode:
 
     @check_kinds
     def name(self, label: Natural) -> str:
-        """Of a class."""
+        """The name of a class."""
         return self.class_names[label] if label < len(self.class_names) else str(label)
 
     @check_kinds
     def confidence(self, timestep: Positive) -> float:
-        """The probability of the answer after a timestep (from 1)."""
+        """The probability of the prediction after a timestep (from 1)."""
         if timestep > self.timestep:
             raise InputError(f"Expected a timestep up to {self.timestep}, the last one done, got {timestep}.")
         return float(self.probabilities[timestep - 1, self.predictions[timestep - 1]])
 
     def shown_classes(self) -> np.ndarray:
-        """The classes that have rows of bars, in their order."""
+        """The classes with a row of bars, in their order."""
         if self.num_classes <= MOST_CLASSES or self.timestep == 0:
             return np.arange(min(self.num_classes, MOST_CLASSES))
         peaks = self.probabilities.max(0)
@@ -101,9 +101,9 @@ class Episode:
         return np.sort(np.argsort(-peaks, kind="stable")[:MOST_CLASSES])
 
     def verdict(self) -> str:
-        """How the episode stands, in words."""
+        """The state of the episode in words."""
         if not self.exited:
-            return "still looking" if self.timestep else "not begun"
+            return "running" if self.timestep else "not begun"
         return f"exit at {self.timestep} of {self.timesteps}: {'right' if self.correct else 'wrong'}"
 
 

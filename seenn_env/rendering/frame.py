@@ -1,4 +1,4 @@
-"""An episode as a picture: the image, the class probabilities after each timestep, the exit.
+"""An episode as a frame: the image, the class probabilities after each timestep, the exit.
 
 frame = rgb_array(episode)                                    # [H, W, 3] uint8
 
@@ -27,7 +27,7 @@ from seenn_env.rendering.canvas import (
 )
 from seenn_env.rendering.episode import Episode
 
-# The page, in pixels; its sides are multiples of 16, which video codecs like.
+# The page, in pixels; its sides are multiples of 16, as video codecs require.
 _MARGIN, _IMAGE, _NAMES, _HEIGHT = 24, 224, 112, 432
 _LEFT = _MARGIN + _IMAGE + _NAMES
 _NUMBERS, _TOP, _BOTTOM = 76, 88, 408
@@ -37,32 +37,32 @@ _SMALL, _TEXT, _LARGE = 11, 13, 17
 
 @dataclass(frozen=True)
 class _Columns:
-    """Where the timesteps' columns are."""
+    """Geometry of the timesteps' columns, in pixels."""
 
     timesteps: int
 
     @property
     def pitch(self) -> int:
-        """Pixels from one column to the next."""
+        """From one column to the next."""
         return min(max(96, 192 // self.timesteps), max(8, 576 // self.timesteps))
 
     @property
     def bar(self) -> int:
-        """Pixels of one column without the gap after it."""
+        """Width of a column without the gap after it."""
         return self.pitch - (9 if self.pitch > 60 else max(1, self.pitch // 8))
 
     @property
     def wide(self) -> bool:
-        """Whether bars lie, and answers fit below; otherwise bars stand."""
+        """Whether bars are horizontal, with predictions below; else they are vertical."""
         return self.bar >= 34
 
     @property
     def right(self) -> int:
-        """Where the last column ends."""
+        """Right edge of the last column."""
         return self.left(self.timesteps) - self.pitch + self.bar
 
     def left(self, column: int) -> int:
-        """Where a column (from 0) begins."""
+        """Left edge of a column (from 0)."""
         return _LEFT + column * self.pitch
 
 
@@ -83,7 +83,7 @@ def rgb_array(episode: Episode) -> np.ndarray:
 
 
 def _draw_image(canvas: Canvas, episode: Episode) -> None:
-    """The image, or else the present answer in large letters."""
+    """The image, or the present prediction in large letters."""
     if episode.image is not None:
         image = enlarge(episode.image, _IMAGE)
         canvas.box(_MARGIN, 24, _IMAGE, _IMAGE, TRACK)
@@ -97,7 +97,7 @@ def _draw_image(canvas: Canvas, episode: Episode) -> None:
 
 
 def _draw_answer(canvas: Canvas, episode: Episode) -> None:
-    """Label, answer and how the episode stands."""
+    """Label, prediction and state of the episode."""
     x, middle = _MARGIN, _MARGIN + _IMAGE // 2
     color = RIGHT if episode.correct else WRONG
     answer, share = "", ""
@@ -121,7 +121,7 @@ def _draw_answer(canvas: Canvas, episode: Episode) -> None:
 
 
 def _draw_head(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
-    """The timestep, what the colours mean, and the columns' numbers."""
+    """The timestep, the legend and the columns' numbers."""
     t, T = episode.timestep, episode.timesteps
     canvas.text(_LEFT, 44, f"timestep {t} of {T}", size=20, bold=True)
     right = columns.right
@@ -140,7 +140,7 @@ def _draw_head(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
 
 
 def _draw_bars(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
-    """A row for each class shown, a column for each timestep, and its answer below."""
+    """A row for each class shown, a column for each timestep, and its prediction below."""
     t, bar = episode.timestep, columns.bar
     bottom = _BOTTOM if episode.activity is None else _BOTTOM - _STRIP - _GAP
     end = bottom - _ANSWERS if columns.wide else bottom
@@ -179,7 +179,7 @@ def _draw_bars(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
 
 
 def _draw_activity(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
-    """A strip of heat a timestep: one line a neuron, or neighbours averaged."""
+    """A heat map of each timestep: one line a neuron, or neighbours averaged."""
     assert episode.activity is not None
     top, F = _BOTTOM - _STRIP, episode.activity.shape[1]
     name = "spikes" if episode.activity_kind == "spikes" else "potential"
@@ -194,7 +194,7 @@ def _draw_activity(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
 
 
 def _draw_exit(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
-    """A frame around the exit's column, and what was saved after it."""
+    """A frame around the exit's column, and the timesteps saved after it."""
     saved = episode.timesteps - episode.timestep
     if saved:
         left, height = columns.left(episode.timestep), _BOTTOM - _TOP

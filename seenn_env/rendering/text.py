@@ -14,7 +14,7 @@ from seenn_env.rendering.canvas import GREY, OTHER, RIGHT, WRONG, Color, enlarge
 from seenn_env.rendering.episode import Episode
 
 _IMAGE = 32
-"""Pixels, and so columns, that the image may take; two pixels share a line."""
+"""Largest side of the image in pixels, which are columns; two pixels share a line."""
 _NAMES = 10
 _STRIP = 4
 """Lines of the activity."""
@@ -27,7 +27,7 @@ def ansi(episode: Episode, *, width: Positive = 80, truecolor: bool = True) -> s
     """Lines of text with colours; their number depends on T, K, `width` and the image's shape alone.
 
     Args:
-        episode: what to show.
+        episode: to show.
         width: columns of the terminal.
         truecolor: 24-bit colours; otherwise the 256 that every terminal has.
     """
@@ -98,7 +98,7 @@ def _picture(image: np.ndarray, brush: _Brush) -> list[str]:
 
 
 def _table(episode: Episode, width: int, brush: _Brush) -> list[str]:
-    """Timesteps across, classes down, the answers and the activity below."""
+    """Timesteps across, classes down, the predictions and the activity below."""
     t, T = episode.timestep, episode.timesteps
     room = max(width - _NAMES - 2, 8)
     cell = min(max(room // T - 1, 1), 8)

@@ -1,4 +1,4 @@
-"""Vector environments for stable-baselines3."""
+"""Adapter of any Gymnasium vector environment to stable-baselines3."""
 
 from backbones.lazy_door import attach
 

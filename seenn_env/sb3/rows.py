@@ -1,6 +1,6 @@
-"""Rows of what a Gymnasium vector environment gives: observations and infos, one by one.
+"""Rows of batched observations and infos of a Gymnasium vector environment.
 
-Letters: N rows of the vector environment.
+Letters: N rows of the vector environment, F rows that finished.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 ENDINGS = frozenset({"final_obs", "_final_obs", "final_info", "_final_info"})
-"""What `infos` holds of episodes that have ended, beside the rows' own."""
+"""Keys of `infos` for episodes that ended, beside those of the rows."""
 
 
 def map_parts(function: Callable, space: gym.Space, *observations: Any) -> Any:
@@ -25,8 +25,8 @@ def map_parts(function: Callable, space: gym.Space, *observations: Any) -> Any:
 
 
 def copy_batch(space: gym.Space, batch: Any) -> np.ndarray:
-    """`[N, …]` in the space's dtype, always fresh."""
-    # Always: a vector environment may hand out its own buffer, a view, other floats, a JAX array.
+    """`[N, …]` in the space's dtype, always a copy."""
+    # A vector environment may return its own buffer, a view, other floats, a JAX array.
     return np.array(batch, dtype=space.dtype, order="C")
 
 
@@ -36,7 +36,7 @@ def stack_rows(space: gym.Space, *rows: Any) -> np.ndarray:
 
 
 def overwrite_rows(mask: np.ndarray, _: gym.Space, batch: np.ndarray, fresh: Any) -> None:
-    """Take the mask's rows from `fresh`."""
+    """Copy the mask's rows of `fresh` into `batch`."""
     batch[mask] = np.asarray(fresh)[mask]
 
 
@@ -55,14 +55,14 @@ def fill_infos(rows: list[dict[str, Any]], infos: Mapping[str, Any], mask: np.nd
     for key, values in infos.items():
         if key in ENDINGS or (key.startswith("_") and key[1:] in infos) or (key == "episode" and not replace):
             continue
-        given = np.asarray(infos.get(f"_{key}", mask))[mask]
+        present = np.asarray(infos.get(f"_{key}", mask))[mask]
         pairs = zip(rows, _row_values(values, mask), strict=True)
-        for info, value in pairs if given.all() else compress(pairs, given):
+        for info, value in pairs if present.all() else compress(pairs, present):
             info[key] = value
 
 
 def _row_values(values: Any, mask: np.ndarray) -> list[Any]:
-    """Scalars as Python's, arrays as rows, nested infos as dictionaries; what has no rows is every row's."""
+    """Scalars as Python's, arrays as rows, nested infos as dictionaries; a value without rows for every row."""
     count = np.count_nonzero(mask)
     if isinstance(values, Mapping):
         rows: list[dict[str, Any]] = [{} for _ in range(count)]

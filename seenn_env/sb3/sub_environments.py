@@ -14,7 +14,7 @@ from backbones.errors import InputError
 
 
 def chain(vector_env: Any) -> Iterator[Any]:
-    """The vector environment, then what it wraps, down to the base."""
+    """The vector environment and those inside it, down to the base."""
     yield vector_env
     while isinstance(vector_env, VectorWrapper):
         vector_env = vector_env.env
@@ -22,11 +22,7 @@ def chain(vector_env: Any) -> Iterator[Any]:
 
 
 class SubEnvironments:
-    """The rows' own attributes where they are environments of their own, else the vector environment's.
-
-    Args:
-        vector_env: with its wrappers.
-    """
+    """Attributes of the sub-environments, or of the vector environment where it has none."""
 
     def __init__(self, vector_env: VectorEnv) -> None:
         self.vector_env = vector_env
@@ -50,7 +46,7 @@ class SubEnvironments:
         """Set the attribute where it is found.
 
         Raises:
-            InputError: for some of the rows only, where they cannot be reached alone.
+            InputError: for some of the rows where only all can be reached.
         """
         if isinstance(self.base, SyncVectorEnv):
             for row in rows:
@@ -67,7 +63,7 @@ class SubEnvironments:
 
         Raises:
             AttributeError: where there is none.
-            InputError: for some of the rows only, where they cannot be reached alone.
+            InputError: for some of the rows where only all can be reached.
         """
         if isinstance(self.base, SyncVectorEnv):
             return [method(*args, **kwargs) for method in self.get(name, rows)]
@@ -79,7 +75,7 @@ class SubEnvironments:
         return list(result) if per_row else [result] * self.num_envs
 
     def wrapped(self, wrapper_class: type) -> list[bool]:
-        """`[N]` whether each row, or all of them together, have the wrapper."""
+        """`[N]` whether each row has the wrapper, around itself or around the vector environment."""
         if any(isinstance(env, wrapper_class) for env in chain(self.vector_env)):
             return [True] * self.num_envs
         if isinstance(self.base, SyncVectorEnv):

@@ -1,4 +1,4 @@
-"""Any Gymnasium vector environment as a Stable-Baselines3 one.
+"""Adapter of any Gymnasium vector environment to a Stable-Baselines3 `VecEnv`.
 
     vector_env = gymnasium.make_vec("CartPole-v1", num_envs=64)
     model = PPO("MlpPolicy", to_sb3(vector_env))
@@ -51,23 +51,22 @@ def to_sb3(
     adapter resets the finished rows. `NEXT_STEP` ones are treated the same way wherever rows can be reset
     alone: Gymnasium's `SyncVectorEnv`, and `AsyncVectorEnv` with shared memory.
 
-    Any other `NEXT_STEP` environment (such as Gymnasium's native CartPole) spends one step on resetting a row, in
-    which the row's action is ignored, and SB3 has no way to skip a row. A warning says so, and that step is shown
-    as an episode of its own that starts and ends at the last observation: reward 0, done, no `info["episode"]`, and
-    `TimeLimit.truncated` as the real end had it. Where the episode terminated, it teaches a value of 0 to an
-    observation whose value is never used; where it was truncated, it pulls the value V there towards gamma V.
-    Logged episodes stay exact; `num_timesteps` counts the extra steps.
+    Any other `NEXT_STEP` environment (such as Gymnasium's native CartPole) resets a row in a step that ignores the
+    row's action, and SB3 cannot skip a row. The adapter warns, and returns that step as an episode of its own that
+    starts and ends at the last observation: reward 0, done, no `info["episode"]`, and `TimeLimit.truncated` of the
+    real end. After a termination this trains a value of 0 for an observation whose value is never used; after a
+    truncation it pulls the value V there towards gamma V. Logged episodes are exact; `num_timesteps` counts the extra
+    steps.
 
-    Finished rows also carry `info["episode"]` (return, length, seconds since construction), so no `Monitor`
-    is needed and `env_is_wrapped(Monitor)` answers True; where sub-environments bring their own `Monitor`,
-    its figures are kept.
+    Finished rows also have `info["episode"]` (return, length, seconds since construction), so no `Monitor` is needed
+    and `env_is_wrapped(Monitor)` is True; figures of a sub-environment's own `Monitor` are kept.
 
     Args:
         vector_env: the environment; closing the adapter closes it.
-        infos: which rows get the environment's infos: `"finished"`, or `"all"` (slower). `"episode"` leaves
-            all but `is_success` out of a finished row's (faster; what SB3 itself needs is always there).
-        partial_reset: whether a `NEXT_STEP` environment resets just the rows of
-            `reset(options={"reset_mask": rows})`. None: as its `metadata["partial_reset"]` says, else as above.
+        infos: rows with the environment's infos: `"finished"`, or `"all"` (slower). `"episode"` keeps `is_success`
+            alone of a finished row's (faster; the keys that SB3 itself needs are always there).
+        partial_reset: whether a `NEXT_STEP` environment resets the rows of `reset(options={"reset_mask": rows})`
+            alone. None: by its `metadata["partial_reset"]`, else as above.
     """
     return SB3VecEnv(vector_env, infos=infos, partial_reset=partial_reset)
 
@@ -127,7 +126,7 @@ class SB3VecEnv(VecEnv):
             self._array_env = vector_env if vector_env.has_array_steps and not self._all_infos else None
 
     def reset(self) -> VecEnvObs:
-        """Start every row afresh, with the seed and options set since the last reset."""
+        """Reset every row, with the seed and options set since the last reset."""
         observations, infos = self.vector_env.reset(seed=self._seeds[0], options=self._options[0] or None)
         self._keep_reset_infos(infos, np.ones(self.num_envs, dtype=bool))
         self._returns[:] = 0
@@ -208,30 +207,23 @@ class SB3VecEnv(VecEnv):
     def _endings(
         self, infos: Mapping[str, Any], last: list[Any], truncated: np.ndarray, dones: np.ndarray
     ) -> list[dict[str, Any]]:
-        """F infos: the environment's own, and what SB3 looks for at the end of an episode."""
-        endings = zip(last, truncated.tolist(), strict=True)
-        if self._monitored:
-            finished: list[dict[str, Any]] = [
-                {"terminal_observation": observation, "TimeLimit.truncated": cut} for observation, cut in endings
-            ]
-        else:
+        """F infos: the environment's own, and the keys that SB3 reads at the end of an episode."""
+        finished: list[dict[str, Any]] = [
+            {"terminal_observation": observation, "TimeLimit.truncated": cut}
+            for observation, cut in zip(last, truncated.tolist(), strict=True)
+        ]
+        if not self._monitored:
             seconds = self._seconds()
             returns, lengths = self._returns[dones].round(6).tolist(), self._lengths[dones].tolist()
-            finished = [
-                {
-                    "terminal_observation": observation,
-                    "TimeLimit.truncated": cut,
-                    "episode": {"r": total, "l": length, "t": seconds},
-                }
-                for (observation, cut), total, length in zip(endings, returns, lengths, strict=True)
-            ]
+            for info, total, length in zip(finished, returns, lengths, strict=True):
+                info["episode"] = {"r": total, "l": length, "t": seconds}
         if self._episode_infos:
             infos = {key: infos[key] for key in ("is_success", "_is_success") if key in infos}
         fill_infos(finished, infos, dones, replace=self._monitored)
         return finished
 
     def _last_observations(self, infos: Mapping[str, Any], dones: np.ndarray) -> list[Any]:
-        """F last observations of rows that have restarted already."""
+        """F last observations of rows that are reset already."""
         if "final_obs" not in infos:
             raise KeyError(
                 f"Expected infos['final_obs'] in a SAME_STEP step with finished rows, got {sorted(infos)}; "
@@ -254,10 +246,10 @@ class SB3VecEnv(VecEnv):
                 self._has_reset_infos = False
             return
         self._has_reset_infos = True
-        fresh: list[dict[str, Any]] = [{} for _ in range(np.count_nonzero(mask))]
-        fill_infos(fresh, infos, mask)
-        for row, info in zip(np.flatnonzero(mask).tolist(), fresh, strict=True):
-            self.reset_infos[row] = info
+        rows = np.flatnonzero(mask).tolist()
+        for row in rows:
+            self.reset_infos[row] = {}
+        fill_infos([self.reset_infos[row] for row in rows], infos, mask)
 
     def set_options(self, options: list[dict] | dict | None = None) -> None:
         """Options for the next reset; Gymnasium's takes one dictionary for all rows."""
@@ -280,7 +272,7 @@ class SB3VecEnv(VecEnv):
         return self._inside.call(method_name, list(self._get_indices(indices)), *method_args, **method_kwargs)
 
     def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
-        """Whether each row has the wrapper; True for SB3's `Monitor`, whose work is done here."""
+        """Whether each row has the wrapper; True for SB3's `Monitor`, which the adapter replaces."""
         wrapped = [True] * self.num_envs if wrapper_class is Monitor else self._inside.wrapped(wrapper_class)
         return [wrapped[row] for row in self._get_indices(indices)]
 
@@ -290,7 +282,7 @@ class SB3VecEnv(VecEnv):
         return [None] * self.num_envs if frames is None else list(frames)
 
     def close(self) -> None:
-        """Close the vector environment; again is harmless."""
+        """Close the vector environment, once."""
         if not self._closed:
             self._closed = True
             self.vector_env.close()

@@ -1,4 +1,4 @@
-"""The energy of traces, from the operations that were counted when they were recorded.
+"""Energy of traces, from the operations counted at the recording.
 
 Letters: N rows, T timesteps.
 """
@@ -14,14 +14,14 @@ from seenn_env.traces.traces import Traces
 
 
 def energy_pj(operations: np.ndarray, model: EnergyModel) -> np.ndarray:
-    """`[N, T]` float32 picojoules up to and with each timestep, of `Traces.operations` `[N, T, 3]` (or `[…, 3]`)."""
+    """`[N, T]` float32 picojoules up to each timestep, of `Traces.operations` `[N, T, 3]`, or any `[…, 3]`."""
     picojoules: np.ndarray = model.pj(operations[..., 0].astype(np.float64), operations[..., 1].astype(np.float64))
     return picojoules.astype(np.float32)
 
 
 @check_kinds
 def with_energy(traces: Traces, model: EnergyModel) -> Traces:
-    """The same traces under another energy model: nothing is recorded again.
+    """The same traces under another energy model, without recording again.
 
     Raises:
         InputError: for traces without `operations`.
@@ -32,7 +32,7 @@ def with_energy(traces: Traces, model: EnergyModel) -> Traces:
 
 @check_kinds
 def synaptic_operations(traces: Traces) -> dict[str, np.ndarray]:
-    """NeuroBench's metrics, each `[T]`: the mean operations of an image up to and with each timestep.
+    """NeuroBench's metrics, each `[T]`: the mean operations of an image up to and including each timestep.
 
     Raises:
         InputError: for traces without `operations`.

@@ -1,4 +1,4 @@
-"""The fields of traces: what each must look like, and how images are found by sample index.
+"""Fields of traces: checks of shapes, dtypes and values, and images by sample index.
 
 Letters: N rows, T timesteps, F features, M images.
 """
@@ -19,28 +19,24 @@ if TYPE_CHECKING:
 
 SPLIT_CODES = {name: code for code, name in enumerate(SPLITS)}
 ROW_FIELDS = ("logits", "labels", "sample", "repeat", "hidden", "membrane", "energy_pj", "operations", "spikes")
-"""What has one entry a row."""
+"""Fields with one entry a row."""
 
 
-def as_array(given: Any) -> Any:
-    """An array of a tensor, or of a list; anything else stays as it is."""
-    if is_tensor(given):
-        return given.detach().cpu().numpy()
-    return np.asarray(given) if isinstance(given, list | tuple) else given
+def as_array(values: Any) -> Any:
+    """An array of a tensor or a list; anything else is returned as it is."""
+    if is_tensor(values):
+        return values.detach().cpu().numpy()
+    return np.asarray(values) if isinstance(values, list | tuple) else values
 
 
 def check_dtype(dtype: Any) -> None:
-    """Refuse what is no dtype of logits.
-
-    Raises:
-        InputError: saying what is one.
-    """
+    """Refuse another dtype of logits than float32 and float16."""
     if not isinstance(dtype, str) or dtype not in ("float32", "float16"):
         raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
 
 
 def finite_array(values: "Tensor", dtype: Any, name: str, sample: np.ndarray | None = None) -> np.ndarray:
-    """`[B, …]` values rounded to a dtype of traces; `sample` `[B]` names the rows in the error.
+    """A tensor `[B, …]` as an array of a dtype of traces; `sample` `[B]` names the rows in the error.
 
     Raises:
         InputError: for NaN or infinity.
@@ -54,9 +50,9 @@ def finite_array(values: "Tensor", dtype: Any, name: str, sample: np.ndarray | N
     return array
 
 
-def int_column(given: np.ndarray | None, default: np.ndarray, N: int, name: str, dtype: type) -> np.ndarray:
-    """`[N]` whole numbers, or the default where none are given."""
-    column = default if given is None else given
+def int_column(values: np.ndarray | None, default: np.ndarray, N: int, name: str, dtype: type) -> np.ndarray:
+    """`[N]` whole numbers; None stands for the default."""
+    column = default if values is None else values
     if column.shape != (N,):
         raise InputError(f"Expected {name} [N] = [{N}], got {list(column.shape)}.")
     if column.dtype.kind not in "iuf" or (column.dtype.kind == "f" and (column != np.rint(column)).any()):
@@ -65,7 +61,7 @@ def int_column(given: np.ndarray | None, default: np.ndarray, N: int, name: str,
 
 
 def split_codes(split: Any, N: int) -> np.ndarray:
-    """`[N]` uint8: places in `backbones.SPLITS` of one name, or of a name or a code for each row."""
+    """`[N]` uint8 indices in `backbones.SPLITS`, of one name, or of a name or a code for each row."""
     if isinstance(split, str):
         if split not in SPLIT_CODES:
             raise unknown_name("split", split, SPLITS)
@@ -128,7 +124,7 @@ def check_row_fields(fields: Mapping[str, Any], N: int, T: int, *, values: bool)
     for name in ("energy_pj", "operations", "spikes"):
         field = fields.get(name)
         if field is not None and (field[:, 0].min() < 0 or (np.diff(field, axis=1) < 0).any()):
-            raise InputError(f"Expected {name} from 0 that never falls: it is what was spent up to each timestep.")
+            raise InputError(f"Expected {name} from 0 that never falls: it is the sum up to each timestep.")
 
 
 def check_images(images: np.ndarray | None, index: np.ndarray | None) -> None:
@@ -143,14 +139,14 @@ def check_images(images: np.ndarray | None, index: np.ndarray | None) -> None:
             f"{images.dtype} and {list(index.shape)}."
         )
     if len(np.unique(index)) != len(index):
-        raise InputError("Expected image_index to name each sample once, got one twice: leave the copies out.")
+        raise InputError("Expected image_index to name each sample once, got one twice: omit the copies.")
 
 
 def image_places(index: np.ndarray | None, sample: np.ndarray) -> np.ndarray:
-    """`[N]` where in `index` `[M]` each `sample` `[N]` is.
+    """`[N]` the place of each `sample` `[N]` in `index` `[M]`.
 
     Raises:
-        InputError: where one is missing.
+        InputError: for a missing one.
     """
     if index is None or not len(index):
         raise InputError("Expected images of the samples, got none: record with images=True, or pass samples=….")
@@ -165,7 +161,7 @@ def image_places(index: np.ndarray | None, sample: np.ndarray) -> np.ndarray:
 
 
 def used_images(images: np.ndarray | None, index: np.ndarray | None, sample: np.ndarray) -> dict[str, np.ndarray]:
-    """Those images that show one of the samples, as fields; none, where there are no images."""
+    """The images of these samples as fields; none where there are no images."""
     if images is None or index is None:
         return {}
     used = np.isin(index, sample)
@@ -177,18 +173,17 @@ def used_images(images: np.ndarray | None, index: np.ndarray | None, sample: np.
 def join_images(
     parts: Sequence[tuple[np.ndarray | None, np.ndarray | None]],
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """All images of several traces, each sample's once.
+    """Images and index of several traces, each sample once.
 
     Raises:
-        InputError: where their shapes differ.
+        InputError: for different shapes.
     """
-    given = [(images, index) for images, index in parts if images is not None and index is not None]
-    if not given:
+    present = [(images, index) for images, index in parts if images is not None and index is not None]
+    if not present:
         return None, None
-    shapes = {images.shape[1:] for images, _ in given}
+    shapes = {images.shape[1:] for images, _ in present}
     if len(shapes) > 1:
         raise InputError(f"Expected images of one shape [C, H, W], got {sorted(shapes)}.")
-    _, first = np.unique(np.concatenate([index for _, index in given]), return_index=True)
-    first.sort()
-    images = np.concatenate([images for images, _ in given])[first]
-    return images, np.concatenate([index for _, index in given])[first]
+    images, index = (np.concatenate(arrays) for arrays in zip(*present, strict=True))
+    first = np.sort(np.unique(index, return_index=True)[1])
+    return images[first], index[first]

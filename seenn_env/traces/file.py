@@ -1,4 +1,4 @@
-"""Tensors in one safetensors file: written atomically, memory-mapped, with a digest over every chunk."""
+"""The file format of traces: safetensors, written atomically, memory-mapped, with a digest of every chunk."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ FORMAT = "seenn_env.traces/1"
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], info: Mapping[str, Any]) -> None:
     """Write tensors and JSON-able `info` to `path`; equal content gives equal bytes.
 
-    The file appears under its name only when it is whole.
+    The file appears under its name when it is complete.
     """
     digests = {name: [hash_bytes(chunk) for chunk in _chunks(tensor)] for name, tensor in tensors.items()}
     metadata = {"format": FORMAT, "info": _json(info), "digests": _json(digests)}
@@ -28,17 +28,17 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], info: Mapping[s
 
 
 class Seal:
-    """The digests of a mapped file's tensors, checked at most once, when `check` is first called."""
+    """The unchecked digests of a mapped file; each tensor is checked once."""
 
     def __init__(self, path: Path, tensors: Mapping[str, np.ndarray], digests: Mapping[str, list[str]]) -> None:
         self.path, self.digests = path, digests
         self.unchecked = dict(tensors)
 
     def check(self) -> None:
-        """Read every chunk that has not been read yet.
+        """Check every tensor that is unchecked.
 
         Raises:
-            InputError: for a tensor that was altered.
+            InputError: for an altered tensor.
         """
         for name, tensor in list(self.unchecked.items()):
             for chunk, digest in zip(_chunks(tensor), self.digests[name], strict=True):
@@ -56,9 +56,9 @@ class MappedFile:
     tensors: dict[str, np.ndarray]
     """Read-only arrays in the file, not in memory."""
     info: dict[str, Any]
-    """What was written with them."""
+    """Written with them."""
     seal: Seal
-    """What is left to check."""
+    """Of the unchecked tensors."""
 
 
 def map_tensors(path: Path, *, verify: bool | None = None) -> MappedFile:

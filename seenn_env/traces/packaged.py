@@ -1,4 +1,4 @@
-"""What ships with the package, by name: traces ("digits") and the backbone that they were recorded from."""
+"""Packaged files by name: traces ("digits") and the backbones that they were recorded from."""
 
 import re
 from pathlib import Path
@@ -11,14 +11,14 @@ _ENDINGS = {"traces": ".safetensors", "backbone": "-backbone.safetensors"}
 
 
 def packaged_file(kind: str, name: str | Path) -> Path:
-    """The packaged file of that name, or the path as it is.
+    """The packaged file of that name, or the path of another file.
 
     Args:
         kind: "traces" or "backbone".
-        name: a name stands for a packaged file unless it has a suffix or is a file itself.
+        name: of a packaged file, unless it has a suffix or is a file itself.
 
     Raises:
-        InputError: for a name that is not known.
+        InputError: for an unknown name.
     """
     file = Path(name)
     if file.suffix or file.exists():

@@ -1,7 +1,7 @@
-"""A recording on its way, in a folder of mapped files that several processes of one machine fill.
+"""An unfinished recording: a folder of mapped files that several processes of one machine write.
 
 partial = PartialRecording.open(folder, settings, shapes, dtypes, batches=40, group=group)
-partial.fields["logits"][rows] = …; partial.note(3); partial.keep()    # batch 3 is done, and will not be done again
+partial.fields["logits"][rows] = …; partial.note(3); partial.keep()      # batch 3 is done
 
 Letters: N rows.
 """
@@ -18,13 +18,13 @@ from backbones import InputError
 from backbones.machine import ProcessGroup
 
 _LAYOUT = 2
-"""Of the folder; one of another layout has other settings."""
+"""Version of the folder's layout, part of the settings."""
 
 
 class PartialRecording:
-    """Fields `[N, …]` by name, and which batches of their rows are done.
+    """Fields `[N, …]` by name, and a flag for each batch of rows that is done.
 
-    Each process writes rows and flags of its own; what it marks as done is on its way to the disk before.
+    Each process writes rows and flags of its own, and flushes the rows before their flag.
     """
 
     def __init__(self, folder: Path | None, fields: dict[str, np.ndarray], done: np.ndarray) -> None:
@@ -76,7 +76,7 @@ class PartialRecording:
             for name, shape in {**shapes, "done": (batches,)}.items():
                 dtype = np.dtype(np.uint8 if name == "done" else dtypes[name])
                 np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape).flush()
-            file.write_text(wanted)  # last: a folder with settings is a whole one
+            file.write_text(wanted)  # last: a folder with settings is complete
         group.wait()
         mapped: dict[str, np.ndarray] = {
             name: np.lib.format.open_memmap(folder / f"{name}.npy", "r+") for name in (*shapes, "done")
@@ -89,11 +89,11 @@ class PartialRecording:
         return [batch for batch in range(group.rank, len(self._done), group.size) if not self._done[batch]]
 
     def note(self, batch: int) -> None:
-        """That a batch's rows are written; it counts from the next `keep` on."""
+        """Note that a batch's rows are written, for the next `keep`."""
         self._noted.append(batch)
 
     def keep(self) -> None:
-        """Mark what was noted as done, after it has been flushed."""
+        """Flush the fields, then mark the noted batches as done."""
         if self.folder is not None:
             for field in self.fields.values():
                 field.flush()  # type: ignore[attr-defined]
@@ -110,7 +110,7 @@ def _delete(folder: Path) -> None:
     """Delete a recording's files, and their folder if nothing else is in it."""
     if (file := folder / "settings.json").exists():
         names = json.loads(file.read_text())["shapes"]
-        file.unlink()  # first: a folder with settings is a whole one
+        file.unlink()  # first: a folder with settings is complete
         for name in (*names, "done"):
             (folder / f"{name}.npy").unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):

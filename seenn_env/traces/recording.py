@@ -1,4 +1,4 @@
-"""Recording a frozen backbone once, so that environments, training and evaluation are table look-ups.
+"""Recording of a frozen backbone into traces, for replay by environments, training and evaluation.
 
 traces = record(backbone, splits.policy, "policy.safetensors", repeats=20)
 
@@ -50,37 +50,36 @@ def record(
     """The backbone's running logits over all timesteps of every sample.
 
     A recording into a file may be killed at any moment: the next one with the same arguments continues it
-    (from `<path>.partial`), and the file comes out the same, byte for byte. Started by `torchrun`, the processes
-    of one machine share the batches, and every one of them has to call this; it is the file of one process of
-    as many threads each.
+    (from `<path>.partial`), and the file is the same, byte for byte. Under `torchrun`, the processes of one
+    machine share the batches, and each has to call this; the file is that of one process of as many threads.
 
     Args:
         backbone: the frozen network.
         samples: images of one split.
         path: file to write; None keeps the traces in memory (of several processes, each records all of them).
-        repeats: how many rows each sample gets, each with input spikes of its own. A deterministic
-            encoding gives the same row every time, unless they are augmented.
-        augmentation: what happens to the images of all repeats but the first.
+        repeats: rows of each sample, each with input spikes of its own; with a deterministic encoding they are
+            equal unless augmented.
+        augmentation: of the images of all repeats but the first.
         batch_size: rows that the network runs at once; every batch is padded to it.
         dtype: of the stored logits, spikes and potentials.
         hidden: also record the pooled spikes of the last hidden layer, `[N, T, F]`.
         membrane: also record its pooled membrane potentials, `[N, T, F]`.
         energy: also count every row's synaptic operations and spikes, and the energy of them: `operations`,
             `spikes` and `energy_pj`. The network has to be a `torch.nn.Module`.
-        energy_model: what an operation costs (default: `EnergyModel()`).
+        energy_model: picojoules of an operation (default: `EnergyModel()`).
         images: also keep the samples' images (of frames over time: their mean, as a picture).
         overwrite: replace a file, or a partial recording with other settings.
         progress: show a progress bar (of several processes: of the first one's share).
 
     Raises:
-        InputError: for repeats or batch_size below 1, a file that is there already, a partial recording
-            with other settings, samples of other classes, shape, form or T than the backbone's, NaN or infinity, or a
-            backbone that does not give what is to be recorded.
+        InputError: for repeats or batch_size below 1, an existing file, a partial recording with other settings,
+            samples of other classes, shape, form or T than the backbone's, NaN or infinity, or a backbone without the
+            probes or counts to record.
     """
     if repeats < 1 or batch_size < 1:
         raise InputError(f"Expected repeats ≥ 1 and batch_size ≥ 1, got {repeats} and {batch_size}.")
     if energy_model is not None and not energy:
-        raise InputError("Expected energy=True with an energy_model, got energy=False: leave the model out.")
+        raise InputError("Expected energy=True with an energy_model, got energy=False: omit the model.")
     check_dtype(dtype)
     names = tuple(getattr(backbone, "class_names", ()))
     shape = getattr(backbone, "sample_shape", None)

@@ -1,4 +1,4 @@
-"""Traces: what a frozen backbone says about each sample after each timestep.
+"""Traces: the running logits of a frozen backbone over its samples, after each timestep.
 
     traces = Traces.load("policy.safetensors")
     traces.accuracy               # [T]
@@ -46,19 +46,19 @@ class Traces:
     Args:
         logits: `[N, T, K]` float32 or float16, the mean of the outputs up to each timestep.
         labels: `[N]` whole numbers in 0…K-1.
-        split: which split the samples are of ("train", "policy", "calibration" or "test"), or one for each.
+        split: "train", "policy", "calibration" or "test", or one for each row.
         sample: `[N]` the sample's index in its dataset (default: 0…N-1). Rows of one sample are its
             repeats, and one cluster in every interval.
-        repeat: `[N]` which repeat of the sample a row is (default: 0).
+        repeat: `[N]` the repeat of the sample (default: 0).
         hidden: `[N, T, F]` float32 or float16, the last hidden layer's spikes, pooled over space.
         membrane: `[N, T, F]` likewise, its membrane potentials.
-        energy_pj: `[N, T]` float32, the energy spent up to and with each timestep.
+        energy_pj: `[N, T]` float32, picojoules up to and including each timestep.
         operations: `[N, T, 3]` int64, likewise synaptic operations: effective MACs, effective ACs, dense.
         spikes: `[N, T]` int64, likewise the spikes that all neurons fired.
         images: `[M, C, H, W]` uint8, pictures of samples.
         image_index: `[M]` the sample index of each image.
         info: JSON-able facts: "fingerprint" of the backbone, "dataset", "class_names", ….
-        path: the file that they came from.
+        path: of their file.
 
     Raises:
         InputError: for shapes that do not fit, NaN or infinite logits, labels out of range, unknown splits.
@@ -79,9 +79,9 @@ class Traces:
     info: dict[str, Any] = field(default_factory=dict)
     path: Path | None = None
     trusted: bool = False
-    """Skip the pass over all logits: they were checked when they were recorded."""
+    """Skip the checks of values: they were done at the recording."""
     seal: Seal | None = None
-    """What is left to check of the file that they came from; checked before anything is computed."""
+    """Unchecked digests of their file, checked before anything is computed."""
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -110,20 +110,20 @@ class Traces:
             )
 
     split_codes: np.ndarray = field(init=False)
-    """`[N]` uint8: each row's place in `backbones.SPLITS`."""
+    """`[N]` uint8: index in `backbones.SPLITS`."""
 
     @classmethod
     @check_kinds
     def load(cls, path: "str | Path | Traces", *, split: str | None = None, verify: bool | None = None) -> "Traces":
-        """Map a traces file; the name of a packaged one ("digits") stands for it.
+        """Map a traces file, or a packaged one by name ("digits").
 
         Args:
-            path: file or packaged name (traces that are loaded already are taken as they are).
-            split: keep the rows of this split only.
-            verify: see `storage.map_tensors`.
+            path: file or packaged name (loaded traces are returned as they are).
+            split: of the rows to select.
+            verify: see `file.map_tensors`.
 
         Raises:
-            InputError: for a file that is missing, truncated or altered, or has no row of that split.
+            InputError: for a file that is missing, truncated, altered or without rows of that split.
         """
         if isinstance(path, Traces):
             return path if split is None else path.select(split)
@@ -155,7 +155,7 @@ class Traces:
         """Those rows (a slice, indices or a mask) as new traces."""
         if not isinstance(rows, slice):
             rows = self._checked_rows(rows)
-            self._check_seal()  # a copy has no file to be checked against
+            self._check_seal()  # a copy has no digests
         fields: dict[str, Any] = {
             name: None if (field := getattr(self, name)) is None else take_rows(field, rows) for name in ROW_FIELDS
         }
@@ -172,7 +172,7 @@ class Traces:
         return chosen
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Traces":
-        """The same traces: they do not change, and `gym.make` copies its arguments."""
+        """The same traces: they are immutable, and `gym.make` copies its arguments."""
         return self
 
     @check_kinds
@@ -180,13 +180,11 @@ class Traces:
         """The rows of one split, as new traces.
 
         Raises:
-            InputError: for an unknown split, or one of which there are no rows.
+            InputError: for an unknown split, or one without rows.
         """
-        if split not in SPLIT_CODES:
-            raise unknown_name("split", split, SPLITS)
-        if self.split == split:
+        rows = self._of_split(split)
+        if rows.all():
             return self
-        rows = self.split_codes == SPLIT_CODES[split]
         if not rows.any():
             raise InputError(f"Expected rows of split {split!r}, got traces of {self.split!r}: choose that one.")
         first, last = np.flatnonzero(rows)[[0, -1]]
@@ -197,14 +195,17 @@ class Traces:
         """The rows of the other splits, as new traces.
 
         Raises:
-            InputError: for an unknown split, or where nothing is left.
+            InputError: for an unknown split, or where no rows remain.
         """
-        if split not in SPLIT_CODES:
-            raise unknown_name("split", split, SPLITS)
-        rows = self.split_codes != SPLIT_CODES[split]
+        rows = ~self._of_split(split)
         if not rows.any():
             raise InputError(f"Expected rows of another split than {split!r}, got none.")
         return self[rows]
+
+    def _of_split(self, split: str) -> np.ndarray:
+        if split not in SPLIT_CODES:
+            raise unknown_name("split", split, SPLITS)
+        return self.split_codes == SPLIT_CODES[split]
 
     @staticmethod
     @check_kinds
@@ -269,16 +270,16 @@ class Traces:
 
     @cached_property
     def image_places(self) -> np.ndarray:
-        """`[N]` which of `images` shows each row's sample.
+        """`[N]` the index in `images` of each row's sample.
 
         Raises:
-            InputError: where there is none.
+            InputError: for a missing one.
         """
         return read_only(image_places(self.image_index, self.sample))
 
     @property
     def shape(self) -> TraceShape:
-        """T, K, and F of the fields that are there."""
+        """T, K, and F of `hidden` and `membrane`."""
         sizes = {name: field.shape[2] for name in ("hidden", "membrane") if (field := getattr(self, name)) is not None}
         return TraceShape(self.timesteps, self.num_classes, **sizes)
 
@@ -307,7 +308,7 @@ class Traces:
 
     @check_kinds
     def energy(self, timestep: np.ndarray | None = None) -> Energy | None:
-        """The energy spent by every row at its `timestep` `[N]` (default: `[N, T]`, at each); None if unknown."""
+        """The energy of every row up to its `timestep` `[N]` (default: `[N, T]`, all of them); None if unknown."""
         timestep = as_array(timestep)
         if self.energy_pj is None:
             return None
@@ -344,22 +345,25 @@ class Traces:
 
     @cached_property
     def correct(self) -> np.ndarray:
-        """`[N, T]` bool: is the prediction right?"""
+        """`[N, T]` bool: whether the prediction is correct."""
         return read_only(self.predictions == self.labels[:, None])
 
     @property
     def accuracy(self) -> np.ndarray:
-        """`[T]` fraction right after each timestep."""
+        """`[T]` fraction of correct predictions after each timestep."""
         return self.correct.mean(0)
 
     @property
     def first_correct(self) -> np.ndarray:
-        """`[N]` the first timestep (from 1) whose prediction is right, T where none is."""
+        """`[N]` the first timestep (from 1) whose prediction is correct, T where none is."""
         return np.where(self.correct.any(1), self.correct.argmax(1) + 1, self.timesteps)
 
     @property
     def aet(self) -> float:
-        """SEENN's average earliest time: [Σ_t t·(C_t - C_{t-1}) + T·(N - C_T)] / N (Li et al. 2023, section 3.2)."""
+        """SEENN's average earliest time (Li et al. 2023, section 3.2), with C_t the rows that are correct at t.
+
+        [Σ_t t·(C_t - C_{t-1}) + T·(N - C_T)] / N
+        """
         C = np.concatenate([[0], self.correct.sum(0)])
         T, N = self.timesteps, len(self.labels)
         return float((np.arange(1, T + 1) @ np.diff(C) + T * (N - C[-1])) / N)
@@ -371,7 +375,7 @@ class Traces:
 
     @property
     def oct(self) -> float:
-        """The mean earliest timestep from which the prediction stays right, T where it is wrong at T."""
+        """The mean earliest timestep from which the prediction stays correct, T where it is wrong at T."""
         stays = np.logical_and.accumulate(self.correct[:, ::-1], axis=1).sum(1)
         return float(np.minimum(self.timesteps - stays + 1, self.timesteps).mean())
 

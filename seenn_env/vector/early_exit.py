@@ -11,14 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode
 
-from backbones import Backbone, Samples
+from backbones import Backbone
 from backbones.argument_checks import Positive, check_kinds
-from seenn_env.environments.dynamics import column_space, make_dynamics
-from seenn_env.observations.observation import AnyObservation
-from seenn_env.rewards import AnyReward, make_reward
-from seenn_env.traces.traces import Traces
 from seenn_env.vector.slots import SlotsVectorEnv
 
 
@@ -47,59 +42,14 @@ class EarlyExitVectorEnv(SlotsVectorEnv):
         InputError: for bad numbers or unknown names.
     """
 
-    @check_kinds
-    def __init__(
-        self,
-        num_envs: Positive = 1,
-        traces: Traces | str | Path | None = None,
-        *,
-        backbone: Backbone | str | Path | None = None,
-        samples: Samples | str | None = None,
-        split: str = "policy",
-        observation: AnyObservation = "features",
-        reward: AnyReward = "seenn",
-        reward_options: dict[str, Any] | None = None,
-        order: str = "epoch",
-        autoreset_mode: str | AutoresetMode = "same_step",
-        max_episode_steps: Positive | None = None,
-        repeats: Positive = 1,
-        batch_size: Positive | None = None,
-        dtype: str = "float32",
-        render_mode: str | None = None,
-    ) -> None:
-        dynamics = make_dynamics(
-            traces,
-            num_envs=num_envs,
-            backbone=backbone,
-            samples=samples,
-            split=split,
-            observation=observation,
-            reward=make_reward(reward, reward_options),
-            repeats=repeats,
-            batch_size=batch_size,
-            dtype=dtype,
-        )
-        self.observation_names, space = column_space(dynamics)
-        super().__init__(
-            num_envs,
-            dynamics,
-            space,
-            2,
-            first_timestep=1,
-            order=order,
-            autoreset_mode=autoreset_mode,
-            max_episode_steps=max_episode_steps,
-            render_mode=render_mode,
-        )
+    one_shot = False
+    default_observation = "features"
 
     def _act(self, actions: np.ndarray) -> np.ndarray:
         if self.timesteps == 1:
             return np.ones(self.num_envs, np.bool_)
         self._timestep += actions == 0
         return (actions == 1) | (self._timestep == self.timesteps)
-
-    def _observe(self, slots: np.ndarray, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
-        return self.dynamics.observe(slots, rows, timesteps)
 
 
 class LiveVectorEnv(EarlyExitVectorEnv):

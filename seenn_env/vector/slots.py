@@ -5,20 +5,24 @@ Letters: B slots (num_envs), S of them at once, N rows, T timesteps.
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MethodType
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from backbones import InputError
+from backbones import Backbone, InputError, Samples
+from backbones.argument_checks import Positive, check_kinds
 from backbones.errors import unknown_name
-from seenn_env.environments.dynamics import Dynamics
+from seenn_env.environments.dynamics import make_dynamics, observation_space
 from seenn_env.environments.episode_env import NO_PREDICTION
 from seenn_env.environments.reset_arguments import checked_options, checked_seeds
+from seenn_env.environments.static_observation import OneShotObservation
 from seenn_env.rendering.modes import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
+from seenn_env.rewards import AnyReward
 from seenn_env.traces.traces import Traces
 from seenn_env.vector.sampling import make_order
 
@@ -60,35 +64,47 @@ class Step(NamedTuple):
 
 
 class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """B episodes over rows; derived classes define the observations and the effect of actions.
-
-    Args:
-        num_envs: B.
-        dynamics: replayed or live.
-        observation_space: of one slot.
-        num_actions: of one slot.
-        first_timestep: timesteps that have run when an episode starts, 0 or 1.
-        order: name of the sampling order.
-        autoreset_mode: "same_step", "next_step" or "disabled".
-        max_episode_steps: truncate an episode at its step of this number, as Gymnasium's `TimeLimit` does.
-        render_mode: "rgb_array", "ansi" or None.
-    """
+    """B episodes over rows; derived classes define the effect of actions, and describe the arguments."""
 
     metadata: dict[str, Any] = {**RENDER_METADATA, "render_modes": ["rgb_array", "ansi"]}  # noqa: RUF012
+    one_shot: ClassVar[bool]
+    """Whether one action, the number of timesteps, is the whole episode."""
+    default_observation: ClassVar[str]
 
+    @check_kinds
     def __init__(
         self,
-        num_envs: int,
-        dynamics: Dynamics,
-        observation_space: gym.Space,
-        num_actions: int,
+        num_envs: Positive = 1,
+        traces: Traces | str | Path | None = None,
         *,
-        first_timestep: int,
-        order: str,
-        autoreset_mode: str | AutoresetMode,
-        max_episode_steps: int | None,
-        render_mode: str | None,
+        backbone: Backbone | str | Path | None = None,
+        samples: Samples | str | None = None,
+        split: str = "policy",
+        observation: OneShotObservation | None = None,
+        reward: AnyReward = "seenn",
+        reward_options: dict[str, Any] | None = None,
+        order: str = "epoch",
+        autoreset_mode: str | AutoresetMode = "same_step",
+        max_episode_steps: Positive | None = None,
+        repeats: Positive = 1,
+        batch_size: Positive | None = None,
+        dtype: str = "float32",
+        render_mode: str | None = None,
     ) -> None:
+        dynamics = make_dynamics(
+            traces,
+            backbone=backbone,
+            samples=samples,
+            split=split,
+            observation=self.default_observation if observation is None else observation,
+            reward=reward,
+            reward_options=reward_options,
+            repeats=repeats,
+            batch_size=batch_size,
+            dtype=dtype,
+            one_shot=self.one_shot,
+            num_envs=num_envs,
+        )
         if isinstance(autoreset_mode, AutoresetMode):
             self.autoreset_mode = autoreset_mode
         elif autoreset_mode in AUTORESET_MODES:
@@ -102,13 +118,13 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             dynamics.keep_activity()
         self.dynamics, self.reward, self.timesteps = dynamics, dynamics.reward, dynamics.shape.timesteps
         self.traces: Traces | None = dynamics.traces
-        self.single_observation_space = observation_space
+        self.observation_names, self.single_observation_space = observation_space(dynamics)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self._num_actions = num_actions
-        self.single_action_space = gym.spaces.Discrete(num_actions)
+        self._num_actions = self.timesteps if self.one_shot else 2
+        self.single_action_space = gym.spaces.Discrete(self._num_actions)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._order = make_order(order, len(dynamics.labels), num_envs)
-        self._first_timestep = first_timestep
+        self._first_timestep = 1 if dynamics.static is None else 0
         self._all_slots = np.arange(num_envs)
         self._row = np.zeros(num_envs, np.int64)
         self._timestep = np.zeros(num_envs, np.int64)
@@ -122,9 +138,9 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def _act(self, actions: np.ndarray) -> np.ndarray:
         """Advance `self._timestep` by the actions `[B]`; returns `[B]` bool, fresh: the episodes that ended."""
 
-    @abstractmethod
     def _observe(self, slots: np.ndarray, rows: np.ndarray, timesteps: np.ndarray) -> np.ndarray:
         """`[S, …]` observations of these slots, which hold these rows, at these timesteps: fresh."""
+        return self.dynamics.observe(slots, rows, np.ones_like(timesteps) if self.one_shot else timesteps)
 
     def reset(
         self,

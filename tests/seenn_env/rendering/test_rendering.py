@@ -221,9 +221,9 @@ def test_a_slot_shows_what_a_single_environment_does_and_its_exit_until_it_start
     single.step(1)
     frames = envs.render()
     assert frames[1] == single.render()
-    assert "still looking" in frames[0]
+    assert "running" in frames[0]
     envs.step(np.array([0, 0]))
-    assert "still looking" in envs.render()[1]
+    assert "running" in envs.render()[1]
 
 
 def test_frames_can_be_collected_by_gymnasiums_own_wrapper():
