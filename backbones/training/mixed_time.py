@@ -18,8 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.errors import InputError
-from backbones.networks.architectures import SmallBody
-from backbones.networks.feedforward import PlainBody
+from backbones.networks.feedforward import PlainBody, SmallBody
 from backbones.networks.network import SpikingNetwork, TimeFire
 from backbones.networks.residual import BlockStage, ResidualBody
 
