@@ -85,13 +85,13 @@ def test_norms_per_timestep_are_those_of_a_cpu_trained_and_folded():
     x = torch.randn(12, 8, 5, 5, generator=torch.Generator().manual_seed(0))
     here, there = TimestepBatchNorm2d(8, 3).train(), TimestepBatchNorm2d(8, 3).train().to(DEVICE)
     when = torch.arange(3).repeat_interleave(4)
-    here.clock.tell(when, 3)
-    there.clock.tell(when.to(DEVICE), 3)
+    here.clock.set(when, 3)
+    there.clock.set(when.to(DEVICE), 3)
     torch.testing.assert_close(here(x), there(x.to(DEVICE)).cpu(), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(here.running_var, there.running_var.cpu(), rtol=1e-4, atol=1e-4)
     scale, scale_there = TimestepScale(here.eval()), TimestepScale(there.eval()).to(DEVICE)
-    scale.clock.tell(when)
-    scale_there.clock.tell(when.to(DEVICE))
+    scale.clock.set(when)
+    scale_there.clock.set(when.to(DEVICE))
     torch.testing.assert_close(scale(x.clone()), scale_there(x.to(DEVICE)).cpu(), rtol=1e-4, atol=1e-4)
 
 

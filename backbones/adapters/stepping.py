@@ -16,7 +16,7 @@ Memory = Any
 """A tree of tensors `[B, S…]`: every state variable of every row."""
 
 Output = str | Callable[[Any], Tensor] | None
-"""The output in the module's result: "spikes" (the first of a tuple), "membrane" (the last), or a function."""
+"""Part of the module's result that is the output: "spikes" (first of a tuple), "membrane" (last), a function."""
 
 OUTPUTS = ("spikes", "membrane")
 

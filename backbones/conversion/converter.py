@@ -1,4 +1,4 @@
-"""A trained network without time becomes a spiking network, weights untouched.
+"""Conversion of a trained network without time to a spiking network of the same weights.
 
 ann = build("resnet9", num_classes=10, timesteps=1, neuron="qcfs")       # and train it
 network = convert(ann, timesteps=32)
@@ -38,30 +38,30 @@ def convert(
     std: float | list[float] = 1.0,
     batch_size: int = 128,
 ) -> SpikingNetwork:
-    """A spiking network of IF neurons with soft reset, one for each activation of `ann`, which stays as it is.
+    """A spiking network with an IF neuron of soft reset for each activation of `ann`.
 
-    Each neuron's threshold θ is the λ that its QCFS activation learned, or what its ReLU reaches on `images`
-    (threshold balancing: Diehl et al., IJCNN 2015; the percentile: Rueckauer et al., Frontiers in Neuroscience
+    The threshold θ of a neuron is the learned λ of its QCFS activation, or a percentile of its ReLU's values on
+    `images` (threshold balancing: Diehl et al., IJCNN 2015; the percentile: Rueckauer et al., Frontiers in Neuroscience
     2017). It starts at θ/2 and its spikes have the height θ (see `ConvertedIF`), so the mean output over time
-    approaches the output of `ann`, whose weights, norms and shortcuts are kept. Only currents that no
-    timestep changes, those before the first activation, are computed once an image.
+    approaches the output of `ann`, whose weights, norms and shortcuts are kept. Currents before the first activation
+    are computed once an image.
 
     Args:
         ann: a network that `build` made with the neuron "qcfs" or "relu"; or any torch module that
             torch.fx can trace, of ReLUs (or QCFS modules) and linear layers (see `backbones.conversion.tracing.trace`).
-        images: `[N, C, H, W]` uint8, or floats in [0, 1]: training images that thresholds of ReLUs are set
-            on. QCFS networks do not need any.
+        images: `[N, C, H, W]` uint8, or floats in [0, 1]: training images for the thresholds of ReLUs; QCFS networks
+            need none.
         timesteps: T of the spiking network.
         method: "max" or "percentile" (default) for ReLUs; None for QCFS.
-        percentile: of a layer's activations over all images and places, which becomes its threshold.
-        max_pool: what happens to max-pooling of spikes in a module: "refuse" it; "average": put average
-            pooling in its place, which is exact, but of another network than `ann` (train that one); or
-            "spikes": keep it, the maximum of each timestep's spikes, which overestimates.
+        percentile: of a layer's activations over all images and places, for its threshold.
+        max_pool: treatment of max-pooling of spikes in a module: "refuse" it; "average": average pooling in its place,
+            which is exact for another network than `ann` (train that one); or "spikes": the maximum of each timestep's
+            spikes, which overestimates.
         activations: `{class: function(module) -> (λ, L)}` of a module's own QCFS activations that are not recognised
-            by what they answer; each is tried for computing λ·clip(floor(z·L/λ + ½)/L, 0, 1).
-        mean: of the intensities, taken off before a module sees images in [0, 1].
-        std: likewise, divided by.
-        batch_size: images at once while thresholds are set.
+            by their outputs; each is checked to compute λ·clip(floor(z·L/λ + ½)/L, 0, 1).
+        mean: of the intensities in [0, 1], subtracted from a module's inputs.
+        std: of the intensities, by which they are divided.
+        batch_size: images at once while thresholds are computed.
 
     Raises:
         InputError: for a network with another activation, an unsupported layer (by its path), a negative λ,

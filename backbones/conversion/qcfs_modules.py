@@ -1,8 +1,8 @@
-"""Modules of somebody else's that compute QCFS, told by what they answer: which λ and which L.
+"""Recognition of foreign modules that compute QCFS, with their λ and L, by their outputs.
 
     y = λ·clip(floor(z·L/λ + ½)/L, 0, 1)
 
-The official code of QCFS and of SEENN trains such a module of its own (`IF`), as others do.
+The official code of QCFS and of SEENN has such a module (`IF`).
 """
 
 import copy
@@ -10,23 +10,26 @@ import copy
 import torch
 from torch import Tensor, nn
 
+Staircase = tuple[float, int]
+"""λ and L of a QCFS module."""
+
 _MOST_LEVELS = 1024
 _OFFSETS = (-0.49, -0.3, 0.0, 0.3, 0.49)
-"""Places on a step, in units of its width: none where a rounding could move over its edge."""
+"""Places on a step, in units of its width, off its edges."""
 
 
-def read_staircase(module: nn.Module) -> tuple[float, int] | None:
+def read_staircase(module: nn.Module) -> Staircase | None:
     """λ and L of a module that computes QCFS of each number by itself; None for any other.
 
-    It stays as it is: a copy is asked. Modules with larger tensors than single numbers are not.
+    A copy is run. Modules with tensors of more than one number are not run.
     """
     if any(tensor.numel() > 1 for tensor in (*module.parameters(), *module.buffers())):
         return None
-    values = _ask(module, 2.0 ** torch.arange(-20, 21).double())
+    values = _outputs(module, 2.0 ** torch.arange(-20, 21).double())
     if values is None or not bool(values[-1] > 0) or not bool((values[-4:] == values[-1]).all()):
         return None
     threshold = float(values[-1])
-    values = _ask(module, torch.linspace(0, threshold, 8 * _MOST_LEVELS, dtype=torch.float64))
+    values = _outputs(module, torch.linspace(0, threshold, 8 * _MOST_LEVELS, dtype=torch.float64))
     if values is None or not bool((values > 0).any()):
         return None
     levels = round(threshold / float(values[values > 0].min()))
@@ -41,27 +44,27 @@ def is_staircase(module: nn.Module, threshold: float, levels: int) -> bool:
     currents = (steps[:, None] + torch.tensor(_OFFSETS).double()).flatten() * (threshold / levels)
     wanted = steps.clamp(0, levels).repeat_interleave(len(_OFFSETS)) * (threshold / levels)
     for wide in (False, True):  # as channels, and as places
-        values = _ask(module, currents, wide)
+        values = _outputs(module, currents, wide)
         if values is None or not torch.allclose(values, wanted, rtol=0, atol=1e-4 * threshold):
             return False
     return True
 
 
 @torch.no_grad()
-def _ask(module: nn.Module, currents: Tensor, wide: bool = False) -> Tensor | None:
-    """`[N]` float64 values of currents, asked as `[2, N, 1, 1]` (or `[2, 1, 1, N]`) of one order and another.
+def _outputs(module: nn.Module, currents: Tensor, wide: bool = False) -> Tensor | None:
+    """`[N]` float64 values of currents, computed as `[2, N, 1, 1]` (or `[2, 1, 1, N]`) in two orders.
 
-    None where the module does not take them, or a value depends on the others.
+    None where the module raises, or a value depends on the others.
     """
     order = torch.randperm(len(currents), generator=torch.Generator().manual_seed(0))
     one = next((tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.is_floating_point()), None)
-    given = torch.stack([currents, currents[order]]).to(torch.zeros(1) if one is None else one)
+    inputs = torch.stack([currents, currents[order]]).to(torch.zeros(1) if one is None else one)
     shape = (2, 1, 1, -1) if wide else (2, -1, 1, 1)
     try:
-        values = copy.deepcopy(module).eval()(given.view(shape))
-    except Exception:  # whatever somebody else's code raises: it is no such module
+        values = copy.deepcopy(module).eval()(inputs.view(shape))
+    except Exception:  # foreign code: an exception means that it is no such module
         return None
-    if not isinstance(values, Tensor) or values.shape != given.view(shape).shape:
+    if not isinstance(values, Tensor) or values.shape != inputs.view(shape).shape:
         return None
     straight, shuffled = values.flatten(1).double().cpu()
     return straight if torch.equal(straight[order], shuffled) else None

@@ -1,7 +1,7 @@
-"""Thresholds from data: what each activation of a network without time reaches on some images."""
+"""Thresholds from data: percentiles of the activations of a network without time on some images."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ METHODS = ("max", "percentile")
 
 
 class _Largest:
-    """The k-th largest of many values that come in batches, exactly."""
+    """The exact k-th largest of values that are added in batches."""
 
     def __init__(self, count: int, percentile: float) -> None:
         # Nearest rank: the smallest value that at least this part of the values does not exceed.
@@ -47,7 +47,7 @@ def thresholds_of(
         network: without time, in evaluation mode.
         activations: its activations by path.
         images: `[N, C, H, W]`.
-        percentile: in (0, 100]; 100 is the maximum. It is found exactly (nearest rank).
+        percentile: in (0, 100], by nearest rank; 100 is the maximum.
         batch_size: images at once.
 
     Raises:
@@ -60,7 +60,7 @@ def thresholds_of(
     paths = {id(module): path for path, module in activations.items()}
     largest: dict[str, _Largest] = {}
 
-    def watch(neuron: LIF, current: Tensor) -> Tensor:
+    def fire(neuron: LIF, current: Tensor) -> Tensor:
         values = neuron.fire(current)
         path = paths[id(neuron)]
         if path not in largest:
@@ -68,7 +68,6 @@ def thresholds_of(
         largest[path].add(values)
         return values
 
-    fire: Callable[[LIF, Tensor], Tensor] = watch
     for batch in images.split(batch_size):
         network.body(network.start(batch).source, fire)
     thresholds = {path: largest[path].result() for path in activations if path in largest}

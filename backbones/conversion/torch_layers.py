@@ -1,4 +1,4 @@
-"""What `backbones.conversion.tracing` understands: modules and functions of torch, as layers of a graph."""
+"""Modules and functions of torch that a graph network has layers for."""
 
 import operator
 from collections.abc import Callable
@@ -38,7 +38,7 @@ MODULES: dict[type[nn.Module], tuple[str, Callable[[Any], dict[str, Any]]]] = {
     nn.MaxPool2d: ("max-pool", _settings("kernel_size", "stride", "padding", "dilation", "ceil_mode")),
     nn.ReLU: (NEURON, lambda m: {}),
 }
-"""Modules that a graph knows. Identity and dropouts are left out of it."""
+"""Modules with a layer in a graph; those of `PASSING` get none."""
 
 PASSING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.AlphaDropout)
 
@@ -75,13 +75,13 @@ FUNCTIONS: dict[Any, Callable[..., Layer]] = {
     "relu": lambda inplace=False: (NEURON, {}),
     "dropout": lambda *settings, **named: ("", {}),
 }
-"""Functions of one tensor and their layers; a method or function of a name here counts too; "" is left out."""
+"""Layers of functions of one tensor, by function or by name of a function or method; "" gets none."""
 
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
 
 
 def is_batch_size(node: fx.Node) -> bool:
-    """`x.size(0)`, `x.size()`, `x.shape` and its first entry."""
+    """Whether a node is `x.size(0)`, `x.size()`, `x.shape` or its first entry."""
     if node.op == "call_method" and node.target == "size":
         return bool(node.args[1:] in ((), (0,)))
     if node.op == "call_function" and node.target is getattr:
@@ -93,7 +93,7 @@ def is_batch_size(node: fx.Node) -> bool:
 
 
 def flattens(node: fx.Node) -> bool:
-    """A view or reshape to `[B, -1]`."""
+    """Whether a node is a view or reshape to `[B, -1]`."""
     shape: Any = node.args[1:]
     if len(shape) == 1 and isinstance(shape[0], tuple | list):
         shape = tuple(shape[0])

@@ -1,4 +1,4 @@
-"""How many synapses each input of a layer reaches, and how many a row's inputs reach together, exactly.
+"""Fan-out of a layer's inputs (the synapses of each one), and its exact sum over a row's inputs.
 
 Letters: B rows, n inputs of a row.
 """
@@ -11,12 +11,12 @@ from backbones.errors import InputError
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 LAYERS = (nn.Linear, *CONVOLUTIONS)
-"""What has synapses that can be counted."""
+"""Layers whose synapses can be counted."""
 
 _EXACT = 2**24
-"""float32 holds every whole number below."""
+"""float32 represents every whole number below."""
 _DIGIT = 256
-"""bfloat16 and TensorFloat-32 hold every whole number up to this: no setting of the matmul precision rounds it."""
+"""bfloat16 and TensorFloat-32 represent every whole number up to this one."""
 
 
 def counted_layers(network: nn.Module) -> list[nn.Module]:
@@ -54,11 +54,10 @@ def counted_layers(network: nn.Module) -> list[nn.Module]:
 
 
 def fan_out(layer: nn.Module, shape: torch.Size, *, dense: bool = False) -> Tensor:
-    """How many of a layer's weights each of its inputs is multiplied with.
+    """Number of a layer's weights that each of its inputs is multiplied with.
 
-    A convolution's input near a border reaches fewer outputs than one in the middle, one that a stride
-    passes over reaches none. The sum of the layer's outputs with every weight 1 and no bias is linear in the
-    inputs, and its derivatives are these numbers, whatever stride, padding, dilation and groups.
+    In a convolution it depends on the place (border, stride, padding, dilation). The sum of the layer's outputs with
+    every weight 1 and no bias is linear in the inputs, and its derivatives are these numbers.
 
     Args:
         layer: one of `LAYERS`.
@@ -74,7 +73,7 @@ def fan_out(layer: nn.Module, shape: torch.Size, *, dense: bool = False) -> Tens
         return present.sum(0).expand(shape)
     kind = next(kind for kind in CONVOLUTIONS if isinstance(layer, kind))
     assert isinstance(layer, CONVOLUTIONS)
-    # With every weight there, all channels of a group are alike: one stands for them.
+    # With every weight present, all channels of a group are alike: one represents them.
     whole = bool(present.all())
     before, after, groups = (1, 1, 1) if whole else (layer.in_channels, layer.out_channels, layer.groups)
     settings = {name: getattr(layer, name) for name in ("kernel_size", "stride", "padding", "dilation", "padding_mode")}
@@ -91,14 +90,14 @@ def fan_out(layer: nn.Module, shape: torch.Size, *, dense: bool = False) -> Tens
 
 
 class ExactDot:
-    """The sum of whole numbers that a row's inputs select, without rounding, at the speed of a float32 product.
+    """Exact sum of the whole numbers that a row's inputs select, by float32 products.
 
-    The numbers are divided by their greatest common divisor and split into digits to the base 256, and
-    long sums are cut so that no partial sum reaches 2²⁴: float32 then holds every one of them.
+    The numbers are divided by their greatest common divisor and split into digits to the base 256, and long sums are
+    cut so that no partial sum reaches 2²⁴: float32 represents each of them.
 
     Args:
         numbers: `[n]` int64, at least 0.
-        device: where the inputs are.
+        device: of the inputs.
     """
 
     def __init__(self, numbers: Tensor, device: torch.device) -> None:
@@ -117,7 +116,7 @@ class ExactDot:
                 return
 
     def parts(self, selected: Tensor) -> list[tuple[Tensor, int]]:
-        """`[B]` float32 whole numbers and what each counts for: the sums are Σ part·unit.
+        """Pairs of `[B]` float32 whole numbers and their unit: the sums are Σ part·unit.
 
         Args:
             selected: `[B, n]` zeros and ones of any dtype.
@@ -131,5 +130,5 @@ class ExactDot:
         return [(torch.mv(selected[:, cut], digit), unit) for unit, cut, digit in self._parts]
 
     def __call__(self, selected: Tensor) -> Tensor:
-        """`[B]` int64 sums of what `[B, n]` zeros and ones select."""
+        """`[B]` int64 sums of the numbers that `[B, n]` zeros and ones select."""
         return sum((part.long() * unit for part, unit in self.parts(selected)), torch.tensor(0))

@@ -1,9 +1,9 @@
-"""A backbone that counts the operations of its rows on the way.
+"""A backbone with a count of each row's operations.
 
     metered = Metered(backbone)                     # a backbone like any other, with the same logits
     state = metered.start(images)
     logits, state = metered.step(state)
-    EnergyModel().energy_pj(state.operations)       # [B], up to and with this timestep
+    EnergyModel().energy_pj(state.operations)       # [B], including this timestep
 
 Letters: B rows, K classes.
 """
@@ -20,17 +20,17 @@ from backbones.errors import InputError
 
 
 class MeteredState(NamedTuple):
-    """A backbone's state, and what its rows have done so far."""
+    """A backbone's state, and the operations of its rows."""
 
     state: Any
     operations: Operations
-    """Since each row's start, with it."""
+    """Since each row's start, including it."""
 
 
 class Metered:
-    """A `Backbone` that runs another, unchanged, and counts the operations of each row on the way.
+    """A `Backbone` that runs another one and counts the operations of each row.
 
-    What a static encoding's stem computes once an image is counted at its start, and so in the first timestep.
+    The operations of a static encoding's stem, once an image, are counted at its start, and so in the first timestep.
 
     Args:
         backbone: a `torch.nn.Module`, or `Wrapping` one.
@@ -63,12 +63,12 @@ class Metered:
 
     @property
     def sample_shape(self) -> tuple[int, ...] | None:
-        """The backbone's own, where it says it."""
+        """The backbone's own, where it has one."""
         return getattr(self.backbone, "sample_shape", None)
 
     @property
     def sees_spikes(self) -> bool:
-        """Has the backbone neurons whose spikes are counted?"""
+        """Whether the backbone has neurons whose spikes are counted."""
         return self._counter.sees_spikes
 
     def start(self, inputs: Tensor, keys: Tensor | None = None) -> MeteredState:
@@ -94,11 +94,11 @@ class Metered:
             return logits, MeteredState(after, state.operations.plus(counter.take()))
 
     def refill(self, state: MeteredState, rows: Tensor, inputs: Tensor, keys: Tensor | None = None) -> MeteredState:
-        """See `Backbone.refill`: those rows' counts start afresh too."""
+        """See `Backbone.refill`; the rows' counts start from 0."""
         with self._counter as counter:
             after = self.backbone.refill(state.state, rows, inputs, keys)
             seen, new = counter.rows, counter.take(len(rows), self.device)
-            if seen not in (None, len(rows)):  # it started more rows than these
+            if seen not in (None, len(rows)):  # the backbone started more rows
                 self.backbone.start(inputs, keys)
                 new = counter.take(len(rows), self.device)
         before = state.operations.counts
@@ -109,7 +109,7 @@ class Metered:
 
         Spikes are there where the backbone's neurons are of this package.
         """
-        given = self.backbone.probe(state.state) if isinstance(self.backbone, Probed) else {}
+        probes = self.backbone.probe(state.state) if isinstance(self.backbone, Probed) else {}
         counts = state.operations.counts
-        given = {**given, "operations": counts[:, :3]}
-        return {**given, "spikes": counts[:, 3:]} if self.sees_spikes else given
+        probes = {**probes, "operations": counts[:, :3]}
+        return {**probes, "spikes": counts[:, 3:]} if self.sees_spikes else probes

@@ -1,13 +1,13 @@
-"""Synaptic operations of every row, counted exactly while a network runs.
+"""Exact count of each row's synaptic operations while a network runs.
 
     with count_operations(network) as counter:
         state = network.start(images)
         logits, state = network.step(state)
-        operations = counter.take()         # of all that ran since the last take
+        operations = counter.take()         # since the last take
     operations.effective_acs                # [B]
 
-The definitions are NeuroBench's (Yik et al., *The NeuroBench framework for benchmarking neuromorphic computing
-algorithms and systems*, Nature Communications 2025; its metric "synaptic operations"), applied to each row alone.
+The definitions are NeuroBench's "synaptic operations" (Yik et al., *The NeuroBench framework for benchmarking
+neuromorphic computing algorithms and systems*, Nature Communications 2025), applied to each row alone.
 
 Letters: B rows.
 """
@@ -27,9 +27,9 @@ from backbones.networks.neurons.neuron import LIF
 
 _PASSING = (nn.Identity, nn.Flatten, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
 _AVERAGING = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
-"""What gives spikes for spikes: always, or where it averages single values."""
+"""Modules whose outputs are spikes if their inputs are: always, or where they average single values."""
 _CHUNK = 2**16
-"""Inputs that are looked at together: so few that they stay in the processor's cache."""
+"""Inputs that are read together: few enough for the processor's cache."""
 
 
 class Operations(NamedTuple):
@@ -40,15 +40,15 @@ class Operations(NamedTuple):
 
     @property
     def effective_macs(self) -> Tensor:
-        """`[B]` multiply-accumulates: synapses, with a weight other than 0, of inputs other than 0.
+        """`[B]` multiply-accumulates: weights other than 0 times inputs other than 0.
 
-        They are of layers whose input has, in this row, values besides -1, 0 and 1.
+        Of layers whose inputs, in this row, have values besides -1, 0 and 1.
         """
         return self.counts[:, 0]
 
     @property
     def effective_acs(self) -> Tensor:
-        """`[B]` accumulates: the same, where it has none."""
+        """`[B]` accumulates: the same of layers whose inputs have no other values."""
         return self.counts[:, 1]
 
     @property
@@ -58,7 +58,7 @@ class Operations(NamedTuple):
 
     @property
     def spikes(self) -> Tensor:
-        """`[B]` spikes that the neurons (`LIF` and its kinds) fired."""
+        """`[B]` spikes of the neurons (`LIF` and its subclasses)."""
         return self.counts[:, 3]
 
     def plus(self, other: "Operations") -> "Operations":
@@ -66,7 +66,7 @@ class Operations(NamedTuple):
         return Operations(self.counts + other.counts)
 
     def metrics(self) -> dict[str, float]:
-        """The means over the rows, under NeuroBench's names."""
+        """Means over the rows, by NeuroBench's names."""
         return dict(zip(NEUROBENCH, self.counts[:, :3].double().mean(0).tolist(), strict=True))
 
 
@@ -78,23 +78,19 @@ _MACS, _ACS, _DENSE, _SPIKES = range(4)
 @contextmanager
 @check_kinds
 def count_operations(network: nn.Module) -> Iterator["OperationCounter"]:
-    """Count what a network does inside the `with`.
-
-    Raises:
-        InputError: for a network with layers that cannot be counted, or with none.
-    """
+    """Count a network's operations inside the `with`; see `OperationCounter`."""
     with OperationCounter(network) as counter:
         yield counter
 
 
 class OperationCounter:
-    """Counts inside a `with` of itself, by hooks on linear layers, convolutions and neurons.
+    """Counts operations inside its `with`, by hooks on linear layers, convolutions and neurons.
 
-    The weights must not change during its life. What runs around the modules (a compiled graph, a fused
-    kernel, `functional.linear`) is not seen.
+    The weights must not change. Computations outside of the modules (a compiled graph, a fused kernel,
+    `functional.linear`) are not counted.
 
     Args:
-        network: any module whose layers see the rows along their first dimension.
+        network: any module whose layers have the rows along their first dimension.
 
     Raises:
         InputError: for a network with layers that cannot be counted, or with none.
@@ -113,9 +109,9 @@ class OperationCounter:
         self._weights: dict[Any, Tensor] = {}
         self._scratch = torch.empty(0)
         self.rows: int | None = None
-        """B of what was counted since the last `take`; None if nothing was."""
+        """B of the counts since the last `take`; None without any."""
         self.batch: int | None = None
-        """B where it is known, so that rows behind a time axis of length 1 are found."""
+        """B where it is known, to find rows behind a time axis of length 1."""
 
     def __enter__(self) -> "OperationCounter":
         self._hooks = [layer.register_forward_pre_hook(self._count, with_kwargs=True) for layer in self._layers]
@@ -126,7 +122,7 @@ class OperationCounter:
 
     @property
     def sees_spikes(self) -> bool:
-        """Has the network neurons whose spikes are counted?"""
+        """Whether the network has neurons whose spikes are counted."""
         return bool(self._neurons)
 
     def __exit__(self, *_: object) -> None:
@@ -136,22 +132,17 @@ class OperationCounter:
         self._fired.clear()
 
     def take(self, rows: int | None = None, device: torch.device | None = None) -> Operations:
-        """The counts since the last `take`, which start from 0 again.
-
-        Args:
-            rows: B, where nothing may have run.
-            device: likewise, of the zeros.
-        """
+        """The counts since the last `take`; zeros of `rows` rows on `device` where nothing ran."""
         if self.rows is None:
             return Operations(torch.zeros(rows or 0, 4, dtype=torch.int64, device=device))
         parts = torch.stack(self._parts, 1).long()
-        counts = (parts[:, :, None] * self._weighing(parts.device)).sum(1)
+        counts = (parts[:, :, None] * self._units(parts.device)).sum(1)
         counts[:, _DENSE] = self._dense
         self._forget()
         return Operations(counts)
 
-    def _weighing(self, device: torch.device) -> Tensor:
-        """`[P, 4]` int64: what a part counts for, in the column that it counts in."""
+    def _units(self, device: torch.device) -> Tensor:
+        """`[P, 4]` int64: the unit of each part, in its column."""
         key = (device, *self._places)
         if key not in self._weights:
             weights = torch.zeros(len(self._places), 4, dtype=torch.int64)
@@ -168,7 +159,7 @@ class OperationCounter:
             self._parts.append(part)
             self._places.append((column, unit))
 
-    def _see(self, module: nn.Module, values: Tensor) -> None:
+    def _check_rows(self, module: nn.Module, values: Tensor) -> None:
         if self.rows not in (None, values.shape[0]):
             raise InputError(
                 f"Expected every layer to see the {self.rows} rows along its first dimension, got "
@@ -185,7 +176,7 @@ class OperationCounter:
             raise InputError(
                 f"Expected inputs of rows [B, …] at a {type(layer).__name__}, got {list(values.shape)}: batch them."
             )
-        self._see(layer, values)
+        self._check_rows(layer, values)
         flat, order = _flat(values.detach())
         dot, dense = self._dot(layer, values, order)
         self._dense += dense
@@ -196,8 +187,8 @@ class OperationCounter:
 
     def _count_spikes(self, neuron: nn.Module, args: Any, output: Any) -> None:
         spikes: Tensor = output[0]
-        self._see(neuron, spikes)
-        self._know_as_spikes(spikes)
+        self._check_rows(neuron, spikes)
+        self._mark_as_spikes(spikes)
         flat, _ = _flat(spikes.detach())
         key = (flat.shape[1], flat.device)
         if key not in self._dots:
@@ -208,18 +199,18 @@ class OperationCounter:
         if not args or not isinstance(output, Tensor) or not self._are_spikes(args[0]):
             return
         if isinstance(module, _PASSING) or output.shape == args[0].shape:
-            self._know_as_spikes(output)
+            self._mark_as_spikes(output)
 
-    def _know_as_spikes(self, values: Tensor) -> None:
+    def _mark_as_spikes(self, values: Tensor) -> None:
         self._fired[id(values)] = weakref.ref(values), _version(values)
 
     def _are_spikes(self, values: Tensor) -> bool:
-        """Was that very tensor fired, and not written to since?"""
+        """Whether this very tensor was fired and not written to since."""
         fired, version = self._fired.get(id(values), (None, 0))
         return fired is not None and fired() is values and version == _version(values)
 
     def _binary(self, flat: Tensor) -> bool:
-        """Is every input 0 or 1, that is, x - x² = 0? Looked at a few rows at a time, until one is not."""
+        """Whether every input is 0 or 1 (x - x² = 0), by a few rows at a time."""
         step = _rows_at_once(flat)
         if (
             self._scratch.dtype != flat.dtype
@@ -236,7 +227,7 @@ class OperationCounter:
         return True
 
     def _add_mixed(self, flat: Tensor, dot: ExactDot) -> None:
-        """Rows of -1, 0 and 1 alone count as accumulates, the others as multiply-accumulates."""
+        """Count rows of -1, 0 and 1 alone as accumulates, the others as multiply-accumulates."""
         counts, spiking = [], []
         for some in flat.split(_rows_at_once(flat)):
             counts.append(dot.parts(some != 0))
@@ -263,12 +254,12 @@ def _rows_at_once(flat: Tensor) -> int:
 
 
 def _version(values: Tensor) -> int:
-    """How often it was written to."""
+    """Number of writes to a tensor (`Tensor._version`, which has no public form)."""
     return 0 if values.is_inference() else values._version
 
 
 def _flat(values: Tensor) -> tuple[Tensor, tuple[int, ...]]:
-    """`[B, n]`, without a copy where that can be, and the order in which the other dimensions lie."""
+    """`[B, n]`, without a copy where possible, and the order of the other dimensions in it."""
     order = tuple(range(values.dim() - 1))
     if values.dim() >= 4 and not values.is_contiguous():
         last = (*order[1:], 0)

@@ -43,15 +43,15 @@ def build(
         timesteps: T, at least 1.
         input_shape: (channels, height, width).
         encoding: "direct", "poisson", "latency", or "event": inputs `[B, T, C, H, W]` have a frame a timestep.
-        encoding_seed: what a random encoding draws from.
-        neuron: "lif", "if" or "plif", or one like which all are made (`LIF(decay=0.5)`), or its settings as
-            `{"type": "lif", "decay": 0.5, …}`; with "thresholds",
-            `{path: v_threshold}`, those layers have a threshold of their own. "qcfs" and "relu" are activations
-            of networks without time (T = 1), which `backbones.conversion.converter.convert` takes.
-        mean: of the intensities (one number or one a channel), taken off first when the encoding is direct.
-        std: likewise, divided by.
+        encoding_seed: seed of a random encoding.
+        neuron: "lif", "if" or "plif", or a neuron as an example (`LIF(decay=0.5)`), or its settings
+            `{"type": "lif", "decay": 0.5, …}`, in which "thresholds", `{path: v_threshold}`, sets those of single
+            layers. "qcfs" and "relu" are activations of networks without time (T = 1), for
+            `backbones.conversion.converter.convert`.
+        mean: of the intensities (one number or one a channel), subtracted where the encoding is direct.
+        std: of the intensities, by which they are divided there.
         seed: of the initial weights.
-        options: the architecture's own.
+        options: options of the architecture.
 
     Raises:
         InputError: for a number out of range or an unknown name.
@@ -101,10 +101,10 @@ def build(
 
 
 def _neuron_config(neuron: Any) -> dict[str, Any]:
-    """`{"type": name, **settings}` of a name, settings or a neuron; of a neuron, those that are not its kind's own.
+    """`{"type": name, **settings}` of a name, settings or a neuron (of which those that differ from the defaults).
 
     Raises:
-        InputError: for anything else, or a neuron of a kind that has no name.
+        InputError: for anything else, or a neuron of a class without a name.
     """
     if isinstance(neuron, str):
         return {"type": neuron}
@@ -116,8 +116,8 @@ def _neuron_config(neuron: Any) -> dict[str, Any]:
             f"Expected neuron to be a name, settings such as {{'type': 'lif', 'decay': 0.5}}, or a neuron of this "
             f"package, got {neuron!r}. Known: {', '.join(sorted(KINDS))}."
         )
-    usual = {**KINDS[name]().settings(), "v_init": neuron.v_rest}  # where it starts by default, whatever v_reset is
-    changed = {key: value for key, value in neuron.settings().items() if value != usual[key]}
+    defaults = {**KINDS[name]().settings(), "v_init": neuron.v_rest}
+    changed = {key: value for key, value in neuron.settings().items() if value != defaults[key]}
     return {"type": name, **changed}
 
 

@@ -32,12 +32,11 @@ def save(
     Args:
         backbone: the network.
         path: the file.
-        division: `Splits.division` of the data that it was trained on (default: what it was loaded with). The
-            fingerprint does not depend on it.
-        class_names: `[K]` what the classes are called (default: as where it was trained), likewise.
+        division: `Splits.division` of its training data (default: its own); no part of the fingerprint.
+        class_names: `[K]` names of the classes (default: its own); no part of the fingerprint.
 
     Raises:
-        InputError: for a form, or a wrapped module, that cannot be read back, or names of other than K classes.
+        InputError: for a form for inference or a wrapped module, or names of other than K classes.
     """
     if not isinstance(backbone, SteppedNetwork):
         raise InputError(
@@ -62,12 +61,10 @@ def save(
 
 @check_kinds
 def load(path: str | Path, *, device: str = "cpu") -> SpikingNetwork:
-    """Read a network that `save` wrote, in evaluation mode.
-
-    Its `division` and `class_names` are those of its data, or None and empty.
+    """Read a network of `save`, in evaluation mode, with `division` (or None) and `class_names` (or none).
 
     Raises:
-        InputError: for a file that is missing, is no backbone, or has been altered, or a device that is not there.
+        InputError: for a file that is missing, is no backbone, or has been altered, or a missing device.
     """
     place = named_device(device)
     tensors, metadata = load_tensor_file(path, kind="a backbone", format=FORMAT)

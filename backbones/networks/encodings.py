@@ -1,7 +1,7 @@
-"""How an input becomes what the first layer sees at each timestep.
+"""Encodings of an input as the first layer's input at each timestep.
 
-Inputs are `[B, …]` intensities in [0, 1], or frames over time; timesteps are counted from 1. Random
-encodings are pure integer functions of (seed, key, timestep, position): the same spikes in any slot, batch or machine.
+Inputs are `[B, …]` intensities in [0, 1], or frames over time; timesteps count from 1. Random encodings are pure
+integer functions of (seed, key, timestep, position): the same spikes in any slot, batch or machine.
 """
 
 from typing import Protocol
@@ -14,7 +14,7 @@ from backbones.keyed_random import hash_uniform
 
 
 class Encoding(Protocol):
-    """`static`: the same at every timestep, so that the first layer needs computing only once."""
+    """Function of the inputs, the keys and the timesteps; `static` where it does not depend on the timestep."""
 
     name: str
     static: bool
@@ -22,11 +22,11 @@ class Encoding(Protocol):
     """Inputs have a frame for each timestep, `[B, T, …]`."""
 
     def __call__(self, inputs: Tensor, keys: Tensor, timestep: Tensor) -> Tensor:
-        """What the first layer sees, `[B, …]`, at each row's `timestep [B]`."""
+        """`[B, …]` the first layer's input at each row's `timestep [B]`."""
 
 
 class Direct:
-    """The intensities themselves, at every timestep: the first layer turns them into currents."""
+    """The intensities themselves at every timestep (direct encoding)."""
 
     name = "direct"
     static = True
@@ -41,7 +41,7 @@ class Direct:
 
 
 class Poisson:
-    """A spike with probability equal to the intensity, drawn anew at every timestep (rate coding)."""
+    """A spike with the intensity as its probability, drawn anew at every timestep (rate coding)."""
 
     name = "poisson"
     static = False
@@ -57,7 +57,7 @@ class Poisson:
 
 
 class Latency:
-    """One spike for each position, the earlier the brighter; black never fires (time to first spike).
+    """One spike for each position, earlier for higher intensities, none for 0 (time to first spike).
 
     The spike of intensity x > 0 comes at timestep 1 + round((1 - x)·(T - 1)).
     """
@@ -77,7 +77,7 @@ class Latency:
 
 
 class Event:
-    """Frame t of the input at timestep t, as it is: counts of events, say."""
+    """Frame t of the input, such as counts of events, at timestep t."""
 
     name = "event"
     static = False
@@ -87,7 +87,7 @@ class Event:
         self.timesteps = timesteps
 
     def __call__(self, inputs: Tensor, keys: Tensor, timestep: Tensor) -> Tensor:
-        """`[B, …]` of `inputs` `[B, T, …]`: each row's own frame; beyond T (a row that nobody reads) the last."""
+        """`[B, …]` each row's frame of `inputs` `[B, T, …]`; the last one beyond T."""
         rows = torch.arange(len(inputs), device=inputs.device)
         return inputs[rows, timestep.clamp(max=self.timesteps) - 1]
 
@@ -96,11 +96,7 @@ ENCODINGS: dict[str, type] = {"direct": Direct, "event": Event, "latency": Laten
 
 
 def make_encoding(name: str, timesteps: int, seed: int = 0) -> Encoding:
-    """The encoding of that name.
-
-    Raises:
-        InputError: for a name that is not known.
-    """
+    """The encoding of that name, or an `InputError`."""
     if name not in ENCODINGS:
         raise unknown_name("encoding", name, ENCODINGS)
     encoding: Encoding = ENCODINGS[name](timesteps, seed)

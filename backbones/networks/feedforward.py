@@ -1,4 +1,4 @@
-"""Spiking networks without shortcuts: VGG-11, VGG-16, and VGGSNN for event data."""
+"""Spiking networks without shortcuts: a small one, VGG-11, VGG-16, and VGGSNN for event data."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,21 +6,48 @@ from typing import Any
 from torch import Tensor, nn
 
 from backbones.networks.norms import MakeNorm, norm_maker
-from backbones.networks.readout import readout
-from backbones.networks.residual import make_head, make_stem
+from backbones.networks.stem_and_head import make_head, make_stem, readout
 from backbones.networks.stepped import Fire, MakeNeuron, Parts
 
 OPTIONS = frozenset({"norm", "stem", "width"})
 POOL = 0
-"""Stands for an average pool in a description; other numbers are channels in units of the width."""
+"""An average pool in a description; other numbers are channels in units of the width."""
 
 VGG11 = (1, POOL, 2, POOL, 4, 4, POOL, 8, 8, POOL, 8, 8)
 VGG16 = (1, 1, POOL, 2, 2, POOL, 4, 4, 4, POOL, 8, 8, 8, POOL, 8, 8, 8)
 VGGSNN = (1, 2, POOL, 4, 4, POOL, 8, 8, POOL, 8, 8)
 
 
+class SmallBody(nn.Module):
+    """neuron – 3×3 convolution with stride 2, norm – neuron."""
+
+    def __init__(self, width: int, neuron: MakeNeuron) -> None:
+        super().__init__()
+        self.first, self.second = neuron(), neuron()
+        self.conv = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(2 * width)
+
+    def forward(self, current: Tensor, fire: Fire) -> Tensor:
+        """`[B, 2·width, ⌈H/2⌉, ⌈W/2⌉]` spikes."""
+        spikes = fire(self.first, current)
+        return fire(self.second, self.norm(self.conv(spikes)))
+
+
+def small(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
+    """Two spiking convolutions and a linear readout, for inputs of about 8 to 32 pixels.
+
+    Options: `width` (default 16), the channels of the first layer; the second has twice as many.
+    """
+    channels, height, _ = config["input_shape"]
+    width = config["options"].get("width", 16)
+    stem = nn.Sequential(nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+    side = min(4, (height + 1) // 2)
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(side), nn.Flatten(), readout(2 * width * side**2, config["num_classes"]))
+    return stem, SmallBody(width, neuron), head
+
+
 class PlainBody(nn.Module):
-    """A neuron; then 3×3 convolutions with norm and neuron, some after an average pool."""
+    """neuron – 3×3 convolutions with norm and neuron, some after an average pool."""
 
     def __init__(self, channels: tuple[int, ...], neuron: MakeNeuron, norm: MakeNorm) -> None:
         super().__init__()
@@ -50,12 +77,12 @@ def vgg(
 ) -> Callable[[dict[str, Any], MakeNeuron], Parts]:
     """A maker of plain spiking networks.
 
-    Options of what it makes: `width` (default 64), the channels of the first layer; `norm` (default "tdbn";
-    or "bn", "tdbn-per-timestep"); `stem` as in `residual.resnet`.
+    Its options: `width` (default 64), the channels of the first layer; `norm` (default "tdbn"; or "bn",
+    "tdbn-per-timestep"); `stem` as in `residual.resnet`.
 
     Args:
         description: channels of each layer in units of the width, and `POOL`.
-        pooled_side: the readout sees space average-pooled to this side (default: 1).
+        pooled_side: side to which space is average-pooled before the readout (default: 1).
     """
 
     def make(config: dict[str, Any], neuron: MakeNeuron) -> Parts:

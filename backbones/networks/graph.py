@@ -2,8 +2,8 @@
 
     {"name": "conv1", "layer": "conv", "inputs": ["image"], "settings": {"in_channels": 3, …}}
 
-Layers are listed before those that take their output; the last one's output is the readout. The layer
-"neuron" is where the network spikes; as a QCFS activation it may have "levels" of its own.
+Nodes are in topological order; the last one's output is the readout. The layer "neuron" spikes; as a QCFS activation
+it may have "levels" of its own.
 """
 
 from collections.abc import Callable
@@ -32,14 +32,14 @@ class Add(nn.Module):
 
 
 class Concatenate(nn.Module):
-    """Tensors side by side along `dim`."""
+    """Concatenation along `dim`."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.dim = dim
 
     def forward(self, *parts: Tensor) -> Tensor:
-        """All of them."""
+        """The parts as one tensor."""
         return torch.cat(parts, self.dim)
 
 
@@ -51,7 +51,7 @@ class Mean(nn.Module):
         self.dim, self.keepdim = dim, keepdim
 
     def forward(self, values: Tensor) -> Tensor:
-        """Without these dimensions, or with size 1 there."""
+        """Means without the dimensions, or with size 1 there."""
         return values.mean(self.dim, self.keepdim)
 
 
@@ -68,11 +68,11 @@ LAYERS: dict[str, Callable[..., nn.Module]] = {
     "max-pool": nn.MaxPool2d,
     "mean": Mean,
 }
-"""Layers by name: each a module made from the node's settings. "neuron" is made by the network's own maker."""
+"""Layers by name, made from the node's settings; "neuron" is made by the network's own maker."""
 
 
 class Layers(nn.Module):
-    """A stretch of a graph that takes one tensor and gives one."""
+    """Consecutive nodes of a graph as a module from one tensor to one tensor."""
 
     def __init__(self, source: str, nodes: list[Node], neuron: MakeNeuron) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class Layers(nn.Module):
             if node["layer"] == NEURON:
                 assert fire is not None
                 (name,) = node["inputs"]
-                if name not in done and name != self.source:  # `fire` may write over what others still need
+                if name not in done and name != self.source:  # `fire` may overwrite its input
                     inputs = [inputs[0].clone()]
                 current = fire(layer, *inputs)  # type: ignore[arg-type]
             else:
@@ -116,10 +116,8 @@ def _make(node: Node, neuron: MakeNeuron) -> nn.Module:
 def graph(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
     """Stem, body and head of a graph.
 
-    The stem goes as far as nothing has spiked and one tensor holds all that the rest needs; the head begins
-    as soon as nothing spikes any more and one tensor is all that it needs.
-
-    Options: `nodes`, see above.
+    The stem ends at the last place before the first neuron where the rest needs one tensor only; the head begins at the
+    first such place after the last neuron. Options: `nodes`.
 
     Raises:
         InputError: for a graph in which nothing spikes, or whose nodes do not fit together.
@@ -139,7 +137,7 @@ def graph(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
 
 
 def _cuts(nodes: list[Node]) -> list[int]:
-    """Places p such that the nodes from p on need nothing of those before but the last one's output."""
+    """Places p such that the nodes from p on need, of those before, the last one's output only."""
     place = {IMAGE: 0}  # k: the output of nodes[k - 1]
     earliest = [len(nodes)] * (len(nodes) + 1)  # of the outputs that nodes[p:] take
     for number, node in enumerate(nodes, 1):

@@ -1,4 +1,4 @@
-"""A spiking network that runs over time for training, and one timestep at a time for inference.
+"""The plain form of a spiking network, which also runs over all timesteps at once for training.
 
     network = SpikingNetwork(config, stem=…, body=…, head=…)
     outputs = network(images)                                 # training: [T, B, K], one output a timestep
@@ -20,7 +20,7 @@ from backbones.networks.stepped import SteppedNetwork, as_tensors
 
 
 class TimeFire:
-    """All timesteps at once: `[T·B, …]` currents (or `[B, …]`, the same at each) to `[T·B, …]` spikes."""
+    """A body's `fire` for all timesteps: `[T·B, …]` currents (or `[B, …]`, constant in time) to `[T·B, …]` spikes."""
 
     def __init__(self, timesteps: int, batch: int, compiled: bool) -> None:
         self.timesteps, self.batch, self.compiled = timesteps, batch, compiled
@@ -32,7 +32,7 @@ class TimeFire:
 
 
 class SpikingNetwork(SteppedNetwork):
-    """A `SteppedNetwork` that is also differentiable, over all timesteps at once."""
+    """A `SteppedNetwork` with a differentiable pass over all timesteps."""
 
     def __init__(self, config: dict[str, Any], stem: nn.Module, body: nn.Module, head: nn.Module) -> None:
         super().__init__(config, stem, body, head)
@@ -47,22 +47,22 @@ class SpikingNetwork(SteppedNetwork):
         *,
         fire: TimeFire | None = None,
     ) -> Tensor:
-        """The outputs of all timesteps, differentiable: `[T, B, K]`, each timestep's own, not their mean.
+        """`[T, B, K]` the output of each timestep by itself, differentiable.
 
-        `fire` replaces the plain pass over time, and may change the number of timesteps on the way.
+        `fire` replaces the plain pass over time, and may change the number of timesteps between layers.
         """
         T = timesteps or self.timesteps
         fire = fire or TimeFire(T, len(inputs), self.compiled)
         inputs, keys = self._prepare(*as_tensors(inputs, keys))
         B = len(inputs)
         if self.encoding.static:
-            self._tell_norms(None)
+            self._set_timesteps(None)
             current = self.stem(self.encoding(inputs, keys, keys))
         else:
             times = [torch.full_like(keys, t) for t in range(1, T + 1)]
-            self._tell_norms(torch.cat(times) - 1, T)
+            self._set_timesteps(torch.cat(times) - 1, T)
             current = self.stem(torch.cat([self.encoding(inputs, keys, t) for t in times]))
-        self._tell_norms(torch.arange(T, device=self.device).repeat_interleave(B), T)
+        self._set_timesteps(torch.arange(T, device=self.device).repeat_interleave(B), T)
         outputs: Tensor = self.head(self.body(current, fire))
         return outputs.view(fire.timesteps, B, self.num_classes)
 

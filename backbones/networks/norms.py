@@ -22,8 +22,8 @@ class ThresholdBatchNorm2d(nn.BatchNorm2d):
 
         y = γ·α·V_th·(x - μ) / √(σ² + ε) + β
 
-    μ and σ² are a channel's mean and variance over time, batch and space together, so that currents arrive
-    on the scale of the threshold; in evaluation mode they are the running estimates. γ starts at 1, β at 0.
+    μ and σ² are a channel's mean and variance over time, batch and space together, so that currents have the scale of
+    the threshold; in evaluation mode they are the running estimates. γ starts at 1, β at 0.
 
     Args:
         channels: C.
@@ -41,16 +41,8 @@ class ThresholdBatchNorm2d(nn.BatchNorm2d):
             assert self.num_batches_tracked is not None
             self.num_batches_tracked.add_(1)
         assert self.momentum is not None
-        return F.batch_norm(
-            input,
-            self.running_mean,
-            self.running_var,
-            self.weight * self.scale,
-            self.bias,
-            self.training,
-            self.momentum,
-            self.eps,
-        )
+        statistics, gamma = (self.running_mean, self.running_var), self.weight * self.scale
+        return F.batch_norm(input, *statistics, gamma, self.bias, self.training, self.momentum, self.eps)
 
     def extra_repr(self) -> str:
         """The settings, as `print(network)` shows them."""
@@ -58,21 +50,21 @@ class ThresholdBatchNorm2d(nn.BatchNorm2d):
 
 
 class Clock:
-    """At which timestep each row is: told by a network before it runs, read by all its norms per timestep."""
+    """The timestep of each row, set by a network before it runs and read by its norms per timestep."""
 
     def __init__(self) -> None:
         self.when: Tensor | None = None
-        """`[rows]` int64 from 0; None: 0."""
+        """`[rows]` int64 from 0; None for 0."""
         self.timesteps: int | None = None
-        """How many timesteps lie one after another, of equally many rows each, where that is known."""
+        """Number of timesteps in the batch, in their order and with equally many rows, where it is known."""
         self._runs: tuple[list[int], list[int]] | None = None
 
-    def tell(self, when: Tensor | None, timesteps: int | None = None) -> None:
+    def set(self, when: Tensor | None, timesteps: int | None = None) -> None:
         """Set `when` and `timesteps`."""
         self.when, self.timesteps, self._runs = when, timesteps, None
 
     def runs(self) -> tuple[list[int], list[int]]:
-        """Run-length encoding of `when`, on a CPU: the length of each run and its timestep. Made once for all norms."""
+        """Run-length encoding of `when`: lengths and timesteps of its runs, computed once for all norms."""
         if self._runs is None:
             groups = [] if self.when is None else [(t, len(list(g))) for t, g in itertools.groupby(self.when.tolist())]
             self._runs = [length for _, length in groups], [t for t, _ in groups]
@@ -82,11 +74,11 @@ class Clock:
 class TimestepBatchNorm2d(nn.Module):
     """tdBN whose μ and σ² are each timestep's own, over batch and space; γ and β are shared by all.
 
-    Not a `BatchNorm2d`: folded into the convolution before it, it leaves a `TimestepScale` behind.
+    Not a `BatchNorm2d`: after folding, a `TimestepScale` remains of it.
 
     Args:
         channels: C.
-        timesteps: T, how many running estimates there are.
+        timesteps: T, the number of running estimates.
         alpha: α of tdBN.
         v_threshold: V_th of the neuron that follows.
     """
@@ -103,13 +95,13 @@ class TimestepBatchNorm2d(nn.Module):
         self.register_buffer("running_mean", torch.zeros(timesteps, channels))
         self.register_buffer("running_var", torch.ones(timesteps, channels))
         self.clock = Clock()
-        """A network puts its own here."""
+        """Replaced by the network's own."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """`[rows, C, H, W]` to the same; while training, the rows of a timestep lie together.
+        """`[rows, C, H, W]` to the same; in training mode, the rows of a timestep are consecutive.
 
         Raises:
-            InputError: where the network changes the number of timesteps on the way.
+            InputError: where the network changes the number of timesteps between layers.
         """
         when = self.clock.when
         if when is None:
@@ -137,15 +129,12 @@ class TimestepBatchNorm2d(nn.Module):
 
 
 class TimestepScale(nn.Module):
-    """What a `TimestepBatchNorm2d` still does when its first timestep is folded into the convolution before it.
+    """The remaining part of a `TimestepBatchNorm2d` whose first timestep is folded into the convolution before it.
 
         y_t = (σ_1/σ_t)·(y_1 - β) + (γ·α·V_th/σ_t)·(μ_1 - μ_t) + β
 
-    with σ² short for σ² + ε: nothing at the first timestep, where most rows of early exit are. On a CPU the input
-    is written over.
-
-    Args:
-        norm: the norm, which stays as it is.
+    with σ² short for σ² + ε: the identity at the first timestep, where most rows of early exit are. On a CPU it
+    overwrites its input.
     """
 
     factor: Tensor
@@ -160,9 +149,9 @@ class TimestepScale(nn.Module):
         self.register_buffer("factor", factor.to(norm.weight.dtype).detach())
         self.register_buffer("shift", shift.to(norm.weight.dtype).detach())
         self.clock = Clock()
-        """A network puts its own here."""
+        """Replaced by the network's own."""
         self._views: list[tuple[Tensor, Tensor]] | None = None
-        """Factor and shift `[C, 1, 1]` of each timestep; little is as slow as making them between convolutions."""
+        """Factor and shift `[C, 1, 1]` of each timestep, made once: making views between convolutions is slow."""
 
     def forward(self, input: Tensor) -> Tensor:
         """`[rows, C, H, W]` to the same, in the input's dtype."""
@@ -186,12 +175,12 @@ class TimestepScale(nn.Module):
         return input
 
     def _apply(self, *arguments: Any, **named: Any) -> Self:
-        self._views = None  # of memory that is left behind
+        self._views = None  # of the old memory
         return super()._apply(*arguments, **named)
 
 
 def _scaled(input: Tensor, factor: Tensor, shift: Tensor, when: Tensor) -> Tensor:
-    """`[rows, C, H, W]` times and plus what `[T, C]` has for each row's timestep."""
+    """`[rows, C, H, W]` times factor plus shift `[T, C]` of each row's timestep."""
     return input * factor[when][..., None, None] + shift[when][..., None, None]
 
 
@@ -200,7 +189,7 @@ NORMS = ("tdbn", "bn", PER_TIMESTEP)
 
 
 def norm_maker(name: str, v_threshold: float, timesteps: int = 1) -> MakeNorm:
-    """A function that makes norms of that kind: `make(channels, alpha=1.0)`.
+    """A function `make(channels, alpha=1.0)` of the norms of that name.
 
     Args:
         name: "tdbn"; "bn" for the plain batch norm (which has no α); "tdbn-per-timestep".

@@ -1,4 +1,4 @@
-"""Modules that are computed in another way for a while."""
+"""Temporary replacement of modules' forward functions."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ Forward = Callable[[Tensor], Tensor]
 
 @contextmanager
 def forwards_replaced(modules: Iterable[nn.Module], make: Callable[[Any, Forward], Forward]) -> Iterator[None]:
-    """Inside the block each module's forward is what `make(module, its own forward)` gives."""
+    """Replace each module's forward by `make(module, its own forward)` inside the block."""
     modules = list(modules)
     for module in modules:
         module.forward = make(module, module.forward)

@@ -1,4 +1,4 @@
-"""Spiking residual networks: the shortcut is added to the current, before the neuron fires."""
+"""Spiking residual networks, whose shortcuts are added to the current of a neuron."""
 
 import itertools
 import math
@@ -7,17 +7,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from backbones.errors import unknown_name
 from backbones.networks.neurons.neuron import LIF
 from backbones.networks.norms import MakeNorm, norm_maker
-from backbones.networks.readout import readout
+from backbones.networks.stem_and_head import make_head, make_stem
 from backbones.networks.stepped import Fire, MakeNeuron, Parts
 
 OPTIONS = frozenset({"norm", "stem", "width"})
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions with norms, and a shortcut added before the second neuron.
+    """Two 3×3 convolutions with norms, and a shortcut to the second neuron's current.
 
     Where the shape changes, the shortcut is an average pool, a 1×1 convolution and a norm (SEENN's code).
     """
@@ -59,7 +58,7 @@ class NarrowStage(nn.Module):
 
 
 class BlockStage(nn.Module):
-    """Blocks, of which the first changes the shape."""
+    """Blocks; the first changes the shape."""
 
     def __init__(
         self, before: int, channels: int, blocks: int, stride: int, neuron: MakeNeuron, norm: MakeNorm
@@ -92,7 +91,7 @@ class ResidualBody(nn.Module):
 
 
 def resnet9(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
-    """A small spiking ResNet that trains on a CPU: three times a convolution of stride 2 and a block.
+    """A small spiking ResNet for training on a CPU: three times a convolution of stride 2 and a block.
 
     Options: `width` (default 64), the channels of the stem; the others have 3/2, 3 and 6 times as many
     (4.4 million weights at 64). `norm` and `stem` as in `resnet`.
@@ -107,9 +106,8 @@ def resnet9(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
 def resnet(width: int, blocks: tuple[int, ...]) -> Callable[[dict[str, Any], MakeNeuron], Parts]:
     """A maker of spiking ResNets of basic blocks, whose channels double where the stride is 2.
 
-    Options of what it makes: `width`, the first blocks' channels; `norm` (default "tdbn";
-    or "bn", "tdbn-per-timestep"); `stem` (default "small", a 3×3 convolution; or
-    "large", 7×7 with stride 2 and an average pool).
+    Its options: `width`, the first blocks' channels; `norm` (default "tdbn"; or "bn", "tdbn-per-timestep"); `stem`
+    (default "small", a 3×3 convolution; or "large", 7×7 with stride 2 and an average pool).
     """
 
     def make(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
@@ -123,23 +121,3 @@ def resnet(width: int, blocks: tuple[int, ...]) -> Callable[[dict[str, Any], Mak
         return make_stem(config, first, norm), ResidualBody(neuron(), stages), make_head(before, config)
 
     return make
-
-
-def make_stem(config: dict[str, Any], width: int, norm: MakeNorm) -> nn.Sequential:
-    """Image to the first neuron's current.
-
-    Raises:
-        InputError: for an unknown kind of stem.
-    """
-    channels, kind = config["input_shape"][0], config["options"].get("stem", "small")
-    if kind == "small":
-        return nn.Sequential(nn.Conv2d(channels, width, 3, padding=1, bias=False), norm(width))
-    if kind == "large":
-        conv = nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
-        return nn.Sequential(conv, nn.AvgPool2d(2, ceil_mode=True), norm(width))
-    raise unknown_name("stem", kind, ("small", "large"))
-
-
-def make_head(channels: int, config: dict[str, Any]) -> nn.Sequential:
-    """Mean over space, and a linear readout."""
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), readout(channels, config["num_classes"]))

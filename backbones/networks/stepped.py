@@ -1,9 +1,9 @@
-"""A spiking network that runs one timestep at a time, with explicit state: the base of all forms.
+"""Stepping of a spiking network with explicit state: the base of its plain form and its forms for inference.
 
     state = network.start(images)
     logits, state = network.step(state)             # the running mean
 
-A body is written without time: `body(current, fire)` calls `fire(neuron, current)` wherever a layer spikes, and
+A body is written without time: `body(current, fire)` calls `fire(neuron, current)` for each layer that spikes, and
 `fire` keeps the membrane potentials.
 
 Letters: B rows, T timesteps, K classes, F features of the last hidden layer.
@@ -29,14 +29,14 @@ Parts = tuple[nn.Module, nn.Module, nn.Module]
 
 
 class State(NamedTuple):
-    """Everything that a row carries from one timestep to the next."""
+    """State of the rows between two timesteps."""
 
     source: Tensor
-    """`[B, …]` what each timestep starts from: the stem's output where the encoding is static, else the input."""
+    """`[B, …]` the stem's output where the encoding is static, else the input."""
     keys: Tensor
     """`[B]` int64 names of the rows."""
     timestep: Tensor
-    """`[B]` int64 timesteps done."""
+    """`[B]` int64 number of timesteps so far."""
     readout: Tensor
     """`[B, K]` sum of the outputs so far."""
     hidden: Tensor | None
@@ -44,11 +44,11 @@ class State(NamedTuple):
     membranes: tuple[Tensor, ...]
     """One `[B, …]` a spiking layer, in the order in which they fire; empty before the first timestep."""
     fresh: Tensor | None
-    """`[B]` bool: rows that start from the neurons' initial potential in the next timestep."""
+    """`[B]` bool: rows that start from the neurons' initial potential at the next timestep."""
 
 
 class StepFire:
-    """One timestep: takes each layer's potential from the state and keeps the new one."""
+    """A body's `fire` for one timestep: reads each layer's potential, and keeps the new one."""
 
     def __init__(self, membranes: Sequence[Tensor], fresh: Tensor | None) -> None:
         self.before = iter(membranes)
@@ -74,22 +74,22 @@ class StepFire:
 class SteppedNetwork(nn.Module):
     """A `Backbone` of a stateless stem, a spiking body and a linear readout.
 
-    Inputs are `[B, C, H, W]`, uint8 or floats in [0, 1]; where the encoding is "event", `[B, T, C, H, W]` frames,
-    which are taken as they are. Use `backbones.build` to make one by name.
+    Inputs are `[B, C, H, W]`, uint8 or floats in [0, 1]; of the encoding "event", frames `[B, T, C, H, W]`. Use
+    `backbones.build` to make one by name.
 
     Args:
-        config: what `backbones.build` made it from: JSON-able, saved with the weights.
+        config: the arguments of `backbones.build`: JSON-able, saved with the weights.
         stem: image (or input spikes) to current; computed once an image where the encoding is static.
-        body: `body(current, fire) -> [B, F, …]`, made of the spikes of the last hidden layer, or these themselves.
-        head: that to `[B, K]`.
+        body: `body(current, fire) -> [B, F, …]`, of the spikes of the last hidden layer.
+        head: `[B, F, …]` to outputs `[B, K]`.
     """
 
     mean: Tensor
     std: Tensor
     division: dict[str, Any] | None = None
-    """`Splits.division` of the data that a network from a file was trained on, where it is known."""
+    """`Splits.division` of its training data, where it is known."""
     class_names: tuple[str, ...] = ()
-    """`[K]` of the data that it was trained on, where they are known; no part of the fingerprint."""
+    """`[K]` of its training data, where they are known; no part of the fingerprint."""
 
     def __init__(self, config: dict[str, Any], stem: nn.Module, body: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -110,17 +110,17 @@ class SteppedNetwork(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.mean.device
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """Of one input: (C, H, W), or (T, C, H, W) where the encoding takes frames over time."""
+        """Shape of one input: (C, H, W), or (T, C, H, W) of frames."""
         return (self.timesteps, *self.input_shape) if self.encoding.frames else self.input_shape
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over configuration, form and weights, 32 hexadecimal digits of it."""
+        """32 hexadecimal digits of the SHA-256 over configuration, form and weights."""
         return hash_tensors(self.state_dict(), [self.config, self.form])[:32]
 
     @torch.no_grad()
@@ -139,7 +139,7 @@ class SteppedNetwork(nn.Module):
     @torch.no_grad()
     def step(self, state: State) -> tuple[Tensor, State]:
         """One timestep for every row. See `Backbone.step`."""
-        self._tell_norms(state.timestep)
+        self._set_timesteps(state.timestep)
         timestep = state.timestep + 1
         current = state.source
         if not self.encoding.static:
@@ -152,9 +152,9 @@ class SteppedNetwork(nn.Module):
 
     @torch.no_grad()
     def refill(self, state: State, rows: Tensor, inputs: Tensor, keys: Tensor | None = None) -> State:
-        """Those rows start afresh, the others continue; `state` is used up. See `Backbone.refill`.
+        """Start rows afresh, and use up `state`; the others continue. See `Backbone.refill`.
 
-        Of the inputs' form, the shape and the dtype are checked, not the values.
+        The inputs' shape and dtype are checked, not their values.
         """
         source, keys = self._begin(*as_tensors(inputs, keys))
         rows = torch.as_tensor(rows, device=self.device)
@@ -178,20 +178,20 @@ class SteppedNetwork(nn.Module):
         return {"hidden": state.hidden, "membrane": pooled(state.membranes[-1])}
 
     def _begin(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What rows start from, and their keys."""
+        """The source and the keys of new rows."""
         if self.training:
             raise InputError("Expected a frozen network to step, got one in training mode: call .eval() first.")
         inputs, keys = self._prepare(inputs, keys)
-        self._tell_norms(None)
+        self._set_timesteps(None)
         return self.stem(self.encoding(inputs, keys, keys)) if self.encoding.static else inputs, keys
 
-    def _tell_norms(self, when: Tensor | None, timesteps: int | None = None) -> None:
-        """Norms of statistics per timestep learn which row is at which, from 0; past T they stay with the last."""
+    def _set_timesteps(self, when: Tensor | None, timesteps: int | None = None) -> None:
+        """Set the timestep of each row, from 0 and at most T - 1, for norms with statistics per timestep."""
         if self.config["options"].get("norm") == PER_TIMESTEP:
-            self._clock.tell(None if when is None else when.clamp(max=self.timesteps - 1), timesteps)
+            self._clock.set(None if when is None else when.clamp(max=self.timesteps - 1), timesteps)
 
     def normalised(self, inputs: Tensor) -> Tensor:
-        """`[B, C, H, W]` uint8 or intensities in [0, 1], with mean and standard deviation taken out."""
+        """`[B, C, H, W]` uint8 or intensities in [0, 1], normalised by mean and standard deviation."""
         return (self._floats(inputs) - self.mean) / self.std
 
     def _floats(self, inputs: Tensor) -> Tensor:
@@ -214,21 +214,21 @@ class SteppedNetwork(nn.Module):
         return inputs, keys.to(self.device)
 
     def _check_shape(self, inputs: Tensor) -> None:
-        shape, given = self.sample_shape, tuple(inputs.shape[1:])
-        if given == shape:
+        expected, got = self.sample_shape, tuple(inputs.shape[1:])
+        if got == expected:
             return
-        advice = channels_advice(given, shape)
-        if self.encoding.frames and len(given) == len(shape) and given[1:] == shape[1:]:
-            advice = f": frames for {given[0]} timesteps, and the network has T = {self.timesteps}; make them equal."
-        elif self.encoding.frames and len(given) < len(shape):
+        advice = channels_advice(got, expected)
+        if self.encoding.frames and len(got) == len(expected) and got[1:] == expected[1:]:
+            advice = f": frames for {got[0]} timesteps, and the network has T = {self.timesteps}; make them equal."
+        elif self.encoding.frames and len(got) < len(expected):
             advice = ": the encoding 'event' takes a frame for each timestep; for still images choose another."
-        elif len(given) == len(shape) + 1:
+        elif len(got) == len(expected) + 1:
             advice = ": frames over time are for the encoding 'event'; build the network with it."
-        raise InputError(f"Expected inputs [B, {', '.join(map(str, shape))}], got {list(inputs.shape)}{advice}")
+        raise InputError(f"Expected inputs [B, {', '.join(map(str, expected))}], got {list(inputs.shape)}{advice}")
 
 
 def _put(source: Tensor, rows: Tensor, new: Tensor) -> Tensor:
-    """`source` with those rows replaced, in place."""
+    """Replace rows of `source` in place, and return it."""
     if source.device.type != "cpu":
         return source.index_copy_(0, rows, new)
     for row, values in zip(rows.tolist(), new, strict=True):  # half of the time of `index_copy_`
@@ -237,10 +237,10 @@ def _put(source: Tensor, rows: Tensor, new: Tensor) -> Tensor:
 
 
 def pooled(values: Tensor) -> Tensor:
-    """`[B, F, …]` averaged over space, if there is any."""
+    """`[B, F]` means over space of `[B, F, …]`."""
     return values.flatten(2).mean(2) if values.dim() > 2 else values
 
 
 def as_tensors(inputs: Any, keys: Any) -> tuple[Tensor, Tensor | None]:
-    """Inputs and keys as tensors: they may be arrays."""
+    """Inputs and keys as tensors."""
     return as_tensor(inputs, "inputs"), None if keys is None else as_tensor(keys, "keys")

@@ -1,7 +1,7 @@
-"""How a training run is divided into stages, and how the learning rate moves in each."""
+"""Settings of a training run: its stages, and their optimizer and learning-rate schedule."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args, get_origin, get_type_hints
 
 from backbones.argument_checks import check_fields
 from backbones.errors import InputError, unknown_name
@@ -9,35 +9,35 @@ from backbones.errors import InputError, unknown_name
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How a backbone is trained."""
+    """Settings of a training run."""
 
     epochs: int = 40
     """Passes over the training images, where there are no stages."""
     stages: tuple[tuple[int, int, float], ...] = ()
-    """One after another: (timesteps, epochs, peak learning rate); few timesteps first are cheap and keep
-    early answers good. None: one stage of `epochs` at the network's T and `learning_rate`."""
+    """In their order: (timesteps, epochs, peak learning rate); few timesteps first are cheap and keep early answers
+    good. Empty: one stage of `epochs` at the network's T and `learning_rate`."""
     batch_size: int = 64
     """Images a step (of each process, where there are several)."""
     accumulate: int = 1
-    """Parts that a step's images are taken in, one after another: less memory, the same mean gradient (norm
-    statistics are those of a part)."""
+    """Parts of a step's images, computed in turn: less memory, the same mean gradient (norm statistics are those of a
+    part)."""
     loss: Literal["tet", "mean"] = "tet"
     """TET, or cross-entropy of the mean output."""
     mixing: Literal["none", "random-t", "mtt"] = "none"
-    """random-t: the whole network runs a random number of timesteps up to the stage's, another in every step;
-    mtt: every part of the network runs a random number of its own (see `mixed_time`)."""
+    """random-t: a random number of timesteps, up to the stage's, in every step; mtt: a random number in every part of
+    the network (see `mixed_time`)."""
     mtt_samples: int = 3
-    """How many draws of timesteps MTT adds up in a step."""
+    """Draws of timesteps that MTT adds up in a step."""
     distill_weight: float = 0.0
-    """Share of the teacher's soft answers in the loss."""
+    """Weight of the teacher's soft targets in the loss."""
     distill_temperature: float = 4.0
-    """Their temperature."""
+    """Temperature of the soft targets."""
     tet_lambda: float = 0.05
     """λ: the weight of TET's regulariser."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW, or SGD with Nesterov momentum 0.9."""
     schedule: Literal["onecycle", "cosine"] = "onecycle"
-    """How the learning rate moves over the steps of a stage; both end at (almost) 0."""
+    """Learning-rate schedule of a stage; both end at (almost) 0."""
     warmup: float = 0.3
     """The part of a stage's steps in which onecycle's rate rises."""
     learning_rate: float = 5e-3
@@ -49,8 +49,8 @@ class TrainingConfig:
     ema: float = 0.0
     """Decay per step of the moving average of the weights that is evaluated and kept; 0 keeps the last ones."""
     reestimate: int = 0
-    """Batches from which norm statistics are estimated anew for the weights that are evaluated and kept; 0 keeps
-    training's own. Averaged weights and mixed timesteps want about 20."""
+    """Batches from which norm statistics are estimated anew for the weights that are evaluated and kept; 0 keeps those
+    of training. Averaged weights and mixed timesteps need about 20."""
     keep: Literal["last", "best"] = "last"
     """The weights after the last epoch, or after the last stage's best epoch on calibration at that stage's T."""
     crop: int = 0
@@ -62,16 +62,16 @@ class TrainingConfig:
     auto_augment: bool = False
     """AutoAugment's policy for CIFAR-10, between flip and Cutout."""
     roll: int = 0
-    """The most pixels by which frames are rolled in each direction: event data's crop."""
+    """Most pixels by which frames are rolled in each direction: the crop of event data."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: convolutions and potentials while training, by autocast; weights and evaluation stay float32."""
     channels_last: bool = False
-    """Memory format of weights and activations: which is faster depends on the machine."""
+    """Memory format of weights and activations; the faster one depends on the machine."""
     compile: bool = False
-    """Run the neurons' passes by torch.compile: worth its start on a GPU, little on a CPU."""
+    """Run the neurons' passes by torch.compile, which helps on a GPU."""
     own_statistics: bool = False
-    """Of several processes, each normalises by its own images and only running estimates are averaged, which is
-    faster; the result then depends on the number of processes."""
+    """Each of several processes normalises by its own images, and only running estimates are averaged: faster, but the
+    result depends on the number of processes."""
     seed: int = 0
     """Of the order of the images and their augmentation."""
 
@@ -102,31 +102,25 @@ class TrainingConfig:
             raise InputError(
                 f"Expected mtt_samples ≥ 1 and reestimate ≥ 0, got {self.mtt_samples} and {self.reestimate}."
             )
-        for kind, name, known in (
-            ("mixing", self.mixing, ("none", "random-t", "mtt")),
-            ("loss", self.loss, ("tet", "mean")),
-            ("optimizer", self.optimizer, ("adamw", "sgd")),
-            ("schedule", self.schedule, ("onecycle", "cosine")),
-            ("precision", self.precision, ("float32", "bfloat16")),
-            ("kind of weights to keep", self.keep, ("last", "best")),
-        ):
-            if name not in known:
-                raise unknown_name(kind, name, known)
+        for name, hint in get_type_hints(type(self)).items():
+            if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
+                kind = {"keep": "kind of weights to keep"}.get(name, name)
+                raise unknown_name(kind, getattr(self, name), get_args(hint))
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Epochs at one number of timesteps, with a learning-rate schedule of their own."""
+    """Epochs at one number of timesteps, with their own learning-rate schedule."""
 
     timesteps: int
     first: int
-    """The epoch it begins with, from 0."""
+    """Its first epoch, from 0."""
     epochs: int
     learning_rate: float
 
     @property
     def end(self) -> int:
-        """The first epoch that is no longer its own."""
+        """The first epoch after it."""
         return self.first + self.epochs
 
 

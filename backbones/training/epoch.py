@@ -1,4 +1,4 @@
-"""What happens in one epoch of training: batches, losses, optimizer steps."""
+"""One epoch of training: batches, losses, optimizer steps."""
 
 from collections.abc import Iterator
 
@@ -12,8 +12,7 @@ from backbones.data.transforms.augmentation import augment
 from backbones.machine.processes import ProcessGroup
 from backbones.networks.network import SpikingNetwork
 from backbones.training.config import TrainingConfig
-from backbones.training.distillation import distillation_loss, teach
-from backbones.training.losses import mean_loss, tet_loss
+from backbones.training.losses import distillation_loss, mean_loss, teacher_logits, tet_loss
 from backbones.training.mixed_time import draw_times, draw_timesteps, forward_mixed, stage_heads
 from backbones.training.run_state import RunState
 
@@ -34,16 +33,12 @@ def run_epoch(
     group: ProcessGroup,
     teacher: nn.Module | None = None,
 ) -> float:
-    """One pass over the samples; gives its mean loss.
-
-    Raises:
-        FloatingPointError: where the loss is no longer finite.
-    """
+    """One pass over the samples; returns its mean loss, or raises `FloatingPointError` where that is not finite."""
     network, config = run.network, run.config
     network.train()
     order = np.random.default_rng([config.seed, epoch]).permutation(len(samples))
     size = min(config.batch_size, len(samples) // group.size)
-    losses: list[tuple[Tensor, float]] = []  # read at the end: reading one waits for a GPU
+    losses: list[tuple[Tensor, float]] = []  # read at the end: reading a value waits for the GPU
     steps = steps_of(samples, config, group)
     for step in range(steps):
         begin = (step * group.size + group.rank) * size
@@ -82,7 +77,7 @@ def statistics_batches(
 def augmented(
     network: SpikingNetwork, config: TrainingConfig, samples: Samples, rows: np.ndarray, epoch: int
 ) -> Tensor:
-    """`[B, C, H, W]` uint8 images (or `[B, T, C, H, W]` frames) of those rows, as this epoch sees them."""
+    """`[B, C, H, W]` uint8 images (or `[B, T, C, H, W]` frames) of those rows, augmented for this epoch."""
     images = torch.from_numpy(samples.images[rows]).to(network.device)
     if config.crop or config.flip or config.cutout or config.auto_augment or config.roll:
         images = augment(
@@ -110,13 +105,13 @@ def _losses(
     step: int,
     teacher: nn.Module | None,
 ) -> Iterator[Tensor]:
-    """The losses of a step, one after another, so that only one graph is alive."""
+    """The losses of a step in turn, so that only one graph exists at a time."""
     network, config = run.network, run.config
     half = torch.autocast(network.device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
     targets = None
     if teacher is not None and config.distill_weight:
         with half:
-            targets = teach(teacher, network, images, keys)
+            targets = teacher_logits(teacher, network, images, keys)
     for sample in range(config.mtt_samples if config.mixing == "mtt" else 1):
         with half:
             if config.mixing == "mtt":

@@ -1,4 +1,4 @@
-"""Training a spiking network through time, resumable after every epoch.
+"""Training of a spiking network through time, resumable after every epoch.
 
 result = train(build("small", …), load_dataset("digits"), TrainingConfig(epochs=40))
 result.accuracy               # [T] on the calibration split
@@ -40,18 +40,18 @@ __all__ = ["Epoch", "TrainingConfig", "TrainingResult", "calibration_accuracy", 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch came to."""
+    """Result of one epoch."""
 
     number: int
     """From 1."""
     timesteps: int
-    """T of its stage."""
+    """Timesteps of its stage."""
     loss: float
     """Mean training loss."""
     learning_rate: float
     """After its last step."""
     accuracy: np.ndarray | None
-    """`[T]` on the calibration split, where somebody watches."""
+    """`[T]` on the calibration split; None where it is neither logged nor reported."""
     images_per_second: float
     """Of training, without the evaluation."""
 
@@ -65,7 +65,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training came to."""
+    """Result of training."""
 
     accuracy: np.ndarray
     """`[T]` on the calibration split, of the weights that were kept."""
@@ -85,20 +85,20 @@ def train(
     progress: bool = False,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> TrainingResult:
-    """Train `network` in place on `splits.train`; it comes back in evaluation mode.
+    """Train `network` in place on `splits.train`; afterwards it is in evaluation mode.
 
-    A run that was killed and is called again with the same arguments ends with the same weights, byte for
-    byte on the same machine and thread count, as one that was not. Started by `torchrun`, the processes
-    share every step; the first of them writes. The network takes over the names of the classes.
+    A killed run that is called again with the same arguments ends with the same weights as an uninterrupted one, byte
+    for byte on the same machine and thread count. Processes of `torchrun` share every step; the first one writes files.
+    The network gets the class names of the samples.
 
     Args:
-        network: the network to train; its device is where training runs.
-        splits: `train` is learned from, `calibration` is watched; the others are not touched.
+        network: the network to train, on its own device.
+        splits: `train` is learned, `calibration` is evaluated; the others are not used.
         config: the settings.
-        teacher: whose soft answers are learned too (`config.distill_weight`): a spiking network, or a module
-            from normalised images `[B, C, H, W]` to logits `[B, K]`; in evaluation mode, on the same device.
+        teacher: source of soft targets (`config.distill_weight`): a spiking network, or a module from normalised images
+            `[B, C, H, W]` to logits `[B, K]`; in evaluation mode, on the same device.
         log_dir: folder for TensorBoard: loss, learning rate, images per second, accuracy at every timestep.
-        resume: file that holds the run's state after each epoch; it stays: delete it once the network is saved.
+        resume: file of the run's state after each epoch; delete it once the network is saved.
         progress: show a progress bar.
         on_epoch: called after every epoch.
 
@@ -122,11 +122,11 @@ def train(
         stack.enter_context(faster_convolutions(network))
         resume = None if resume is None else Path(resume)
         saved = run.restore(resume) if resume is not None and resume.exists() else None
-        group.wait()  # nobody writes before everybody has read
+        group.wait()  # all processes have read the file
         if len(run.losses) <= stages[-1].first:
             run.best, run.best_accuracy = None, -1.0  # of a stage that was the last before stages were added
         writer = _summary_writer(log_dir) if group.is_first else None
-        watched = log_dir is not None or on_epoch is not None  # alike in every process: statistics are shared
+        evaluated = log_dir is not None or on_epoch is not None  # equal in every process: statistics are shared
         hidden = not (progress and group.is_first)
         bar = tqdm(total=stages[-1].end, initial=len(run.losses), desc="train", unit="epoch", disable=hidden)
         steps = steps_of(splits.train, config, group)
@@ -146,7 +146,7 @@ def train(
                 speed = images / (time.perf_counter() - began)
                 right = None
                 chosen = config.keep == "best" and stage is stages[-1]
-                if chosen or watched:
+                if chosen or evaluated:
                     with _kept_weights(run, splits, stage, epoch):
                         right = calibration_accuracy(network, splits, stage.timesteps, group=group)
                         if chosen:
@@ -167,10 +167,10 @@ def train(
 def check_training(
     network: Backbone, splits: Splits, config: TrainingConfig, teacher: nn.Module | None = None
 ) -> tuple[Stage, ...]:
-    """The stages of a run, of which nothing has begun.
+    """The stages of a run, after checking its arguments.
 
     Raises:
-        InputError: for what `train` cannot do with these.
+        InputError: as `train`.
     """
     if not isinstance(network, SteppedNetwork):
         raise InputError(
@@ -209,7 +209,7 @@ def _finish(run: RunState, splits: Splits, stage: Stage, group: ProcessGroup) ->
 
 @contextmanager
 def _kept_weights(run: RunState, splits: Splits, stage: Stage, epoch: int) -> Iterator[None]:
-    """The network holds what would be kept now: averaged weights, norm statistics estimated anew."""
+    """The network has the weights to keep inside the block: averaged, with norm statistics estimated anew."""
     with run.averaged(always=run.config.reestimate > 0):
         if run.config.reestimate:
             batches = statistics_batches(run.network, run.config, splits.train, epoch)
@@ -220,7 +220,7 @@ def _kept_weights(run: RunState, splits: Splits, stage: Stage, epoch: int) -> It
 def calibration_accuracy(
     network: SpikingNetwork, splits: Splits, timesteps: int | None = None, *, group: ProcessGroup | None = None
 ) -> np.ndarray:
-    """`[T]` accuracy on the calibration split, which a group shares; leaves the network in evaluation mode."""
+    """`[T]` accuracy on the calibration split, which the group shares; puts the network into evaluation mode."""
     network.eval()
     group = group or ProcessGroup()
     samples = splits.calibration.select(slice(group.rank, None, group.size))
@@ -233,7 +233,7 @@ def calibration_accuracy(
 
 
 def _summary_writer(log_dir: str | Path | None) -> Any:
-    """TensorBoard's writer; None without a folder, and, with one sentence, where it is not installed."""
+    """TensorBoard's writer; None without a folder, or, with a message, where it is not installed."""
     if log_dir is None:
         return None
     try:

@@ -3,21 +3,22 @@
 times = draw_times(stages, T_max, seed=…, step=…)       # one number a stage
 outputs = forward_mixed(network, images, keys, times)   # [T of the last stage, B, K]
 
-Du, Wu, Deng & Gu, "Temporal Flexibility in Spiking Neural Networks", ICLR 2025 (arXiv 2503.17394), and the
-code that its authors released. A stage is a residual block there (here: of networks with wider stages, the
-stage), or a convolution with its neuron in plain networks. Where one stage has fewer timesteps than the
-stage before, neighbouring timesteps' spikes are added up; where it has more, they are repeated.
+Du, Wu, Deng & Gu, "Temporal Flexibility in Spiking Neural Networks", ICLR 2025 (arXiv 2503.17394), and its authors'
+code. A stage is a residual block (in networks with wider stages, the stage), or a convolution with its neuron in plain
+networks. A stage with fewer timesteps than the one before gets sums of neighbouring timesteps' spikes; one with more
+gets repetitions.
 
 Letters: T timesteps, B rows, K classes, G stages.
 """
+
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from backbones.errors import InputError
-from backbones.networks.architectures import SmallBody
-from backbones.networks.feedforward import PlainBody
+from backbones.networks.feedforward import PlainBody, SmallBody
 from backbones.networks.network import SpikingNetwork, TimeFire
 from backbones.networks.residual import BlockStage, ResidualBody
 
@@ -25,10 +26,10 @@ MTT_STREAM, RANDOM_T_STREAM = 1, 2
 
 
 def stage_heads(network: SpikingNetwork) -> list[nn.Module]:
-    """The modules with which stages 2 to G begin.
+    """The first modules of stages 2 to G.
 
     Raises:
-        InputError: for a network whose stages are not known.
+        InputError: for a network of unknown stages.
     """
     body = network.body
     if isinstance(body, ResidualBody):
@@ -55,7 +56,7 @@ def draw_timesteps(most: int, *, seed: int, step: int) -> int:
 
 
 def groups(before: int, after: int) -> list[list[int]]:
-    """Which of `before` timesteps each of `after` timesteps takes: neighbours, as evenly as may be."""
+    """The timesteps of `before` that each of `after` timesteps takes: neighbours, as evenly as possible."""
     fewer, more = min(before, after), max(before, after)
     # Halves round down, so that the first group is not the longer one.
     ends = [int(np.ceil((i + 1) * more / fewer - 0.5)) for i in range(fewer)]
@@ -85,15 +86,13 @@ def forward_mixed(network: SpikingNetwork, images: Tensor, keys: Tensor | None, 
         raise InputError(f"Expected timesteps of {len(heads) + 1} stages, got {len(times)}.")
     fire = TimeFire(times[0], len(images), network.compiled)
 
-    def enter(T: int) -> object:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[object, ...]:
-            spikes = change_time(inputs[0], fire.timesteps, T)
-            fire.timesteps = T
-            return (spikes, *inputs[1:])
+    remaining = iter(times[1:])
 
-        return hook
+    def enter(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        before, fire.timesteps = fire.timesteps, next(remaining)
+        return (change_time(inputs[0], before, fire.timesteps), *inputs[1:])
 
-    hooks = [head.register_forward_pre_hook(enter(T)) for head, T in zip(heads, times[1:], strict=True)]  # type: ignore[arg-type]
+    hooks = [head.register_forward_pre_hook(enter) for head in heads]
     try:
         return network(images, keys, times[0], fire=fire)
     finally:

@@ -1,4 +1,4 @@
-"""What a training run carries from epoch to epoch, on disk between them."""
+"""State of a training run between epochs, in memory and on disk."""
 
 import json
 from collections.abc import Iterator
@@ -21,31 +21,31 @@ Weights = dict[str, Tensor]
 
 @dataclass
 class RunState:
-    """The progress of a run, beside the network's own weights."""
+    """Progress of a run, beside the network's own weights."""
 
     network: SpikingNetwork
     config: TrainingConfig
     start: str
     """Fingerprint of the network before the first step."""
     losses: list[float] = field(default_factory=list)
-    """Of each epoch done."""
+    """Of each finished epoch."""
     steps: int = 0
-    """Optimizer steps done."""
+    """Finished optimizer steps."""
     average: Weights | None = None
     """The moving average of weights and norm statistics."""
     best: Weights | None = None
-    """The best weights of the last stage so far, and `best_accuracy` theirs."""
+    """The best weights of the last stage so far, with `best_accuracy`."""
     best_accuracy: float = -1.0
 
     def name(self) -> str:
-        """What tells this run from another: stages that have not begun may still change."""
+        """Network and settings as JSON, which identify a run; stages that have not begun may still change."""
         begun = [s for s in stages_of(self.config, self.network.timesteps) if s.first < max(1, len(self.losses))]
         settings = {**asdict(self.config), "epochs": 0, "learning_rate": 0.0, "stages": [asdict(s) for s in begun]}
         return json.dumps([self.network.config, settings, self.start], sort_keys=True)
 
     @torch.no_grad()
     def after_step(self) -> None:
-        """Move the average towards the weights; it forgets the first steps faster."""
+        """Move the average towards the weights, in the first steps faster."""
         self.steps += 1
         if not self.config.ema:
             return
@@ -60,13 +60,16 @@ class RunState:
                 value.copy_(weights[name])
 
     def average_statistics(self, group: ProcessGroup) -> None:
-        """Running estimates that each process made of its own images become their means."""
+        """Average the running estimates over the processes."""
         for weights in filter(None, (self.network.state_dict(), self.average)):
             group.average(value for name, value in weights.items() if name.endswith(("running_mean", "running_var")))
 
     @contextmanager
     def averaged(self, *, always: bool = False) -> Iterator[None]:
-        """The network holds the averaged weights if there are any, and gets its own back (or `always`)."""
+        """The network has the averaged weights, if there are any, inside the block, and its own ones after it.
+
+        Its own are restored without averaged weights too where `always` is set.
+        """
         if self.average is None and not always:
             yield
             return
@@ -79,13 +82,13 @@ class RunState:
             self.network.load_state_dict(own)
 
     def offer(self, accuracy: float) -> None:
-        """Remember the network's present weights if they are the best so far."""
+        """Keep the network's weights as the best if their accuracy is."""
         if accuracy > self.best_accuracy:
             self.best_accuracy = accuracy
             self.best = {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def save(self, path: Path, **parts: Any) -> None:
-        """Write everything, atomically; `parts` are what else has a `state_dict`."""
+        """Write the state atomically, with the `state_dict` of each of `parts`."""
         state = {
             "run": self.name(),
             "losses": self.losses,
@@ -99,11 +102,7 @@ class RunState:
             torch.save({**state, **{name: part.state_dict() for name, part in parts.items()}}, file)
 
     def restore(self, path: Path) -> dict[str, Any]:
-        """Take over what `save` wrote; gives the file's content for the other parts.
-
-        Raises:
-            InputError: for a file of another run.
-        """
+        """Read the file of `save`, and return its content; an `InputError` for a file of another run."""
         state: dict[str, Any] = torch.load(path, map_location=self.network.device, weights_only=True)
         self.losses = state["losses"]
         if state["run"] != self.name():

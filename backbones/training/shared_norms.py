@@ -1,10 +1,9 @@
-"""Norms whose statistics several processes share while training.
+"""Norms with statistics over the images of all processes while training.
 
 with process_group() as group, shared_statistics(network, group): …
 
-Gradients are averaged over the processes, and norms see the statistics of all their images (PyTorch's own
-SyncBatchNorm refuses CPUs), so that W processes do what one would with W times the batch. That waits for all
-processes twice a norm; where each takes the statistics of its own images, only the running estimates are averaged.
+With averaged gradients, W processes then equal one process with W times the batch. (PyTorch's own SyncBatchNorm refuses
+CPUs.) Each norm waits for all processes twice.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from backbones.networks.replaced_forward import forwards_replaced
 
 @contextmanager
 def shared_statistics(network: nn.Module, group: ProcessGroup) -> Iterator[None]:
-    """While training inside the block, norms take their statistics over all processes' images.
+    """Norms in training mode take their statistics over all processes' images inside the block.
 
     Raises:
         InputError: for norms per timestep in several processes.
@@ -49,7 +48,7 @@ def _shared(norm: nn.BatchNorm2d, alone: Callable[[Tensor], Tensor]) -> Callable
         sums = torch.cat([count, wide.sum((0, 2, 3))])
         sums = _Sum.apply(sums)
         mean = sums[1:] / sums[0]
-        # Around the common mean, not E[x²] - mean²: that one cancels.
+        # Around the common mean: E[x²] - mean² cancels.
         centred = wide - mean.view(-1, 1, 1)
         var = _Sum.apply(centred.square().sum((0, 2, 3))) / sums[0]
         with torch.no_grad():
@@ -67,7 +66,7 @@ def _shared(norm: nn.BatchNorm2d, alone: Callable[[Tensor], Tensor]) -> Callable
 
 
 class _Sum(torch.autograd.Function):
-    """The sum over all processes; its gradient is the sum of theirs."""
+    """The sum over all processes, with the sum of their gradients."""
 
     @staticmethod
     def forward(ctx: object, value: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ class Theirs(torch.nn.Module):
         for name, norm in list(self.network.body.named_modules()):
             if isinstance(norm, TimestepBatchNorm2d):
                 self.network.body.set_submodule(name, OfTimestep(norm))
-        self.network._tell_norms(None)
+        self.network._set_timesteps(None)
         self.norms = [module for module in self.network.modules() if isinstance(module, OfTimestep)]
         self.nodes = torch.nn.ModuleDict()
         for name, neuron in self.network.named_modules():

@@ -1,9 +1,9 @@
-"""Norms folded into the convolutions before them.
+"""Batch-norm folding: norms become part of the convolutions before them.
 
     y = γ·(W∗x - μ)/√(σ² + ε) + β = (g·W)∗x + (β - g·μ),   g = γ/√(σ² + ε)
 
-tdBN's γ is times its scale α·V_th. A convolution's own bias b counts as μ - b. Of statistics of each timestep, the
-first timestep's are folded, and what the others differ by is left behind.
+tdBN's γ is multiplied by its scale α·V_th. A convolution's own bias b counts as μ - b. Of norms per timestep, the first
+timestep's are folded, and a `TimestepScale` of the others remains.
 """
 
 from typing import Any
@@ -19,17 +19,15 @@ from backbones.networks.stepped import SteppedNetwork
 Norm = nn.BatchNorm2d | TimestepBatchNorm2d
 
 _TOLERANCE = 1e-3
-"""Of folded outputs, as a part of the largest: thousands of times what rounds."""
+"""Accepted difference of folded outputs, in parts of the largest: thousands of roundings."""
 
 
 @torch.no_grad()
 def fold_norms(network: SteppedNetwork) -> None:
     """Fold every batch norm into the convolution that feeds it, in place.
 
-    Identities are left behind, of norms per timestep `TimestepScale`s. Which convolution it is, is seen by one run
-    of an empty image.
-
-    Whether nothing changed is tried with ReLUs in the place of the neurons, as a rounding can flip no spike then.
+    The convolutions are found by one run of an empty image. The folded network is compared with the plain one with
+    ReLUs in the place of the neurons, where no rounding can flip a spike.
 
     Raises:
         InputError: for a norm that no convolution feeds, or a convolution that feeds other layers too.
@@ -59,7 +57,7 @@ def fold_norms(network: SteppedNetwork) -> None:
 
 
 def _outputs(network: SteppedNetwork) -> Tensor:
-    """`[2, K]` of two images of noise, with ReLUs in the place of the neurons."""
+    """`[2, K]` outputs of two images of noise, with ReLUs in the place of the neurons."""
     noise = torch.rand(2, *network.sample_shape, generator=torch.Generator().manual_seed(0))
     state = network.start(noise)
     current = state.source
@@ -70,20 +68,21 @@ def _outputs(network: SteppedNetwork) -> Tensor:
 
 
 def _pairs(network: SteppedNetwork) -> dict[Norm, nn.Conv2d]:
-    maker: dict[int, nn.Conv2d] = {}
+    """Each norm, and the convolution that feeds it."""
+    source: dict[int, nn.Conv2d] = {}  # by the id of a tensor
     pairs: dict[Norm, nn.Conv2d] = {}
-    alive: list[Tensor] = []  # a tensor's id is its own only while it lives
+    alive: list[Tensor] = []  # ids are unique among living tensors only
 
-    def look(module: nn.Module, inputs: Any, output: Tensor) -> None:
+    def record(module: nn.Module, inputs: Any, output: Tensor) -> None:
         alive.append(output)
         if isinstance(module, nn.Conv2d):
-            maker[id(output)] = module
-        elif _keeps_constants(module) and id(inputs[0]) in maker:
-            maker[id(output)] = maker[id(inputs[0])]
-        elif isinstance(module, Norm) and id(inputs[0]) in maker:
-            pairs[module] = maker[id(inputs[0])]
+            source[id(output)] = module
+        elif _keeps_constants(module) and id(inputs[0]) in source:
+            source[id(output)] = source[id(inputs[0])]
+        elif isinstance(module, Norm) and id(inputs[0]) in source:
+            pairs[module] = source[id(inputs[0])]
 
-    hooks = [module.register_forward_hook(look) for module in network.modules()]
+    hooks = [module.register_forward_hook(record) for module in network.modules()]
     try:
         network.step(network.start(torch.zeros(1, *network.sample_shape)))
     finally:
@@ -96,7 +95,7 @@ def _pairs(network: SteppedNetwork) -> dict[Norm, nn.Conv2d]:
 
 
 def _keeps_constants(module: nn.Module) -> bool:
-    """Whether a module maps a constant channel to itself, so that it may stand between a convolution and its norm."""
+    """Whether a module maps constant channels to themselves, and may stand between a convolution and its norm."""
     if isinstance(module, nn.AvgPool2d):
         padded = module.padding not in (0, (0, 0)) and module.count_include_pad
         return module.divisor_override is None and not padded

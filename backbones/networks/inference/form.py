@@ -1,4 +1,4 @@
-"""The inference form of a network: norms folded, membranes updated in place, a few rows at a time.
+"""The form of a network for inference: norms folded, membranes updated in place, a few rows at a time.
 
 Letters: B rows, T timesteps, K classes, N samples.
 """
@@ -22,15 +22,15 @@ from backbones.networks.stepped import State, SteppedNetwork, pooled
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 ROWS_AT_ONCE = 64
-"""Rows that go through all layers together on a CPU: few enough for its cache, and for memory to be reused."""
+"""Rows computed together on a CPU, through all layers: few enough for its cache, and for memory to be reused."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """Two forms of a network on the same samples."""
+    """Comparison of two forms of a network on the same samples."""
 
     agreement: np.ndarray
-    """`[T]` fraction of samples for which both answer the same."""
+    """`[T]` fraction of samples with equal predictions."""
     accuracy_before: np.ndarray
     """`[T]` of the plain form."""
     accuracy_after: np.ndarray
@@ -40,7 +40,7 @@ class Report:
 
 
 class Cast(nn.Module):
-    """To a dtype and a memory format."""
+    """Cast to a dtype and a memory format."""
 
     def __init__(self, dtype: torch.dtype, memory_format: torch.memory_format = torch.preserve_format) -> None:
         super().__init__()
@@ -52,14 +52,13 @@ class Cast(nn.Module):
 
 
 class InferenceNetwork(SteppedNetwork):
-    """A frozen network in another form; made by `SpikingNetwork.optimize`.
+    """A frozen network in the form for inference; made by `SpikingNetwork.optimize`.
 
-    Potentials, readout and head stay in float32, whatever the dtype of the convolutions. Rows go through the
-    layers `ROWS_AT_ONCE` at a time, so that logits do not depend on the number of slots where that is a
-    multiple of it (other numbers are cut into about equal parts); on a GPU all at once.
+    Potentials, readout and head stay in float32. On a CPU, rows are computed `ROWS_AT_ONCE` at a time, so that logits
+    do not depend on the number of slots where that is a multiple of it (other numbers are cut into about equal parts).
 
     Args:
-        network: what to take over; it stays as it is.
+        network: the plain network, which is copied.
         dtype: of the convolutions, "float32" or "bfloat16".
         channels_last: layout of images and spikes.
         compile: run a step through `torch.compile` (with CUDA graphs on a GPU).
@@ -77,14 +76,14 @@ class InferenceNetwork(SteppedNetwork):
         fold_norms(network)
         layout = torch.channels_last if channels_last else torch.preserve_format
         stem, body = (part.to(DTYPES[dtype]).to(memory_format=layout) for part in (network.stem, network.body))
-        for module in body.modules():  # what a neuron or a timestep has learned keeps its precision
+        for module in body.modules():  # parameters of neurons and norms per timestep keep their precision
             if hasattr(module, "leak") or isinstance(module, TimestepScale):
                 module.float()
         into, out_of = Cast(DTYPES[dtype], layout), Cast(torch.float32, torch.contiguous_format)
         super().__init__(network.config, nn.Sequential(into, stem), body, nn.Sequential(out_of, network.head))
         self.to(network.device)
         self.division, self.class_names = plain.division, plain.class_names
-        self._plain = (plain,)  # in a tuple, so that it is no part of this network
+        self._plain = (plain,)  # a tuple, so that it is no submodule
         self._settings = settings
         parts = ["folded", dtype, *["channels_last"] * channels_last, *["compiled"] * compile]
         on_cpu = self.device.type == "cpu"
@@ -92,13 +91,13 @@ class InferenceNetwork(SteppedNetwork):
             parts.append("winograd")
         self.form = "+".join(parts)
         self.report: Report | None = None
-        """Of a check on calibration data."""
+        """Result of the check on calibration data."""
         self._compiled: Any = self._compile() if compile else None
         self._shapes: list[Tensor] = []
         self.eval()
 
     def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        """Moves the network; on a device of another kind (`.to("cuda")`) the form is made anew, since it differs."""
+        """Move the network; on a device of another type (`.to("cuda")`) the form, which depends on it, is made anew."""
         before = getattr(self, "_settings", None) and self.device.type  # the constructor itself moves parts
         super()._apply(fn, recurse)
         if before and self.device.type != before:
@@ -115,7 +114,7 @@ class InferenceNetwork(SteppedNetwork):
 
     @torch.no_grad()
     def step(self, state: State) -> tuple[Tensor, State]:
-        """One timestep for every row; `state` itself stays as it is. See `Backbone.step`."""
+        """One timestep for every row; `state` does not change. See `Backbone.step`."""
         return self.advance(
             state._replace(
                 readout=state.readout.clone(),
@@ -126,7 +125,7 @@ class InferenceNetwork(SteppedNetwork):
 
     @torch.no_grad()
     def advance(self, state: State) -> tuple[Tensor, State]:
-        """One timestep for every row, in the memory of `state`, which is used up. See `Advancing.advance`."""
+        """One timestep for every row in the memory of `state`. See `Advancing.advance`."""
         B = len(state.keys)
         timestep = state.timestep + 1
         membranes, hidden, fresh = list(state.membranes), state.hidden, state.fresh
@@ -134,7 +133,7 @@ class InferenceNetwork(SteppedNetwork):
             membranes, fresh = self._blank(state), torch.ones_like(state.keys, dtype=torch.bool)
         for rows in [slice(0, B)] if self.device.type == "cuda" else parts_of(B):
             when = state.timestep[rows]
-            self._tell_norms(when)
+            self._set_timesteps(when)
             current = self._current(state, rows, timestep)
             if self._compiled is None:
                 fire = InPlaceFire(membranes, B, rows, fresh, keep=current)
@@ -150,11 +149,7 @@ class InferenceNetwork(SteppedNetwork):
         return logits, state._replace(timestep=timestep, hidden=hidden, membranes=tuple(membranes), fresh=None)
 
     def optimize(self, **settings: Any) -> "InferenceNetwork":
-        """Refused: optimize the plain network.
-
-        Raises:
-            InputError: always.
-        """
+        """Raise an `InputError`: only plain networks can be optimized."""
         raise InputError(f"Expected a plain network to optimize, got one of form {self.form!r}: optimize that instead.")
 
     def _compile(self) -> Any:
@@ -163,7 +158,7 @@ class InferenceNetwork(SteppedNetwork):
         ) -> tuple[Tensor, Tensor, list[Tensor]]:
             after: list[Tensor] = []
             last: list[tuple[Tensor, float]] = []
-            self._tell_norms(when)
+            self._set_timesteps(when)
 
             def fire(neuron: Any, current: Tensor) -> Tensor:
                 spikes, v = neuron(current.float(), membranes[len(after)], fresh)
@@ -178,7 +173,7 @@ class InferenceNetwork(SteppedNetwork):
         return torch.compile(step, mode=mode, dynamic=False)
 
     def _use_winograd(self) -> int:
-        """Replace the convolutions for which it is faster, by the sizes that an empty image has there."""
+        """Replace the convolutions for which Winograd's is faster, by the sizes of an empty image there."""
         sizes: dict[nn.Conv2d, tuple[int, int]] = {}
 
         def note_size(module: nn.Conv2d, inputs: Any) -> None:
@@ -202,7 +197,7 @@ class InferenceNetwork(SteppedNetwork):
         return stem
 
     def _blank(self, state: State) -> list[Tensor]:
-        """Room for the membranes; their shapes are found by a step that is not compiled."""
+        """Zero membranes, with the shapes of a step that is not compiled."""
         if not self._shapes:
             current = self._current(state, slice(0, 1), state.timestep)
             self.body(current, InPlaceFire(self._shapes, 1, slice(0, 1), None, keep=current))
@@ -225,7 +220,7 @@ def _activity(spikes: Tensor, height: float) -> Tensor:
 
 
 def parts_of(batch: int) -> list[slice]:
-    """Rows that go through the layers together: 64 where that divides the batch, else about equal parts below 64."""
+    """Rows that are computed together: 64 where that divides the batch, else about equal parts below 64."""
     most = ROWS_AT_ONCE if batch % ROWS_AT_ONCE == 0 else ROWS_AT_ONCE - 1
     count = -(-batch // most)
     return [slice(i * batch // count, (i + 1) * batch // count) for i in range(count)]

@@ -1,4 +1,4 @@
-"""A network in a form for inference, and what that form changes.
+"""Optimization of a network for inference, and comparison of the form with the plain network.
 
     fast = network.optimize(dtype="bfloat16", calibration=splits.calibration)
     fast.report.agreement, fast.report.accuracy_before, fast.report.accuracy_after
@@ -30,22 +30,22 @@ def optimize(
     calibration: Samples | None = None,
     min_agreement: float | None = 0.999,
 ) -> InferenceNetwork:
-    """The same network for inference: norms folded, memory reused, and what else is asked for.
+    """The network in the form for inference: norms folded, memory reused.
 
-    Forms round differently, and a rounding can flip a spike: each has a fingerprint of its own.
+    Forms round differently, and a rounding can flip a spike: each has its own fingerprint.
 
     Args:
-        network: a plain one, which stays as it is.
+        network: a plain network, which is copied.
         dtype: of the convolutions: "float32" or "bfloat16" (slower than float32 on processors that do not
             compute in it). Potentials, readout and head stay in float32.
-        channels_last: the layout that convolutions on CPUs and tensor cores like best.
-        compile: `torch.compile` a step; needs a C++ compiler, and a while at the first one.
+        channels_last: the fastest layout for convolutions on CPUs and tensor cores.
+        compile: `torch.compile` a step; needs a C++ compiler.
         winograd: convolutions of many channels on images of up to 8×8 by Winograd's F(4×4, 3×3), with a quarter of
-            the multiplications (on a CPU, in float32, channels_last and not compiled). They take 4 times the memory
+            the multiplications (on a CPU, in float32, channels_last and not compiled). They need 4 times the memory
             for weights, and round about ten times as much as direct ones.
-        calibration: samples on which both forms are run; the result's `report` says what was found.
-        min_agreement: the least fraction of equal answers at any timestep, where the other answers may be a whole
-            number of samples (0.999 of 500 samples: one may differ); None accepts any.
+        calibration: samples on which both forms are compared, with the result in `report`.
+        min_agreement: smallest accepted fraction of equal predictions at any timestep, with the others rounded up to a
+            whole number of samples (0.999 of 500 samples: one may differ); None accepts any.
 
     Raises:
         InputError: for a wrapped module, an unknown dtype, a form that agrees too little, bfloat16 without calibration
@@ -84,7 +84,7 @@ def optimize(
 
 
 def agrees(agreement: float, least: float, samples: int) -> bool:
-    """Whether no more samples differ than `least` allows, rounded up to a whole sample."""
+    """Whether no more samples differ than `least` accepts, rounded up to a whole sample."""
     return round((1 - agreement) * samples) <= math.ceil(round((1 - least) * samples, 6))
 
 
@@ -96,6 +96,6 @@ def compare_forms(one: Backbone, other: Backbone, samples: Samples, *, batch_siz
     for (rows, before), (_, after) in zip(*runs, strict=True):
         first, second = (logits.argmax(-1).cpu().numpy() for logits in (before, after))
         same += (first == second).sum(0)
-        right += [(answers == samples.labels[rows, None]).sum(0) for answers in (first, second)]
+        right += [(predictions == samples.labels[rows, None]).sum(0) for predictions in (first, second)]
     N = len(samples)
     return Report(same / N, right[0] / N, right[1] / N, N)

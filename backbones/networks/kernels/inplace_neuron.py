@@ -5,8 +5,8 @@
     s = 1 if v > v_threshold (or ≥) else 0          fire, written over the current
     v ← v - v·s (hard), v - v_threshold·s (soft)    reset
 
-New memory is what costs on a CPU: a big tensor's pages come one by one from the system. Currents of another dtype than
-the potentials' are first put into theirs, and spikes back: passes over two dtypes at once are many times slower.
+New memory is slow on a CPU: the system maps a big tensor page by page. Currents of another dtype are first cast to the
+potentials', and spikes back: operations on two dtypes are many times slower.
 
 Letters: B rows.
 """
@@ -22,19 +22,19 @@ from torch import Tensor
 from backbones.networks.neurons.neuron import LIF
 
 _TOGETHER = 1 << 17
-"""Neurons that are worked on together: few enough for the processor's cache."""
+"""Neurons computed together: few enough for the processor's cache."""
 
 
 class InPlaceFire:
-    """A body's `fire` for some rows of the membranes, which it changes.
+    """A body's `fire` that updates some rows of the membranes in place.
 
     Args:
         membranes: `[B, …]` a layer, float32, in the order in which they fire; missing ones are appended, at the
             neuron's initial potential.
         batch: B.
-        rows: which rows the currents are of.
-        fresh: `[B]` bool: rows that start from the initial potential whatever the membranes hold; None for none.
-        keep: a current that is not to be written over.
+        rows: the rows of the currents.
+        fresh: `[B]` bool: rows that start from the initial potential; None for none.
+        keep: a current that is not overwritten.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class InPlaceFire:
         self.membranes, self.batch, self.rows, self.keep = membranes, batch, rows, keep
         self.fresh = None if fresh is None else fresh[rows]
         self._is_fresh: list[bool] = []
-        if self.fresh is not None and not self.fresh.is_cuda:  # on a GPU a list would wait for it
+        if self.fresh is not None and not self.fresh.is_cuda:  # a list waits for a GPU
             self._is_fresh = self.fresh.tolist()
         self.layer = 0
         self.last: tuple[Tensor, float]
@@ -70,7 +70,7 @@ class InPlaceFire:
 
 @lru_cache(maxsize=64)
 def _is_plain(own: Any) -> bool:
-    """Whether the dynamics of a kind of neuron are `LIF`'s own."""
+    """Whether a class of neurons has `LIF`'s own dynamics."""
     return all(getattr(own, name) is getattr(LIF, name) for name in ("forward", "charge", "fire", "reset"))
 
 
@@ -78,10 +78,10 @@ def step_in_place(neuron: LIF, current: Tensor, v: Tensor, spikes: Tensor, fresh
     """One timestep of some rows.
 
     Args:
-        neuron: one of `LIF`'s own dynamics.
+        neuron: a neuron with `LIF`'s own dynamics.
         current: `[B, …]`.
-        v: `[B, …]` float32, becomes the potential after the reset.
-        spikes: `[B, …]` becomes the spikes; it may be the current.
+        v: `[B, …]` float32 potential before the timestep, then after the reset.
+        spikes: `[B, …]` memory for the spikes; it may be the current.
         fresh: `[B]` rows that start from the initial potential; empty for none.
     """
     leak = float(neuron.leak())

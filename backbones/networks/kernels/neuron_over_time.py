@@ -2,12 +2,11 @@
 
     spikes = fire_over_time(neuron, current, timesteps=4)             # [T·B, …]
 
-A layer is memory-bound: step by step, every operation reads and writes a whole layer. Here a stretch of
-positions goes through all timesteps while it lies in the cache; only the spikes are written. Potentials are
-not stored but computed anew for the gradient, from the current, which is there anyway. They are float32 at
-least, whatever the current is.
+A layer is memory-bound: step by step, every operation reads and writes a whole layer. Here a chunk of positions goes
+through all timesteps in the cache, and only spikes are written. The gradient recomputes the potentials from the
+currents. Potentials are float32 or wider.
 
-Letters: T timesteps, B rows, n positions of a stretch.
+Letters: T timesteps, B rows, n positions of a chunk.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,23 +18,22 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from backbones.networks.kernels.dynamics import Dynamics
-from backbones.networks.neurons.neuron import IF, LIF
+from backbones.networks.neurons.neuron import IF, LIF, Dynamics
 
-STRETCH = 1 << 14
-"""Positions that are taken at a time on a CPU: T + 5 arrays of them should fit its second-level cache."""
+CHUNK = 1 << 14
+"""Positions computed together on a CPU: T + 5 arrays of them fit its second-level cache."""
 
 
 def fire_over_time(
     neuron: LIF, current: Tensor, timesteps: int, *, static: bool = False, compiled: bool = False
 ) -> Tensor:
-    """Spikes of all timesteps, from the potential before the first.
+    """Spikes of all timesteps, from the initial potential.
 
     Args:
-        neuron: the layer's.
+        neuron: the layer's neuron.
         current: `[T·B, …]`.
         timesteps: T.
-        static: `current` is `[B, …]`, the same at every timestep; it is not copied.
+        static: `current` is `[B, …]`, constant in time; it is not copied.
         compiled: run the pass by `torch.compile`.
 
     Returns:
@@ -43,21 +41,12 @@ def fire_over_time(
     """
     if type(neuron) not in (LIF, IF) or neuron.v_rest != 0 or not current.is_floating_point():
         return _step_by_step(neuron, current, timesteps, static)
-    dynamics = Dynamics(
-        neuron.decay,
-        neuron.v_threshold,
-        neuron.v_init,
-        neuron.v_reset is None,
-        neuron.inclusive,
-        neuron.detach_reset,
-        neuron.derivative,
-    )
-    spikes: Tensor = _Pass.apply(current, timesteps, static, dynamics, compiled)
+    spikes: Tensor = _Pass.apply(current, timesteps, static, neuron.dynamics(), compiled)
     return spikes
 
 
 def _step_by_step(neuron: LIF, current: Tensor, timesteps: int, static: bool) -> Tensor:
-    """The same of any neuron, by its own methods."""
+    """The spikes of any neuron, by its own methods."""
     currents = [current] * timesteps if static else current.view(timesteps, -1, *current.shape[1:]).unbind()
     v: Tensor | None = None
     spikes = []
@@ -82,7 +71,7 @@ class _Pass(torch.autograd.Function):
         )
         x, s = _lines(current, 1 if static else timesteps), _lines(spikes, timesteps)
         run = _pass_of(_charge_and_fire, current, timesteps, dynamics, compiled)
-        for place in _stretches(x, compiled):
+        for place in _chunks(x, compiled):
             run(x[:, place], s[:, place], dynamics)
         return spikes
 
@@ -98,7 +87,7 @@ class _Pass(torch.autograd.Function):
         steps = 1 if static else timesteps
         x, g, o = _lines(current, steps), _lines(grad, timesteps), _lines(out, steps)
         run = _pass_of(_gradient, current, timesteps, dynamics, compiled)
-        for place in _stretches(x, compiled):
+        for place in _chunks(x, compiled):
             run(x[:, place], g[:, place], o[:, place], dynamics)
         return out, None, None, None, None
 
@@ -106,7 +95,7 @@ class _Pass(torch.autograd.Function):
 def _charge_and_fire(x: Tensor, spikes: Tensor, d: Dynamics) -> None:
     """`[T or 1, n]` currents to `[T, n]` spikes, in place."""
     last = len(spikes) - 1
-    if last == 0 and d.v_init == 0:  # nothing leaks, nothing is reset
+    if last == 0 and d.v_init == 0:  # no leak, no reset
         (torch.ge if d.inclusive else torch.gt)(x[0], d.v_threshold, out=spikes[0])
         return
     v = _initial(x, d)
@@ -199,8 +188,8 @@ def _lines(tensor: Tensor, count: int) -> Tensor:
     return (tensor.permute(0, 2, 3, 1) if _channels_last(tensor) else tensor).view(count, -1)
 
 
-def _stretches(x: Tensor, compiled: bool) -> Iterator[slice]:
-    size = x.shape[1] if compiled or x.device.type != "cpu" else STRETCH
+def _chunks(x: Tensor, compiled: bool) -> Iterator[slice]:
+    size = x.shape[1] if compiled or x.device.type != "cpu" else CHUNK
     for begin in range(0, x.shape[1], max(1, size)):
         yield slice(begin, begin + size)
 
@@ -208,7 +197,7 @@ def _stretches(x: Tensor, compiled: bool) -> Iterator[slice]:
 def _pass_of(
     plain: Callable[..., None], current: Tensor, timesteps: int, dynamics: Dynamics, compiled: bool
 ) -> Callable[..., None]:
-    """The pass itself, or on a GPU the kernel of the same answers, where it knows the neuron."""
+    """The pass, or on a GPU the fused kernel of the same results, where it covers the neuron."""
     if current.is_cuda and (fused := _fused()) is not None and fused.covers(dynamics, timesteps):
         kernel: Callable[..., None] = fused.charge_and_fire if plain is _charge_and_fire else fused.gradient
         return kernel

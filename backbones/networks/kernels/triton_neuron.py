@@ -1,8 +1,8 @@
 """All timesteps of a spiking layer in one GPU kernel, forwards and backwards (Triton).
 
 A layer's timestep is memory-bound: a kernel reads each current once and writes each spike once, and keeps the membrane
-potential in a register. The gradient recomputes potentials from the currents, which are kept anyway, in T (T + 1) / 2
-reads, most of them from the cache. Same answers as `neuron_pass`, up to the rounding of a fused multiply-add.
+potential in a register. The gradient recomputes potentials from the currents in T (T + 1) / 2 reads, most of them from
+the cache. The results equal `neuron_over_time`'s, up to the rounding of a fused multiply-add.
 
 Letters: T timesteps, n positions (rows, channels and space together, in the order of memory).
 """
@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from backbones.networks.kernels.dynamics import Dynamics
+from backbones.networks.neurons.neuron import Dynamics
 from backbones.networks.neurons.surrogates import triangle_derivative
 
 BLOCK = 1024
@@ -20,52 +20,29 @@ MOST_TIMESTEPS = 8
 
 
 def covers(dynamics: Dynamics, timesteps: int) -> bool:
-    """Whether the kernels know the neuron: a triangle surrogate, at most `MOST_TIMESTEPS`."""
+    """Whether the kernels can compute the neuron: a triangle surrogate, at most `MOST_TIMESTEPS`."""
     return dynamics.derivative.func is triangle_derivative and timesteps <= MOST_TIMESTEPS
 
 
 def charge_and_fire(x: Tensor, spikes: Tensor, dynamics: Dynamics) -> None:
     """`[T or 1, n]` currents to `[T, n]` spikes, in place; both contiguous."""
     T, n = spikes.shape
-    _forward[(triton.cdiv(n, BLOCK),)](
-        x,
-        spikes,
-        n,
-        dynamics.decay,
-        dynamics.v_threshold,
-        dynamics.v_init,
-        T=T,
-        STATIC=len(x) < T,
-        SOFT=dynamics.soft,
-        INCLUSIVE=dynamics.inclusive,
-        BLOCK=BLOCK,
-    )
+    numbers = (dynamics.decay, dynamics.v_threshold, dynamics.v_init)
+    flags = {"STATIC": len(x) < T, "SOFT": dynamics.soft, "INCLUSIVE": dynamics.inclusive}
+    _forward[(triton.cdiv(n, BLOCK),)](x, spikes, n, *numbers, T=T, **flags, BLOCK=BLOCK)
 
 
 def gradient(x: Tensor, grad: Tensor, out: Tensor, dynamics: Dynamics) -> None:
     """`[T, n]` gradients of spikes to `[T or 1, n]` gradients of currents, in place; all contiguous.
 
-    The equations are those of `neuron_pass`.
+    The equations are those of `neuron_over_time`.
     """
     T, n = grad.shape
     gamma = dynamics.derivative.keywords.get("gamma", 1.0)
-    _backward[(triton.cdiv(n, BLOCK),)](
-        x,
-        grad,
-        out,
-        n,
-        dynamics.decay,
-        dynamics.v_threshold,
-        dynamics.v_init,
-        gamma,
-        1 / gamma**2,
-        T=T,
-        STATIC=len(x) < T,
-        SOFT=dynamics.soft,
-        INCLUSIVE=dynamics.inclusive,
-        DETACH=dynamics.detach_reset,
-        BLOCK=BLOCK,
-    )
+    numbers = (dynamics.decay, dynamics.v_threshold, dynamics.v_init, gamma, 1 / gamma**2)
+    flags = {"STATIC": len(x) < T, "SOFT": dynamics.soft, "INCLUSIVE": dynamics.inclusive}
+    flags["DETACH"] = dynamics.detach_reset
+    _backward[(triton.cdiv(n, BLOCK),)](x, grad, out, n, *numbers, T=T, **flags, BLOCK=BLOCK)
 
 
 @triton.jit

@@ -3,13 +3,13 @@
     y = A·[(G·w·Gᵀ) ⊙ (Bᵀ·x·B)]·Aᵀ         of every 6×6 piece x of the image, 4×4 outputs y
 
 (Lavin & Gray, 2016, section 4, with the points 0, ±1, ±2, ∞.) 36 products make 16 outputs of 9 taps each, a quarter
-of the direct way's; summed over channels they are 36 matrix products. Bᵀ holds small integers, so spikes are
-transformed without any rounding, and G·w·Gᵀ is computed once in float64: what rounds is the products' sum and A.
+of the direct convolution's; summed over channels they are 36 matrix products. Bᵀ has small integers, so spikes are
+transformed without rounding, and G·w·Gᵀ is computed once in float64: only the products' sum and A round.
 
-Letters: B rows, R rows that are computed together, C channels before, K after, H and W of the image, in
-tiles of 4.
+Letters: B rows, R rows that are computed together, C channels before, K after, H × W pixels in tiles of 4.
 """
 
+import math
 import threading
 
 import torch
@@ -22,21 +22,20 @@ _G = ((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 4), (0, 0, 24))
 """Times 24."""
 
 TOGETHER = (64, 32)
-"""R: 64 if there are just so many rows, else 32 at a time, the last ones filled up. Fixed, so that all rows of a
-batch are computed alike."""
+"""R: 64 for exactly 64 rows, else 32 at a time with padding, so that all rows of a batch are computed alike."""
 FEWEST_ROWS, FEWEST_CHANNELS, LARGEST_SIDE = 16, 128, 8
-"""What it takes to be faster than the direct way; measured on a processor with AVX2."""
+"""Sizes where it is faster than the direct convolution, measured on a processor with AVX2."""
 
-_room = threading.local()
+_buffers = threading.local()
 
 
 class WinogradConv2d(nn.Conv2d):
     """A 3×3 convolution of stride 1 and padding 1, on images of one size; for inference on a CPU in float32.
 
-    Where there are few rows it is computed directly.
+    Few rows are computed directly.
 
     Args:
-        conv: whose weights it shares.
+        conv: a convolution with the same weights.
         height: H, a multiple of 4.
         width: W, a multiple of 4.
     """
@@ -71,7 +70,7 @@ class WinogradConv2d(nn.Conv2d):
         return y
 
     def _together(self, x: Tensor, y: Tensor, R: int) -> None:
-        """`[H, W, ≤R, C]` to `[H, W, ≤R, K]`, by turns in two pieces of memory."""
+        """`[H, W, ≤R, C]` to `[H, W, ≤R, K]`, in two alternating buffers."""
         C, K, (H, W) = self.in_channels, self.out_channels, self.size
         h, w = H // 4, W // 4
         one, two = _memory(36 * h * w * R * max(C, K))
@@ -95,10 +94,10 @@ class WinogradConv2d(nn.Conv2d):
 
 @torch.no_grad()
 def use_winograd(body: nn.Module, sizes: dict[nn.Conv2d, tuple[int, int]]) -> int:
-    """Replace the convolutions of a body, in place, for which it is faster; how many these are.
+    """Replace the convolutions of a body for which it is faster, in place; returns their number.
 
     Args:
-        body: what to change.
+        body: the module.
         sizes: (H, W) of each convolution's input.
     """
     count = 0
@@ -111,7 +110,7 @@ def use_winograd(body: nn.Module, sizes: dict[nn.Conv2d, tuple[int, int]]) -> in
 
 
 def is_faster(conv: nn.Conv2d, height: int, width: int) -> bool:
-    """Whether it is worth it for a convolution of H × W images."""
+    """Whether Winograd's convolution is faster, on H × W images."""
     plain = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups, conv.padding_mode)
     sides_fit = height % 4 == width % 4 == 0 and max(height, width) <= LARGEST_SIDE
     channels_fit = min(conv.in_channels, conv.out_channels) >= FEWEST_CHANNELS
@@ -124,8 +123,7 @@ def transforms(height: int, width: int) -> dict[str, Tensor]:
     """B and A of all tiles of an image, float64.
 
     Returns:
-        rows_into: `[6·H/4, H]`; columns_into: `[6·W/4, W]`, tiles of a row of tiles beside each other.
-        rows_out_of: `[H, 6·H/4]`; columns_out_of: `[W, 6·W/4]`.
+        rows_into `[6·H/4, H]`, columns_into `[6·W/4, W]`, rows_out_of `[H, 6·H/4]`, columns_out_of `[W, 6·W/4]`.
     """
     found = {}
     for name, side in (("rows", height), ("columns", width)):
@@ -136,7 +134,7 @@ def transforms(height: int, width: int) -> dict[str, Tensor]:
             into[tile, :, 4 * tile : 4 * tile + 6] = torch.tensor(_B)
             out_of[4 * tile : 4 * tile + 4, tile] = torch.tensor(_A)
         into = into[:, :, 1:-1]  # the rim is zero
-        if name == "columns":  # to be multiplied at once
+        if name == "columns":  # multiplied at once
             into, out_of = into.transpose(0, 1), out_of.transpose(1, 2)
         found[f"{name}_into"] = into.reshape(6 * count, side)
         found[f"{name}_out_of"] = out_of.reshape(side, 6 * count)
@@ -150,15 +148,12 @@ def taps_matrix() -> Tensor:
 
 
 def _memory(count: int) -> tuple[Tensor, Tensor]:
-    """Two pieces of memory, this thread's own, for at least that many numbers each."""
-    if getattr(_room, "count", 0) < count:
-        _room.count, _room.pieces = count, (torch.zeros(count), torch.zeros(count))
-    pieces: tuple[Tensor, Tensor] = _room.pieces
-    return pieces
+    """Two buffers of this thread, for at least that many numbers each."""
+    if getattr(_buffers, "count", 0) < count:
+        _buffers.count, _buffers.pair = count, (torch.zeros(count), torch.zeros(count))
+    pair: tuple[Tensor, Tensor] = _buffers.pair
+    return pair
 
 
 def _shaped(memory: Tensor, *shape: int) -> Tensor:
-    count = 1
-    for side in shape:
-        count *= side
-    return memory[:count].view(shape)
+    return memory[: math.prod(shape)].view(shape)

@@ -1,4 +1,4 @@
-"""Winograd's convolutions while training on a CPU: forwards and both gradients with a quarter of the products.
+"""Winograd's convolutions for training on a CPU: output and both gradients with a quarter of the products.
 
     with faster_convolutions(network):
         network(images).sum().backward()
@@ -24,14 +24,14 @@ from backbones.networks.kernels.winograd import is_faster, taps_matrix, transfor
 from backbones.networks.replaced_forward import forwards_replaced
 
 TOGETHER = 128
-"""R: what is in work should lie in the third-level cache."""
+"""R: the buffers of so many rows fit the third-level cache."""
 
 
 @contextmanager
 def faster_convolutions(network: nn.Module) -> Iterator[None]:
-    """While training inside the block, convolutions for which it is faster are computed this way.
+    """Compute convolutions this way inside the block, where it is faster.
 
-    On a CPU, in float32 or float64 without autocast; in evaluation mode they are what they are outside.
+    On a CPU, in float32 or float64 without autocast, in training mode.
     """
     convolutions = [m for m in network.modules() if type(m) is nn.Conv2d and m.bias is None]
     with forwards_replaced(convolutions, _forward):

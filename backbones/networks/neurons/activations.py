@@ -16,9 +16,9 @@ from backbones.networks.neurons.neuron import LIF
 
 
 class Activation(LIF):
-    """A function of the current alone; what other neurons keep as potential is the current itself.
+    """A function of the current alone, which is also its potential.
 
-    `v_threshold` is 1: norms deliver currents of unit variance.
+    `v_threshold` is 1: norms give currents of unit variance.
     """
 
     def __init__(self) -> None:
@@ -54,12 +54,12 @@ class QCFS(Activation):
 
         y = λ·clip(floor(z·L/λ + ½)/L, 0, 1)
 
-    which is what an IF neuron of threshold λ that starts at λ/2 gives on average over T = L timesteps of the
-    constant current z. λ is learned; backwards, the floor counts as the identity (straight through).
+    the mean output of an IF neuron of threshold λ that starts at λ/2 over T = L timesteps of the constant current z. λ
+    is learned; the gradient of the floor is that of the identity (straight through).
 
     Args:
         levels: L, at least 1.
-        threshold: where λ starts, in standard deviations of the normed current.
+        threshold: initial λ, in standard deviations of the normed current.
 
     Raises:
         InputError: for levels or a threshold out of range.
@@ -75,7 +75,7 @@ class QCFS(Activation):
         self.threshold = nn.Parameter(torch.tensor(float(threshold)))
 
     def settings(self) -> dict[str, Any]:
-        """See `LIF.settings`; the threshold is the one that it has learned so far."""
+        """See `LIF.settings`; the threshold is the learned one."""
         return {"levels": self.levels, "threshold": self.threshold.item()}
 
     def activate(self, current: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ class QCFS(Activation):
 
 
 class ReLU(Activation):
-    """max(0, z), for networks that are converted by what their layers reach on calibration images."""
+    """max(0, z), for networks that are converted by thresholds from data."""
 
     def activate(self, current: Tensor) -> Tensor:
         """`[B, …]` values of 0 and above."""

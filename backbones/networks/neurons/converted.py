@@ -1,4 +1,4 @@
-"""The neuron of converted networks: spikes as high as its threshold, so that rates are the activations."""
+"""The neuron of converted networks, whose mean output is the activation."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ class ConvertedIF(LIF):
         s = θ if v ≥ θ else 0                            fire
         v ← v - s                                        reset
 
-    Under a constant current z the mean of T spikes is θ·clip(floor(z·T/θ + ½)/T, 0, 1): the activation QCFS
+    The mean of T spikes of a constant current z is θ·clip(floor(z·T/θ + ½)/T, 0, 1): the activation QCFS
     with T levels. No weight is rescaled; weights, norms and shortcuts are those of the network without time.
 
     Args:
@@ -25,16 +25,8 @@ class ConvertedIF(LIF):
     """
 
     def __init__(self, v_threshold: float = 1.0) -> None:
-        width = {"gamma": v_threshold}
-        super().__init__(
-            1.0,
-            v_threshold,
-            None,
-            v_init=v_threshold / 2,
-            inclusive=True,
-            surrogate="triangle",
-            surrogate_options=width,
-        )
+        surrogate = {"gamma": v_threshold}
+        super().__init__(1.0, v_threshold, None, v_init=v_threshold / 2, inclusive=True, surrogate_options=surrogate)
         self.height = v_threshold
 
     def settings(self) -> dict[str, Any]:

@@ -3,12 +3,12 @@
     neuron = LIF(decay=0.5)
     spikes, v = neuron(current, v)
 
-All tensors of one call have one shape, `[B, …]`; potentials and currents are in units of the threshold's
-scale, and one call is one timestep.
+All tensors of one call have one shape, `[B, …]`; one call is one timestep.
 """
 
+import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,25 +25,24 @@ class LIF(nn.Module):
         s = 1 if v > v_threshold (or ≥) else 0           fire
         v ← v_reset where s (hard), v - s·v_threshold (soft)     reset
 
-    v_rest is v_reset, or 0 with a soft reset. `decay` is the factor by which the potential shrinks in a
-    timestep. With a time constant tau in timesteps it is 1 - 1/tau in SpikingJelly's sense, and
-    exp(-1/tau) of the exact solution.
+    v_rest is v_reset, or 0 with a soft reset. With a time constant tau in timesteps, `decay` is 1 - 1/tau in
+    SpikingJelly's sense, and exp(-1/tau) of the exact solution.
 
     Args:
         decay: leak factor in (0, 1]; 1 does not leak.
         v_threshold: firing threshold, above 0.
-        v_reset: where a hard reset puts the potential; None subtracts the threshold instead (soft reset).
-        v_init: the potential before the first timestep; by default v_reset, or 0 with a soft reset.
-        inclusive: a potential exactly at the threshold fires (`>=`) or does not (`>`, the default).
-        surrogate: name of the surrogate gradient, and `surrogate_options` its parameter.
-        detach_reset: leave the reset out of the gradient.
+        v_reset: potential after a hard reset; None subtracts the threshold instead (soft reset).
+        v_init: potential before the first timestep (default: v_rest).
+        inclusive: whether a potential exactly at the threshold fires.
+        surrogate: name of the surrogate gradient, with its parameter in `surrogate_options`.
+        detach_reset: whether the gradient ignores the reset.
 
     Raises:
         InputError: for a decay or a threshold out of range, or an unknown surrogate.
     """
 
     height: float = 1.0
-    """What a spike is in the next layer's input."""
+    """Value of a spike."""
 
     @check_kinds
     def __init__(
@@ -75,7 +74,7 @@ class LIF(nn.Module):
         self.derivative = derivative_function(surrogate, **(surrogate_options or {}))
 
     def settings(self) -> dict[str, Any]:
-        """What its kind has to be given to make the same neuron."""
+        """The arguments of its class that make the same neuron."""
         return {name: getattr(self, name) for name in _SETTINGS}
 
     def forward(self, current: Tensor, v: Tensor, fresh: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -84,7 +83,7 @@ class LIF(nn.Module):
         Args:
             current: `[B, …]` input current.
             v: `[B, …]` membrane potential before the timestep.
-            fresh: `[B]` bool; those rows start from v_init whatever `v` holds there, NaN and inf included.
+            fresh: `[B]` bool: rows that start from v_init and not from `v`, be it NaN or inf.
 
         Returns:
             spikes: `[B, …]` 0 or 1, of the current's dtype.
@@ -97,7 +96,7 @@ class LIF(nn.Module):
         return spikes, self.reset(v, spikes)
 
     def charge(self, current: Tensor, v: Tensor | None) -> Tensor:
-        """Leak and integrate; None is the potential before the first timestep."""
+        """Leak and integrate; `v` None stands for v_init."""
         if v is None:
             if self.v_init == self.v_rest == 0:
                 return current
@@ -110,7 +109,7 @@ class LIF(nn.Module):
         return leak * v + current
 
     def leak(self) -> float | Tensor:
-        """The factor by which the potential shrinks in a timestep."""
+        """The leak factor of a timestep."""
         return self.decay
 
     def fire(self, v: Tensor) -> Tensor:
@@ -130,26 +129,35 @@ class LIF(nn.Module):
         """The potential before the first timestep, in the shape of a `current`."""
         return torch.full_like(current, self.v_init)
 
+    def dynamics(self) -> "Dynamics":
+        """The constants of its timestep."""
+        soft = self.v_reset is None
+        fire = (self.v_threshold, self.v_init, soft, self.inclusive, self.detach_reset, self.derivative)
+        return Dynamics(self.decay, *fire)
+
     def extra_repr(self) -> str:
         """The settings, as `print(network)` shows them."""
         reset = "soft" if self.v_reset is None else f"hard to {self.v_reset}"
         return f"decay={self.decay}, v_threshold={self.v_threshold}, reset={reset}, v_init={self.v_init}"
 
 
-_SETTINGS = (
-    "decay",
-    "v_threshold",
-    "v_reset",
-    "v_init",
-    "inclusive",
-    "surrogate",
-    "surrogate_options",
-    "detach_reset",
-)
+class Dynamics(NamedTuple):
+    """Constants of the timestep of a neuron that rests at 0, for kernels."""
+
+    decay: float
+    v_threshold: float
+    v_init: float
+    soft: bool
+    inclusive: bool
+    detach_reset: bool
+    derivative: "functools.partial[Tensor]"
+
+
+_SETTINGS = ("decay", "v_threshold", "v_reset", "v_init", "inclusive", "surrogate", "surrogate_options", "detach_reset")
 
 
 class IF(LIF):
-    """Integrate-and-fire: an LIF that does not leak; soft reset by default, as converted networks want."""
+    """Integrate-and-fire: an LIF without leak, by default with soft reset."""
 
     def __init__(self, v_threshold: float = 1.0, v_reset: float | None = None, **settings: object) -> None:
         super().__init__(1.0, v_threshold, v_reset, **settings)  # type: ignore[arg-type]
@@ -179,7 +187,7 @@ class PLIF(LIF):
         self.w = nn.Parameter(torch.tensor(math.log(decay / (1 - decay))))
 
     def settings(self) -> dict[str, Any]:
-        """See `LIF.settings`; the leak factor is the one that it has learned so far."""
+        """See `LIF.settings`; the leak factor is the learned one."""
         return {**super().settings(), "decay": self.leak().item()}
 
     def leak(self) -> Tensor:

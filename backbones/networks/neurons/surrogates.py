@@ -1,4 +1,4 @@
-"""Surrogate gradients: the spike is a step function forwards, a smooth bump backwards.
+"""Surrogate gradients: a step function with a smooth derivative.
 
 Each function maps the distance to threshold u = v - v_threshold to spikes in {0, 1} of the same shape.
 """
@@ -68,22 +68,18 @@ def spike_function(name: str = "triangle", *, inclusive: bool = False, **options
 
     Args:
         name: "triangle", "dspike", "atan" or "sigmoid".
-        inclusive: whether a neuron exactly at its threshold fires (`>=`) or not (`>`).
-        options: the surrogate's own parameter (γ, b or α).
+        inclusive: whether a neuron exactly at its threshold fires.
+        options: the surrogate's parameter (γ, b or α).
 
     Raises:
-        InputError: for a name that is not known.
+        InputError: for an unknown name.
     """
     derivative = derivative_function(name, **options)
     return functools.partial(_spike, inclusive=inclusive, derivative=derivative)
 
 
 def derivative_function(name: str, **options: float) -> "functools.partial[Tensor]":
-    """The surrogate's derivative alone, `[…]` distances to threshold to `[…]` slopes.
-
-    Raises:
-        InputError: for a name that is not known.
-    """
+    """The surrogate's derivative: `[…]` distances to the threshold to `[…]` slopes; an `InputError` as above."""
     if name not in DERIVATIVES:
         raise unknown_name("surrogate gradient", name, DERIVATIVES)
     return functools.partial(DERIVATIVES[name], **options)

@@ -58,7 +58,7 @@ def test_statistics_per_timestep_are_those_of_each_timestep():
     norm.momentum = 1.0
     x = torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     x[4:] = 3 * x[4:] + 1
-    norm.clock.tell(torch.tensor([0] * 4 + [1] * 4))
+    norm.clock.set(torch.tensor([0] * 4 + [1] * 4))
     out = norm(x)
     for part in (slice(0, 4), slice(4, 8)):
         torch.testing.assert_close(out[part], torch.nn.BatchNorm2d(3)(x[part]))
@@ -66,7 +66,7 @@ def test_statistics_per_timestep_are_those_of_each_timestep():
     norm.eval()
     unbiased = x.view(2, 4, 3, 4, 4).transpose(1, 2).flatten(2).var(2)
     torch.testing.assert_close(norm.running_var, unbiased)
-    norm.clock.tell(torch.tensor([1, 0]))
+    norm.clock.set(torch.tensor([1, 0]))
     own = (x[[5, 2]] - norm.running_mean[[1, 0]][..., None, None]) / (unbiased[[1, 0]] + norm.eps).sqrt()[
         ..., None, None
     ]
@@ -105,12 +105,12 @@ def test_what_folding_leaves_of_a_norm_per_timestep_makes_up_for_the_other_times
         values.uniform_(0.2, 2.0, generator=generator)
     norm.weight.data[1] = 0  # a channel that is silenced
     x = torch.randn(6, 3, 5, 5, generator=generator)
-    norm.clock.tell(torch.zeros(6, dtype=torch.int64))
+    norm.clock.set(torch.zeros(6, dtype=torch.int64))
     first, rest = norm(x).detach(), TimestepScale(norm)
     rest.clock = norm.clock
     assert torch.equal(rest(first.clone()), first)
     for when in ([0, 1, 2, 3, 0, 0], [3, 3, 3, 3, 3, 3], [1, 1, 0, 0, 2, 2]):
-        norm.clock.tell(torch.tensor(when))
+        norm.clock.set(torch.tensor(when))
         for layout in (torch.contiguous_format, torch.channels_last):
             torch.testing.assert_close(rest(first.clone(memory_format=layout)), norm(x))
         half = first.bfloat16()

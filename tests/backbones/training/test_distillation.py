@@ -8,8 +8,8 @@ import torch
 
 import backbones as bb
 from backbones.networks import SpikingNetwork
-from backbones.training.distillation import distillation_loss, teach
 from backbones.training.loop import TrainingConfig, train
+from backbones.training.losses import distillation_loss, teacher_logits
 
 KEYS = torch.zeros(4, dtype=torch.int64)
 
@@ -33,7 +33,7 @@ def test_a_student_follows_its_teacher(digits):
 
     def apart(network) -> float:
         with torch.no_grad():
-            return distillation_loss(network(images), teach(teacher, network, images, KEYS), temperature=2).item()
+            return distillation_loss(network(images), teacher_logits(teacher, network, images, KEYS), temperature=2).item()
 
     alone, taught = make(), make()
     short = TrainingConfig(epochs=3, learning_rate=1e-2)
@@ -46,7 +46,7 @@ def test_a_form_for_inference_teaches_as_its_plain_network_and_is_not_trained(di
     plain, images, keys = make(), torch.as_tensor(digits.train.images[:8]), torch.arange(8)
     fast = plain.optimize()
     torch.testing.assert_close(
-        teach(fast, plain, images, keys), teach(plain, plain, images, keys), rtol=1e-4, atol=1e-4
+        teacher_logits(fast, plain, images, keys), teacher_logits(plain, plain, images, keys), rtol=1e-4, atol=1e-4
     )
     with pytest.raises(bb.InputError, match="plain network to train"):
         train(fast, digits)

@@ -45,7 +45,7 @@ def gradient(spikes: torch.Tensor, current: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("neuron", NEURONS, ids=NAMES)
 @pytest.mark.parametrize(("static", "last"), list(itertools.product([False, True], repeat=2)))
 def test_spikes_and_gradients_are_those_of_stepping(neuron, static, last, monkeypatch):
-    monkeypatch.setattr(neuron_pass, "STRETCH", 100)  # several stretches, the last one shorter
+    monkeypatch.setattr(neuron_pass, "CHUNK", 100)  # several chunks, the last one shorter
     shape = SHAPE if static else (T * B, *SHAPE[1:])
     current = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 0.4
     if last:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from backbones.networks.readout import NarrowLinear, readout
+from backbones.networks.stem_and_head import NarrowLinear, readout
 
 
 @pytest.mark.parametrize("classes", [1, 2, 3, 4])
