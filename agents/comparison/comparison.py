@@ -12,7 +12,6 @@ import numpy as np
 
 from agents.calibration.randomised import Mixed
 from agents.comparison.bootstrap import Clusters, Interval, max_t, mean_interval, paired_draws
-from agents.comparison.report import write_report
 from agents.comparison.result import Comparison, Difference, Row, mean_energy_pj
 from agents.policies import RULE_KINDS
 from agents.rules.per_timestep import PerTimestep
@@ -100,6 +99,8 @@ def compare(
         resamples=len(clusters.weights),
     )
     if log_dir is not None:
+        from agents.comparison.report import write_report  # needs matplotlib and TensorBoard
+
         write_report(comparison, members, traces, Path(log_dir))
     return comparison
 
