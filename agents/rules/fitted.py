@@ -141,10 +141,9 @@ class PerformanceConfidence(ScoredPolicy):
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature with the least mean -log p of the labels, of logits `[N, K]`."""
-    from scipy.optimize import minimize_scalar  # slow to import
-
     logits = logits - logits.max(-1, keepdims=True)
     own = logits[np.arange(len(labels)), labels]
+    from scipy.optimize import minimize_scalar  # slow to import
 
     def loss(log_temperature: float) -> float:
         scale = np.exp(-log_temperature)
