@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         below_a_bar = "\n" if sys.stderr.isatty() else ""
         then = "goes on from there" if resumes else "begins anew"
         print(f"{below_a_bar}seenn: stopped; the same command {then}.", file=sys.stderr)
+        exec("")  # else `python -m` ends by SIGINT if it stopped another exec, such as the making of a dataclass
         sys.exit(130)
     except InputError as error:
         print(f"seenn: {error}", file=sys.stderr)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
-from scipy import stats
 
 from agents.calibration.curve import exits_at, level_curve
 from agents.rules.score import ScoredPolicy
@@ -168,6 +167,8 @@ def p_values(losses: np.ndarray, max_risk: float, level: float) -> np.ndarray:
         level: the significance to test at, for which the bets of the betting test are sized.
     """
     if np.isin(losses, (0.0, 1.0)).all():
+        from scipy import stats  # slow to import
+
         tail: np.ndarray = stats.binom.cdf(losses.sum(0), len(losses), max_risk)
         return tail
     # Waudby-Smith & Ramdas, section 4: capital Π_i (1 - λ_i (x_i - m)) of bets on x < m; p = 1 / its maximum.

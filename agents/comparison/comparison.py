@@ -14,7 +14,6 @@ from agents.calibration.randomised import Mixed
 from agents.comparison.bootstrap import Clusters, Interval, mean_interval
 from agents.comparison.matched_accuracy import paired_draws
 from agents.comparison.multiple_comparisons import max_t
-from agents.comparison.report import write_report
 from agents.comparison.result import Comparison, Difference, Row
 from agents.policies import RULE_KINDS
 from agents.rules.per_timestep import PerTimestep
@@ -103,6 +102,8 @@ def compare(
         resamples=len(clusters.weights),
     )
     if log_dir is not None:
+        from agents.comparison.report import write_report  # needs matplotlib and TensorBoard
+
         write_report(comparison, members, traces, Path(log_dir))
     return comparison
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from sklearn.isotonic import IsotonicRegression
 
 from agents.rules.score import COLUMNS, ScoredPolicy, scores_by_timestep, timestep_of
 from backbones import InputError
@@ -112,6 +110,8 @@ class PerformanceConfidence(ScoredPolicy):
     def fit(self, traces: Traces) -> "PerformanceConfidence":
         """The rule with the table of these traces."""
         traces.refuse_test("fitting a table of accuracies")
+        from sklearn.isotonic import IsotonicRegression  # slow to import
+
         confidence = traces.columns(self.observation)[..., _CONFIDENCE].astype(np.float64)
         knots = []
         for t in range(max(traces.timesteps - 1, 1)):
@@ -142,6 +142,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature of logits `[N, K]` with the least mean -log p of the labels."""
     logits = logits - logits.max(-1, keepdims=True)
     own = logits[np.arange(len(labels)), labels]
+    from scipy.optimize import minimize_scalar  # slow to import
 
     def loss(log_temperature: float) -> float:
         scale = np.exp(-log_temperature)

@@ -33,7 +33,9 @@ def test_a_student_follows_its_teacher(digits):
 
     def apart(network) -> float:
         with torch.no_grad():
-            return distillation_loss(network(images), teacher_logits(teacher, network, images, KEYS), temperature=2).item()
+            return distillation_loss(
+                network(images), teacher_logits(teacher, network, images, KEYS), temperature=2
+            ).item()
 
     alone, taught = make(), make()
     short = TrainingConfig(epochs=3, learning_rate=1e-2)
