@@ -83,7 +83,7 @@ def test_its_training_steps_give_the_losses_of_the_ordinary_trainer(gpu_modules)
     images, _, training = gpu_modules
     splits = images.read(ARCHIVE)
     config = training.config_of(dry=True)
-    networks = [training.make_network(splits.train, "cpu", 16, timesteps=4, norm="tdbn-per-timestep") for _ in range(2)]
+    networks = [training.make_network(splits.train, "cpu", 4, timesteps=4, norm="tdbn-per-timestep") for _ in range(2)]
     trainer = training.Trainer(networks[0], splits.train, config, 2, 2, 0.05)
     losses = [trainer.epoch()[0] for _ in range(2)]
     settings = {name: getattr(config, name) for name in TrainingConfig.__dataclass_fields__}

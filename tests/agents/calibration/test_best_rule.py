@@ -62,6 +62,7 @@ def test_the_exact_learner_is_level_with_the_best_threshold_on_digits(packaged, 
     assert over_best_threshold("exact", packaged, target) > -0.001
 
 
+@pytest.mark.slow
 def test_ppo_is_above_the_best_threshold_where_accuracy_is_convex_in_time():
     assert over_best_threshold("ppo", s_shaped(2500), 3.0, total_timesteps=150_000) > -0.005
 

@@ -15,7 +15,7 @@ from tests.helpers.commands import refused, seenn
 from tests.helpers.programs import run_python
 from tests.helpers.traces import make_traces
 
-QUICK = ["quickstart", "--epochs", "2", "--total-timesteps", "20000", "--seeds", "2", "--targets", "1.5"]
+QUICK = ["quickstart", "--epochs", "2", "--total-timesteps", "4096", "--seeds", "2", "--targets", "1.5"]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_the_steps_of_the_way_one_by_one(tmp_path, capsys):
         seenn(*record, "--repeats", 2)
     traces = ["--traces", tmp_path / "policy.safetensors", tmp_path / "calibration.safetensors"]
     for seed in (0, 1):
-        options = ["--total-timesteps", 20000, "--target-timesteps", 1.5, "--seed", seed]
+        options = ["--total-timesteps", 4096, "--target-timesteps", 1.5, "--seed", seed]
         seenn("train", *traces, *options, "--output", tmp_path / f"ppo{seed}.safetensors")
     policies = ["--policies", *(f"PPO={tmp_path / f'ppo{seed}.safetensors'}" for seed in (0, 1))]
     test = ["compare", "--traces", tmp_path / "test.safetensors", "--output", tmp_path / "comparison"]

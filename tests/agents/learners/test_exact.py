@@ -75,7 +75,7 @@ def test_it_earns_what_the_best_rule_earns(packaged):
 
 
 def test_dual_ascent_moves_the_time_cost_until_the_expected_timesteps_meet_the_target():
-    traces = make_traces(3000)
+    traces = make_traces(1000)
     for target in (1.3, 2.0):
         policy = train_exit_network(traces, ExitSettings(), target_timesteps=target)
         spent = expected_timesteps(torch.from_numpy(policy.trace_scores(traces))).mean()
@@ -83,7 +83,7 @@ def test_dual_ascent_moves_the_time_cost_until_the_expected_timesteps_meet_the_t
 
 
 def test_one_network_serves_a_range_of_targets(tmp_path):
-    traces = make_traces(3000)
+    traces = make_traces(1500)
     policy = train("exact", traces, cost_input=True)
     spent = [evaluate(policy.at_cost(cost), traces).mean_timesteps for cost in (0.01, 0.1, 0.5)]
     assert spent == sorted(spent, reverse=True)

@@ -29,7 +29,10 @@ FEW = {
 }
 
 
-@pytest.mark.parametrize("algorithm", ["a2c", "dqn", "qrdqn", "recurrent-ppo"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("qrdqn", "recurrent-ppo")]
+
+
+@pytest.mark.parametrize("algorithm", ["a2c", "dqn", *SLOW])
 def test_every_algorithm_learns_to_wait_for_the_right_answer_and_comes_back_from_a_file(algorithm, tmp_path):
     traces = trivial(3)
     policy = train(algorithm, traces, total_timesteps=15_000, **FEW[algorithm])

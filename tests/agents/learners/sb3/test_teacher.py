@@ -40,11 +40,13 @@ def test_a_taught_actor_exits_with_the_chances_of_its_teacher():
     assert float((exits - teacher.chances).abs().mean()) < 0.1
 
 
-@pytest.mark.parametrize("algorithm", list(PRESETS))
+@pytest.mark.parametrize(
+    "algorithm", ["ppo", *(pytest.param(name, marks=pytest.mark.slow) for name in PRESETS if name != "ppo")]
+)
 def test_every_network_begins_level_with_the_best_threshold_over_many_timesteps(algorithm):
     if algorithm in ("qrdqn", "recurrent-ppo"):
         pytest.importorskip("sb3_contrib")
-    traces = slowly_rising(1000)
+    traces = slowly_rising(500)
     calibration = traces.select("calibration")
     begun = train(algorithm, traces, target_timesteps=8, **BEGINNING)
     accuracy = evaluate(begun, calibration).accuracy
