@@ -145,7 +145,7 @@ def test_every_name_at_the_door_is_walked(functions):
     assert set(bb.__all__) - walked(functions) == GIVEN
 
 
-def test_the_sentence_names_the_argument_what_was_expected_and_what_came():
+def test_the_sentence_names_the_argument_its_kind_and_the_value():
     @check_kinds
     def look(
         images: np.ndarray,

@@ -132,7 +132,7 @@ def check(out: Path) -> dict:
 
 
 @pytest.mark.slow  # half a dozen processes that start PyTorch
-def test_train_comes_through_is_killed_and_goes_on(tmp_path):
+def test_train_finishes_and_after_kills_continues(tmp_path):
     tree = bare_tree(tmp_path)
     command = [tree / "benchmarks" / "gpu" / "train.sh", "--dry-run", ARCHIVE]
     there = environment(PYTHONPATH=str(tmp_path / "lean"))
@@ -163,7 +163,7 @@ def test_train_comes_through_is_killed_and_goes_on(tmp_path):
 
 
 @pytest.mark.slow
-def test_measure_comes_through(tmp_path):
+def test_measure_finishes_with_and_without_the_packages(tmp_path):
     tree = bare_tree(tmp_path)
     command = [tree / "benchmarks" / "gpu" / "measure.sh", "--dry-run", ARCHIVE, tmp_path / "out"]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True)

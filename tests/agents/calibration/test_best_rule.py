@@ -100,7 +100,7 @@ def test_train_warns_of_a_policy_that_loses_to_a_threshold(packaged):
         train("one-shot", packaged, target_timesteps=1.5, epochs=1)
 
 
-def test_priced_time_charges_what_the_linear_reward_charges():
+def test_priced_time_charges_as_much_as_the_linear_reward():
     traces = make_traces(200)
     actions = np.random.default_rng(0).integers(2, size=(40, 16))
     returns = []

@@ -36,7 +36,7 @@ def test_where_nothing_can_be_foreseen_nothing_is_gained():
         assert intervals[0].low < 0.01  # fitted in sample, trees would promise several points
 
 
-def test_a_column_that_tells_all_is_found():
+def test_a_predictive_column_is_found():
     """The margin at timestep 1 says nothing, but the class predicted there says who gets better."""
     rng = np.random.default_rng(1)
     N = 2000
@@ -59,7 +59,7 @@ def test_hindsight_keeps_the_accuracy_of_all_timesteps(found):
     assert "exits when the answer is final" in found.table()
 
 
-def test_the_command_leaves_test_rows_out(tmp_path, capsys):
+def test_the_command_excludes_test_rows(tmp_path, capsys):
     merged = Traces.merge(make_traces(300, split="policy"), make_traces(300, split="test", seed=1))
     merged.save(tmp_path / "both.safetensors")
     settings = ["headroom", "--traces", str(tmp_path / "both.safetensors"), "--targets", "1.5", "--folds", "2"]
@@ -80,7 +80,7 @@ def test_bad_arguments_are_one_sentence():
         headroom(make_traces(60, T=1))
 
 
-def test_it_says_which_splits_rows_it_took(tmp_path, capsys):
+def test_it_reports_the_split_of_its_rows(tmp_path, capsys):
     parts = [make_traces(200, split=split, seed=seed) for seed, split in enumerate(("policy", "calibration", "test"))]
     file = str(Traces.merge(*parts).save(tmp_path / "all.safetensors"))
     command = ["headroom", "--traces", file, "--targets", "1.5", "--folds", "2"]

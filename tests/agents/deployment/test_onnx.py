@@ -122,7 +122,7 @@ def test_under_onnxruntime_every_row_is_normalised_by_its_own_timestep(tmp_path,
     assert len(set(exits)) > 1
 
 
-def test_what_cannot_be_exported_is_refused_and_leaves_nothing(network, tmp_path):
+def test_policies_that_cannot_be_exported_are_refused_and_no_file_is_written(network, tmp_path):
     for policy, words in (
         (FixedTimestep(2), "or PerTimestep of them to export, got FixedTimestep"),
         (replace(exit_network(), timesteps=3), "Expected a policy for T = 4, the network's, got one for 3"),

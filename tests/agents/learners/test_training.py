@@ -181,7 +181,7 @@ def test_a_users_own_observation_is_read_in_training_calibration_and_evaluation(
         assert np.array_equal(evaluate(again, calibration).exit_timesteps, found.exit_timesteps)
 
 
-def test_an_observation_that_does_not_tell_the_timestep_is_refused_where_it_is_needed():
+def test_an_observation_without_the_timestep_is_refused_where_it_is_needed():
     def blind(shape):
         made = own_columns(shape)
         return Observation("blind", shape.timesteps, ("t", "largest"), made.low, made.high, made.columns)

@@ -16,7 +16,7 @@ from backbones.training.losses import mean_loss, tet_loss
 from backbones.training.run_state import RunState
 
 
-def test_tet_is_what_the_paper_says_worked_out_by_hand():
+def test_tet_is_the_formula_of_the_paper_worked_out_by_hand():
     outputs = torch.tensor([[[0.0, 0.0]], [[math.log(3), 0.0]]])  # T = 2, B = 1, K = 2
     cross_entropy = (math.log(2) + math.log(4 / 3)) / 2
     distance = (1 + 1 + (math.log(3) - 1) ** 2 + 1) / 4

@@ -78,7 +78,7 @@ def test_a_large_file_is_read_for_its_digests_once(tmp_path, limits, monkeypatch
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_large_traces_say_the_same_as_small_ones(tmp_path, dtype, request):
+def test_large_traces_give_the_figures_of_small_ones(tmp_path, dtype, request):
     small = make_traces(300)
     small = Traces(logits=small.logits.astype(dtype), labels=small.labels, split="policy")
     want = {name: small.columns(name) for name in ("features", "logits")}

@@ -81,7 +81,7 @@ MULTIPLICATIONS = {
 
 
 @pytest.mark.parametrize("algorithm", list(PRESETS))
-def test_a_policy_says_the_multiplications_of_a_decision_and_pays_for_them(algorithm, tmp_path):
+def test_a_policy_counts_the_multiplications_of_a_decision_and_pays_for_them(algorithm, tmp_path):
     traces = with_energy(make_traces(60))
     with torch_threads(1):
         model = make_model(algorithm, traces, **{**FEW[algorithm], "num_envs": 1})
@@ -175,7 +175,7 @@ def test_a_zip_of_sb3s_own_defaults_is_read(algorithm, kind, tmp_path):
     load(save(policy, tmp_path / "policy.safetensors"))
 
 
-def test_without_sb3_contrib_its_algorithms_say_what_to_install(monkeypatch):
+def test_without_sb3_contrib_its_algorithms_name_the_package_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'seenn-env\[contrib\]'"):
         train("qrdqn", make_traces(50))

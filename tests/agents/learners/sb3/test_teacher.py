@@ -17,7 +17,7 @@ slowly_rising = load_program("benchmarks/policies/synthetic_traces").slowly_risi
 BEGINNING = {"total_timesteps": 1, "learning_rate": 0.0}
 
 
-def test_continuing_is_worth_what_the_chances_make_of_the_rest_of_the_row():
+def test_continuing_is_worth_the_expected_reward_of_the_rest_of_the_row():
     traces = make_traces(60)
     teacher = Teacher.at(traces, 2.0, cost=0.3)
     right, chances = traces.correct.astype(float), teacher.chances.double().numpy()
