@@ -1,4 +1,4 @@
-"""Which images are taken: uint8, or floats in [0, 1], at every door; others are one sentence."""
+"""Images are taken as uint8 or floats in [0, 1] wherever they are given; others are refused in one sentence."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Nothing that is given is changed, and copies share nothing: settings, generators, arrays, the caller's model."""
+"""Arguments are never changed, and copies share no settings, generators, arrays or models."""
 
 import copy
 

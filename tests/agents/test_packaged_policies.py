@@ -1,4 +1,4 @@
-"""The packaged policies: few, small, loaded by name, and as good as their card says."""
+"""The packaged policies: few, small, loaded by name, with the figures of their card."""
 
 import pytest
 

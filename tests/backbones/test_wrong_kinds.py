@@ -38,7 +38,7 @@ class Plain(nn.Module):
 
 
 def inside(function):
-    """What the function gives, for use in a `with`, is entered."""
+    """The function's context manager, entered."""
 
     def entered(**given):
         with function(**given):

@@ -1,4 +1,4 @@
-"""benchmarks/gpu, dry: a tiny network and 96 images on the CPU, on a bare tree with nothing but python3."""
+"""benchmarks/gpu, dry: a tiny network and 96 images on the CPU, in a tree of tracked files alone."""
 
 import json
 import os
@@ -116,7 +116,7 @@ def bare_tree(folder: Path) -> Path:
 
 
 def check(out: Path) -> dict:
-    """Everything is there, and nothing is too large to come back."""
+    """Every file exists, and none is larger than the limit."""
     names = {file.name for file in out.iterdir()}
     assert {"gpu-tests.txt", "log.jsonl", "result.json", "state.json", "traces.safetensors"} <= names
     assert len(names) <= 8

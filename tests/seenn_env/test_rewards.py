@@ -14,7 +14,7 @@ from tests.helpers.recorded import full_traces
 
 @dataclass(frozen=True)
 class Thrifty:
-    """A user's own: what is left of the energy, if right."""
+    """A user's own: the share of energy saved, if right."""
 
     scale: float = 2.0
     name = "thrifty"

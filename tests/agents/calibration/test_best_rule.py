@@ -1,4 +1,4 @@
-"""What `train` returns at a target is no worse than the best single threshold there, or a warning says so."""
+"""`train` at a target returns a policy that is level with the best single threshold there, or warns."""
 
 import warnings
 

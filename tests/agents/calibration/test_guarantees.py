@@ -1,4 +1,4 @@
-"""Risk control: the promise is kept as often as it says, on populations whose risk is known."""
+"""Risk control: the bound is broken no more often than promised, on populations of known risk."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Calibration spends what it should, curves are exact, test is never chosen on."""
+"""Calibration meets its target, curves are exact, and test is never chosen on."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""The command `seenn`: the whole way in small, and what bad input says."""
+"""The command `seenn`: every step in small, and its errors."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""`seenn convert`: from a network without time to traces, and what bad input says."""
+"""`seenn convert`: from a network without time to traces, and its errors."""
 
 import pytest
 

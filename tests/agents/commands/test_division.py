@@ -1,4 +1,4 @@
-"""A backbone's file remembers how its data were divided, and commands refuse the same data divided in another way."""
+"""A backbone's file records the division of its data, and commands refuse the same data divided differently."""
 
 import pytest
 

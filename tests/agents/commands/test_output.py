@@ -1,4 +1,4 @@
-"""What commands write over, and what they never do: the old result stands until the new one does."""
+"""Commands replace only their own files, and the old result stands until the new one does."""
 
 import json
 

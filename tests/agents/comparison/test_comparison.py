@@ -1,4 +1,4 @@
-"""Comparisons: the figures in the table, and intervals that hold what they promise."""
+"""Comparisons: the figures in the table, and intervals that cover at their stated rate."""
 
 import json
 from dataclasses import dataclass
@@ -176,7 +176,7 @@ def test_p_values_of_many_differences_can_be_small_and_state_their_floor(test_tr
     many |= {f"confidence @ {t:g}": calibrate(Confidence(), calibration, target_timesteps=t) for t in targets}
 
     class Worse(Outsider):
-        """Exits of a rule that looks at the wrong end."""
+        """The rule with its sign reversed."""
 
         sign = -1
 

@@ -1,4 +1,4 @@
-"""Endpoints: areas between curves, what they say, and corrections for many comparisons."""
+"""Endpoints: areas between curves, their verdicts, and corrections for many comparisons."""
 
 import numpy as np
 import pytest

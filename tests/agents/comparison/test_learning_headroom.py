@@ -37,7 +37,7 @@ def test_where_nothing_can_be_foreseen_nothing_is_gained():
 
 
 def test_a_predictive_column_is_found():
-    """The margin at timestep 1 says nothing, but the class predicted there says who gets better."""
+    """The class predicted at timestep 1, and not its margin, determines the rows that improve."""
     rng = np.random.default_rng(1)
     N = 2000
     first, label = rng.integers(2, size=N), rng.integers(2, size=N)

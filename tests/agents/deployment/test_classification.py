@@ -1,4 +1,4 @@
-"""Live classification: the answers of replay, in order, whatever comes in, and no image lost."""
+"""Live classification gives the answers of replay, in order, for inputs of every kind, and loses no image."""
 
 import csv
 import itertools

@@ -1,4 +1,4 @@
-"""Policies say when they decide: the one-shot network runs live, with the exits of replay; the oracle is refused."""
+"""The one-shot network runs live with the exits of replay; the oracle is refused."""
 
 import numpy as np
 import pytest

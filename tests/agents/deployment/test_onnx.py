@@ -1,4 +1,4 @@
-"""Export: what runs under onnxruntime decides as the live network and policy do."""
+"""Exported policies decide under onnxruntime as they do live."""
 
 import inspect
 from dataclasses import replace

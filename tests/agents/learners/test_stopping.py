@@ -95,7 +95,7 @@ def test_bad_input_is_one_sentence(traces):
         (lambda: train("optimal-stopping", traces, regressor="forest"), "'trees' or 'network', got 'forest'"),
         (lambda: train("optimal-stopping", traces, leaves=1), "2 leaves"),
         (lambda: TabularStopping.fit(make_traces(20, split="test")), "nothing is chosen on test"),
-        (lambda: TabularStopping.fit(traces, bins=0), "at least 1 bin, got 0"),
+        (lambda: TabularStopping.fit(traces, bins=0), "bins to be a whole number of 1 or more, got 0"),
     ]:
         with pytest.raises(InputError, match=message):
             run()

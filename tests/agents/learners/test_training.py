@@ -1,4 +1,4 @@
-"""PPO learns what can be learned, on the split it may learn on, and its policies are saved and loaded."""
+"""PPO learns on the policy split only, and its policies are saved and loaded."""
 
 import numpy as np
 import pytest

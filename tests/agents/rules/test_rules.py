@@ -1,4 +1,4 @@
-"""Each rule exits when its own words say so; what is fitted is fitted right; all of it is saved and calibrated."""
+"""Each rule exits by its definition, is fitted, saved and calibrated."""
 
 from dataclasses import dataclass, field
 

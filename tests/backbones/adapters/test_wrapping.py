@@ -1,4 +1,4 @@
-"""What all adapters share, on small modules of no framework: how state is found, tried, refused and described."""
+"""The parts that all adapters share, on small modules of no framework: state, contract, refusals, fingerprint."""
 
 import re
 import sys
@@ -199,7 +199,7 @@ def test_bad_arguments_are_refused_in_a_sentence(arguments, message):
 
 
 class Plain(nn.Module):
-    """Of plain torch: its state is passed, and starts at zero or where `initial_state` says."""
+    """Of plain torch: its state is passed, and starts at zero or from `initial_state`."""
 
     def __init__(self, start=0.0, loop=1):
         super().__init__()
@@ -326,13 +326,13 @@ def test_operations_that_a_wrapped_network_lacks_are_refused_in_a_sentence(image
         bb.InputError, match="network of this package to optimize, got Plain of torch: a wrapped module"
     ):
         backbone.optimize()
-    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (a )?AdaptedBackbone"):
+    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (an? )?AdaptedBackbone"):
         optimize(backbone)
-    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (a )?AdaptedBackbone"):
+    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (an? )?AdaptedBackbone"):
         bb.save(backbone, tmp_path / "a.safetensors")
-    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (a )?AdaptedBackbone"):
+    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (an? )?AdaptedBackbone"):
         agents.export(backbone, agents.Margin(0.5), tmp_path, num_slots=4)
-    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (a )?AdaptedBackbone"):
+    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (an? )?AdaptedBackbone"):
         train(backbone, digits)
     assert list(tmp_path.iterdir()) == []
 

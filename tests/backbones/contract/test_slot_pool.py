@@ -1,4 +1,4 @@
-"""A slot pool: refilled rows run like fresh ones, the others go on, and nothing leaks from row to row."""
+"""A slot pool: refilled rows run like fresh ones, and rows are independent."""
 
 import warnings
 

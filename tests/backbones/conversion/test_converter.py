@@ -1,4 +1,4 @@
-"""A network without time and the spiking network that it becomes say the same in the end."""
+"""A network without time and the spiking network that it becomes agree in the end."""
 
 import json
 

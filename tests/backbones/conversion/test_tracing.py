@@ -1,4 +1,4 @@
-"""Torch modules become graphs that compute what they do, or are refused by the path of what is in the way."""
+"""Torch modules become graphs with the same logits, or are refused by the path of the offending part."""
 
 import copy
 
@@ -34,7 +34,7 @@ class Block(nn.Module):
 
 
 class Net(nn.Module):
-    """What users write: modules, functions, a view, dropout."""
+    """A module as users write it: modules, functions, a view, dropout."""
 
     def __init__(self, pool=None, middle=None):
         super().__init__()
@@ -389,7 +389,7 @@ def test_activations_describe_how_a_module_is_qcfs():
         ({Hidden: lambda part: (0.5, part.L)}, r"Hidden at 5 to compute .* λ = 0.5 and L = 4, .* answers otherwise"),
         ({Hidden: lambda part: part.thresh}, r"activations\[Hidden\] to give \(threshold, levels\) of 5, but"),
         ({Hidden: lambda part: part.up}, r"of 5, but: 'Hidden' object has no attribute 'up'"),
-        ({"Hidden": 3}, "activations as {class: function"),
+        ({"Hidden": 3}, "activations to be a dictionary, each value a function"),
         ([Hidden], "Expected activations to be a dictionary"),
     ):
         with pytest.raises(bb.InputError, match=message):

@@ -1,4 +1,4 @@
-"""Class-per-folder trees: splits, cache, and what is wrong with a folder in one sentence."""
+"""Class-per-folder trees: splits, cache, and the errors of a folder in one sentence."""
 
 import numpy as np
 import pytest

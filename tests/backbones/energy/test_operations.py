@@ -1,4 +1,4 @@
-"""Synaptic operations are what loops over every synapse count: borders, strides, groups, missing weights."""
+"""Synaptic operations equal a count by loops over every synapse: borders, strides, groups, missing weights."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""A network's files for onnxruntime compute what the network does, or are refused."""
+"""The ONNX files of a network compute its logits, or are refused."""
 
 import copy
 import json

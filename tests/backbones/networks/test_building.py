@@ -1,4 +1,4 @@
-"""`build` makes the network that its arguments describe, or says in one sentence what is wrong with them."""
+"""`build` makes the network that its arguments describe, or refuses them in one sentence."""
 
 import pytest
 import torch

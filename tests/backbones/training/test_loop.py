@@ -96,7 +96,7 @@ def test_a_run_killed_after_any_epoch_ends_with_the_same_weights(digits, tmp_pat
 
 
 def train_alone(path: str) -> None:
-    """What a process of its own does."""
+    """The training of a process of its own."""
     torch.set_num_threads(1)
     config = TrainingConfig(stages=((1, 3, 0.01), (2, 3, 0.005)), ema=0.9, crop=1, flip=True)
     network = bb.build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), encoding="direct", width=4)

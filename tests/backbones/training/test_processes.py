@@ -1,4 +1,4 @@
-"""Two processes that share every step do what one does with twice the batch."""
+"""Two processes that share every step train as one process with twice the batch."""
 
 import json
 import os

@@ -1,6 +1,6 @@
 """Traces larger than memory: read through the map, a few rows at a time, and refused when altered.
 
-What counts as large is lowered, so that small traces are.
+The limit of large traces is lowered, so that small ones are large.
 """
 
 import tracemalloc
@@ -97,7 +97,7 @@ def test_large_traces_give_the_figures_of_small_ones(tmp_path, dtype, request):
 
 
 def _owner(array):
-    """What the memory of a view belongs to."""
+    """The array that owns the memory of a view."""
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array

@@ -1,4 +1,4 @@
-"""Recording: what the backbone says, resumable to the byte."""
+"""Recording stores the backbone's logits, and continues to the same bytes after a kill."""
 
 import numpy as np
 import pytest

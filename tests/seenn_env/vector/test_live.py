@@ -1,4 +1,4 @@
-"""The live vector environment is a replay of what would have been recorded, bit for bit."""
+"""The live vector environment equals the replay of its own recording, bit for bit."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`seenn benchmark live` in small: figures, a table, and contenders that do what they say."""
+"""`seenn benchmark live` in small: its figures, its table and its contenders."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The lower bounds of `seenn benchmark environments` play what the environment plays."""
+"""The lower bounds of `seenn benchmark environments` give the steps of the environment."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Value-based and recurrent learners have a score too, learn what can be learned, and are saved without pickle."""
+"""Value-based and recurrent policies have a score, learn trivial traces, and are saved without pickle."""
 
 import pickle
 from dataclasses import replace
@@ -66,7 +66,7 @@ def test_the_score_of_a_value_based_policy_is_the_gap_of_its_values():
 
 
 def with_energy(traces):
-    """A timestep costs about five times what a policy of 4,608 multiplications pays for a decision."""
+    """A timestep costs about five times a decision of 4,608 multiplications."""
     energy = np.arange(1, traces.timesteps + 1, dtype=np.float32) * 1e5
     return replace(traces, energy_pj=np.tile(energy, (len(traces), 1)))
 

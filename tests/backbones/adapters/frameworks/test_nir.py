@@ -37,7 +37,7 @@ class Spike(torch.autograd.Function):
 
 
 class HandWritten(nn.Module):
-    """conv - LIF - linear - CubaLIF - linear - LI as its equations say, trained here and then written as a graph."""
+    """conv - LIF - linear - CubaLIF - linear - LI by its equations, trained here and then written as a graph."""
 
     def __init__(self):
         super().__init__()

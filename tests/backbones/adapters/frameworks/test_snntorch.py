@@ -298,7 +298,7 @@ def test_one_neuron_at_two_places_is_one_timestep(images):
 
 
 class Documented(nn.Module):
-    """As in the framework's documentation of `Synaptic`, with a state that nothing looks at."""
+    """As in the framework's documentation of `Synaptic`, with a state that nothing reads."""
 
     def __init__(self):
         super().__init__()

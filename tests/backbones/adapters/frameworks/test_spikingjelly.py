@@ -221,7 +221,7 @@ def test_a_module_that_runs_all_timesteps_itself_is_refused_and_its_body_is_not(
 
 
 class Repeats(nn.Module):
-    """Repeats the images over time for layers in step mode "m", and averages what they put out."""
+    """Repeats the images over time for layers in step mode "m", and averages their outputs."""
 
     def __init__(self):
         super().__init__()

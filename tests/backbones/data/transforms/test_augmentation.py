@@ -1,4 +1,4 @@
-"""Augmentation is a pure function of (seed, epoch, key), and does what it says."""
+"""Augmentation is a pure function of (seed, epoch, key), and its operations are those of their names."""
 
 import numpy as np
 import pytest

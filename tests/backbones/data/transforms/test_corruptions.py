@@ -1,4 +1,4 @@
-"""Corruptions: the same samples, worse pictures, whoever asks and in whatever order."""
+"""Corruptions are a pure function of the sample and the severity, in any batch and order."""
 
 import numpy as np
 import pytest

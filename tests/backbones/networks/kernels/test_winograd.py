@@ -1,4 +1,4 @@
-"""Convolutions by Winograd's way: the same results as direct ones, whatever the rows beside them."""
+"""Winograd convolutions: the results of direct ones, independent of the other rows."""
 
 import pytest
 import torch
@@ -118,6 +118,7 @@ def test_a_network_uses_it_gives_the_same_answers_and_names_it_in_its_form():
     assert torch.stack(same).float().mean() > 0.98
 
 
+@pytest.mark.slow  # rows are compared in small above
 def test_a_network_with_it_keeps_the_contract_where_a_batch_is_cut_in_parts():
     fast = wide().optimize(winograd=True)
     x = torch.rand(72, 3, 32, 32, generator=torch.Generator().manual_seed(0))
