@@ -25,7 +25,7 @@ PACKAGES = tuple(ORDER)
 
 @dataclass
 class Module:
-    """One file: its dotted name and what it imports of the packages, wherever in the file the import stands."""
+    """One file: its dotted name, and its imports of the packages anywhere in it."""
 
     name: str
     lines: int
@@ -129,7 +129,7 @@ def door(root: Path, package: str) -> int:
 
 
 def report(root: Path) -> str:
-    """The figures of each package, and what is wrong."""
+    """The figures of each package, and its faults."""
     modules = read(root)
     lines = []
     for package in PACKAGES:

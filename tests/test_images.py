@@ -1,4 +1,4 @@
-"""Which images are taken: uint8, or floats in [0, 1], at every door; others are one sentence."""
+"""Images are taken as uint8 or floats in [0, 1] wherever they are given; others are refused in one sentence."""
 
 from types import SimpleNamespace
 
@@ -104,7 +104,7 @@ def test_bytes_and_floats_of_every_width_are_taken_at_every_door(door, dtype, ne
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_classify_says_of_each_image_what_is_wrong(wrong, network, pixels):
+def test_classify_explains_the_fault_of_each_image(wrong, network, pixels):
     make, message = WRONG[wrong]
     message = message.replace("images.transpose(0, 3, 1, 2)", "").replace(r"images.transpose\(0, 3, 1, 2\)", "")
     images = make(pixels)
@@ -153,7 +153,7 @@ def test_vectors_shown_as_they_are_may_be_any_finite_floats():
         check_images(torch.full((8, 20), torch.nan))
 
 
-def test_a_refill_looks_at_the_dtype(network, pixels):
+def test_a_refill_checks_the_dtype(network, pixels):
     state = network.start(as_tensor(pixels))
     with pytest.raises(bb.InputError, match="got int64"):
         network.refill(state, torch.tensor([0]), as_tensor(pixels[:1]).long())

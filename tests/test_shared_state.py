@@ -1,4 +1,4 @@
-"""Nothing that is given is changed, and copies share nothing: settings, generators, arrays, the caller's model."""
+"""Arguments are never changed, and copies share no settings, generators, arrays or models."""
 
 import copy
 
@@ -43,7 +43,7 @@ def test_calibrated_copies_have_settings_of_their_own(trained):
 
 
 @pytest.mark.parametrize("trained", ["ppo", "exact", "one-shot"], indirect=True)
-def test_drawing_actions_leaves_torchs_generator_alone_and_a_run_is_the_same_again(trained):
+def test_drawing_actions_does_not_move_torchs_generator_and_a_run_is_the_same_again(trained):
     policy, traces = trained
     state = torch.get_rng_state()
     seen = traces.images if policy.observation == "image" else traces.columns(policy.observation)[:, 0]
@@ -99,7 +99,7 @@ def test_the_arrays_that_were_given_stay_the_callers():
         traces.logits[0] = 0
 
 
-def test_a_policy_that_writes_into_what_it_sees_changes_nothing_but_its_own_copy(traces):
+def test_a_policy_that_writes_into_its_observation_changes_only_a_copy(traces):
     class Writer(agents.Margin):
         def predict(self, observation, *args, **kwargs):
             found = super().predict(observation, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""The packaged policies: few, small, loaded by name, and as good as their card says."""
+"""The packaged policies: few, small, loaded by name, with the figures of their card."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_there_are_few_and_they_are_small():
 
 
 @pytest.mark.parametrize("name", packaged_policies())
-def test_each_reaches_on_test_what_its_card_says(name):
+def test_each_reaches_the_figures_of_its_card_on_test(name):
     policy = agents.load(name)
     found = evaluate(policy, Traces.load(name.split("/")[0]).select("test"))
     row = next(line for line in CARD.splitlines() if line.startswith(f"| `{name}` "))

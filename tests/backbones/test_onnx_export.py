@@ -1,4 +1,4 @@
-"""A network's files for onnxruntime compute what the network does, or are refused."""
+"""The ONNX files of a network compute its logits, or are refused."""
 
 import copy
 import json
@@ -92,7 +92,7 @@ def test_files_that_compute_something_else_are_refused(change, of_pools, folder_
         check_files(other, 4, *models(folder_of_pools))
 
 
-def test_what_cannot_be_exported_is_one_sentence(of_pools, tmp_path, monkeypatch):
+def test_a_network_that_cannot_be_exported_is_one_sentence(of_pools, tmp_path, monkeypatch):
     for what, settings, message in (
         (nn.Linear(3, 2), {"num_slots": 2}, "that `build` or `convert` made to export, got Linear"),
         (of_pools, {"num_slots": 1.5}, r"num_slots ≥ 1, got 1\.5"),

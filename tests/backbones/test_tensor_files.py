@@ -36,7 +36,7 @@ def test_a_file_keeps_its_old_content_until_the_new_one_is_whole(tmp_path):
     assert os.listdir(path.parent) == ["a.txt"]
 
 
-def test_files_have_the_mode_that_the_umask_leaves(tmp_path):
+def test_files_have_the_mode_of_the_umask(tmp_path):
     before = os.umask(0o027)
     try:
         save_tensor_file(tmp_path / "a", TENSORS, {"format": "x"})

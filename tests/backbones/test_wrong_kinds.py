@@ -37,7 +37,7 @@ class Plain(nn.Module):
 
 
 def inside(function):
-    """What the function gives, for use in a `with`, is entered."""
+    """The function's context manager, entered."""
 
     def entered(**given):
         with function(**given):
@@ -144,7 +144,7 @@ def test_every_name_at_the_door_is_walked(functions):
     assert set(bb.__all__) - walked(functions) == GIVEN
 
 
-def test_the_sentence_names_the_argument_what_was_expected_and_what_came():
+def test_the_sentence_names_the_argument_its_kind_and_the_value():
     @check_kinds
     def look(
         images: np.ndarray,

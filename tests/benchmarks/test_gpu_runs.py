@@ -1,4 +1,4 @@
-"""benchmarks/gpu, dry: a tiny network and 96 images on the CPU, on a bare tree with nothing but python3."""
+"""benchmarks/gpu, dry: a tiny network and 96 images on the CPU, in a tree of tracked files alone."""
 
 import json
 import os
@@ -83,7 +83,7 @@ def test_its_training_steps_give_the_losses_of_the_ordinary_trainer(gpu_modules)
     images, _, training = gpu_modules
     splits = images.read(ARCHIVE)
     config = training.config_of(dry=True)
-    networks = [training.make_network(splits.train, "cpu", 16, timesteps=4, norm="tdbn-per-timestep") for _ in range(2)]
+    networks = [training.make_network(splits.train, "cpu", 4, timesteps=4, norm="tdbn-per-timestep") for _ in range(2)]
     trainer = training.Trainer(networks[0], splits.train, config, 2, 2, 0.05)
     losses = [trainer.epoch()[0] for _ in range(2)]
     settings = {name: getattr(config, name) for name in TrainingConfig.__dataclass_fields__}
@@ -116,7 +116,7 @@ def bare_tree(folder: Path) -> Path:
 
 
 def check(out: Path) -> dict:
-    """Everything is there, and nothing is too large to come back."""
+    """Every file exists, and none is larger than the limit."""
     names = {file.name for file in out.iterdir()}
     assert {"gpu-tests.txt", "log.jsonl", "result.json", "state.json", "traces.safetensors"} <= names
     assert len(names) <= 8
@@ -132,7 +132,7 @@ def check(out: Path) -> dict:
 
 
 @pytest.mark.slow  # half a dozen processes that start PyTorch
-def test_train_comes_through_is_killed_and_goes_on(tmp_path):
+def test_train_finishes_and_after_kills_continues(tmp_path):
     tree = bare_tree(tmp_path)
     command = [tree / "benchmarks" / "gpu" / "train.sh", "--dry-run", ARCHIVE]
     there = environment(PYTHONPATH=str(tmp_path / "lean"))
@@ -163,7 +163,7 @@ def test_train_comes_through_is_killed_and_goes_on(tmp_path):
 
 
 @pytest.mark.slow
-def test_measure_comes_through(tmp_path):
+def test_measure_finishes_with_and_without_the_packages(tmp_path):
     tree = bare_tree(tmp_path)
     command = [tree / "benchmarks" / "gpu" / "measure.sh", "--dry-run", ARCHIVE, tmp_path / "out"]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True)

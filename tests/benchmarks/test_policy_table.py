@@ -209,7 +209,7 @@ def test_an_unknown_backbone_is_one_sentence(made):
         ((-0.002, -0.003, -0.001, "inferior"), "inferior: the interval is below 0"),
     ],
 )
-def test_the_page_is_right_whatever_came_out(made, interval, said):
+def test_the_page_states_every_kind_of_result(made, interval, said):
     found = json.loads((made / "figures.json").read_text())["backbones"]
     row = found["small"]["rows"][found["small"]["chosen"]]
     row["over_rule"] |= dict(zip(("estimate", "low", "high"), interval, strict=False))

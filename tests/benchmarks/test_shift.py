@@ -57,7 +57,7 @@ def found(shift, args):
     return first
 
 
-def test_every_policy_is_looked_at_in_every_setting_clean_and_shifted(found):
+def test_every_policy_is_evaluated_in_every_setting_clean_and_shifted(found):
     assert list(found["conditions"]) == ["clean", "gaussian-noise 5"]
     assert len(found["rows"]) == 3 * 3 * 2  # policies, settings, conditions
     assert found["conditions"]["clean"]["accuracy"] != found["conditions"]["gaussian-noise 5"]["accuracy"]
@@ -85,7 +85,7 @@ def test_levels_are_those_of_the_clean_images(shift, args, found):
     assert row["consistency_risk"]["estimate"] == pytest.approx(risk)
 
 
-def test_a_bound_is_kept_or_broken_only_where_the_whole_interval_says_so(shift):
+def test_a_bound_is_kept_or_broken_only_by_the_whole_interval(shift):
     assert shift.verdict({"low": 0.0, "high": 0.01}, 0.01) == "kept"
     assert shift.verdict({"low": 0.011, "high": 0.02}, 0.01) == "broken"
     assert shift.verdict({"low": 0.005, "high": 0.02}, 0.01) == "open"

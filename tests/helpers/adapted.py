@@ -1,4 +1,4 @@
-"""What every adapter has to show, for its framework's test file."""
+"""The checks that every adapter of a framework passes."""
 
 import numpy as np
 import torch
@@ -87,7 +87,7 @@ def refilled_rows_run_afresh(backbone, images):
 
 
 def keeps_every_promise(backbone, run, splits):
-    """All of what an adapter is for."""
+    """The contract, recording, refills and accuracy of a wrapped network."""
     images = torch.from_numpy(splits.test.images)
     bb.check_backbone(backbone, images[:8])
     recorded_like_its_own_loop(backbone, run, splits.test)

@@ -31,7 +31,7 @@ class Count(gym.Env):
 
 
 class CountVector(VectorEnv):
-    """`Count` for all rows at once: what every defect below breaks in one place."""
+    """`Count` for all rows at once; every defect breaks it in one place."""
 
     def __init__(self, mode=SAME, num_envs=4):
         self.num_envs = num_envs

@@ -1,4 +1,4 @@
-"""Broken vector environments, and what a checker must say of each."""
+"""Broken vector environments, and the message that a checker gives for each."""
 
 import re
 from functools import partial
@@ -14,7 +14,7 @@ def defects():
     found = []
 
     def defect(match, mode=SAME, single=True):
-        """Register one, with the mode to run it in and what the checker must say of it."""
+        """Register one, with its autoreset mode and a pattern of the checker's message."""
 
         def register(broken):
             found.append(pytest.param(broken, mode, single, match, id=broken.__name__))
@@ -26,7 +26,7 @@ def defects():
 
 
 def after_step(change):
-    """A defect that changes what `step` returns."""
+    """A defect of the values that `step` returns."""
 
     class Changed(CountVector):
         def step(self, actions):
@@ -37,7 +37,7 @@ def after_step(change):
 
 
 def check_is_named(broken, mode, single, match):
-    """The checker raises, and what it says matches."""
+    """The checker raises an error that matches."""
     with pytest.raises(VectorEnvError) as caught:
         check_vector_env(partial(broken, mode), (lambda row: Count()) if single else None, steps=60)
     assert re.search(match, str(caught.value)), str(caught.value)

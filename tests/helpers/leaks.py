@@ -9,7 +9,7 @@ from backbones.state_tree import map_leaves
 
 
 class Leaking:
-    """A sound backbone after each of whose timesteps something of a row reaches another.
+    """A sound backbone that adds a part of a row to another after each timestep.
 
     Args:
         inner: the backbone, an `AdaptedBackbone` or a `SpikingNetwork`.
@@ -98,9 +98,9 @@ def random_images(seed):
 
 
 def refused(make, seeds):
-    """Which of these sound backbones `check_backbone` refuses, and why; `make(seed) -> backbone`.
+    """The sound backbones that `check_backbone` refuses, by seed, with its message; `make(seed) -> backbone`.
 
-    Of a few silent ones it rightly says that nothing can be checked; they must stay few.
+    Silent ones are rightly refused as uncheckable; they must stay few.
     """
     found, silent = {}, 0
     for seed in seeds:

@@ -7,7 +7,7 @@ from tests.helpers.adapted import T
 
 
 class Held(nn.Module):
-    """Keeps its potential, from 0.25 on; what it does beside that is `habit`."""
+    """Keeps its potential, which starts at 0.25; `habit` names a fault."""
 
     def __init__(self, habit=""):
         super().__init__()

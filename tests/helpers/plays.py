@@ -4,7 +4,7 @@ import numpy as np
 
 
 def same_infos(one, other):
-    """Every entry the same, whatever it holds."""
+    """All entries are equal, of any type."""
     assert one.keys() == other.keys()
     for name, value in one.items():
         if isinstance(value, dict):
@@ -17,7 +17,7 @@ def same_infos(one, other):
 
 
 def equal_plays(live, replay, steps=30):
-    """Two vector environments show, pay and tell the same for the same random actions."""
+    """Observations, rewards and infos of two vector environments are equal under the same random actions."""
     assert live.observation_space == replay.observation_space
     assert live.observation_names == replay.observation_names
     assert live.metadata == replay.metadata

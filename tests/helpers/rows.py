@@ -54,7 +54,7 @@ class Counter(VectorEnv):
 
 
 class UnknownCartPole(CartPoleVectorEnv):
-    """A NEXT_STEP environment whose rows nobody knows how to reset alone; it pays for resets too."""
+    """A NEXT_STEP environment whose rows cannot be reset alone; it rewards resets too."""
 
     def step(self, action):
         obs, rewards, *rest = super().step(action)

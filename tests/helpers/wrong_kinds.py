@@ -49,7 +49,7 @@ def good(function, **given):
 
 
 def foreign_errors(name, function, arguments):
-    """What the function raises that is not the project's own, over every argument in every wrong kind."""
+    """Errors of the function other than the project's own, over every argument in every wrong kind."""
     found = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

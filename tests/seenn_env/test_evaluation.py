@@ -26,7 +26,7 @@ POLICIES = [
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=repr)
-def test_evaluation_is_what_the_environment_gives_row_by_row(policy, traces):
+def test_evaluation_is_that_of_the_environment_row_by_row(policy, traces):
     part = traces[:60]
     reward = LinearReward(0.3)
     result = evaluate(policy, part, reward=reward)

@@ -1,4 +1,4 @@
-"""Live answers are replay's on every test image, for every kind of policy; and a million images leave no trace."""
+"""Live answers are those of replay on every test image, for every kind of policy; memory stays constant."""
 
 import numpy as np
 import pytest

@@ -14,7 +14,7 @@ from tests.helpers.recorded import full_traces
 
 @dataclass(frozen=True)
 class Thrifty:
-    """A user's own: what is left of the energy, if right."""
+    """A user's own: the share of energy saved, if right."""
 
     scale: float = 2.0
     name = "thrifty"
@@ -100,7 +100,7 @@ def test_energy_is_refused_where_none_was_recorded(make):
         (len, None, "Expected a reward with __call__ and range"),
     ],
 )
-def test_what_makes_no_reward_is_refused(reward, options, message):
+def test_values_that_make_no_reward_are_refused(reward, options, message):
     with pytest.raises(InputError, match=message):
         make_reward(reward, options)
 
@@ -159,7 +159,7 @@ made = Paying()
         (Words(), "Expected numbers from"),
     ],
 )
-def test_what_is_no_reward_is_refused_at_once_in_one_sentence(reward, message, traces):
+def test_objects_that_are_no_reward_are_refused_at_once_in_one_sentence(reward, message, traces):
     for run in (
         lambda: EarlyExitEnv(traces, reward=reward),
         lambda: EarlyExitVectorEnv(2, traces, reward=reward),

@@ -95,7 +95,7 @@ def test_rows_of_a_policys_state_start_afresh_with_their_inputs():
 
 
 @pytest.mark.parametrize("num_slots", [1, 7, 60, 100])
-def test_any_number_of_slots_and_a_shrinking_tail_serve_everybody(num_slots):
+def test_any_number_of_slots_and_a_shrinking_tail_answer_every_input(num_slots):
     samples, traces = samples_and_traces(16)
     expected = evaluate(policy_of("margin"), traces)
     for shrink in (False, True):

@@ -1,4 +1,4 @@
-"""What `train` returns at a target is no worse than the best single threshold there, or a warning says so."""
+"""`train` at a target returns a policy that is level with the best single threshold there, or warns."""
 
 import warnings
 
@@ -62,6 +62,7 @@ def test_the_exact_learner_is_level_with_the_best_threshold_on_digits(packaged, 
     assert over_best_threshold("exact", packaged, target) > -0.001
 
 
+@pytest.mark.slow
 def test_ppo_is_above_the_best_threshold_where_accuracy_is_convex_in_time():
     assert over_best_threshold("ppo", s_shaped(2500), 3.0, total_timesteps=150_000) > -0.005
 
@@ -99,7 +100,7 @@ def test_train_warns_of_a_policy_that_loses_to_a_threshold(packaged):
         train("one-shot", packaged, target_timesteps=1.5, epochs=1)
 
 
-def test_priced_time_charges_what_the_linear_reward_charges():
+def test_priced_time_charges_as_much_as_the_linear_reward():
     traces = make_traces(200)
     actions = np.random.default_rng(0).integers(2, size=(40, 16))
     returns = []

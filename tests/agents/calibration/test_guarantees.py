@@ -1,4 +1,4 @@
-"""Risk control: the promise is kept as often as it says, on populations whose risk is known."""
+"""Risk control: the bound is broken no more often than promised, on populations of known risk."""
 
 import numpy as np
 import pytest
@@ -94,7 +94,7 @@ def test_losses_of_0_and_1_use_the_binomial_tail():
     assert p_values(losses, 0.005, 0.05)[0] == pytest.approx(0.995**598)
 
 
-def test_too_little_data_runs_all_timesteps_and_says_so():
+def test_too_little_data_runs_all_timesteps_and_warns():
     few = make_traces(60, split="calibration")
     found = control_risk(Confidence(), few, max_risk=0.005, risk="consistency")
     assert found.is_full
@@ -102,7 +102,7 @@ def test_too_little_data_runs_all_timesteps_and_says_so():
     assert "48 samples allow no early exit, so all timesteps are run" in str(found)
 
 
-def test_what_is_promised_is_what_was_found(levels):
+def test_the_stated_risk_is_the_measured_one(levels):
     traces = make_traces(4000, split="calibration", seed=9)
     found = control_risk(Margin(), traces, max_risk=0.03, levels_from=levels)
     exits = exits_at(found.policy.trace_scores(traces), found.policy.level)

@@ -1,4 +1,4 @@
-"""Calibration spends what it should, curves are exact, test is never chosen on."""
+"""Calibration meets its target, curves are exact, and test is never chosen on."""
 
 import itertools
 
@@ -18,13 +18,13 @@ RULES = [Confidence(), Entropy(), Margin(), PerTimestep(Confidence()), PerTimest
 
 @pytest.mark.parametrize("rule", RULES, ids=repr)
 @pytest.mark.parametrize("target", [1.0, 1.2, 1.7, 3.0])
-def test_a_calibrated_rule_spends_the_target(rule, target):
+def test_a_calibrated_rule_meets_its_target(rule, target):
     traces = make_traces(2000, split="calibration")
     spent = evaluate(calibrate(rule, traces, target_timesteps=target), traces).mean_timesteps
     assert spent == pytest.approx(target, abs=0.002)
 
 
-def test_the_curve_is_what_evaluating_every_threshold_gives(traces):
+def test_the_curve_is_that_of_evaluating_every_threshold(traces):
     part = traces[:40]
     for rule in (Confidence(), Entropy(), Margin()):
         curve = exit_curve(rule, part)
@@ -117,7 +117,7 @@ def test_bad_targets_and_policies_without_a_score_are_one_sentence():
             calibrate(policy, traces, target_timesteps=1.5)
 
 
-def test_one_timestep_leaves_nothing_to_decide():
+def test_with_one_timestep_there_is_nothing_to_decide():
     traces = make_traces(30, T=1, split="calibration")
     rule = calibrate(Confidence(), traces, target_timesteps=1)
     assert evaluate(rule, traces).mean_timesteps == 1

@@ -14,7 +14,7 @@ MAC_PJ = EnergyModel().pj_per_mac
 
 
 def energetic(N: int = 3000) -> Traces:
-    """Traces in which rows spend unequal energy."""
+    """Traces whose rows need unequal energy."""
     traces = make_traces(N, split="calibration")
     energy = np.cumsum(np.random.default_rng(1).uniform(50, 150, traces.predictions.shape), 1)
     return Traces(logits=traces.logits, labels=traces.labels, split="calibration", energy_pj=energy.astype(np.float32))

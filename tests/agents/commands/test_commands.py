@@ -1,4 +1,4 @@
-"""The command `seenn`: the whole way in small, and what bad input says."""
+"""The command `seenn`: every step in small, and its errors."""
 
 import json
 import time
@@ -15,7 +15,7 @@ from tests.helpers.commands import refused, seenn
 from tests.helpers.programs import run_python
 from tests.helpers.traces import make_traces
 
-QUICK = ["quickstart", "--epochs", "2", "--total-timesteps", "20000", "--seeds", "2", "--targets", "1.5"]
+QUICK = ["quickstart", "--epochs", "2", "--total-timesteps", "4096", "--seeds", "2", "--targets", "1.5"]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def quickstart(tmp_path_factory):
     return folder, run_python("-m", "agents.main", *QUICK, "--output", folder)
 
 
-def test_quickstart_prints_the_table_and_leaves_everything(quickstart):
+def test_quickstart_prints_the_table_and_writes_every_file(quickstart):
     folder, (output, errors) = quickstart
     for text in ("accuracy %: t=1", "AET", "empirical AET", "fixed t=8", "confidence @ 1.5", "oracle", "PPO) @ 1.5"):
         assert text in output
@@ -72,7 +72,7 @@ def test_the_steps_of_the_way_one_by_one(tmp_path, capsys):
         seenn(*record, "--repeats", 2)
     traces = ["--traces", tmp_path / "policy.safetensors", tmp_path / "calibration.safetensors"]
     for seed in (0, 1):
-        options = ["--total-timesteps", 20000, "--target-timesteps", 1.5, "--seed", seed]
+        options = ["--total-timesteps", 4096, "--target-timesteps", 1.5, "--seed", seed]
         seenn("train", *traces, *options, "--output", tmp_path / f"ppo{seed}.safetensors")
     policies = ["--policies", *(f"PPO={tmp_path / f'ppo{seed}.safetensors'}" for seed in (0, 1))]
     test = ["compare", "--traces", tmp_path / "test.safetensors", "--output", tmp_path / "comparison"]
@@ -145,7 +145,7 @@ def test_norms_per_timestep_start_from_common_norms_and_from_other_timesteps(tmp
         copy_weights(source, build("resnet9", timesteps=4, **settings), tmp_path)
 
 
-def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, capsys):
+def test_bad_input_is_one_sentence_and_writes_nothing(tmp_path, capsys):
     traces = make_traces(20).save(tmp_path / "traces.safetensors")
     out = tmp_path / "out"
     cases = [
@@ -177,7 +177,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, capsys):
         assert not out.exists(), arguments
 
 
-def test_networks_and_policies_of_other_data_are_one_sentence_and_leave_nothing(tmp_path, capsys):
+def test_networks_and_policies_of_other_data_are_one_sentence_and_write_nothing(tmp_path, capsys):
     def network(**other):
         settings = {"num_classes": 10, "timesteps": 2, "input_shape": (1, 8, 8), "width": 4} | other
         file = tmp_path / "networks" / ("-".join(other) + ".safetensors")

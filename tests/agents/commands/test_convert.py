@@ -1,4 +1,4 @@
-"""`seenn convert`: from a network without time to traces, and what bad input says."""
+"""`seenn convert`: from a network without time to traces, and its errors."""
 
 import pytest
 
@@ -49,7 +49,7 @@ def test_a_relu_network_takes_its_thresholds_from_training_images(trained, tmp_p
     assert again.fingerprint == high.fingerprint
 
 
-def test_bad_input_of_convert_is_one_sentence_and_leaves_nothing(trained, tmp_path, capsys):
+def test_bad_input_of_convert_is_one_sentence_and_writes_nothing(trained, tmp_path, capsys):
     spiking, out = tmp_path / "spiking.safetensors", tmp_path / "out"
     bb.save(bb.build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8)), spiking)
     cases = [

@@ -1,4 +1,4 @@
-"""A backbone's file remembers how its data were divided, and commands refuse the same data divided in another way."""
+"""A backbone's file records the division of its data, and commands refuse the same data divided differently."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def network():
     return bb.build("small", num_classes=10, timesteps=1, input_shape=(1, 8, 8), width=4)
 
 
-def test_training_leaves_the_division_in_the_file(trained):
+def test_training_saves_the_division_with_the_network(trained):
     sizes = {"train": 1000, "policy": 200, "calibration": 100, "test": 497}
     assert bb.load(trained).division == {"dataset": "digits", "seed": 0, "sizes": sizes}
 
@@ -52,7 +52,7 @@ def test_commands_refuse_another_division_and_take_the_same(command, trained, tm
     assert list(tmp_path.iterdir())
 
 
-def test_training_goes_on_from_weights_of_the_same_division_only(trained, tmp_path, capsys):
+def test_training_continues_from_weights_of_the_same_division_only(trained, tmp_path, capsys):
     line = ("train-backbone", "--initial", trained, "--output", tmp_path / "net", "--timesteps", 1, "--width", 4)
     assert SAID.format("0, train 700") in refused(capsys, *line)
     assert not list(tmp_path.iterdir())

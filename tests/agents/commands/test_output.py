@@ -1,4 +1,4 @@
-"""What commands write over, and what they never do: the old result stands until the new one does."""
+"""Commands replace only their own files, and the old result stands until the new one does."""
 
 import json
 
@@ -26,21 +26,21 @@ def net(tmp_path):
     return folder
 
 
-def test_refused_arguments_leave_the_old_result_as_it_is(net, capsys):
+def test_refused_arguments_keep_the_old_result(net, capsys):
     before = contents(net)
     for wrong in (("--distill-weight", 0.5), ("--stages", 4, 1, 0.1), ("--network", "huge"), ("--dataset", "moons")):
         refused(capsys, "train-backbone", "--output", net, *SHORT, *wrong, "--overwrite")
         assert contents(net) == before, wrong
 
 
-def test_a_run_that_diverges_leaves_the_old_result_alone(net):
+def test_a_run_that_diverges_keeps_the_old_result(net):
     before = contents(net)
     with pytest.raises(SystemExit):
         seenn("train-backbone", "--output", net, *SHORT, "--learning-rate", 1e30, "--overwrite")
     assert contents(net) == before
 
 
-def test_a_run_that_fails_leaves_the_old_result_and_is_continued(net, monkeypatch):
+def test_a_run_that_fails_keeps_the_old_result_and_is_continued(net, monkeypatch):
     before = (net / "backbone.safetensors").read_bytes()
     again = ("train-backbone", "--output", net, *SHORT, "--seed", 5, "--overwrite")
     with monkeypatch.context() as patch:
@@ -56,7 +56,7 @@ def test_a_run_that_fails_leaves_the_old_result_and_is_continued(net, monkeypatc
     assert not list(net.rglob("training.pt"))
 
 
-def test_only_what_the_command_made_is_replaced(net):
+def test_only_files_that_the_command_made_are_replaced(net):
     old_events = set(net.glob("tensorboard/events*"))
     seenn("train-backbone", "--output", net, *SHORT, "--seed", 5, "--overwrite")
     assert (net / "notes.txt").read_text() == "mine"

@@ -1,4 +1,4 @@
-"""Options that nothing would read are refused in one sentence."""
+"""Options without effect are refused in one sentence."""
 
 import pytest
 

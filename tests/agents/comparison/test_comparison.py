@@ -1,4 +1,4 @@
-"""Comparisons: the figures in the table, and intervals that hold what they promise."""
+"""Comparisons: the figures in the table, and intervals that cover at their stated rate."""
 
 import json
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def entries() -> dict:
     return {"fixed t=2": FixedTimestep(2), **found, "learned": [Outsider(0.5), Outsider(0.6)], "oracle": Oracle()}
 
 
-def test_rows_are_what_evaluation_gives(test_traces):
+def test_rows_are_those_of_evaluation(test_traces):
     comparison = compare(entries(), test_traces)
     for name, policy in entries().items():
         group = policy if isinstance(policy, list) else [policy]
@@ -91,7 +91,7 @@ def test_the_difference_is_the_gap_between_the_curves(test_traces):
     assert found.estimate == pytest.approx(result.accuracy - rival, abs=1.5e-3)
 
 
-def test_intervals_of_the_mean_cover_the_truth_as_often_as_they_say():
+def test_intervals_of_the_mean_cover_the_truth_at_their_stated_rate():
     covered = 0
     for seed in range(200):
         rng = np.random.default_rng(seed)
@@ -134,7 +134,7 @@ def test_bad_arguments_are_one_sentence(test_traces):
         compare({"oracle": Oracle()}, test_traces, rivals=["oracle"])
 
 
-def test_the_rows_are_those_of_test_where_there_are_several_splits_and_it_says_so(test_traces, tmp_path, capsys):
+def test_of_several_splits_test_is_compared_and_named(test_traces, tmp_path, capsys):
     own = make_traces(300, split="policy", seed=9)
     both = Traces.merge(own, test_traces)
     comparison = compare(entries(), both)
@@ -170,14 +170,14 @@ def test_bare_models_read_the_observation_that_is_given_for_all_or_by_name(test_
         compare(both, test_traces, observation={"other": "logits"})
 
 
-def test_p_values_of_many_differences_can_be_small_and_say_how_small(test_traces):
+def test_p_values_of_many_differences_can_be_small_and_state_their_floor(test_traces):
     calibration = make_traces(1000, split="calibration", seed=6)
     targets = np.linspace(1.2, 3, 14)
     many = {f"margin @ {t:g}": calibrate(Margin(), calibration, target_timesteps=t) for t in targets}
     many |= {f"confidence @ {t:g}": calibrate(Confidence(), calibration, target_timesteps=t) for t in targets}
 
     class Worse(Outsider):
-        """Exits of a rule that looks at the wrong end."""
+        """The rule with its sign reversed."""
 
         sign = -1
 

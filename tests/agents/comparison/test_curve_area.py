@@ -1,4 +1,4 @@
-"""Endpoints: areas between curves, what they say, and corrections for many comparisons."""
+"""Endpoints: areas between curves, their verdicts, and corrections for many comparisons."""
 
 import numpy as np
 import pytest
@@ -115,7 +115,7 @@ def test_max_t_is_never_more_severe_than_holm_and_steps_down_in_order():
     assert list(np.argsort(adjusted)) == list(np.argsort(-np.abs(estimates)))
 
 
-def test_max_t_of_what_never_moves_is_certain():
+def test_max_t_of_a_constant_difference_is_certain():
     still = np.tile([0.0, 0.1], (100, 1))
     assert list(max_t(np.array([0.0, 0.1]), still)) == [1.0, pytest.approx(1 / 101)]
 

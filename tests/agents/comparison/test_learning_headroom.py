@@ -14,7 +14,7 @@ from tests.helpers.traces import make_traces
 
 @pytest.fixture(scope="module")
 def found():
-    return headroom(make_traces(1200, split="calibration", seed=3), targets=(1.3, 2.0), folds=3)
+    return headroom(make_traces(600, split="calibration", seed=3), targets=(1.3, 2.0), folds=3)
 
 
 def test_stronger_ways_are_seldom_far_below_confidence(found):
@@ -22,22 +22,22 @@ def test_stronger_ways_are_seldom_far_below_confidence(found):
         assert len(intervals) == 2
         for interval in intervals:
             assert interval.low <= interval.estimate <= interval.high
-            assert interval.high > -0.02
-    assert found.samples == 1200
+            assert interval.high > -0.03
+    assert found.samples == 600
     assert all(0.4 < base.estimate < 1 for base in found.confidence)
 
 
 def test_where_nothing_can_be_foreseen_nothing_is_gained():
     rng = np.random.default_rng(0)
     noise = Traces(
-        logits=rng.normal(size=(1500, 3, 4)).astype(np.float32), labels=rng.integers(4, size=1500), split="policy"
+        logits=rng.normal(size=(600, 3, 4)).astype(np.float32), labels=rng.integers(4, size=600), split="policy"
     )
     for intervals in headroom(noise, targets=(1.5,), folds=3).gains.values():
         assert intervals[0].low < 0.01  # fitted in sample, trees would promise several points
 
 
-def test_a_column_that_tells_all_is_found():
-    """The margin at timestep 1 says nothing, but the class predicted there says who gets better."""
+def test_a_predictive_column_is_found():
+    """The class predicted at timestep 1, and not its margin, determines the rows that improve."""
     rng = np.random.default_rng(1)
     N = 2000
     first, label = rng.integers(2, size=N), rng.integers(2, size=N)
@@ -59,7 +59,7 @@ def test_hindsight_keeps_the_accuracy_of_all_timesteps(found):
     assert "exits when the answer is final" in found.table()
 
 
-def test_the_command_leaves_test_rows_out(tmp_path, capsys):
+def test_the_command_excludes_test_rows(tmp_path, capsys):
     merged = Traces.merge(make_traces(300, split="policy"), make_traces(300, split="test", seed=1))
     merged.save(tmp_path / "both.safetensors")
     settings = ["headroom", "--traces", str(tmp_path / "both.safetensors"), "--targets", "1.5", "--folds", "2"]
@@ -80,7 +80,7 @@ def test_bad_arguments_are_one_sentence():
         headroom(make_traces(60, T=1))
 
 
-def test_it_says_which_splits_rows_it_took(tmp_path, capsys):
+def test_it_reports_the_split_of_its_rows(tmp_path, capsys):
     parts = [make_traces(200, split=split, seed=seed) for seed, split in enumerate(("policy", "calibration", "test"))]
     file = str(Traces.merge(*parts).save(tmp_path / "all.safetensors"))
     command = ["headroom", "--traces", file, "--targets", "1.5", "--folds", "2"]

@@ -1,4 +1,4 @@
-"""Live classification: the answers of replay, in order, whatever comes in, and no image lost."""
+"""Live classification gives the answers of replay, in order, for inputs of every kind, and loses no image."""
 
 import csv
 import itertools
@@ -85,7 +85,7 @@ def test_arrays_tensors_generators_and_loaders_are_alike(network, digits):
         np.testing.assert_array_equal(other.timesteps, found[0].timesteps)
 
 
-def test_a_broken_image_is_named_and_the_rest_go_on(network, digits, tmp_path):
+def test_a_broken_image_is_named_and_the_rest_are_classified(network, digits, tmp_path):
     for number in range(6):
         Image.fromarray(digits.test.images[number, 0]).save(tmp_path / f"{number}.png")
     (tmp_path / "2.png").write_bytes(b"not a picture")
@@ -108,7 +108,7 @@ class FixedKeys:
         self.predict = inner.predict
 
 
-def test_unusable_entries_say_what_is_wrong(network):
+def test_unusable_entries_are_explained(network):
     good = np.zeros((1, 8, 8), np.uint8)
     bad = [good.astype(np.int32), np.full((1, 8, 8), np.nan, np.float32), "picture", good]
     found = classify(iter(bad), network, Margin(0.7), num_slots=2)
@@ -166,7 +166,7 @@ def test_a_reader_ahead_gives_everything_once():
     assert ahead.take(3) == []
 
 
-def test_what_cannot_be_classified_is_refused(network, tmp_path):
+def test_inputs_that_cannot_be_classified_are_refused(network, tmp_path):
     with pytest.raises(bb.InputError, match="an iterable of images\\), got int"):
         classify(7, network, Margin())
     with pytest.raises(bb.InputError, match="found none at"):

@@ -70,7 +70,7 @@ def test_broken_images_have_no_energy(network):
     assert np.isnan(nothing.mean_pj)
 
 
-def test_what_cannot_be_counted_has_none(network, samples):
+def test_a_backbone_whose_operations_cannot_be_counted_has_no_energy(network, samples):
     class Bare:
         """A backbone that is no module."""
 

@@ -1,4 +1,4 @@
-"""Policies say when they decide: the one-shot network runs live, with the exits of replay; the oracle is refused."""
+"""The one-shot network runs live with the exits of replay; the oracle is refused."""
 
 import numpy as np
 import pytest
@@ -182,7 +182,7 @@ def test_statistics_that_are_lost_are_asked_for(normalised, packaged, tmp_path):
     assert np.array_equal(evaluate(again, test).exit_timesteps, by_hand(normalised, test))
 
 
-def test_a_value_based_model_is_told_by_what_it_saw(packaged, tmp_path):
+def test_a_value_based_model_that_lost_its_normalisation_is_refused(packaged, tmp_path):
     traces = packaged.select("policy")
     settings = {"buffer_size": 1000, "learning_starts": 100, "device": "cpu"}
     plain = DQN("MlpPolicy", to_sb3(EarlyExitVectorEnv(8, traces)), **settings).learn(400)

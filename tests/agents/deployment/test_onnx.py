@@ -1,4 +1,4 @@
-"""Export: what runs under onnxruntime decides as the live network and policy do."""
+"""Exported policies decide under onnxruntime as they do live."""
 
 import inspect
 from dataclasses import replace
@@ -92,7 +92,8 @@ def test_under_onnxruntime_exits_are_those_of_the_live_network(tmp_path, digits,
     folder = export(network, Margin(0.7), tmp_path / "deployed", num_slots=16)
     deploy, test = load_program("examples/deploy_onnx"), digits.test
     for policy in (Margin(0.7), learned_exits):
-        export_policy(network, policy, folder, num_slots=16)
+        if policy is learned_exits:
+            export_policy(network, policy, folder, num_slots=16)
         predictions, exits = deploy.classify(folder, test.images / np.float32(255), make_keys(test.index))
         live = classify(test, network, policy, num_slots=16)
         assert (exits == live.timesteps).mean() >= 0.999
@@ -121,7 +122,7 @@ def test_under_onnxruntime_every_row_is_normalised_by_its_own_timestep(tmp_path,
     assert len(set(exits)) > 1
 
 
-def test_what_cannot_be_exported_is_refused_and_leaves_nothing(network, tmp_path):
+def test_policies_that_cannot_be_exported_are_refused_and_no_file_is_written(network, tmp_path):
     for policy, words in (
         (FixedTimestep(2), "or PerTimestep of them to export, got FixedTimestep"),
         (replace(exit_network(), timesteps=3), "Expected a policy for T = 4, the network's, got one for 3"),

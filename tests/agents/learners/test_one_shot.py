@@ -18,7 +18,7 @@ MAC_PJ = EnergyModel().pj_per_mac
 
 
 def telling(N: int = 400, T: int = 3, *, images: bool = True, split: str = "policy") -> Traces:
-    """Dark images are right from timestep 1, bright ones only at T; confidence does not tell."""
+    """Dark images are right from timestep 1, bright ones only at T, with equal confidence."""
     rng = np.random.default_rng(0)
     bright = rng.random(N) < 0.5
     shown = rng.integers(0, 100, size=(N, 1, 6, 6)) + 150 * bright[:, None, None, None]

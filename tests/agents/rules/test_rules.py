@@ -1,4 +1,4 @@
-"""Each rule exits when its own words say so; what is fitted is fitted right; all of it is saved and calibrated."""
+"""Each rule exits by its definition, is fitted, saved and calibrated."""
 
 from dataclasses import dataclass, field
 
@@ -134,7 +134,7 @@ def test_with_chance_every_rule_meets_every_target_however_its_scores_tie(rule, 
     assert calibrate(mixed, traces, target_timesteps=target) == calibrate(rule, traces, target_timesteps=target)
 
 
-def test_rules_refuse_what_they_cannot_use(tmp_path):
+def test_rules_refuse_traces_that_they_cannot_use(tmp_path):
     test = make_traces(50, split="test")
     for rule in (ScaledConfidence(), PerformanceConfidence(), ConformalSets()):
         with pytest.raises(InputError, match="nothing is chosen on test"):

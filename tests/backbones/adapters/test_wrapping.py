@@ -1,4 +1,4 @@
-"""What all adapters share, on small modules of no framework: how state is found, tried, refused and described."""
+"""The parts that all adapters share, on small modules of no framework: state, contract, refusals, fingerprint."""
 
 import re
 import sys
@@ -124,7 +124,7 @@ def test_the_module_s_own_state_is_left_as_it_was(images):
         (passed, "says otherwise", "whose first value is not its layer's reset value"),
     ],
 )
-def test_what_cannot_be_stepped_row_by_row_is_refused_in_a_sentence(make, habit, message, images):
+def test_a_module_that_cannot_be_stepped_row_by_row_is_refused_in_a_sentence(make, habit, message, images):
     with pytest.raises(bb.InputError, match=message):
         make(images, habit)
 
@@ -142,7 +142,7 @@ def test_a_part_of_a_tuple_is_chosen_by_name_or_by_a_function(images):
         held(images, output="membrane")
 
 
-def test_the_fingerprint_tells_weights_settings_and_timesteps_apart(images):
+def test_the_fingerprint_covers_weights_settings_and_timesteps(images):
     first, same = held(images), held(images)
     others = held(images, "writes"), held(images, timesteps=T + 1)
     assert first.fingerprint == same.fingerprint
@@ -199,7 +199,7 @@ def test_bad_arguments_are_refused_in_a_sentence(arguments, message):
 
 
 class Plain(nn.Module):
-    """Of plain torch: its state is passed, and starts at zero or where `initial_state` says."""
+    """Of plain torch: its state is passed, and starts at zero or from `initial_state`."""
 
     def __init__(self, start=0.0, loop=1):
         super().__init__()
@@ -320,19 +320,19 @@ def test_a_network_that_cannot_be_counted_is_classified_without_its_energy(digit
         seenn_env.record(backbone, few, energy=True)
 
 
-def test_what_a_wrapped_network_cannot_do_it_says_in_a_sentence(images, digits, tmp_path):
+def test_operations_that_a_wrapped_network_lacks_are_refused_in_a_sentence(images, digits, tmp_path):
     backbone = wrap(Plain(), images[:8], T, framework="torch")
     with pytest.raises(
         bb.InputError, match="network of this package to optimize, got Plain of torch: a wrapped module"
     ):
         backbone.optimize()
-    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (a )?AdaptedBackbone"):
+    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (an? )?AdaptedBackbone"):
         optimize(backbone)
-    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (a )?AdaptedBackbone"):
+    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (an? )?AdaptedBackbone"):
         bb.save(backbone, tmp_path / "a.safetensors")
-    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (a )?AdaptedBackbone"):
+    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (an? )?AdaptedBackbone"):
         agents.export(backbone, agents.Margin(0.5), tmp_path, num_slots=4)
-    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (a )?AdaptedBackbone"):
+    with pytest.raises(bb.InputError, match=r"Expected .*[Nn]etwork.*, got (an? )?AdaptedBackbone"):
         train(backbone, digits)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""Networks keep the contract of `Backbone`, and `check_backbone` notices who does not."""
+"""Networks keep the contract of `Backbone`, and `check_backbone` names each broken promise."""
 
 import numpy as np
 import pytest

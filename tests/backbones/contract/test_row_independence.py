@@ -1,4 +1,4 @@
-"""`check_backbone` tells a leak between rows from a rounding by place: it finds the one and reports the other."""
+"""`check_backbone` refuses a leak between rows, and reports a rounding by place."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A slot pool: refilled rows run like fresh ones, the others go on, and nothing leaks from row to row."""
+"""A slot pool: refilled rows run like fresh ones, and rows are independent."""
 
 import warnings
 
@@ -32,7 +32,7 @@ def alone(network, inputs, keys, num_slots):
     return torch.cat([logits for _, logits in rows]).transpose(0, 1)
 
 
-def test_rows_that_leave_at_random_times_have_the_logits_of_whole_runs_bit_for_bit(network):
+def test_rows_that_exit_at_random_times_have_the_logits_of_whole_runs_bit_for_bit(network):
     N, B, T = 60, 12, network.timesteps
     inputs, keys = images(N), torch.arange(N)
     expected = alone(network, inputs, keys, B)

@@ -1,4 +1,4 @@
-"""A network without time and the spiking network that it becomes say the same in the end."""
+"""A network without time and the spiking network that it becomes agree in the end."""
 
 import json
 
@@ -148,7 +148,7 @@ def test_thresholds_do_not_round_where_the_weights_are_bfloat16():
     assert float((found - wanted).abs().mean()) < 0.1 * float(wanted.std())
 
 
-def test_hidden_activity_is_the_share_of_spikes_whatever_the_threshold():
+def test_hidden_activity_is_the_share_of_spikes_at_any_threshold():
     network = convert(ann("vgg11"), timesteps=4)
     state = network.start(IMAGES)
     _, state = network.step(state)
@@ -213,7 +213,7 @@ def test_digits_converted_are_within_half_a_point_after_32_timesteps(digits):
         (lambda: nn.Linear(3, 2), {}, "images .* to set a module's thresholds on, got none"),
     ],
 )
-def test_what_cannot_be_converted_is_one_sentence(network, arguments, message):
+def test_a_network_that_cannot_be_converted_is_one_sentence(network, arguments, message):
     with pytest.raises(bb.InputError, match=message):
         convert(network(), **arguments)
 

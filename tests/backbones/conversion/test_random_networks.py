@@ -1,4 +1,4 @@
-"""Random small networks: conversion, the form for inference and the export compute what the module does, or refuse."""
+"""Random small networks: conversion, inference form and export compute the module's logits, or refuse."""
 
 from typing import Any
 
@@ -169,11 +169,11 @@ def alike(wanted: Tensor, found: Tensor) -> bool:
 
 
 def outcome(seed: int, exported: bool = False) -> set[str]:
-    """What of a random network works; the rest was refused.
+    """The steps of the way that a random network passes; the rest refused it.
 
     Raises:
         AssertionError: where something gives other logits.
-        Exception: anything that is not the project's own sentence.
+        Exception: any that is not an `InputError`.
     """
     module, images = Random(seed).module()
     with torch.no_grad():

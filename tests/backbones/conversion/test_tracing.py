@@ -1,4 +1,4 @@
-"""Torch modules become graphs that compute what they do, or are refused by the path of what is in the way."""
+"""Torch modules become graphs with the same logits, or are refused by the path of the offending part."""
 
 import copy
 
@@ -34,7 +34,7 @@ class Block(nn.Module):
 
 
 class Net(nn.Module):
-    """What users write: modules, functions, a view, dropout."""
+    """A module as users write it: modules, functions, a view, dropout."""
 
     def __init__(self, pool=None, middle=None):
         super().__init__()
@@ -187,7 +187,7 @@ class ShiftedRelu(nn.Module):
         ),
     ],
 )
-def test_what_a_graph_cannot_hold_is_refused_by_its_path(module, message):
+def test_a_module_that_a_graph_cannot_hold_is_refused_by_its_path(module, message):
     with pytest.raises(bb.InputError, match=message):
         convert(seeded(module), IMAGES)
 
@@ -213,7 +213,7 @@ def test_a_module_whose_pools_are_replaced_is_compared_with_one_of_averages():
         trace(seeded(Shared, nn.MaxPool2d(2), True), IMAGES, max_pool="average")
 
 
-def test_what_shows_on_no_image_is_tried_on_noise():
+def test_differences_that_no_image_shows_are_found_on_noise():
     module = seeded(Net, middle=nn.Sequential(nn.Conv2d(6, 6, 1), ShiftedRelu()))
     with torch.no_grad():
         for name, value in module.named_parameters():
@@ -323,7 +323,7 @@ class Squashes(nn.Module):
 
 @pytest.mark.parametrize("levels", [1, 2, 4, 7, 32, 1000])
 @pytest.mark.parametrize("threshold", [0.013, 0.7, 8.0])
-def test_a_qcfs_module_of_somebody_elses_is_known_by_what_it_answers(levels, threshold):
+def test_a_foreign_qcfs_module_is_recognised_by_its_outputs(levels, threshold):
     found = read_staircase(QuantisedAs(levels, threshold))
     assert found == (pytest.approx(threshold), levels)
     assert is_staircase(QuantisedAs(levels, threshold), threshold, levels)
@@ -339,7 +339,7 @@ def test_a_qcfs_module_of_somebody_elses_is_known_by_what_it_answers(levels, thr
     ],
     ids=lambda module: type(module).__name__,
 )  # fmt: skip
-def test_what_is_no_qcfs_module_is_not_taken_for_one(module):
+def test_a_module_that_is_no_qcfs_is_not_taken_for_one(module):
     assert read_staircase(module) is None
 
 
@@ -379,7 +379,7 @@ class Hidden(QuantisedAs):
         self.register_buffer("seen", torch.zeros(2))
 
 
-def test_activations_say_how_a_module_is_qcfs():
+def test_activations_describe_how_a_module_is_qcfs():
     module = seeded(quantised, Hidden(threshold=0.4)).eval()
     with pytest.raises(bb.InputError, match="pass activations="):
         convert(module, IMAGES)
@@ -439,7 +439,7 @@ class Returns(nn.Module):
         (lambda: None, "Expected ann to be a Module, got None"),
     ],
 )
-def test_what_cannot_be_traced_is_one_sentence(module, message):
+def test_a_module_that_cannot_be_traced_is_one_sentence(module, message):
     with pytest.raises(bb.InputError, match=message):
         convert(seeded(module), IMAGES)
 

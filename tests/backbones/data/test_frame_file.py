@@ -170,7 +170,7 @@ def test_training_over_time_and_stepping_see_the_same_frames():
     assert torch.equal(network(frames, timesteps=2), network(frames)[:2])
 
 
-def test_what_a_frame_says_is_learned_and_known_from_its_timestep_on(splits, tmp_path):
+def test_information_of_a_frame_is_learned_and_known_from_its_timestep_on(splits, tmp_path):
     network = event_network(neuron="lif")
     config = TrainingConfig(epochs=10, batch_size=13, roll=1, flip=True, channels_last=True)
     train(network, splits, config)
@@ -226,7 +226,7 @@ def test_a_slot_pool_and_the_forms_for_inference_take_frames(form, splits):
     assert following > 8
 
 
-def test_a_picture_of_what_is_yet_to_come_is_no_observation(splits):
+def test_a_picture_of_later_frames_is_no_observation(splits):
     network = event_network()
     traces = record(network, splits.policy, images=True)
     for arguments in (

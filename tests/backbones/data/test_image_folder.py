@@ -1,4 +1,4 @@
-"""Class-per-folder trees: splits, cache, and what is wrong with a folder in one sentence."""
+"""Class-per-folder trees: splits, cache, and the errors of a folder in one sentence."""
 
 import numpy as np
 import pytest
@@ -158,7 +158,7 @@ def test_tiny_imagenets_layout_is_read(tiny):
         ("000.png\tn01\t0\t0\t1\t1", r"images of class 'n02' in .*val_annotations.txt, found none"),
     ],
 )
-def test_what_is_wrong_with_a_table_of_classes_is_named(tiny, line, message):
+def test_errors_in_a_table_of_classes_are_named(tiny, line, message):
     (tiny / "val" / "val_annotations.txt").write_text(line + "\n")
     with pytest.raises(bb.InputError, match=message):
         bb.load_dataset("folder", tiny)
@@ -210,7 +210,7 @@ def test_classes_that_test_lacks_are_named(images):
 
 
 @pytest.mark.parametrize("content", [b"no image", b""])
-def test_an_unreadable_image_is_named_and_leaves_no_cache(images, content):
+def test_an_unreadable_image_is_named_and_no_cache_is_written(images, content):
     bad = images / "train" / "cat" / "017.png"
     bad.write_bytes(content)
     with pytest.raises(bb.InputError, match=r"017.png cannot be read"):

@@ -63,7 +63,7 @@ def test_tensors_and_no_index_are_taken():
         ({"split": None}, "split, got None"),
     ],
 )
-def test_what_does_not_fit_is_one_sentence(wrong, message):
+def test_fields_that_do_not_fit_are_one_sentence(wrong, message):
     with pytest.raises(bb.InputError, match=message):
         bb.Samples(**{**GIVEN, **wrong})
 

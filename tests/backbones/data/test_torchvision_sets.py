@@ -1,4 +1,4 @@
-"""torchvision's datasets, from small files in its own formats: splits, pixels, and what is missing in one sentence."""
+"""torchvision's datasets, from small files in its own formats: splits, pixels, and missing files in one sentence."""
 
 import hashlib
 import pickle

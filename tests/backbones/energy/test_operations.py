@@ -1,4 +1,4 @@
-"""Synaptic operations are what loops over every synapse count: borders, strides, groups, missing weights."""
+"""Synaptic operations equal a count by loops over every synapse: borders, strides, groups, missing weights."""
 
 import itertools
 
@@ -125,7 +125,7 @@ def test_any_layer_counts_each_input_as_the_outputs_that_it_alone_reaches(layer,
             assert int(reached[place]) == int((layer(alone) > 0).sum())
 
 
-def test_sums_beyond_what_float32_holds_are_exact():
+def test_sums_beyond_the_precision_of_float32_are_exact():
     numbers = torch.randint(0, 100_000, (200_000,), generator=torch.Generator().manual_seed(0))
     selected = torch.rand(3, len(numbers), generator=torch.Generator().manual_seed(1)) < 0.7
     exact = [int(numbers[row].sum()) for row in selected]
@@ -146,7 +146,7 @@ def test_one_value_besides_minus_one_zero_and_one_makes_a_row_multiply(strange):
     assert found.effective_acs.tolist() == [60_000, 60_000 - multiplied]
 
 
-def test_spikes_that_are_written_over_are_looked_at_again():
+def test_spikes_that_are_overwritten_are_counted_anew():
     class Halved(TwoLayers):
         def forward(self, x):
             spikes, _ = self.neuron(self.conv(x), torch.zeros(len(x), 2, 2, 2))
@@ -274,7 +274,7 @@ def test_counting_draws_no_random_numbers():
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_hooks_go_when_the_counting_ends_and_an_error_leaves_no_counts():
+def test_hooks_are_removed_when_the_counting_ends_or_fails():
     network = TwoLayers()
     counter = OperationCounter(network)
     with pytest.raises(RuntimeError), counter:
@@ -301,7 +301,7 @@ class Recurrent(nn.Module):
         (object(), "Expected a network that is a torch.nn.Module"),
     ],
 )
-def test_what_cannot_be_counted_is_refused_by_name(network, message):
+def test_a_module_that_cannot_be_counted_is_refused_by_name(network, message):
     with pytest.raises(bb.InputError, match=message):
         Metered(network) if hasattr(network, "timesteps") else OperationCounter(network)
 

@@ -152,7 +152,7 @@ def test_tdbn_follows_the_threshold_of_the_neurons(v_threshold):
     assert network.stem[1].scale == v_threshold
 
 
-def test_a_learned_leak_starts_where_it_is_told_and_learns():
+def test_a_learned_leak_starts_at_its_setting_and_learns():
     network = narrow("resnet9", neuron={"type": "plif", "decay": 0.7, "v_threshold": 0.5})
     bb.check_backbone(network, IMAGES)
     neuron = network.body.neuron

@@ -1,4 +1,4 @@
-"""`build` makes the network that its arguments describe, or says in one sentence what is wrong with them."""
+"""`build` makes the network that its arguments describe, or refuses them in one sentence."""
 
 import pytest
 import torch
@@ -52,7 +52,7 @@ def test_a_neuron_and_its_name_are_the_same_network():
 
 
 @pytest.mark.parametrize("neuron", [3, bb.LIF, {"decay": 0.5}, torch.nn.ReLU()])
-def test_what_is_no_neuron_is_refused_in_a_sentence(neuron):
+def test_a_value_that_is_no_neuron_is_refused_in_a_sentence(neuron):
     with pytest.raises(bb.InputError, match="Expected neuron to be "):
         make(neuron=neuron)
 

@@ -20,7 +20,7 @@ def test_poisson_spikes_do_not_depend_on_the_slot_or_the_neighbours():
     assert torch.equal(together[0], spikes(0, [9, 5], 2)[1])
 
 
-def test_poisson_spikes_come_as_often_as_the_intensity_says():
+def test_the_rate_of_poisson_spikes_is_the_intensity():
     rate = spikes(0, list(range(50)), 1).mean().item()
     assert rate == pytest.approx(0.3, abs=4 * np.sqrt(0.3 * 0.7 / 200_000))
     encoding = make_encoding("poisson", 8, 0)

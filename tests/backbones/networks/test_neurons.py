@@ -35,7 +35,7 @@ def test_a_soft_reset_subtracts_the_threshold():
     assert v == [0.75, 0.125, 0.5625]
 
 
-def test_a_neuron_without_leak_keeps_what_it_integrates_and_may_start_half_full():
+def test_a_neuron_without_leak_keeps_its_charge_and_may_start_half_full():
     # v: ½ + ¼ = ¾; 1 + … with v_init ½: 0.75, 1.0 (> does not fire), 1.25 fires to 0.25
     spikes, v = run(IF(v_init=0.5), [0.25, 0.25, 0.25])
     assert spikes == [0, 0, 1]
@@ -60,7 +60,7 @@ def test_another_threshold_is_used_for_firing_and_for_the_soft_reset():
     assert v == [1.5, 0.5, 1.5]
 
 
-def test_fresh_rows_start_from_v_init_whatever_stands_there():
+def test_fresh_rows_start_from_v_init_even_after_nan_and_infinity():
     neuron = LIF(decay=0.5, v_init=0.25)
     v = torch.tensor([math.nan, math.inf, 0.5])
     _, after = neuron(torch.zeros(3), v, torch.tensor([True, True, False]))

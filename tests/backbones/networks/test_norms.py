@@ -98,7 +98,7 @@ def test_a_network_with_statistics_per_timestep_keeps_the_contract(encoding):
     assert not torch.allclose(means[0], means[1])
 
 
-def test_what_folding_leaves_of_a_norm_per_timestep_makes_up_for_the_other_timesteps():
+def test_a_folded_norm_per_timestep_rescales_the_other_timesteps():
     generator = torch.Generator().manual_seed(0)
     norm = TimestepBatchNorm2d(3, 4, alpha=0.5, v_threshold=2.0).eval()
     for values in (norm.running_mean, norm.running_var, norm.weight.data, norm.bias.data):

@@ -72,7 +72,7 @@ def test_equal_timesteps_everywhere_are_the_plain_pass(name):
         forward_mixed(network, IMAGES, KEYS, [1])
 
 
-def test_a_mixed_pass_is_what_its_parts_do():
+def test_a_mixed_pass_is_that_of_its_parts():
     network = bb.build("small", num_classes=5, timesteps=4, input_shape=(3, 16, 16), width=4).double()
     found = forward_mixed(network, IMAGES, KEYS, [4, 2])
     current = network.stem(network.normalised(IMAGES))

@@ -1,4 +1,4 @@
-"""Two processes that share every step do what one does with twice the batch."""
+"""Two processes that share every step train as one process with twice the batch."""
 
 import json
 import os
@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 import backbones as bb
@@ -15,7 +16,7 @@ from backbones.training.loop import TrainingConfig, train
 from tests.helpers.programs import start_two
 
 CONFIG = TrainingConfig(
-    epochs=3,
+    epochs=2,
     batch_size=32,
     optimizer="sgd",
     learning_rate=0.05,
@@ -28,22 +29,29 @@ CONFIG = TrainingConfig(
 def train_here(config: TrainingConfig, norm: str = "tdbn") -> tuple[SpikingNetwork, np.ndarray]:
     torch.set_num_threads(1)
     splits = bb.load_dataset("digits")
-    splits = replace(splits, train=splits.train.select(slice(0, 192)))
+    splits = replace(splits, train=splits.train.select(slice(0, 128)))
     settings = {"num_classes": 10, "timesteps": 2, "input_shape": (1, 8, 8), "width": 4, "norm": norm}
     network = bb.build("resnet9", **settings, neuron={"type": "lif", "v_threshold": 0.5}).double()
     result = train(network, splits, config)
     return network, result.losses
 
 
-def train_in_two_processes(folder: Path, kind: str) -> list[dict]:
-    for process in start_two(__file__, kind, folder):
+@pytest.fixture(scope="module")
+def trained_in_two(tmp_path_factory) -> Path:
+    """A folder of weights and losses, `KIND-RANK`, of two processes; both kinds in one start."""
+    folder = tmp_path_factory.mktemp("two")
+    for process in start_two(__file__, folder):
         _, errors = process.communicate(timeout=500)
         assert process.returncode == 0, errors
-    return [torch.load(folder / str(rank), weights_only=True) for rank in range(2)]
+    return folder
 
 
-def test_losses_and_weights_in_float64_are_those_of_one_process(tmp_path):
-    weights = train_in_two_processes(tmp_path, "common")
+def weights_of(folder: Path, kind: str) -> list[dict]:
+    return [torch.load(folder / f"{kind}-{rank}", weights_only=True) for rank in range(2)]
+
+
+def test_losses_and_weights_in_float64_are_those_of_one_process(trained_in_two):
+    weights = weights_of(trained_in_two, "common")
     network, losses = train_here(replace(CONFIG, batch_size=2 * CONFIG.batch_size))
     for saved in weights:
         np.testing.assert_allclose(json.loads(saved.pop("losses")), losses, rtol=1e-9)
@@ -54,8 +62,8 @@ def test_losses_and_weights_in_float64_are_those_of_one_process(tmp_path):
             torch.testing.assert_close(weights[0][name], value, rtol=1e-7, atol=1e-9)
 
 
-def test_processes_that_normalise_by_their_own_images_end_with_one_network(tmp_path):
-    first, second = train_in_two_processes(tmp_path, "own")
+def test_processes_that_normalise_by_their_own_images_end_with_one_network(trained_in_two):
+    first, second = weights_of(trained_in_two, "own")
     assert all(
         torch.equal(torch.as_tensor(first[name]), torch.as_tensor(second[name])) for name in first.keys() - {"losses"}
     )
@@ -67,7 +75,7 @@ def test_processes_that_normalise_by_their_own_images_end_with_one_network(tmp_p
 
 
 if __name__ == "__main__":
-    kind, folder = sys.argv[1:]
-    own = kind == "own"
-    trained, found = train_here(replace(CONFIG, own_statistics=own), "tdbn-per-timestep" if own else "tdbn")
-    torch.save({**trained.state_dict(), "losses": json.dumps(found.tolist())}, Path(folder) / os.environ["RANK"])
+    for own, norm in ((False, "tdbn"), (True, "tdbn-per-timestep")):
+        trained, found = train_here(replace(CONFIG, own_statistics=own), norm)
+        file = Path(sys.argv[1]) / f"{'own' if own else 'common'}-{os.environ['RANK']}"
+        torch.save({**trained.state_dict(), "losses": json.dumps(found.tolist())}, file)

@@ -124,7 +124,7 @@ class NeverResets(CountVector):
 
 
 class SeparateMask(CountVector):
-    """Breaks what a reset with a mask does, and leaves the one without as it is."""
+    """Breaks a reset with a mask, and keeps the one without."""
 
     def reset(self, *, seed=None, options=None):
         if options is None:

@@ -224,7 +224,7 @@ class NondeterministicInfos(CountVector):
 
 @defect("second reset with one seed to give the same again", NEXT)
 class ResetLeavesEndedRowsPending(CountVector):
-    """What AsyncVectorEnv(shared_memory=False) of Gymnasium 1.4 does."""
+    """As AsyncVectorEnv(shared_memory=False) of Gymnasium 1.4."""
 
     def _begin(self, mask):
         ended = self.ended.copy()

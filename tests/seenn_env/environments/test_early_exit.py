@@ -8,7 +8,6 @@ import pytest
 
 import backbones as bb
 from seenn_env import EarlyExitEnv, Traces, record
-from tests.helpers.programs import run_python
 from tests.helpers.traces import make_traces
 
 ID = "seenn_env:seenn_env/EarlyExit-v0"
@@ -34,11 +33,6 @@ def same(one: list, two: list) -> bool:
     return all(
         [plain(x) for x in a] == [plain(x) for x in b] and len(a) == len(b) for a, b in zip(one, two, strict=True)
     )
-
-
-def test_it_is_made_without_arguments_in_a_fresh_process():
-    code = f"import gymnasium as gym; env = gym.make({ID!r}); env.reset(seed=0); print(env.step(1)[2])"
-    assert run_python("-W", "error", "-c", code)[0].strip() == "True"
 
 
 def test_reset_runs_timestep_1_and_continuing_reaches_t(traces):

@@ -70,7 +70,7 @@ def test_make_vec_takes_the_native_form_where_there_is_one(name):
 
 
 @IDS
-def test_reference_scores_are_what_the_traces_give(name):
+def test_reference_scores_are_those_of_the_traces(name):
     entry, env = REGISTERED[name], gym.make(name).unwrapped
     one_shot = isinstance(env, ChooseTimestepEnv)
     found, listed = found_scores(entry.kwargs.get("traces", "digits"), env.reward, one_shot), entry.scores
@@ -112,7 +112,7 @@ def test_random_actions_come_to_the_random_reference():
         assert np.concatenate(rewards).mean() == pytest.approx(REGISTERED[name].scores.random.reward, abs=0.02)
 
 
-def test_the_best_rule_does_what_its_threshold_says():
+def test_the_best_rule_is_that_of_its_threshold():
     traces = Traces.load("digits", split="policy")
     rewards = {}
 

@@ -67,7 +67,7 @@ def test_hidden_is_the_features_and_the_recorded_spikes():
     assert np.array_equal(columns[..., 6:], traces.hidden)
 
 
-def test_rich_columns_are_what_their_names_say():
+def test_rich_columns_are_those_of_their_names():
     logits = np.array([[[1.0, 3.0, 0.0], [2.0, 1.0, 0.0]]], np.float32)
     traces = Traces(logits=logits, labels=[0], split="policy")
     names = traces.observation("rich").names
@@ -118,7 +118,7 @@ def test_membrane_is_clipped_to_its_stated_range():
 
 
 @pytest.mark.parametrize("name", ["hidden", "membrane"])
-def test_an_observation_of_what_was_not_recorded_is_refused(name):
+def test_an_observation_of_a_field_that_was_not_recorded_is_refused(name):
     bare = record(small_backbone(), few_samples(), batch_size=BATCH)
     with pytest.raises(InputError, match=f"Expected {name} .*record with {name}=True"):
         EarlyExitEnv(bare, observation=name)
@@ -157,7 +157,7 @@ def test_a_users_columns_that_break_their_promise_are_refused(columns, message):
         (make_observation("features", timesteps=7, num_classes=10), "Expected an observation for T = 4"),
     ],
 )
-def test_what_makes_no_observation_is_refused(observation, message):
+def test_values_that_make_no_observation_are_refused(observation, message):
     with pytest.raises(InputError, match=message):
         EarlyExitEnv(full_traces(), observation=observation)
 

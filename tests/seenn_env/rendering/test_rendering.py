@@ -45,7 +45,7 @@ def test_frames_have_one_shape_and_change_with_every_step(packaged):
         assert not np.array_equal(one, two)
 
 
-def test_a_right_exit_looks_other_than_a_wrong_one(packaged):
+def test_a_right_exit_is_drawn_differently_from_a_wrong_one(packaged):
     part = packaged.select("policy")
     right, wrong = (int(np.flatnonzero(part.correct[:, 0] == kind)[0]) for kind in (True, False))
     one, two = (frames_of(EarlyExitEnv(part, render_mode="ansi"), row, 1)[-1] for row in (right, wrong))
@@ -144,7 +144,7 @@ def test_without_a_mode_nothing_is_kept_or_drawn(monkeypatch):
     env.step(0)
 
 
-def test_human_says_once_what_is_missing_and_shows_episodes_in_the_terminal(packaged, capsys, caplog):
+def test_human_names_the_missing_package_once_and_shows_episodes_in_the_terminal(packaged, capsys, caplog):
     modes._warn_of_no_window.cache_clear()
     for _ in range(2):
         env = EarlyExitEnv(packaged, render_mode="human")
@@ -211,7 +211,7 @@ def test_vector_environments_give_a_frame_for_each_slot(packaged):
     assert not np.array_equal(envs.render()[0], frames[0])
 
 
-def test_a_slot_shows_what_a_single_environment_does_and_its_exit_until_it_starts_afresh(packaged):
+def test_a_slot_is_rendered_as_a_single_environment_and_shows_its_exit_until_it_starts_afresh(packaged):
     part = packaged.select("policy")
     envs = EarlyExitVectorEnv(2, part, autoreset_mode="next_step", render_mode="ansi")
     envs.reset(options={"samples": np.array([5, 9])})

@@ -7,7 +7,7 @@ from gymnasium.vector import VectorWrapper
 from seenn_env.sb3.vec_env import to_sb3
 
 
-def test_episode_infos_are_what_sb3_reads_and_nothing_else():
+def test_episode_infos_hold_the_keys_that_sb3_reads_and_no_others():
     from seenn_env import EarlyExitVectorEnv
 
     whole, lean = (to_sb3(EarlyExitVectorEnv(32, "digits"), infos=kind) for kind in ("finished", "episode"))

@@ -135,7 +135,7 @@ def test_the_extra_step_survives_wrappers_that_rewrite_terminal_observations():
     np.testing.assert_allclose(infos[0]["terminal_observation"], obs[0])
 
 
-def test_processes_without_shared_memory_that_reset_in_the_next_step_are_told_apart():
+def test_processes_without_shared_memory_that_reset_in_the_next_step_are_recognised():
     with pytest.warns(UserWarning, match="one extra step per episode"):
         adapter = to_sb3(AsyncVectorEnv([lambda: gym.make("CartPole-v1")] * 2, shared_memory=False))
     adapter.reset()

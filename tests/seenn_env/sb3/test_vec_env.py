@@ -1,4 +1,4 @@
-"""Any vector environment equals stable-baselines3's own, step for step; what is handed out belongs to the caller."""
+"""Any vector environment equals stable-baselines3's own, step for step, and hands out copies."""
 
 import gymnasium as gym
 import numpy as np

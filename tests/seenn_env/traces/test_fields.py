@@ -140,7 +140,7 @@ def test_the_packaged_digits_have_images_of_every_sample():
     assert traces.path.stat().st_size <= 4_000_000
 
 
-def test_the_command_records_what_is_asked_for(tmp_path):
+def test_the_command_records_the_fields_that_are_asked_for(tmp_path):
     bb.save(small_backbone(), tmp_path / "backbone.safetensors")
     Record(
         backbone=tmp_path / "backbone.safetensors", output=tmp_path / "t.safetensors", images=True, hidden=True

@@ -1,6 +1,6 @@
 """Traces larger than memory: read through the map, a few rows at a time, and refused when altered.
 
-What counts as large is lowered, so that small traces are.
+The limit of large traces is lowered, so that small ones are large.
 """
 
 import tracemalloc
@@ -78,7 +78,7 @@ def test_a_large_file_is_read_for_its_digests_once(tmp_path, limits, monkeypatch
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
-def test_large_traces_say_the_same_as_small_ones(tmp_path, dtype, request):
+def test_large_traces_give_the_figures_of_small_ones(tmp_path, dtype, request):
     small = make_traces(300)
     small = Traces(logits=small.logits.astype(dtype), labels=small.labels, split="policy")
     want = {name: small.columns(name) for name in ("features", "logits")}
@@ -97,7 +97,7 @@ def test_large_traces_say_the_same_as_small_ones(tmp_path, dtype, request):
 
 
 def _owner(array):
-    """What the memory of a view belongs to."""
+    """The array that owns the memory of a view."""
     while isinstance(array.base, np.ndarray):
         array = array.base
     return array

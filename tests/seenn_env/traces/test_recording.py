@@ -1,4 +1,4 @@
-"""Recording: what the backbone says, resumable to the byte."""
+"""Recording stores the backbone's logits, and continues to the same bytes after a kill."""
 
 import numpy as np
 import pytest
@@ -88,7 +88,7 @@ def test_a_finished_file_and_a_partial_one_with_other_settings_are_refused(digit
     assert len(record(network, samples, file, repeats=3, overwrite=True)) == 30
 
 
-def test_logits_that_are_not_finite_leave_no_file(digits, tmp_path):
+def test_logits_that_are_not_finite_are_not_written(digits, tmp_path):
     network = bb.build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), width=4)
     with torch.no_grad():
         network.head[-1].bias[3] = torch.nan

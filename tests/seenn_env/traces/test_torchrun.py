@@ -1,4 +1,4 @@
-"""What `torchrun` itself starts, two processes that find each other by gloo, does what one process does."""
+"""Two processes of `torchrun`, joined by gloo, write the file of one process."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The live vector environment is a replay of what would have been recorded, bit for bit."""
+"""The live vector environment equals the replay of its own recording, bit for bit."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def test_the_packaged_backbone_runs_by_name():
     assert observations in live.observation_space
 
 
-def test_the_network_runs_once_a_step_where_nobody_comes_to_the_end():
+def test_the_network_runs_once_a_step_where_no_row_reaches_t():
     network, count = small_backbone(), 0
     live = LiveVectorEnv(4, backbone=network, samples=few_samples())
     step = live.dynamics.pool.step

@@ -97,7 +97,7 @@ def test_a_limit_on_steps_is_that_of_single_environments(name, limit):
         make(name, max_episode_steps=0)
 
 
-def test_sb3_is_told_of_the_limit():
+def test_the_limit_reaches_sb3():
     envs = to_sb3(make("EarlyExit-v0", max_episode_steps=2))
     envs.reset()
     assert not envs.step(np.zeros(B, np.int64))[2].any()

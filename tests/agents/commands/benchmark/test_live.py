@@ -1,4 +1,4 @@
-"""`seenn benchmark live` in small: figures, a table, and contenders that do what they say."""
+"""`seenn benchmark live` in small: its figures, its table and its contenders."""
 
 import json
 
@@ -55,7 +55,7 @@ def test_prescribed_times_have_the_mean_that_is_asked_for_and_are_kept(mean):
     assert np.array_equal(timesteps[np.argsort(places)], times[: len(images)])
 
 
-def test_contenders_count_what_they_do():
+def test_contenders_count_their_row_steps():
     ticks = iter(range(1000))
     images = np.repeat(few_samples().images, 3, 0)
     contenders = Contenders(small_backbone().optimize(), images, 8, lambda: float(next(ticks)))

@@ -1,4 +1,4 @@
-"""The lower bounds of `seenn benchmark environments` play what the environment plays."""
+"""The lower bounds of `seenn benchmark environments` give the steps of the environment."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from seenn_env import EarlyExitVectorEnv, Traces, to_sb3
 
 
 @pytest.mark.parametrize("exits", [0.1, 0.5, 0.9])
-def test_the_bare_gather_plays_what_the_environment_plays(exits):
+def test_the_bare_gather_gives_the_steps_of_the_environment(exits):
     traces = Traces.load("digits", split="policy")
     env = to_sb3(EarlyExitVectorEnv(32, traces))
     env.seed(5)

@@ -1,4 +1,4 @@
-"""Value-based and recurrent learners have a score too, learn what can be learned, and are saved without pickle."""
+"""Value-based and recurrent policies have a score, learn trivial traces, and are saved without pickle."""
 
 import pickle
 from dataclasses import replace
@@ -29,7 +29,10 @@ FEW = {
 }
 
 
-@pytest.mark.parametrize("algorithm", ["a2c", "dqn", "qrdqn", "recurrent-ppo"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("qrdqn", "recurrent-ppo")]
+
+
+@pytest.mark.parametrize("algorithm", ["a2c", "dqn", *SLOW])
 def test_every_algorithm_learns_to_wait_for_the_right_answer_and_comes_back_from_a_file(algorithm, tmp_path):
     traces = trivial(3)
     policy = train(algorithm, traces, total_timesteps=15_000, **FEW[algorithm])
@@ -63,7 +66,7 @@ def test_the_score_of_a_value_based_policy_is_the_gap_of_its_values():
 
 
 def with_energy(traces):
-    """A timestep costs about five times what a policy of 4,608 multiplications pays for a decision."""
+    """A timestep costs about five times a decision of 4,608 multiplications."""
     energy = np.arange(1, traces.timesteps + 1, dtype=np.float32) * 1e5
     return replace(traces, energy_pj=np.tile(energy, (len(traces), 1)))
 
@@ -78,7 +81,7 @@ MULTIPLICATIONS = {
 
 
 @pytest.mark.parametrize("algorithm", list(PRESETS))
-def test_a_policy_says_the_multiplications_of_a_decision_and_pays_for_them(algorithm, tmp_path):
+def test_a_policy_counts_the_multiplications_of_a_decision_and_pays_for_them(algorithm, tmp_path):
     traces = with_energy(make_traces(60))
     with torch_threads(1):
         model = make_model(algorithm, traces, **{**FEW[algorithm], "num_envs": 1})
@@ -172,7 +175,7 @@ def test_a_zip_of_sb3s_own_defaults_is_read(algorithm, kind, tmp_path):
     load(save(policy, tmp_path / "policy.safetensors"))
 
 
-def test_without_sb3_contrib_its_algorithms_say_what_to_install(monkeypatch):
+def test_without_sb3_contrib_its_algorithms_name_the_package_to_install(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'seenn-env\[contrib\]'"):
         train("qrdqn", make_traces(50))

@@ -37,7 +37,7 @@ class Spike(torch.autograd.Function):
 
 
 class HandWritten(nn.Module):
-    """conv - LIF - linear - CubaLIF - linear - LI as its equations say, trained here and then written as a graph."""
+    """conv - LIF - linear - CubaLIF - linear - LI by its equations, trained here and then written as a graph."""
 
     def __init__(self):
         super().__init__()
@@ -127,7 +127,7 @@ def test_a_trained_network_keeps_every_promise(trained, digits):
     keeps_every_promise(backbone, own_loop(backbone.module), digits)
 
 
-def test_a_graph_steps_as_its_equations_say(trained, images):
+def test_a_graph_steps_by_its_equations(trained, images):
     backbone = wrap(trained.graph(), images[:8], T, dt=DT)
     with torch.no_grad():
         torch.testing.assert_close(logits(backbone, images), running_mean(trained(images / 255)))
@@ -143,7 +143,7 @@ def test_a_file_a_graph_and_a_module_made_of_it_are_the_same_backbone(trained, i
     assert wrap(path, images[:8], T, dt=DT / 2).fingerprint != file.fingerprint
 
 
-def test_the_fingerprint_tells_graphs_apart_that_are_wired_otherwise():
+def test_the_fingerprint_covers_the_wiring_of_graphs():
     inputs = torch.rand(8, 64)
     graph = recurrent()
     skipping = nir.NIRGraph(graph.nodes, [*graph.edges, ("fc", "back")])

@@ -129,7 +129,7 @@ def test_a_potential_at_the_threshold_does_not_fire_as_in_the_framework():
     assert now.tolist() == [[0.0, 1.0, 0.0, 1.0]]
 
 
-def test_the_fingerprint_tells_parameters_apart_that_are_no_weights(images):
+def test_the_fingerprint_covers_parameters_that_are_no_weights(images):
     first, same = (wrap(small(norse.LIFCell(FAST)), images[:8], T) for _ in range(2))
     other = wrap(small(norse.LIFCell(FAST._replace(v_th=torch.tensor(0.2)))), images[:8], T)
     slower = wrap(small(norse.LIFCell(FAST, dt=0.0005)), images[:8], T)
@@ -216,7 +216,7 @@ def test_a_module_of_ones_own_is_a_backbone(images):
         ),
     ],
 )
-def test_what_cannot_be_stepped_row_by_row_is_refused_by_name(make, message, images):
+def test_a_module_that_cannot_be_stepped_row_by_row_is_refused_by_name(make, message, images):
     torch.manual_seed(0)
     net = make()
     with pytest.raises(bb.InputError, match=message):

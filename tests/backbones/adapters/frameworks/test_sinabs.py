@@ -177,6 +177,6 @@ def test_the_fingerprint_is_of_the_weights_and_not_of_the_state(images):
         (lambda: timed(sl.IAF()).train(), r"call \.eval\(\) first"),
     ],
 )
-def test_what_cannot_be_stepped_row_by_row_is_refused_by_name(make, message, images):
+def test_a_module_that_cannot_be_stepped_row_by_row_is_refused_by_name(make, message, images):
     with pytest.raises(bb.InputError, match=message):
         wrap(make(), images[:8], T)

@@ -162,7 +162,7 @@ def test_resetting_every_layer_of_the_process_does_not_reach_a_run(trained, imag
     assert torch.equal(torch.stack(found, 1), undisturbed)
 
 
-def test_wrapping_and_stepping_leave_every_model_as_it_was(trained, images):
+def test_wrapping_and_stepping_do_not_change_the_model(trained, images):
     other = snn.Leaky(0.9)
     other(torch.rand(3, 5))
     trained(torch.rand(3, 64))
@@ -219,7 +219,7 @@ class Over(Net):
         (lambda: sequential(nn.Linear(64, 10), snn.Leaky(0.9)).train(), r"call \.eval\(\) first"),
     ],
 )
-def test_what_cannot_be_stepped_row_by_row_is_refused_by_name(make, message, images):
+def test_a_module_that_cannot_be_stepped_row_by_row_is_refused_by_name(make, message, images):
     torch.manual_seed(0)
     net = make()
     with pytest.raises(bb.InputError, match=message):
@@ -298,7 +298,7 @@ def test_one_neuron_at_two_places_is_one_timestep(images):
 
 
 class Documented(nn.Module):
-    """As in the framework's documentation of `Synaptic`, with a state that nothing looks at."""
+    """As in the framework's documentation of `Synaptic`, with a state that nothing reads."""
 
     def __init__(self):
         super().__init__()
@@ -312,7 +312,7 @@ class Documented(nn.Module):
         return syn1, mem1, spk1, syn2, mem2, spk2
 
 
-def test_the_output_is_chosen_among_what_is_no_state(images):
+def test_the_output_is_chosen_among_values_that_are_no_state(images):
     with pytest.raises(bb.InputError, match="got 2 of 6 values: choose it by output="):
         wrap(Documented().eval(), images[:8], T)
     backbone = wrap(Documented().eval(), images[:8], T, output=lambda given: given[-1])
@@ -359,7 +359,7 @@ class Numbered(ByHand):
         (Numbered, "Take numbers of timesteps and options out of forward"),
     ],
 )
-def test_what_is_not_handed_on_is_refused_with_its_cause_and_remedy(make, message, images):
+def test_a_state_that_is_not_returned_is_refused_with_its_cause_and_remedy(make, message, images):
     with pytest.raises(bb.InputError, match=message):
         wrap(make(), images[:8], T)
 

@@ -135,7 +135,7 @@ def test_the_module_is_left_as_it_was_found(trained, images):
     assert not any(part.training for part in trained.modules())
 
 
-def test_the_fingerprint_tells_weights_settings_and_timesteps_apart_and_stays(images):
+def test_the_fingerprint_covers_weights_settings_and_timesteps_and_is_stable(images):
     net = small(neuron.IFNode(v_threshold=0.5))
     backbone = wrap(net, images[:8], T)
     first = backbone.fingerprint
@@ -181,7 +181,7 @@ def test_hidden_spikes_are_the_layers_own(trained, digits):
         (lambda: small(neuron.IFNode(), outputs=1), r"Expected outputs \[B, K\] .* got \[8, 1\]"),
     ],
 )
-def test_what_cannot_be_stepped_row_by_row_is_refused_by_name(make, message, images):
+def test_a_module_that_cannot_be_stepped_row_by_row_is_refused_by_name(make, message, images):
     with pytest.raises(bb.InputError, match=message):
         wrap(make(), images[:8], T)
 
@@ -221,7 +221,7 @@ def test_a_module_that_runs_all_timesteps_itself_is_refused_and_its_body_is_not(
 
 
 class Repeats(nn.Module):
-    """Repeats the images over time for layers in step mode "m", and averages what they put out."""
+    """Repeats the images over time for layers in step mode "m", and averages their outputs."""
 
     def __init__(self):
         super().__init__()
@@ -242,7 +242,7 @@ class Loops(Repeats):
 
 @pytest.mark.parametrize("make", [Repeats, Loops])
 @pytest.mark.parametrize("time_axis", [None, "auto"])
-def test_all_timesteps_in_one_call_are_noticed_whatever_the_time_axis(make, time_axis, images):
+def test_all_timesteps_in_one_call_are_noticed_on_any_time_axis(make, time_axis, images):
     with pytest.raises(bb.InputError, match=r"(got 4 through body\.1.*name it by time_axis=|raised \w+)"):
         wrap(make().eval(), images[:8], T, time_axis=time_axis)
 

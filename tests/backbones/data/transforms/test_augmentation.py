@@ -1,4 +1,4 @@
-"""Augmentation is a pure function of (seed, epoch, key), and does what it says."""
+"""Augmentation is a pure function of (seed, epoch, key), and its operations are those of their names."""
 
 import numpy as np
 import pytest
@@ -84,7 +84,7 @@ def test_a_roll_loses_nothing_and_reaches_each_shift():
     assert bool((hits.sum(1) > 30).all())
 
 
-def test_more_choices_leave_the_numbers_of_the_others_as_they_are():
+def test_more_choices_keep_the_draws_of_the_others():
     uniform = hash_uniform(1, KEYS, torch.full_like(KEYS, 2), 5)
     assert torch.equal(hash_uniform(1, KEYS, torch.full_like(KEYS, 2), 12)[:, :5], uniform)
 
@@ -92,7 +92,7 @@ def test_more_choices_leave_the_numbers_of_the_others_as_they_are():
 PICTURES = torch.from_numpy(np.random.default_rng(0).integers(256, size=(64, 3, 12, 12), dtype=np.uint8))
 
 
-def test_auto_augment_is_a_function_of_seed_epoch_and_key_whatever_the_batch():
+def test_auto_augment_is_a_function_of_seed_epoch_and_key_in_any_batch():
     keys = torch.arange(64) * 7
     whole = augment(PICTURES, keys, seed=1, epoch=2, auto=True, crop=2)
     for rows in (torch.tensor([40]), torch.randperm(64)[:9], torch.arange(63, -1, -1)):
@@ -138,12 +138,12 @@ def test_auto_augment_draws_every_policy_by_its_chance_and_strength():
         ("color", 0, 1, lambda x: x),
     ],
 )
-def test_operations_do_what_their_names_say(operation, strength, sign, expected):
+def test_operations_are_those_of_their_names(operation, strength, sign, expected):
     made = auto_augment.apply(operation, PICTURES, strength, sign, [9, 9, 9])
     assert (made.int() - expected(PICTURES).int()).abs().max() <= 1
 
 
 @pytest.mark.parametrize("images", [PICTURES[:, :2], PICTURES.float(), PICTURES[:, None]])
-def test_auto_augment_refuses_what_it_has_no_operations_for(images):
+def test_auto_augment_refuses_images_that_it_has_no_operations_for(images):
     with pytest.raises(InputError, match=r"1 or 3 channels for AutoAugment, got .*: leave auto_augment out"):
         augment(images, torch.arange(64), seed=0, epoch=0, auto=True)

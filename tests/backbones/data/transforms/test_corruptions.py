@@ -1,4 +1,4 @@
-"""Corruptions: the same samples, worse pictures, whoever asks and in whatever order."""
+"""Corruptions are a pure function of the sample and the severity, in any batch and order."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def distance(a: bb.Samples, b: bb.Samples) -> float:
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_severity_moves_images_further_and_leaves_the_rest(pictures, name):
+def test_severity_moves_images_further_and_keeps_the_rest(pictures, name):
     found = [corrupt(pictures, name, severity) for severity in (1, 3, 5)]
     distances = [distance(pictures, each) for each in found]
     assert 0 < distances[0] < distances[1] < distances[2]

@@ -128,7 +128,7 @@ def test_a_pool_over_the_inference_form_gives_the_logits_of_whole_runs(dtype, no
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf"), -3e38])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_an_image_that_is_not_finite_leaves_nothing_behind(poison, dtype):
+def test_an_image_that_is_not_finite_does_not_change_later_rows(poison, dtype):
     plain, inputs = make("resnet9", neuron={"type": "lif", "v_threshold": 0.3, "v_reset": None}), images(17, 16, 3)
     fast = plain.optimize(dtype=dtype, min_agreement=None)
     clean, dirty = bb.SlotPool(fast, 17), bb.SlotPool(fast, 17)
@@ -143,7 +143,7 @@ def test_an_image_that_is_not_finite_leaves_nothing_behind(poison, dtype):
         assert torch.equal(clean.step(), dirty.step())
 
 
-def test_a_tail_that_shrinks_goes_on_where_it_was():
+def test_a_tail_that_shrinks_continues_from_its_state():
     fast, inputs = make("resnet9").optimize(), images(8, 16, 3)
     pool, whole = bb.SlotPool(fast, 8), bb.SlotPool(fast, 8)
     for one in (pool, whole):

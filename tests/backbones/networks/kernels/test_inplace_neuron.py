@@ -43,7 +43,7 @@ def test_a_timestep_in_place_is_that_of_the_neuron(neuron, dtype, layout, togeth
     assert 0 < total < 6 * 48 * 5
 
 
-def test_fresh_rows_start_from_the_initial_potential_whatever_was_there():
+def test_fresh_rows_start_from_the_initial_potential_after_any_other():
     neuron = IF(1.0, v_init=0.5)
     membranes = [torch.full((4, 2), float("nan"))]
     membranes[0][2] = 0.25

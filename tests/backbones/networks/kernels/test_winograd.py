@@ -1,4 +1,4 @@
-"""Convolutions by Winograd's way: the same results as direct ones, whatever the rows beside them."""
+"""Winograd convolutions: the results of direct ones, independent of the other rows."""
 
 import pytest
 import torch
@@ -33,7 +33,7 @@ def test_it_is_the_convolution(height, width, bias, spikes):
 
 
 @pytest.mark.parametrize("count", [16, 17, 32, 40, 63, 64])
-def test_a_row_is_the_same_wherever_it_stands_and_whatever_stands_beside_it(count):
+def test_a_row_is_the_same_in_any_place_and_beside_any_others(count):
     _, fast = make()
     x = images(count, 128, 8, 8)
     order = torch.randperm(count, generator=torch.Generator().manual_seed(1))
@@ -52,7 +52,7 @@ def test_few_rows_are_computed_directly():
     assert not torch.equal(fast(x), conv(x))
 
 
-def test_it_replaces_only_what_it_can_and_what_is_large_enough():
+def test_it_replaces_only_convolutions_that_fit_and_are_large_enough():
     def conv(*arguments, **settings):
         return nn.Conv2d(*arguments, **settings)
 
@@ -97,7 +97,7 @@ def wide():
     return network
 
 
-def test_a_network_uses_it_and_gives_the_same_answers_and_says_so():
+def test_a_network_uses_it_gives_the_same_answers_and_names_it_in_its_form():
     plain = wide()
     fast, direct = plain.optimize(winograd=True), plain.optimize()
     assert fast.form == "folded+float32+channels_last+winograd"
@@ -118,6 +118,7 @@ def test_a_network_uses_it_and_gives_the_same_answers_and_says_so():
     assert torch.stack(same).float().mean() > 0.98
 
 
+@pytest.mark.slow  # rows are compared in small above
 def test_a_network_with_it_keeps_the_contract_where_a_batch_is_cut_in_parts():
     fast = wide().optimize(winograd=True)
     x = torch.rand(72, 3, 32, 32, generator=torch.Generator().manual_seed(0))

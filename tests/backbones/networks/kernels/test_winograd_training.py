@@ -1,4 +1,4 @@
-"""Training's convolutions by Winograd's way: results and gradients of the direct ones."""
+"""Winograd convolutions in training: results and gradients of the direct ones."""
 
 from contextlib import nullcontext
 
