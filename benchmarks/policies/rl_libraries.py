@@ -1,9 +1,9 @@
-"""What other reinforcement-learning libraries learn on seenn_env/EarlyExit-v0, as it is: docs/rl_libraries.md.
+"""Returns of other reinforcement-learning libraries on seenn_env/EarlyExit-v0: docs/rl_libraries.md.
 
 pip install --editable '.[zoo]'
 python benchmarks/policies/rl_libraries.py --output benchmarks/policies/rl_libraries.json
 
-Settings were chosen on split "calibration"; split "test" is looked at here, once for each run.
+Settings were chosen on split "calibration"; split "test" is evaluated here, once for each run.
 """
 
 import csv
@@ -59,7 +59,7 @@ class CoinFlips:
 
 
 def returns(policy: Any) -> dict[str, float]:
-    """Mean return on calibration and test images, and what the latter is made of."""
+    """Mean return on calibration and test images, with accuracy and mean timesteps on test."""
     calibration, test = (
         seenn_env.evaluate(policy, seenn_env.Traces.load("digits", split=split), reward=REWARD)
         for split in ("calibration", "test")
@@ -80,7 +80,7 @@ def best_rule() -> agents.Margin:
 
 
 def run_example(name: str, seed: int) -> dict[str, float]:
-    """Train by the example's `main`; the seconds hold what it evaluates on the way."""
+    """Train by the example's `main`; the seconds include its evaluations."""
     names = runpy.run_path(str(ROOT / "examples" / f"{name}.py"))
     began = time.perf_counter()
     if "Args" in names:
