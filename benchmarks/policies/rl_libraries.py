@@ -10,7 +10,6 @@ import csv
 import json
 import platform
 import runpy
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -109,34 +108,6 @@ def run_zoo(algo: str, seed: int) -> dict[str, float]:
     return {"steps": model.num_timesteps, "seconds": seconds, **returns(model)}
 
 
-def table(result: dict[str, Any]) -> str:
-    """The figures as Markdown."""
-    lines = [
-        "| policy | steps | return, calibration (seeds' range) | return, test (seeds' range) | accuracy, test "
-        "| timesteps, test | seconds | steps/s |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for name, runs in result["policies"].items():
-        values = {key: [run[key] for run in runs if key in run] for key in runs[0]}
-
-        def spread(key: str, values: dict[str, list[float]] = values) -> str:
-            mean = f"{statistics.mean(values[key]):.4f}"
-            return mean if len(values[key]) == 1 else f"{mean} ({min(values[key]):.4f}–{max(values[key]):.4f})"
-
-        cells = [name, "–", spread("calibration_return"), spread("test_return")]
-        cells.append(f"{100 * statistics.mean(values['test_accuracy']):.2f} %")
-        cells.append(f"{statistics.mean(values['test_mean_timesteps']):.3f}")
-        if "seconds" in values:
-            seconds = statistics.median(values["seconds"])
-            steps = values["steps"][0]
-            cells[1] = f"{steps:,}"
-            cells += [f"{seconds:.1f}", f"{round(steps / seconds, -2):,.0f}"]
-        else:
-            cells += ["–", "–"]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
 def main(args: Args) -> None:
     torch.set_num_threads(1)
     policies: dict[str, list[dict[str, float]]] = {
@@ -154,7 +125,7 @@ def main(args: Args) -> None:
     result = {"versions": versions, "seeds": args.seeds, "policies": policies}
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(json.dumps(result, indent=1) + "\n")
-    print(table(result))
+    print(f"{args.output}: rendered into docs/rl_libraries.md by `make docs`")
 
 
 if __name__ == "__main__":
