@@ -118,6 +118,13 @@ def test_the_settings_for_rl_zoo_are_ones_that_the_algorithm_takes(algo):
         assert model.gamma == 1.0
 
 
+@needs_contrib
+def test_the_page_on_libraries_shows_the_figures_that_the_benchmark_wrote():
+    table = runpy.run_path(str(ROOT / "benchmarks" / "policies" / "rl_libraries.py"))["table"]
+    page = (ROOT / "docs" / "rl_libraries.md").read_text()
+    assert table(json.loads((ROOT / "benchmarks" / "policies" / "rl_libraries.json").read_text())) in page
+
+
 def test_the_page_on_libraries_runs_and_its_links_lead_somewhere(capsys):
     page = (ROOT / "docs" / "rl_libraries.md").read_text()
     (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

@@ -37,6 +37,8 @@ EXAMPLES = {
 }
 ZOO = {"ppo": PPO, "a2c": A2C, "trpo": TRPO, "ppo_lstm": RecurrentPPO, "dqn": DQN, "qrdqn": QRDQN}
 REWARD = seenn_env.make_reward("seenn")
+table = runpy.run_path(str(ROOT / "docs" / "figures.py"))["rl_libraries"]
+"""The figures as Markdown."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def main(args: Args) -> None:
     result = {"versions": versions, "seeds": args.seeds, "policies": policies}
     args.output.parent.mkdir(parents=True, exist_ok=True)
     args.output.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"{args.output}: rendered into docs/rl_libraries.md by `make docs`")
+    print(table(result))
 
 
 if __name__ == "__main__":
