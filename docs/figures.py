@@ -228,10 +228,10 @@ def guarantees() -> str:
     return table((*heads, "mean timesteps", "full T"), rows)
 
 
-def rl_libraries() -> str:
-    """Returns that other libraries' algorithms reach."""
+def rl_libraries(found: Any = None) -> str:
+    """Returns of other libraries' algorithms (default: of the result file)."""
     rows = []
-    for name, runs in read("policies/rl_libraries.json")["policies"].items():
+    for name, runs in (found or read("policies/rl_libraries.json"))["policies"].items():
 
         def median(key: str, runs: list[dict[str, float]] = runs) -> float:
             return statistics.median(run[key] for run in runs)

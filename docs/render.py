@@ -1,4 +1,4 @@
-"""Write the pages of docs/environments, and the list in docs/policies.md, from docstrings and the tables of names.
+"""Render the pages of docs/environments, and the list in docs/policies.md, from docstrings and the tables of names.
 
 python docs/render.py             # a test fails when the pages are stale
 """
@@ -33,9 +33,9 @@ def page(title: str, environment: type) -> str:
     parts = [f"# {title}", "<!-- Written by docs/render.py from the docstring: edit that. -->"]
     parts += [inspect.getdoc(environment) or "", "## Reference Scores"]
     parts += [
-        "Exact means over the rows of split `policy` of the packaged traces. `reward_threshold` is the best "
-        "rule's reward, or the best fixed timestep's where no rule can look. The best rule is the best single "
-        "threshold on confidence, margin or entropy, chosen on the same rows; the oracle knows the answers."
+        "Exact means over the rows of split `policy` of the packaged traces. The best rule is the best single "
+        "threshold on confidence, margin or entropy, chosen on the same rows; the oracle knows the answers. "
+        "`reward_threshold` is the best rule's reward or, where there is no rule, the best fixed timestep's."
     ]
     tables: dict[str, list[str]] = {}
     for name, entry in REGISTERED.items():
@@ -46,7 +46,7 @@ def page(title: str, environment: type) -> str:
 
 
 def with_policies(text: str) -> str:
-    """The page on policies, with the list of all between its two marks."""
+    """The page on policies, with the list of policies between its two marks."""
     before, rest = text.split("<!-- policies:")
     mark, after = rest.split(" -->", 1)[0], rest[rest.index("<!-- end of policies") :]
     rows = [f"| `{name}` | {(inspect.getdoc(kind) or '').splitlines()[0]} |" for name, kind in POLICIES.items()]

@@ -1,6 +1,6 @@
 """A network laid out as in QCFS's and SEENN's own code learns digits and becomes a spiking network.
 
-Put your own in the place of `VGG`: build it, `load_state_dict` its checkpoint, leave its T at 0 (without time).
+Put your own in the place of `VGG`: build it, `load_state_dict` its checkpoint, keep its T at 0 (without time).
 """
 
 import numpy as np
@@ -81,7 +81,7 @@ def main(epochs: int = 12, timesteps: int = 32) -> tuple[float, np.ndarray]:
             optimizer.zero_grad()
             nn.functional.cross_entropy(model(images[rows] / 255), labels[rows]).backward()
             optimizer.step()
-    # Such modules are recognised; `activations` says it of those that are not.
+    # Such modules are recognised; `activations` names others.
     network = convert(model, images, timesteps=timesteps, activations={IF: lambda part: (part.thresh, part.L)})
     test = splits.test
     with torch.no_grad():

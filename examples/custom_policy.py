@@ -1,4 +1,4 @@
-"""A bare class with `predict` is a policy: evaluate it, and compare it with a rule that spends as much.
+"""A bare class with `predict` is a policy: evaluate it, and compare it with a rule at equal mean timesteps.
 
 python examples/custom_policy.py
 """
@@ -21,7 +21,7 @@ class WaitForAgreement:
 
     margin: float = 0.5
     patience: int = 2
-    observation = "features"  # what `predict` reads
+    observation = "features"  # read by `predict`
 
     def predict(
         self,
@@ -33,8 +33,8 @@ class WaitForAgreement:
         """Actions `[B]` (0 continue, 1 exit); the state counts agreements, and is None at the first timestep."""
         before = np.zeros(len(observation)) if state is None else np.where(episode_start, 0, state)
         agreements = np.where(observation[:, AGREEMENT] == 1, before + 1, 0)
-        leave = (observation[:, MARGIN] >= self.margin) | (agreements >= self.patience)
-        return leave.astype(np.int64), agreements
+        exits = (observation[:, MARGIN] >= self.margin) | (agreements >= self.patience)
+        return exits.astype(np.int64), agreements
 
 
 def main() -> Comparison:

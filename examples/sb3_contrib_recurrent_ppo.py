@@ -1,4 +1,4 @@
-"""sb3-contrib's RecurrentPPO: a policy with a memory, compared with a rule that spends as much.
+"""sb3-contrib's RecurrentPPO: a policy with a memory, compared with a rule at equal mean timesteps.
 
 pip install sb3-contrib; python examples/sb3_contrib_recurrent_ppo.py
 """

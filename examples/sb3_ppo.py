@@ -35,7 +35,7 @@ def main(total_timesteps: int = 300_000, num_envs: int = 1024, seed: int = 0) ->
         "MlpPolicy",
         envs,
         n_steps=16,
-        batch_size=4096,  # minibatches of thousands: the optimiser is what PPO waits for here
+        batch_size=4096,  # minibatches of thousands: the optimiser takes most of PPO's time here
         n_epochs=4,
         learning_rate=3e-3,
         gamma=1.0,  # the reward is discounted already

@@ -5,6 +5,7 @@ import importlib
 import json
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 import agents
 import backbones as bb
 import seenn_env
+from agents.main import parse
 from tests.structure import ORDER
 
 ROOT = Path(__file__).parents[1]
@@ -79,6 +81,17 @@ def test_links_and_paths_of_a_page_exist(page):
         r"\b(?:benchmarks|examples|tests|backbones|seenn_env|agents)/[\w/.-]*\.(?:py|sh|json|yml)\b", text
     ):
         assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_the_commands_of_a_page_have_options_that_exist(page):
+    text = page.read_text()
+    lines = [block.replace("\\\n", " ") for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)]
+    commands = [line for block in lines for line in block.splitlines() if line.startswith("seenn ")]
+    if page.parent == BENCHMARKS:
+        commands += re.findall(r"`(seenn [^`]+)`", text)
+    for command in commands:
+        parse(shlex.split(command, comments=True)[1:])
 
 
 def test_docstrings_name_benchmarks_by_their_present_paths():

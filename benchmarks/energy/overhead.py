@@ -3,7 +3,7 @@
     python benchmarks/energy/overhead.py --output benchmarks/energy/overhead.json
 
 Recordings with and without take turns, the order changing every round; ratios are taken round by round.
-Processor time is the process's own: on a busy machine it says more than the clock on the wall.
+Processor time is the process's own, which on a busy machine is more meaningful than wall time.
 """
 
 import argparse
@@ -25,7 +25,7 @@ RESULTS = Path(__file__).parent
 
 
 def subjects(rows: int) -> dict[str, tuple[SpikingNetwork, bb.Samples, int]]:
-    """Trained networks, what they see, and the batch size."""
+    """Trained networks, their samples, and the batch size."""
     digits = bb.load(packaged_file("backbone", "digits"))
     resnet9 = bb.load(Path("runs/cifar10-jpeg/backbone.safetensors"))
     noise = np.random.default_rng(0).integers(256, size=(rows, 3, 32, 32), dtype=np.uint8)

@@ -1,7 +1,7 @@
 """GPU figures within a number of seconds: live exit, SpikingJelly, environments and PPO; see measure.sh.
 
-In OUT: measured.json (the figures of each part, how long it took, and what had no time left) and measured.txt (what the
-parts printed).
+In OUT: measured.json (the figures and the duration of each part, and the parts without time) and measured.txt (the
+output of the parts).
 """
 
 import argparse
@@ -35,13 +35,13 @@ class Part:
     command: list[str]
     """After `python`."""
     needs: tuple[str, ...] = ()
-    """Packages without which it is left out."""
+    """Packages without which the part is skipped."""
     least: float = 12.0
     """Seconds without which it is not begun."""
 
 
 def parts_of(backbone: Path, folder: Path, scratch: Path, device: str, dry: bool) -> list[Part]:
-    """What is measured, the most important first."""
+    """The parts, the most important first."""
     slots = ("4", "8") if dry else ("256", "1024")
     rounds, shown = ("1", "16") if dry else ("4", "500")
     live = ["-m", "agents.main", "benchmark", "live", "--backbone", str(backbone), "--data-dir", str(folder)]
@@ -120,7 +120,7 @@ def main() -> None:
         }
         waiting: list[tuple[Part, float, subprocess.Popen[bytes]]] = []
         parts = parts_of(scratch / "backbone.safetensors", scratch / splits.test.dataset, scratch, device, dry)
-        # What needs no GPU runs beside the others, where there are processors enough for both.
+        # Parts without a GPU run beside the others where there are enough processors for both.
         beside = [part for part in parts if part.name == "environments" and (os.cpu_count() or 1) >= 8]
         for part in [*beside, *(part for part in parts if part not in beside)]:
             left = settings.began + settings.budget - time.time()

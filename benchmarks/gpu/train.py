@@ -49,7 +49,7 @@ WITHOUT_TIME = 75.0
 RECORDING = 25.0
 """Seconds kept for norm statistics and traces."""
 WATCH_EVERY = 5
-"""Epochs between looks at calibration."""
+"""Epochs between evaluations on calibration."""
 SPLITS = ("policy", "calibration", "test")
 
 
@@ -233,7 +233,7 @@ class Run:
                         self.log("stopped", {"epochs_left": sum(stage[1] for stage in note["plan"]) - done})
                         break
                 if kept is not None:
-                    network.load_state_dict(kept)  # the average; what follows goes on from it
+                    network.load_state_dict(kept)  # the average, from which training continues
                 else:
                     network = weights.restore(self.out, self.device)[0]
                     break
@@ -274,7 +274,7 @@ class Run:
         return facts
 
     def without_time(self) -> dict[str, Any]:
-        """The same network with ReLUs in place of neurons, trained in the seconds that are left."""
+        """The same network with ReLUs in place of neurons, trained in the remaining seconds."""
         network = make_network(self.splits.train, self.device, self.width, timesteps=1, neuron="relu", norm="tdbn")
         few = self.splits.train.select(slice(0, min(len(self.splits.train), 8 * self.config.batch_size)))
         probe = Trainer(network, few, self.config, 1, 1000, 1e-4)
@@ -304,7 +304,7 @@ class Run:
 
 
 def main() -> None:
-    """Do what is not done yet."""
+    """Run the steps that are not complete."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("data", type=Path, help="the archive, or a folder of torchvision's CIFAR-10")
     parser.add_argument("out", type=Path)
@@ -314,7 +314,7 @@ def main() -> None:
     parser.add_argument("--probe", type=float, default=15.0, help="seconds that set the number of epochs")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--dry-run", action="store_true", help="two epochs a stage, on the CPU, whatever the budget")
+    parser.add_argument("--dry-run", action="store_true", help="two epochs a stage, on the CPU, for any budget")
     settings = parser.parse_args()
     if settings.dry_run:
         settings.device, settings.width, settings.probe = "cpu", 4, 0.1

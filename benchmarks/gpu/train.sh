@@ -5,7 +5,7 @@
 #   RESUME=FOLDER benchmarks/gpu/train.sh DATA OUT       folder of torchvision's CIFAR-10; FOLDER: an earlier OUT
 #   benchmarks/gpu/train.sh --dry-run DATA OUT           a tiny network on the CPU, under a minute
 #
-# See benchmarks/gpu/README.md. Cut off at any moment, the same command goes on after the last whole epoch.
+# See benchmarks/gpu/README.md. Killed at any moment, the same command continues after the last whole epoch.
 set -euo pipefail
 began=$(date +%s)
 here=$(cd "$(dirname "$0")" && pwd)

@@ -25,7 +25,7 @@ STATE = "state.json"
 
 
 def keep(network: SpikingNetwork, folder: Path, epoch: int, note: dict[str, Any]) -> None:
-    """Write the weights; until `state.json` names them, the weights before are what `restore` finds.
+    """Write the weights; until `state.json` names them, `restore` reads the previous ones.
 
     Args:
         network: whose weights; those with more than one dimension are rounded.
@@ -52,7 +52,7 @@ def keep(network: SpikingNetwork, folder: Path, epoch: int, note: dict[str, Any]
 
 
 def restore(folder: Path, device: str = "cpu") -> tuple[SpikingNetwork, dict[str, Any]]:
-    """The network in training precision, and what was noted with it.
+    """The network in training precision, and its note.
 
     Raises:
         InputError: where there are no weights, or not all of them.

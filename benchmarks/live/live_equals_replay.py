@@ -24,7 +24,7 @@ from seenn_env import Traces, evaluate, record
 SETTINGS: dict[str, Any] = {"dtype": "float16", "energy_images": 0}
 """The traces' dtype, and no count of energy."""
 LEAST = {"patience": 2.4}
-"""Mean timesteps of a rule that leaves either all at t = 1 or none."""
+"""Mean timesteps of a rule by which either all rows exit at t = 1 or none."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Args:
     slots: tuple[int, ...] = (256, 100)
     target: float = 1.2
     inference_form: bool = False
-    """Run `backbone.optimize()`, and replay what it recorded here; learned policies are still trained on `traces`."""
+    """Run `backbone.optimize()`, and replay its own recording; learned policies are still trained on `traces`."""
     output: Path | None = None
 
 

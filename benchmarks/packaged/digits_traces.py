@@ -1,4 +1,4 @@
-"""Make what ships in seenn_env/data: the digits backbone and its traces, with the images,
+"""Make the files of seenn_env/data: the digits backbone and its traces, with the images,
 and once more with each image once and the last hidden layer's spikes and potentials.
 
     python benchmarks/packaged/digits_traces.py                # about three minutes on two cores

@@ -61,7 +61,7 @@ class Options:
         return found
 
     def backbones(self) -> dict[str, tuple[dict[str, Any], Traces]]:
-        """Name: what the protocol says of it, and its traces."""
+        """Name: its entry in the protocol, and its traces."""
         protocol = self.read()["backbones"]
         for name in self.backbone:
             if name not in protocol:
@@ -78,7 +78,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Train(Options):
-    """Train what is missing."""
+    """Train missing policies."""
 
     policy: tuple[str, ...] = ()
     """Names in the protocol (default: all)."""
@@ -186,7 +186,7 @@ class Table(Options):
 
 @dataclass(frozen=True)
 class Run(Train):
-    """Train what is missing, compare, and write the page."""
+    """Train missing policies, compare, and write the page."""
 
     def run(self) -> None:
         super().run()
@@ -198,7 +198,7 @@ class Run(Train):
 def planned(
     results: Path, backbone: str, name: str, protocol: dict[str, Any], digest: str
 ) -> list[tuple[int, float | None, Path, dict[str, Any]]]:
-    """Seed, target, file, and what the policy in the file has to be made from, of all that the protocol asks for."""
+    """Seed, target, file and required origin of every policy of the protocol."""
     entry, about, found = protocol["policies"][name], protocol["backbones"][backbone], []
     if entry.get("views") and "views" not in about:
         return []
@@ -244,7 +244,7 @@ def arguments_of(entry: dict[str, Any], backbone: str) -> dict[str, Any]:
 
 
 def is_from(file: Path, source: dict[str, Any]) -> bool:
-    """Whether a policy's file says that it was made from that."""
+    """Whether a policy's file names that origin."""
     made_from: Any = agents.load(file).settings.get("made_from")
     return bool(made_from == source)
 

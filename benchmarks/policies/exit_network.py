@@ -1,4 +1,4 @@
-"""How long the exact gradient and PPO take, and what they reach, on the same rows.
+"""Processor time and return of the exact gradient and of PPO, on the same rows.
 
     python benchmarks/policies/exit_network.py --output benchmarks/policies/exit_network.json
 
@@ -29,7 +29,7 @@ def measure(name: str, seeds: int) -> dict[str, Any]:
     splits = {split: traces.select(split) for split in ("policy", "calibration")}
     for part in splits.values():
         part.columns("features")
-    agents.train("exact", splits["policy"], steps=1)  # what is loaded at the first use is loaded
+    agents.train("exact", splits["policy"], steps=1)  # warms up imports
     runs: dict[str, list[dict[str, Any]]] = {algorithm: [] for algorithm in ALGORITHMS}
     for seed in range(seeds):
         for algorithm in ALGORITHMS:

@@ -1,11 +1,11 @@
-"""How often a guarantee is broken on images that it was not made on: CIFAR-10 (JPEG copy), 200 random splits.
+"""Frequency of broken guarantees on other images: CIFAR-10 (JPEG copy), 200 random halves.
 
     python benchmarks/policies/guarantees.py --output benchmarks/policies/guarantees.json
 
 The 10,000 rows of the packaged traces' policy and calibration splits are dealt out at random: half make the
-guarantee (a fifth of them gives the levels), the other half is looked at. The test split is not touched. Since
-the other half is finite, its risk scatters about the true one: exceeding the bound there is more frequent than
-breaking the promise, so both the share of splits and the mean risk are given.
+guarantee (a fifth of them gives the levels), the other half evaluates it. The test split is not used. The other half
+is finite, so its risk scatters about the true one and exceeds the bound more often than the guarantee is broken:
+the share of splits and the mean risk are both stated.
 """
 
 import json

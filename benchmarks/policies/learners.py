@@ -5,7 +5,7 @@
 
 Policies learn on policy with the defaults of `agents.train(…, target_timesteps=…)`, one for every target and seed,
 and are kept in `--output`. Rules are fitted on policy too; the best one, and the best of one threshold, are those with
-the greatest mean accuracy over the targets on calibration. Levels are set in hindsight to spend exactly the target, in
+the greatest mean accuracy over the targets on calibration. Levels are set in hindsight to meet the target exactly, in
 every resample, for both alike; the policy's own multiplications are not charged. The s-shaped and slowly-rising traces
 are synthetic (`synthetic_traces.py`).
 """

@@ -1,16 +1,15 @@
-"""What other reinforcement-learning libraries learn on seenn_env/EarlyExit-v0, as it is: docs/rl_libraries.md.
+"""Returns of other reinforcement-learning libraries on seenn_env/EarlyExit-v0: docs/rl_libraries.md.
 
 pip install --editable '.[zoo]'
 python benchmarks/policies/rl_libraries.py --output benchmarks/policies/rl_libraries.json
 
-Settings were chosen on split "calibration"; split "test" is looked at here, once for each run.
+Settings were chosen on split "calibration"; split "test" is evaluated here, once for each run.
 """
 
 import csv
 import json
 import platform
 import runpy
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -38,6 +37,8 @@ EXAMPLES = {
 }
 ZOO = {"ppo": PPO, "a2c": A2C, "trpo": TRPO, "ppo_lstm": RecurrentPPO, "dqn": DQN, "qrdqn": QRDQN}
 REWARD = seenn_env.make_reward("seenn")
+table = runpy.run_path(str(ROOT / "docs" / "figures.py"))["rl_libraries"]
+"""The figures as Markdown."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class CoinFlips:
 
 
 def returns(policy: Any) -> dict[str, float]:
-    """Mean return on calibration and test images, and what the latter is made of."""
+    """Mean return on calibration and test images, with accuracy and mean timesteps on test."""
     calibration, test = (
         seenn_env.evaluate(policy, seenn_env.Traces.load("digits", split=split), reward=REWARD)
         for split in ("calibration", "test")
@@ -80,7 +81,7 @@ def best_rule() -> agents.Margin:
 
 
 def run_example(name: str, seed: int) -> dict[str, float]:
-    """Train by the example's `main`; the seconds hold what it evaluates on the way."""
+    """Train by the example's `main`; the seconds include its evaluations."""
     names = runpy.run_path(str(ROOT / "examples" / f"{name}.py"))
     began = time.perf_counter()
     if "Args" in names:
@@ -107,34 +108,6 @@ def run_zoo(algo: str, seed: int) -> dict[str, float]:
         seconds = max(float(row["t"]) for lines in monitors for row in csv.DictReader(lines))
         model = ZOO[algo].load(saved, device="cpu")
     return {"steps": model.num_timesteps, "seconds": seconds, **returns(model)}
-
-
-def table(result: dict[str, Any]) -> str:
-    """The figures as Markdown."""
-    lines = [
-        "| policy | steps | return, calibration (seeds' range) | return, test (seeds' range) | accuracy, test "
-        "| timesteps, test | seconds | steps/s |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for name, runs in result["policies"].items():
-        values = {key: [run[key] for run in runs if key in run] for key in runs[0]}
-
-        def spread(key: str, values: dict[str, list[float]] = values) -> str:
-            mean = f"{statistics.mean(values[key]):.4f}"
-            return mean if len(values[key]) == 1 else f"{mean} ({min(values[key]):.4f}–{max(values[key]):.4f})"
-
-        cells = [name, "–", spread("calibration_return"), spread("test_return")]
-        cells.append(f"{100 * statistics.mean(values['test_accuracy']):.2f} %")
-        cells.append(f"{statistics.mean(values['test_mean_timesteps']):.3f}")
-        if "seconds" in values:
-            seconds = statistics.median(values["seconds"])
-            steps = values["steps"][0]
-            cells[1] = f"{steps:,}"
-            cells += [f"{seconds:.1f}", f"{round(steps / seconds, -2):,.0f}"]
-        else:
-            cells += ["–", "–"]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def main(args: Args) -> None:

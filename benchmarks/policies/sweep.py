@@ -1,4 +1,4 @@
-"""How fast a thousand thresholds are swept over 10,000 rows: accuracy and mean timesteps at each.
+"""Speed of a sweep of 1,000 thresholds over 10,000 rows: accuracy and mean timesteps at each.
 
     python benchmarks/policies/sweep.py --output benchmarks/policies/sweep.json
 

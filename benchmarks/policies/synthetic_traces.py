@@ -1,4 +1,4 @@
-"""Synthetic traces of networks that no data set ships: inputs that arrive late, and conversions of many timesteps.
+"""Synthetic traces: inputs that arrive late, and conversions of many timesteps.
 
 traces = s_shaped()         # accuracy useless at first, steep in the middle
 traces = slowly_rising()    # T = 32, as of a network converted by QCFS
@@ -47,7 +47,7 @@ def slowly_rising(N: int = 4000, T: int = 32, K: int = 10, *, seed: int = 0) -> 
     labels = rng.integers(K, size=3 * N)
     easy = rng.gamma(2.0, 1.5, size=(3 * N, 1, 1))
     rate = np.maximum(np.arange(1, T + 1) - 2.0, 0.0) / (np.arange(1, T + 1) + 2.0)  # spikes take time to come through
-    shared = rng.normal(scale=1.0, size=(3 * N, 1, K))  # what is wrong with the network itself
+    shared = rng.normal(scale=1.0, size=(3 * N, 1, K))  # the network's own errors
     outputs = easy * np.eye(K)[labels][:, None] * rate[:, None] + shared * rate[:, None]
     return _traces(outputs + rng.normal(scale=3.0, size=(3 * N, T, K)), labels, "slowly-rising")
 

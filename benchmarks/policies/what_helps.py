@@ -26,7 +26,7 @@ from seenn_env import Traces
 
 TARGETS = (1.1, 1.2, 1.35, 1.5, 1.75)
 COSTS = dict(zip(TARGETS, (0.4, 0.25, 0.12, 0.06, 0.03), strict=True))
-"""For what has no way of its own to a target."""
+"""Costs of time for algorithms that do not search the target's own."""
 
 
 def contenders(learned: Traces) -> dict[str, Callable[[float], Any]]:
@@ -79,7 +79,7 @@ def main() -> None:
     learned = Traces.load(arguments.learned or arguments.traces).select("policy")
     held = Traces.load(arguments.held or arguments.traces).select("calibration")
     if learned.info["fingerprint"] != held.info["fingerprint"]:
-        raise SystemExit("Expected traces of one backbone to learn from and to look at, got two: record both anew.")
+        raise SystemExit("Expected traces of one backbone to learn from and to evaluate on, got two: record both anew.")
     print(f"{len(learned)} rows of the policy split, {len(held)} of calibration")
     print(" " * 36, *(f"{target:>6g}" for target in TARGETS), "  mean")
     found: dict[str, list[float]] = {}

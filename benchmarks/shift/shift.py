@@ -43,7 +43,7 @@ RIVAL = "confidence"
 @dataclass(frozen=True)
 class Args:
     data_dir: Path | None = None
-    """Class-per-folder images, or whatever the dataset needs."""
+    """Class-per-folder images, or the data of another dataset."""
     backbone: Path = Path("runs/cifar10-jpeg/backbone.safetensors")
     traces: tuple[str, ...] = ("cifar10-jpeg",)
     """Clean traces of that backbone: splits policy, calibration and test (files, or a packaged name)."""
@@ -69,7 +69,7 @@ class Args:
 
     @property
     def settings(self) -> dict[str, tuple[str, float]]:
-        """What each policy is set to on clean images: a target of timesteps, or the bound of a risk."""
+        """Settings of each policy on clean images: a target of timesteps, or the bound of a risk."""
         return {
             "target": ("timesteps", self.target_timesteps),
             "accuracy": ("accuracy", self.max_accuracy_risk),
@@ -114,7 +114,7 @@ def main(args: Args) -> None:
 
 
 def shifted(args: Args, backbone: SpikingNetwork, clean: Traces, folder: Path) -> dict[str, Traces]:
-    """Traces of the chosen test images, clean and under every corruption, by name; what is missing is recorded."""
+    """Traces of the chosen test images, clean and under every corruption, by name; missing ones are recorded."""
     splits = bb.load_dataset(args.dataset, args.data_dir, cache_dir=args.cache_dir, timesteps=backbone.timesteps)
     check_division(splits.division, backbone.division)
     test = splits.test
@@ -144,7 +144,7 @@ def shifted(args: Args, backbone: SpikingNetwork, clean: Traces, folder: Path) -
 
 
 def all_policies(args: Args, clean: Traces, folder: Path) -> dict[str, list[Any]]:
-    """Policies with a score by name, one for each seed of what learns."""
+    """Policies with a score by name, one for each seed of learned ones."""
     policy, found = clean.select("policy"), {}
     for name in args.rules:
         rule = agents.calibrate(RULES[name], policy, target_timesteps=args.target_timesteps)
@@ -201,7 +201,7 @@ def rows_of(
 
 
 def figures_of(results: Sequence[Evaluation], traces: Traces, clusters: Clusters) -> dict[str, Any]:
-    """What a policy, one evaluation a seed, does on these rows."""
+    """Figures of a policy on these rows, one evaluation a seed."""
     full, last = traces.correct[:, -1].astype(float), traces.predictions[:, -1]
     values = {
         "mean_timesteps": [each.exit_timesteps for each in results],
@@ -213,7 +213,7 @@ def figures_of(results: Sequence[Evaluation], traces: Traces, clusters: Clusters
 
 
 def verdict(risk: dict[str, float], bound: float) -> str:
-    """Whether the whole interval of a risk says "kept" or "broken"; else "open"."""
+    """The side of the bound on which the whole interval of a risk lies, "kept" or "broken"; otherwise "open"."""
     if risk["high"] <= bound:
         return "kept"
     return "broken" if risk["low"] > bound else "open"

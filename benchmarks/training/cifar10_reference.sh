@@ -8,14 +8,13 @@
 # Eight runs, each from the weights of the one before: three of one thread, about 200 minutes in all, then three of two
 # processes, about two hours, and two more, 47 minutes on a processor that computes bfloat16. The short training is two
 # runs of one thread, about 40 minutes there.
-# The same weights come out on the same kind of machine only; see docs/cards/cifar10-jpeg.md for what came out, and on
-# what.
+# Weights are reproduced on the same kind of machine only; docs/cards/cifar10-jpeg.md has results and machines.
 # Afterwards `python benchmarks/packaged/trace_card.py OUTPUT/cifar10-jpeg.safetensors` prints the card's table and scores.
 set -euo pipefail
 data=$1 output=$2 seed=${3:-}
 export OMP_NUM_THREADS=1
 
-train() { # folder, what runs it, then what differs
+train() { # folder, launcher, then further options
     folder=$1 launcher=$2
     shift 2
     if [ ! -e "$folder/complete" ]; then
@@ -55,7 +54,7 @@ else
         --precision bfloat16 --warmup 0.15 --seed 10
 fi
 
-record() { # file, then what differs
+record() { # file, then further options
     if [ ! -e "$1" ]; then
         python -m agents.main record --backbone "$output/backbone/backbone.safetensors" --output "$1" \
             --dataset folder --data-dir "$data" --cache-dir "$output/cache" --batch-size 256 --dtype float16 "${@:2}"
