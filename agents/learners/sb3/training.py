@@ -182,7 +182,7 @@ def train_sb3(
     `Teacher`), and the price of time is that at which the exact learner meets the target, unless `reward_options` has
     a cost. The learning rate falls to 0 by default. The price of actor-critics follows their mean timesteps, as in
     `train_exit_network`; value-based networks explore at a rate of at most one step an episode, and learn from returns
-    of several steps.
+    of whole episodes.
     """
     options = dict(reward_options or {})
     priced = target_timesteps is not None and reward == "linear" and traces.timesteps > 1
@@ -217,12 +217,17 @@ def train_sb3(
 def _taught_arguments(algorithm: str, T: int) -> dict[str, Any]:
     """Arguments in place of the preset's for a network that starts from a good policy, in episodes of T steps."""
     preset = PRESETS[algorithm].arguments
-    changed: dict[str, Any] = {"learning_rate": _falling(preset["learning_rate"])}
-    if algorithm in _VALUE_BASED:
-        exploring = min(preset["exploration_final_eps"], 1 / T)  # at every step: more would end most episodes early
-        changed |= {"exploration_initial_eps": exploring, "exploration_final_eps": exploring}
-        changed |= {"n_steps": 8, "learning_starts": 1000}
-    return changed
+    rate = preset["learning_rate"]
+    if algorithm not in _VALUE_BASED:
+        return {"learning_rate": _falling(rate)}
+    exploring = min(preset["exploration_final_eps"], 1 / T)  # at every step: more would end most episodes early
+    return {
+        "learning_rate": _falling(0.3 * rate),
+        "exploration_initial_eps": exploring,
+        "exploration_final_eps": exploring,
+        "n_steps": T - 1,  # whole episodes: bootstrapped estimates, step by step, would lose the initial values
+        "learning_starts": 1000,
+    }
 
 
 def _with_targets(weights: dict[str, Any]) -> dict[str, Any]:
