@@ -35,8 +35,6 @@ class TimestepSettings:
     weighted: bool = False
     """Weight rows that are wrong after one timestep by a/(1 - a), as in the published code, with a the share of correct
     rows after one: the two groups then have equal weight."""
-    flip: bool = False
-    """Mirror images at random."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -68,14 +66,8 @@ def train_timestep_network(
     timesteps and c_k = 1 where the prediction after k is correct. Rows of one image (its repeats) are averaged
     beforehand, which is exact: the loss is linear in them.
 
-    Args:
-        traces: all rows are training data.
-        settings: see `TimestepSettings`.
-        samples: with the images of traces that have none.
-        reward: a name, or a reward.
-        reward_options: its options.
-        seed: of the weights and batches.
-        on_progress: called with the fraction done.
+    All rows are training data. The arguments are those of `agents.train`, and `samples` with the images of traces that
+    have none; `on_progress` is called with the fraction done.
 
     Raises:
         InputError: for traces without images, where there are no samples.
@@ -98,11 +90,7 @@ def train_timestep_network(
     with torch_threads(1):
         for epoch in range(settings.epochs):
             for rows in torch.randperm(len(used), generator=generator).chunk(batches):
-                batch = inputs[rows]
-                if settings.flip:
-                    mirrored = torch.rand(len(rows), generator=generator) < 0.5
-                    batch = torch.where(mirrored[:, None, None, None], batch.flip(-1), batch)
-                loss = (torch.softmax(network(batch), 1) * per_image[rows]).sum(1).mean()
+                loss = (torch.softmax(network(inputs[rows]), 1) * per_image[rows]).sum(1).mean()
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
