@@ -24,7 +24,7 @@ from seenn_env.observations import LOGITS_RANGE
 
 @check_kinds
 def export(network: SpikingNetwork, policy: Any, folder: str | Path, *, num_slots: Positive) -> Path:
-    """Write the network and the policy into a folder, once the files have been run against them.
+    """Write the network and the policy into a folder, after a test of the files against them.
 
     Args:
         network: a plain one.
