@@ -34,7 +34,7 @@ class Guarantee(Generic[Scored]):
     policy: Scored | FixedTimestep
     """At the boldest level that keeps the bound; `FixedTimestep(T)` where none does."""
     risk: str
-    """"accuracy": accuracy at T minus accuracy at the exit; "consistency": share of predictions that differ from T's."""
+    """"accuracy": accuracy at T minus accuracy at the exit; "consistency": share of predictions unlike T's."""
     max_risk: float
     """Bound of the risk of new samples."""
     confidence: float | None
