@@ -33,7 +33,7 @@ class Guarantee(Generic[Scored]):
     policy: Scored | FixedTimestep
     """At the boldest level that keeps the bound; `FixedTimestep(T)` where none does."""
     risk: str
-    """"accuracy": accuracy at T less accuracy at the exit; "consistency": how often the exit's answer is not T's."""
+    """"accuracy": accuracy at T minus accuracy at the exit; "consistency": share of predictions unlike T's."""
     max_risk: float
     """Bound of the risk of new samples."""
     confidence: float | None
@@ -113,7 +113,7 @@ def control_risk(
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
     source, tested = _divide(traces, levels_from)
-    policy = ensure_fitted(policy, source)
+    policy = policy if policy.fitted else policy.fit(source)
     curve = level_curve(policy.trace_scores(source), source.correct)
     targets = np.linspace(source.timesteps, 1, num_levels)
     levels = np.unique(curve.levels[_nearest(curve.mean_timesteps, targets)])[::-1]
@@ -145,17 +145,6 @@ def control_risk(
         mean_timesteps=float(mean_timesteps[chosen]),
         **facts,
     )
-
-
-def ensure_fitted(policy: Scored, traces: Traces) -> Scored:
-    """The policy itself if it has a score, else the policy fitted to the traces.
-
-    Raises:
-        InputError: for a policy without a score.
-    """
-    if not isinstance(policy, ScoredPolicy):
-        raise InputError(f"Expected a policy with a score to calibrate (a ScoredPolicy), got {policy!r}.")
-    return policy if policy.fitted else policy.fit(traces)
 
 
 def p_values(losses: np.ndarray, max_risk: float, level: float) -> np.ndarray:

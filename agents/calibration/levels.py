@@ -9,7 +9,7 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from agents.calibration.curve import exit_curve
-from agents.calibration.guarantees import Scored, control_risk, ensure_fitted
+from agents.calibration.guarantees import Scored, control_risk
 from agents.calibration.randomised import Mixed
 from agents.calibration.targets import make_target
 from agents.rules.thresholds import FixedTimestep
@@ -105,7 +105,7 @@ def calibrate(
         costs=costs,
     )
     plain: Any = policy.policy if isinstance(policy, Mixed) else policy
-    plain = ensure_fitted(plain, traces)
+    plain = plain if plain.fitted else plain.fit(traces)
     charged = target.costs(plain)
     best: Any = None
     for variant in plain.variants(traces):

@@ -1,17 +1,15 @@
 """Randomisation between two levels, so that the mean exit timestep meets a target despite equal scores."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from agents.calibration.curve import exits_at
-from agents.rules.score import ScoredPolicy, copied_generator
+from agents.rules.score import ScoredPolicy, copied_generator, delegated
 from backbones import InputError
 from backbones.argument_checks import Natural, check_fields, check_kinds
 from seenn_env import Traces
-from seenn_env.observations import AnyObservation
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,14 @@ class Mixed(ScoredPolicy):
     other: float
     share: float
     seed: Natural = 0
+    observation = delegated("policy", "observation")
+    decides = delegated("policy", "decides")
+    settings = delegated("policy", "settings")
+    made_for = delegated("policy", "made_for")
+    macs = delegated("policy", "macs")
+    score = delegated("policy", "score")
+    score_step = delegated("policy", "score_step")
+    trace_scores = delegated("policy", "trace_scores")
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -36,48 +42,9 @@ class Mixed(ScoredPolicy):
             raise InputError(f"Expected a share in [0, 1], got {self.share}.")
 
     @property
-    def observation(self) -> AnyObservation:  # type: ignore[override]
-        """See `ScoredPolicy.observation`."""
-        return self.policy.observation
-
-    @property
-    def decides(self) -> Literal["step", "start"]:  # type: ignore[override]
-        """See `seenn_env.decides`: the policy's."""
-        return self.policy.decides
-
-    @property
     def level(self) -> float:
         """See `ScoredPolicy.level`: the likelier one."""
         return self.other if self.share > 0.5 else self.policy.level
-
-    @property
-    def settings(self) -> Mapping[str, Any]:  # type: ignore[override]
-        """See `ScoredPolicy.settings`: the policy's."""
-        return self.policy.settings
-
-    @property
-    def made_for(self) -> int | None:
-        """See `ScoredPolicy.made_for`: the policy's."""
-        return self.policy.made_for
-
-    @property
-    def macs(self) -> int:  # type: ignore[override]
-        """See `ScoredPolicy.macs`: the policy's."""
-        return self.policy.macs
-
-    def score(self, observation: np.ndarray) -> np.ndarray:
-        """See `ScoredPolicy.score`."""
-        return self.policy.score(observation)
-
-    def score_step(
-        self, observation: np.ndarray, state: Any = None, episode_start: np.ndarray | None = None
-    ) -> tuple[np.ndarray, Any]:
-        """See `ScoredPolicy`."""
-        return self.policy.score_step(observation, state, episode_start)
-
-    def trace_scores(self, traces: Traces) -> np.ndarray:
-        """See `ScoredPolicy`."""
-        return self.policy.trace_scores(traces)
 
     @check_kinds
     def at_level(self, level: float) -> "Mixed":

@@ -54,17 +54,16 @@ class EnergySample:
         backbone: the classifier; of an `InferenceNetwork`, the plain form is counted.
         size: M at most.
         seed: of the sampling.
-        model: energy of an operation.
 
     Raises:
         InputError: for a size below 1, or a backbone whose operations cannot be counted.
     """
 
-    def __init__(self, backbone: Backbone, *, size: int = 256, seed: int = 0, model: EnergyModel | None = None) -> None:
+    def __init__(self, backbone: Backbone, *, size: int = 256, seed: int = 0) -> None:
         if size < 1:
             raise InputError(f"Expected at least 1 image to count the energy of, got {size}.")
         self.metered = Metered(backbone.plain if isinstance(backbone, InferenceNetwork) else backbone)
-        self.size, self.model = size, model or EnergyModel()
+        self.size = size
         self._rng = np.random.default_rng(seed)
         self._kept: list[tuple[int, Any, int]] = []
         """Place, image and key of each."""
@@ -117,7 +116,7 @@ class EnergySample:
         state = self.metered.start(torch.from_numpy(images), torch.tensor([key for _, _, key in entries]))
         for _ in range(timesteps):
             _, state = self.metered.step(state)
-        energy: np.ndarray = self.model.energy_pj(state.operations).cpu().numpy()
+        energy: np.ndarray = EnergyModel().energy_pj(state.operations).cpu().numpy()
         return energy
 
 

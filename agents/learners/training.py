@@ -29,34 +29,13 @@ TrainedPolicy = ExitNetwork | LearnedPolicy | OptimalStopping | TimestepNetwork
 Settings = TypeVar("Settings")
 
 
-def _exact(traces: Traces, *, overrides: dict[str, Any], **named: Any) -> ExitNetwork:
-    return train_exit_network(traces, settings_of(ExitSettings, overrides), **named)
-
-
-def _one_shot(
-    traces: Traces,
-    *,
-    overrides: dict[str, Any],
-    target_timesteps: float | None,
-    observation: str = "image",
-    **named: Any,
-) -> TimestepNetwork:
-    if observation != "image":
-        raise InputError(f"Expected the observation 'image' for 'one-shot', got {observation!r}: omit it.")
-    samples = overrides.pop("samples", None)
-    return train_timestep_network(traces, settings_of(TimestepSettings, overrides), samples=samples, **named)
-
-
-def _stopping(traces: Traces, *, overrides: dict[str, Any], **named: Any) -> OptimalStopping:
-    return fit_optimal_stopping(traces, settings_of(StoppingSettings, overrides), **named)
-
-
-TRAINERS: dict[str, Callable[..., TrainedPolicy]] = {
-    "exact": _exact,
-    "one-shot": _one_shot,
-    "optimal-stopping": _stopping,
+TRAINERS: dict[str, tuple[type, Callable[..., TrainedPolicy]]] = {
+    "exact": (ExitSettings, train_exit_network),
+    "one-shot": (TimestepSettings, train_timestep_network),
+    "optimal-stopping": (StoppingSettings, fit_optimal_stopping),
 }
-"""Learners without an environment: traces hold the reward of every exit."""
+"""Learners without an environment: traces hold the reward of every exit. A new one is a line here: its settings, and a
+function of traces and settings with the keyword arguments of `train_exit_network`."""
 
 ALGORITHMS = (*PRESETS, *TRAINERS)
 """Names of all algorithms."""
@@ -125,9 +104,14 @@ def train(
             **overrides,
         )
     else:
+        settings, learn = TRAINERS[algorithm]
         progress = None if on_step is None else lambda done: on_step(int(done * total_timesteps))
-        policy = TRAINERS[algorithm](
-            training_rows, overrides=overrides, target_timesteps=target_timesteps, on_progress=progress, **common
+        policy = learn(
+            training_rows,
+            settings_of(settings, overrides),
+            target_timesteps=target_timesteps,
+            on_progress=progress,
+            **common,
         )
     policy.settings.update(
         {

@@ -1,5 +1,5 @@
+from .calibrated_confidence import PerformanceConfidence, ScaledConfidence
 from .conformal import ConformalSets
-from .fitted import PerformanceConfidence, ScaledConfidence
 from .per_timestep import PerTimestep
 from .score import ScoredPolicy, fingerprint_of
 from .thresholds import Confidence, Entropy, FixedTimestep, Gap, Margin, Oracle, Patience, SummedConfidence, Uniform

@@ -13,11 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.rules.score import ScoredPolicy, timestep_of
+from agents.rules.score import ScoredPolicy, delegated, timestep_of
 from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
 from seenn_env import Traces
-from seenn_env.observations import AnyObservation
 
 _PRICES = np.geomspace(3e-4, 0.3, 28)
 """Prices of a timestep, in accuracy, at which thresholds are fitted."""
@@ -38,15 +37,13 @@ class PerTimestep(ScoredPolicy):
     rule: ScoredPolicy
     thresholds: tuple[float, ...] = ()
     shift: float = 0.0
+    observation = delegated("rule", "observation")
+    macs = delegated("rule", "macs")
+    fitted = delegated("rule", "fitted")
 
     def __post_init__(self) -> None:
         check_fields(self)
         object.__setattr__(self, "thresholds", tuple(self.thresholds))
-
-    @property
-    def observation(self) -> AnyObservation:  # type: ignore[override]
-        """See `ScoredPolicy.observation`: the rule's."""
-        return self.rule.observation
 
     @property
     def level(self) -> float:
@@ -58,18 +55,8 @@ class PerTimestep(ScoredPolicy):
         """See `ScoredPolicy.made_for`; None before `calibrate`."""
         return len(self.thresholds) + 1 if self.thresholds else None
 
-    @property
-    def macs(self) -> int:  # type: ignore[override]
-        """See `ScoredPolicy.macs`: the rule's."""
-        return self.rule.macs
-
-    @property
-    def fitted(self) -> bool:  # type: ignore[override]
-        """See `ScoredPolicy.fitted`: the rule's; `variants` fits the thresholds."""
-        return self.rule.fitted
-
     def fit(self, traces: Traces) -> "PerTimestep":
-        """The policy with its rule fitted."""
+        """The policy with its rule fitted; `variants` fits the thresholds."""
         return replace(self, rule=self.rule.fit(traces))
 
     def variants(self, traces: Traces) -> Iterator["PerTimestep"]:

@@ -6,6 +6,7 @@ Letters: B rows, N rows of traces, T timesteps, F columns of an observation.
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import fields, replace
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Self
 
@@ -156,6 +157,11 @@ class ScoredPolicy:
         else:
             arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         return cls(**arrays, **facts)
+
+
+def delegated(field: str, name: str) -> Any:
+    """A property that is that attribute of the policy in a field."""
+    return property(attrgetter(f"{field}.{name}"), doc=f"See `ScoredPolicy.{name}`: that of `{field}`.")
 
 
 def no_export(policy: Any) -> InputError:

@@ -22,8 +22,8 @@ from agents.learners.stopping.policy import OptimalStopping
 from agents.learners.stopping.tabular import TabularStopping
 from agents.learners.training import train
 from agents.policy_files import load, save
+from agents.rules.calibrated_confidence import PerformanceConfidence, ScaledConfidence
 from agents.rules.conformal import ConformalSets
-from agents.rules.fitted import PerformanceConfidence, ScaledConfidence
 from agents.rules.per_timestep import PerTimestep
 from agents.rules.thresholds import (
     Confidence,

@@ -88,15 +88,8 @@ def train_exit_network(
     augmented Lagrangian: dual ascent moves the time cost until the expected timesteps meet the target, and a quadratic
     penalty keeps them there (`calibrate` makes them exact).
 
-    Args:
-        traces: all rows are training data.
-        settings: see `ExitSettings`.
-        observation: name of the observation.
-        reward: a name, or a reward.
-        reward_options: its options.
-        target_timesteps: mean timesteps to move the time cost towards.
-        seed: of the weights and batches.
-        on_progress: called with the fraction done.
+    All rows are training data. The arguments are those of `agents.train`; `on_progress` is called with the fraction
+    done.
 
     Raises:
         InputError: for a cost input with a reward other than "linear".

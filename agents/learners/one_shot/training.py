@@ -4,7 +4,7 @@ Letters: M images, N rows, T timesteps.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from backbones import InputError, Samples
 from backbones.argument_checks import check_fields, check_kinds
 from backbones.machine import torch_threads
 from seenn_env import Traces
+from seenn_env.observations import AnyObservation
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ class TimestepSettings:
     weighted: bool = False
     """Weight rows that are wrong after one timestep by a/(1 - a), as in the published code, with a the share of correct
     rows after one: the two groups then have equal weight."""
-    flip: bool = False
-    """Mirror images at random."""
+
+    samples: Samples | None = None
+    """With the images of traces that have none."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -56,9 +58,10 @@ def train_timestep_network(
     traces: Traces,
     settings: TimestepSettings,
     *,
-    samples: Samples | None = None,
+    observation: AnyObservation = "image",
     reward: str = "seenn",
     reward_options: dict[str, Any] | None = None,
+    target_timesteps: float | None = None,
     seed: int = 0,
     on_progress: Callable[[float], None] | None = None,
 ) -> TimestepNetwork:
@@ -68,19 +71,15 @@ def train_timestep_network(
     timesteps and c_k = 1 where the prediction after k is correct. Rows of one image (its repeats) are averaged
     beforehand, which is exact: the loss is linear in them.
 
-    Args:
-        traces: all rows are training data.
-        settings: see `TimestepSettings`.
-        samples: with the images of traces that have none.
-        reward: a name, or a reward.
-        reward_options: its options.
-        seed: of the weights and batches.
-        on_progress: called with the fraction done.
+    All rows are training data. The arguments are those of `agents.train`; `on_progress` is called with the fraction
+    done. A target has no effect on the training.
 
     Raises:
-        InputError: for traces without images, where there are no samples.
+        InputError: for another observation, or traces without images where the settings have no samples.
     """
-    images, places = images_of(traces, samples)
+    if observation != "image":
+        raise InputError(f"Expected the observation 'image' for 'one-shot', got {observation!r}: omit it.")
+    images, places = images_of(traces, settings.samples)
     N, T = traces.predictions.shape
     losses = -exit_rewards(traces, reward, reward_options).astype(np.float64)
     if settings.weighted:
@@ -98,16 +97,12 @@ def train_timestep_network(
     with torch_threads(1):
         for epoch in range(settings.epochs):
             for rows in torch.randperm(len(used), generator=generator).chunk(batches):
-                batch = inputs[rows]
-                if settings.flip:
-                    mirrored = torch.rand(len(rows), generator=generator) < 0.5
-                    batch = torch.where(mirrored[:, None, None, None], batch.flip(-1), batch)
-                loss = (torch.softmax(network(batch), 1) * per_image[rows]).sum(1).mean()
+                loss = (torch.softmax(network(inputs[rows]), 1) * per_image[rows]).sum(1).mean()
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
                 schedule.step()
             if on_progress is not None:
                 on_progress((epoch + 1) / settings.epochs)
-    facts = {"one-shot": asdict(settings)}
-    return TimestepNetwork(network.eval(), shape, T, settings.width, samples=samples, settings=facts)
+    facts = {"one-shot": {name: value for name, value in vars(settings).items() if name != "samples"}}
+    return TimestepNetwork(network.eval(), shape, T, settings.width, samples=settings.samples, settings=facts)

@@ -56,7 +56,7 @@ class Normaliser:
 
 @dataclass(frozen=True)
 class LearnedPolicy(ScoredPolicy):
-    """Exits when a network of stable-baselines3 gives exiting a probability or an advantage of at least the threshold.
+    """Exits when the probability or the advantage of exiting, by a network of stable-baselines3, reaches the threshold.
 
     Args:
         network: a policy over `Discrete(2)`: an actor-critic (the score is the probability of exiting), a recurrent

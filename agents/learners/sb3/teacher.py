@@ -52,15 +52,7 @@ class Teacher:
         cost: float | None = None,
         seed: int = 0,
     ) -> "Teacher":
-        """The exact learner, trained on these traces at a target.
-
-        Args:
-            traces: all rows are learned from.
-            target_timesteps: mean timesteps.
-            observation: name of the observation.
-            cost: in place of the one at which it meets the target.
-            seed: of its training.
-        """
+        """The exact learner, trained on all rows at a target; `cost` replaces the one at which it meets the target."""
         learner = train_exit_network(
             traces, ExitSettings(), observation=observation, target_timesteps=target_timesteps, seed=seed
         )

@@ -126,17 +126,9 @@ def make_model(
     num_envs: int | None = None,
     **overrides: Any,
 ) -> BaseAlgorithm:
-    """An untrained model on an environment of the traces.
+    """An untrained model on an environment of the rows of split "policy".
 
-    Args:
-        algorithm: "ppo", "a2c", "dqn", "qrdqn" or "recurrent-ppo".
-        traces: of split "policy".
-        seed: of the network, the episodes and the actions.
-        observation: name of the observation.
-        reward: name of the reward.
-        reward_options: its options.
-        num_envs: in place of the preset's.
-        overrides: arguments of the algorithm in place of the preset's.
+    The arguments are those of `agents.train`; `num_envs` and `overrides` replace the preset's.
 
     Raises:
         InputError: for unknown names or arguments, or an algorithm of sb3-contrib where that is not installed.

@@ -69,15 +69,8 @@ def fit_optimal_stopping(
     At t = T-1, …, 1 the target of a row is its reward now minus its later reward under the decisions already fitted;
     the policy exits where the fit is positive.
 
-    Args:
-        traces: all rows are fitted.
-        settings: see `StoppingSettings`.
-        observation: name of the observation.
-        reward: a name, or a reward.
-        reward_options: its options.
-        target_timesteps: with the reward "linear", bisect its cost towards this mean.
-        seed: of the fits.
-        on_progress: called with the fraction done.
+    All rows are fitted; with a target and the reward "linear", its cost is bisected towards the target. The other
+    arguments are those of `agents.train`; `on_progress` is called with the fraction done.
 
     Raises:
         InputError: for a target together with options of the reward.
@@ -125,11 +118,11 @@ def _fit(
             trees, base = fit_trees(
                 columns[:, t],
                 target,
-                trees=settings.trees,
-                leaves=settings.leaves,
-                smallest_leaf=settings.smallest_leaf,
+                max_iter=settings.trees,
+                max_leaf_nodes=settings.leaves,
+                min_samples_leaf=settings.smallest_leaf,
                 learning_rate=settings.learning_rate,
-                seed=seed,
+                random_state=seed,
             )
             tensors |= {f"tree_{t}": torch.from_numpy(trees), f"base_{t}": torch.from_numpy(base)}
         exits = gains(tensors, t, columns[:, t]) >= 0

@@ -6,43 +6,20 @@ The only file that reads private parts of scikit-learn, `_predictors` and `_base
 Letters: B rows, N rows of traces, F columns, R trees, J nodes of the largest tree.
 """
 
+from typing import Any
+
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 
-def fit_trees(
-    columns: np.ndarray,
-    target: np.ndarray,
-    *,
-    trees: int,
-    leaves: int,
-    smallest_leaf: int,
-    learning_rate: float,
-    seed: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fit targets `[N]` on columns `[N, F]`.
-
-    Args:
-        columns: of the rows.
-        target: of the rows.
-        trees: R, rounds of boosting.
-        leaves: of a tree, at most.
-        smallest_leaf: rows of a leaf, at least.
-        learning_rate: of boosting.
-        seed: of the fit.
+def fit_trees(columns: np.ndarray, target: np.ndarray, **arguments: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Fit targets `[N]` on columns `[N, F]`, by the arguments of `HistGradientBoostingRegressor`.
 
     Returns:
         trees: `[R, J, 5]` (column, split, left, right, value; column -1 marks a leaf).
         base: `[1]` added to the sum of the trees.
     """
-    model = HistGradientBoostingRegressor(
-        max_iter=trees,
-        max_leaf_nodes=leaves,
-        min_samples_leaf=smallest_leaf,
-        learning_rate=learning_rate,
-        early_stopping=False,
-        random_state=seed,
-    ).fit(columns, target)
+    model = HistGradientBoostingRegressor(early_stopping=False, **arguments).fit(columns, target)
     fitted = [predictors[0].nodes for predictors in model._predictors]
     arrays = np.zeros((len(fitted), max(map(len, fitted)), 5))
     for array, nodes in zip(arrays, fitted, strict=True):

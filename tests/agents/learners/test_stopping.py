@@ -51,10 +51,9 @@ def test_stored_trees_are_scikit_learns():
     rng = np.random.default_rng(0)
     columns = rng.normal(size=(3000, 4)).astype(np.float32)
     target = columns[:, 0] * (columns[:, 1] > 0) + rng.normal(size=3000)
-    trees, base = fit_trees(columns, target, trees=60, leaves=8, smallest_leaf=60, learning_rate=0.08, seed=0)
-    model = HistGradientBoostingRegressor(
-        max_iter=60, max_leaf_nodes=8, min_samples_leaf=60, learning_rate=0.08, early_stopping=False, random_state=0
-    ).fit(columns, target)
+    arguments = {"max_iter": 60, "max_leaf_nodes": 8, "min_samples_leaf": 60, "learning_rate": 0.08, "random_state": 0}
+    trees, base = fit_trees(columns, target, **arguments)
+    model = HistGradientBoostingRegressor(early_stopping=False, **arguments).fit(columns, target)
     fresh = rng.normal(size=(1000, 4)).astype(np.float32)
     assert run_trees(trees, fresh) + base == pytest.approx(model.predict(fresh), abs=1e-9)
 

@@ -63,16 +63,14 @@ def test_temperatures_are_found_where_they_are_known():
     assert each.trace_scores(traces)[:, 0] == pytest.approx(
         softmax(true[:, 1] * 4 / each.temperatures[0]).max(-1), abs=1e-3
     )
-    assert len(ScaledConfidence(shared=True).fit(traces).temperatures) == 1
-    assert ScaledConfidence(temperatures=(1.0,)).trace_scores(traces) == pytest.approx(
+    assert ScaledConfidence(temperatures=(1.0, 1.0)).trace_scores(traces) == pytest.approx(
         Confidence().trace_scores(traces), abs=1e-5
     )
 
 
-@pytest.mark.parametrize("method", ["binned", "isotonic"])
-def test_performance_confidence_is_the_accuracy_of_rows_of_like_confidence(method):
+def test_performance_confidence_is_the_accuracy_of_rows_of_like_confidence():
     traces = make_traces(20_000, split="calibration")
-    rule = PerformanceConfidence(method=method).fit(traces)
+    rule = PerformanceConfidence().fit(traces)
     for t in range(traces.timesteps - 1):
         scores = rule.trace_scores(traces)[:, t]
         for low, high in [(0.3, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.01)]:
@@ -80,9 +78,8 @@ def test_performance_confidence_is_the_accuracy_of_rows_of_like_confidence(metho
             if rows.sum() < 500:
                 continue
             assert traces.correct[rows, t].mean() == pytest.approx(scores[rows].mean(), abs=0.03)
-    if method == "isotonic":
-        order = np.argsort(Confidence().trace_scores(traces)[:, 0], kind="stable")
-        assert (np.diff(rule.trace_scores(traces)[order, 0]) >= 0).all()
+    order = np.argsort(Confidence().trace_scores(traces)[:, 0], kind="stable")
+    assert (np.diff(rule.trace_scores(traces)[order, 0]) >= 0).all()
 
 
 def test_conformal_sets_hold_the_label_as_often_as_they_promise():
@@ -145,7 +142,6 @@ def test_rules_refuse_traces_that_they_cannot_use(tmp_path):
         (lambda: Gap(41.0), r"threshold in \[0, 40\], got 41"),
         (lambda: Patience(0), "patience ≥ 1, got 0"),
         (lambda: ScaledConfidence(temperatures=(0.0,)), "temperatures above 0"),
-        (lambda: PerformanceConfidence(method="smooth"), "'binned' or 'isotonic', got 'smooth'"),
         (lambda: ConformalSets(size=0), "size to be a whole number of 1 or more, got 0"),
         (lambda: Entropy(1.5), r"threshold in \[0, 1\], got 1.5"),
     ]:

@@ -12,32 +12,30 @@ import numpy as np
 
 from agents.rules.score import COLUMNS, ScoredPolicy, scores_by_timestep, timestep_of
 from backbones import InputError
-from backbones.argument_checks import Positive, check_kinds
+from backbones.argument_checks import check_kinds
 from seenn_env import Traces
 from seenn_env.observations import softmax
 
 _CONFIDENCE = COLUMNS["confidence"]
 _TEMPERATURES = (0.02, 50.0)
 _TIE_BREAK = 1e-7
-"""Weight of the confidence in the score: it orders the rows of one bin."""
+"""Weight of the confidence in the score: it orders rows of equal accuracy."""
 
 
 @dataclass(frozen=True)
 class ScaledConfidence(ScoredPolicy):
     """Exits when the largest probability of softmax(logits / temperature) is at least the threshold.
 
-    Temperatures are fitted by maximum likelihood (Guo et al., ICML 2017), one for each timestep or one for all.
-    Logits are those of the observation "logits", clipped to its range.
+    One temperature per timestep is fitted by maximum likelihood (Guo et al., ICML 2017). Logits are those of the
+    observation "logits", clipped to its range.
 
     Args:
         threshold: from 0 to 1.
-        temperatures: `[T]`, or `[1]` for all timesteps; empty before `fit`.
-        shared: fit one temperature for all timesteps.
+        temperatures: `[T]`; empty before `fit`.
     """
 
     threshold: float = 0.9
     temperatures: tuple[float, ...] = ()
-    shared: bool = False
     observation = "logits"
     largest = 1.0
 
@@ -57,9 +55,8 @@ class ScaledConfidence(ScoredPolicy):
         """The rule with the temperatures of maximum likelihood on these traces."""
         traces.refuse_test("fitting temperatures")
         logits = traces.columns("logits")[..., :-1].astype(np.float64)
-        parts = [logits.reshape(-1, logits.shape[-1])] if self.shared else list(logits.swapaxes(0, 1))
-        labels = np.repeat(traces.labels, traces.timesteps) if self.shared else traces.labels
-        return replace(self, temperatures=tuple(fit_temperature(part, labels) for part in parts))
+        temperatures = [fit_temperature(at_timestep, traces.labels) for at_timestep in logits.swapaxes(0, 1)]
+        return replace(self, temperatures=tuple(temperatures))
 
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`."""
@@ -67,7 +64,7 @@ class ScaledConfidence(ScoredPolicy):
             raise _not_fitted(self)
         T = len(self.temperatures)
         logits = observation[:, :-1].astype(np.float64)
-        at = timestep_of(observation, "logits", T) - 1 if T > 1 else np.zeros(len(logits), np.int64)
+        at = timestep_of(observation, "logits", T) - 1
         confidence: np.ndarray = softmax(logits / np.array(self.temperatures)[at][:, None]).max(-1)
         return confidence
 
@@ -81,16 +78,12 @@ class PerformanceConfidence(ScoredPolicy):
     Args:
         threshold: an accuracy, from 0 to 1.
         confidences: `[T-1, M]` ascending knots of confidence; empty before `fit`.
-        accuracies: `[T-1, M]` held-out accuracy at the knots, interpolated between them.
-        method: "binned" (means of bins of equally many rows) or "isotonic" (never falls as confidence rises).
-        bins: of the method "binned".
+        accuracies: `[T-1, M]` held-out accuracy at the knots, by isotonic regression, interpolated between them.
     """
 
     threshold: float = 0.9
     confidences: tuple[tuple[float, ...], ...] = ()
     accuracies: tuple[tuple[float, ...], ...] = ()
-    method: str = "isotonic"
-    bins: Positive = 50
     observation = "features"
     largest = 1.0
 
@@ -98,8 +91,6 @@ class PerformanceConfidence(ScoredPolicy):
         super().__post_init__()
         for name in ("confidences", "accuracies"):
             object.__setattr__(self, name, tuple(tuple(row) for row in vars(self)[name]))
-        if self.method not in ("binned", "isotonic"):
-            raise InputError(f"Expected the method 'binned' or 'isotonic', got {self.method!r}.")
 
     @property
     def fitted(self) -> bool:  # type: ignore[override]
@@ -113,17 +104,15 @@ class PerformanceConfidence(ScoredPolicy):
         from sklearn.isotonic import IsotonicRegression  # slow to import
 
         confidence = traces.columns(self.observation)[..., _CONFIDENCE].astype(np.float64)
-        knots = []
-        for t in range(max(traces.timesteps - 1, 1)):
-            correct = traces.correct[:, t].astype(np.float64)
-            if self.method == "binned":
-                bins = np.array_split(np.argsort(confidence[:, t], kind="stable"), min(self.bins, len(correct)))
-                knots.append(([confidence[rows, t].mean() for rows in bins], [correct[rows].mean() for rows in bins]))
-            else:
-                curve = IsotonicRegression(out_of_bounds="clip").fit(confidence[:, t], correct)
-                knots.append((curve.X_thresholds_.tolist(), curve.y_thresholds_.tolist()))
-        confidences = tuple(tuple(float(c) for c in row) for row, _ in knots)
-        return replace(self, confidences=confidences, accuracies=tuple(tuple(map(float, row)) for _, row in knots))
+        curves = [
+            IsotonicRegression(out_of_bounds="clip").fit(confidence[:, t], traces.correct[:, t].astype(np.float64))
+            for t in range(max(traces.timesteps - 1, 1))
+        ]
+        return replace(
+            self,
+            confidences=tuple(tuple(curve.X_thresholds_.tolist()) for curve in curves),
+            accuracies=tuple(tuple(curve.y_thresholds_.tolist()) for curve in curves),
+        )
 
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`."""
