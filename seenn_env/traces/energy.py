@@ -14,7 +14,7 @@ from seenn_env.traces.traces import Traces
 
 
 def energy_pj(operations: np.ndarray, model: EnergyModel) -> np.ndarray:
-    """`[N, T]` float32 picojoules up to each timestep, of `Traces.operations` `[N, T, 3]`, or any `[…, 3]`."""
+    """`[N, T]` float32 picojoules up to and with each timestep, of `Traces.operations` `[N, T, 3]` (or `[…, 3]`)."""
     energy: np.ndarray = model.pj(operations[..., 0].astype(np.float64), operations[..., 1].astype(np.float64))
     return energy.astype(np.float32)
 

@@ -19,11 +19,11 @@ ROW_FIELDS = ("logits", "labels", "sample", "repeat", "hidden", "membrane", "ene
 """Fields with one entry a row."""
 
 
-def as_array(values: Any) -> Any:
-    """An array of a tensor or a list; anything else is returned as it is."""
-    if isinstance(values, Tensor):
-        return values.detach().cpu().numpy()
-    return np.asarray(values) if isinstance(values, list | tuple) else values
+def as_array(given: Any) -> Any:
+    """An array of a tensor, or of a list; anything else stays as it is."""
+    if isinstance(given, Tensor):
+        return given.detach().cpu().numpy()
+    return np.asarray(given) if isinstance(given, list | tuple) else given
 
 
 def check_dtype(dtype: Any) -> None:

@@ -1,7 +1,7 @@
 """An unfinished recording: a folder of mapped files that several processes of one machine write.
 
 partial = PartialRecording.open(folder, settings, shapes, dtypes, batches=40, crew=crew)
-partial.fields["logits"][rows] = …; partial.note(3); partial.keep()      # batch 3 is done
+partial.fields["logits"][rows] = …; partial.note(3); partial.keep()    # batch 3 is done, and will not be done again
 
 Letters: N rows.
 """
@@ -76,7 +76,7 @@ class PartialRecording:
             for name, shape in {**shapes, "done": (batches,)}.items():
                 dtype = np.dtype(np.uint8 if name == "done" else dtypes[name])
                 np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape).flush()
-            file.write_text(wanted)  # last: a folder with settings is complete
+            file.write_text(wanted)  # last: a folder with settings is a whole one
         crew.wait()
         mapped: dict[str, np.ndarray] = {
             name: np.lib.format.open_memmap(folder / f"{name}.npy", "r+") for name in (*shapes, "done")
