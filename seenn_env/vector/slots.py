@@ -31,8 +31,6 @@ AUTORESET_MODES = {
     "next_step": AutoresetMode.NEXT_STEP,
     "disabled": AutoresetMode.DISABLED,
 }
-
-
 INFO_NAMES = ("label", "prediction", "correct", "timestep", "sample")
 
 
