@@ -61,7 +61,7 @@ def to_sb3(
     Finished rows also have `info["episode"]` (return, length, seconds since construction), so no `Monitor` is needed
     and `env_is_wrapped(Monitor)` is True; figures of a sub-environment's own `Monitor` are kept.
 
-    An environment that can step without dictionaries (`array_steps.ArrayVectorEnv`) is stepped so, unless `infos="all"`.
+    An environment with steps as arrays (`array_steps.ArrayVectorEnv`) is stepped by them, unless `infos="all"`.
 
     Args:
         vector_env: the environment; closing the adapter closes it.
