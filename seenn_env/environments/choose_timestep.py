@@ -73,17 +73,6 @@ class ChooseTimestepEnv(EpisodeEnv):
     one_shot = True
     default_observation = "image"
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin with a random row, or row `options["samples"]`."""
-        self._begin(seed, options)
-        if self.dynamics.static is None:
-            self._run(1)
-        self._first = self._observe()
-        self._update_window()
-        return self._first.copy(), self._info()
-
     def step(self, action: np.int64 | int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Run `action + 1` timesteps in all."""
         self._check_running()
@@ -92,4 +81,4 @@ class ChooseTimestepEnv(EpisodeEnv):
             raise InputError(f"Expected an action in 0…{self.timesteps - 1} (timesteps less one), got {action!r}.")
         self._run(chosen + 1)
         reward, info = self._end()
-        return self._first.copy(), reward, True, False, info
+        return self._observe(), reward, True, False, info

@@ -181,8 +181,10 @@ class LiveDynamics:
         pay(reward, np.array(True), np.array(1), T, Energy(np.ones(()), np.ones(())) if metered else None)  # or refuse
         self._model = EnergyModel() if metered else None
         self.backbone = energy.Metered(backbone) if metered and not isinstance(backbone, energy.Metered) else backbone
-        if metered:
-            self.backbone.step(self.backbone.start(contract.as_tensor(samples.images[:1])))  # or refuse to count it
+        if metered:  # step once, to refuse a backbone that cannot be counted
+            trial = bb.SlotPool(self.backbone, 1)
+            trial.refill(np.zeros(1, np.int64), samples.images[:1], self.keys[:1])
+            trial.step()
         self.pool = bb.SlotPool(self.backbone, num_slots)
         self._slots, self._rows = np.arange(num_slots), np.zeros(num_slots, np.int64)
         self._logits = np.zeros((num_slots, T + 1, K), dtype)

@@ -96,15 +96,6 @@ class EarlyExitEnv(EpisodeEnv):
     one_shot = False
     default_observation = "features"
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Begin with a random row, or row `options["samples"]`, and run timestep 1."""
-        self._begin(seed, options)
-        self._run(1)
-        self._update_window()
-        return self._observe(), self._info()
-
     def step(self, action: np.int64 | int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Continue (0) or exit (1)."""
         self._check_running()

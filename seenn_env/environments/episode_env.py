@@ -81,8 +81,10 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         self._prediction = NO_PREDICTION
         self._running = False
 
-    def _begin(self, seed: int | None, options: dict[str, Any] | None) -> None:
-        """Begin with a random row, or row `options["samples"]`; no timestep has run."""
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin with a random row, or row `options["samples"]`, and run timestep 1 unless the observation is static."""
         super().reset(seed=None if seed is None else checked_seed(seed))
         N = len(self.dynamics.labels)
         chosen = checked_options(options).get("samples")
@@ -95,14 +97,18 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
             self._row = row.item()
         self.dynamics.begin(self._slots, self._row)
         self._timestep, self._prediction, self._running = 0, NO_PREDICTION, True
+        if self.dynamics.static is None:
+            self._run(1)
+        self._update_window()
+        return self._observe(), self._info()
 
     def _run(self, timestep: int) -> None:
         """Run the network up to a timestep."""
         self._timestep, self._prediction = timestep, int(self.dynamics.predictions(0, self._row, timestep))
 
     def _observe(self) -> np.ndarray:
-        """The observation of this timestep, fresh."""
-        return self.dynamics.observe(0, self._row, self._timestep)
+        """The observation of this timestep, or of the first one if one-shot: fresh."""
+        return self.dynamics.observe(0, self._row, 1 if self.one_shot else self._timestep)
 
     def render(self) -> Any:
         """The episode so far: a frame `[H, W, 3]` uint8 ("rgb_array"), text ("ansi"), or in a window ("human")."""

@@ -284,17 +284,27 @@ def _join(name: str, parts: Sequence[Observation]) -> Observation:
     for place, column in enumerate(column for part in parts for column in part.names):
         first.setdefault(column, place)
     kept = list(first.values())
-
-    def prepare(logits: np.ndarray) -> tuple[Any, ...]:
-        return tuple(part.prepared(logits) for part in parts)
-
-    def joined(now: Any, before: Any, timestep: np.ndarray, timesteps: int, **probes: np.ndarray) -> np.ndarray:
-        columns = [
-            part.columns(at, earlier, timestep, timesteps, **{name: probes[name] for name in part.probes})
-            for part, at, earlier in zip(parts, now, before, strict=True)
-        ]
-        return np.concatenate(columns, axis=-1)[:, kept]
-
     low, high = (np.concatenate([getattr(part, bound) for part in parts])[kept] for bound in ("low", "high"))
     probes = tuple(dict.fromkeys(probe for part in parts for probe in part.probes))
-    return Observation(name, parts[0].timesteps, tuple(first), low, high, joined, probes, prepare)
+    columns, prepare = partial(_joined_columns, parts, kept), partial(_prepared_by_all, parts)
+    return Observation(name, parts[0].timesteps, tuple(first), low, high, columns, probes, prepare)
+
+
+def _prepared_by_all(parts: Sequence[Observation], logits: np.ndarray) -> tuple[Any, ...]:
+    return tuple(part.prepared(logits) for part in parts)
+
+
+def _joined_columns(
+    parts: Sequence[Observation],
+    kept: list[int],
+    now: Any,
+    before: Any,
+    timestep: np.ndarray,
+    timesteps: int,
+    **probes: np.ndarray,
+) -> np.ndarray:
+    columns = [
+        part.columns(at, earlier, timestep, timesteps, **{name: probes[name] for name in part.probes})
+        for part, at, earlier in zip(parts, now, before, strict=True)
+    ]
+    return np.concatenate(columns, axis=-1)[:, kept]

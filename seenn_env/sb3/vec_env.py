@@ -61,6 +61,8 @@ def to_sb3(
     Finished rows also have `info["episode"]` (return, length, seconds since construction), so no `Monitor` is needed
     and `env_is_wrapped(Monitor)` is True; figures of a sub-environment's own `Monitor` are kept.
 
+    An environment with steps as arrays (`array_steps.ArrayVectorEnv`) is stepped by them, unless `infos="all"`.
+
     Args:
         vector_env: the environment; closing the adapter closes it.
         infos: rows with the environment's infos: `"finished"`, or `"all"` (slower). `"episode"` keeps `is_success`

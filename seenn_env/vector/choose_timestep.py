@@ -9,10 +9,10 @@ Letters: B slots (num_envs), N rows of the traces, T timesteps.
 
 import numpy as np
 
-from seenn_env.vector.slots import SlotsVectorEnv
+from seenn_env.vector.episode_vector_env import EpisodeVectorEnv
 
 
-class ChooseTimestepVectorEnv(SlotsVectorEnv):
+class ChooseTimestepVectorEnv(EpisodeVectorEnv):
     """`ChooseTimestepEnv`, B episodes at a time, replayed or live; spaces, rewards and infos are the same.
 
     Args:

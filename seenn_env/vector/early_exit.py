@@ -14,10 +14,10 @@ import numpy as np
 
 from backbones import Backbone
 from backbones.argument_checks import Positive, check_kinds
-from seenn_env.vector.slots import SlotsVectorEnv
+from seenn_env.vector.episode_vector_env import EpisodeVectorEnv
 
 
-class EarlyExitVectorEnv(SlotsVectorEnv):
+class EarlyExitVectorEnv(EpisodeVectorEnv):
     """`EarlyExitEnv`, B episodes at a time, replayed or live; spaces, rewards and episode ends are the same.
 
     Infos are of finished episodes only (in `final_info` when the mode is "same_step"), and of all slots in

@@ -153,7 +153,7 @@ def test_two_processes_step_as_one_does(kind):
             env.close()
 
 
-@pytest.mark.parametrize(("kind", "observation"), PAIRS)
+@pytest.mark.parametrize(("kind", "observation"), [*PAIRS, ("early exit", "rich+hidden")])
 def test_environments_pickle_in_the_middle_of_an_episode(kind, observation):
     for env in (
         SINGLE[kind](full_traces(), observation=observation),

@@ -1,8 +1,11 @@
 """Environments over traces give stable-baselines3 the same with and without Gymnasium's infos."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from gymnasium.vector import VectorWrapper
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 
 from seenn_env.sb3.vec_env import to_sb3
 
@@ -85,3 +88,52 @@ def test_an_environment_over_traces_with_a_step_of_its_own_is_stepped_by_it():
         env.reset()
     exits = np.ones(8, int)
     assert np.array_equal(ours.step(exits)[1], 2 * plain.step(exits)[1])
+
+
+class Countdown(VectorEnv):
+    """Two slots that end after 2 and 3 steps, stepped by arrays alone."""
+
+    def __init__(self):
+        self.num_envs = 2
+        self.metadata = {"autoreset_mode": AutoresetMode.SAME_STEP}
+        self.single_observation_space = spaces.Box(0, 3, (1,), np.float32)
+        self.single_action_space = spaces.Discrete(2)
+        self.has_array_steps = True
+
+    def reset(self, *, seed=None, options=None):
+        self.left = np.array([2, 3])
+        return self.left[:, None].astype(np.float32), {}
+
+    def advance(self, actions):
+        self.left -= 1
+        ended = self.left == 0
+        slots = np.flatnonzero(ended)
+        self.left[slots] = np.array([2, 3])[slots]
+        last = np.zeros((len(slots), 1), np.float32)
+        observations = self.left[:, None].astype(np.float32)
+        return SimpleNamespace(
+            observations=observations,
+            rewards=np.ones(2),
+            ended=ended,
+            slots=slots,
+            last=last,
+            success=actions[slots] == 1,
+        )
+
+    def final_infos(self, step):
+        return [{"slot": slot} for slot in step.slots.tolist()]
+
+
+def test_any_vector_environment_can_step_by_arrays():
+    env = to_sb3(Countdown())
+    env.reset()
+    steps = [env.step(np.array([1, 0])) for _ in range(3)]
+    assert [dones.tolist() for _, _, dones, _ in steps] == [[False, False], [True, False], [False, True]]
+    assert steps[0][3] == [{}, {}]
+    first, second = steps[1][3][0], steps[2][3][1]
+    assert (first["slot"], first["episode"]["r"], first["episode"]["l"]) == (0, 2, 2)
+    assert (second["slot"], second["episode"]["r"], second["episode"]["l"]) == (1, 3, 3)
+    assert second["terminal_observation"].tolist() == [0]
+    lean = to_sb3(Countdown(), infos="episode")
+    lean.reset()
+    assert [lean.step(np.array([1, 0]))[3][0].get("is_success") for _ in range(2)] == [None, True]

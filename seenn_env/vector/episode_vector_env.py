@@ -31,8 +31,6 @@ AUTORESET_MODES = {
     "next_step": AutoresetMode.NEXT_STEP,
     "disabled": AutoresetMode.DISABLED,
 }
-
-
 INFO_NAMES = ("label", "prediction", "correct", "timestep", "sample")
 
 
@@ -63,7 +61,7 @@ class Step(NamedTuple):
     """`[S, …]` last observations; empty unless the mode is "same_step"."""
 
 
-class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
+class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     """B episodes over rows; derived classes define the effect of actions, and describe the arguments."""
 
     metadata: dict[str, Any] = {**RENDER_METADATA, "render_modes": ["rgb_array", "ansi"]}  # noqa: RUF012
@@ -193,7 +191,7 @@ class SlotsVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     @property
     def has_array_steps(self) -> bool:
         """Whether `advance` is equal to `step`: in the mode "same_step", without truncation or an overridden `step`."""
-        own_step = self.step != MethodType(SlotsVectorEnv.step, self)
+        own_step = self.step != MethodType(EpisodeVectorEnv.step, self)
         return self.autoreset_mode is AutoresetMode.SAME_STEP and self.max_episode_steps is None and not own_step
 
     def advance(self, actions: np.ndarray) -> Step:
