@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from backbones.argument_checks import check_kinds
+from backbones.argument_checks import Natural, check_kinds
 from backbones.data.cache import CACHE_NAME
 from backbones.data.event_sets import EVENT_SETS, read_events
 from backbones.data.frame_file import read_frames
@@ -124,7 +124,7 @@ def load_dataset(
     name: str,
     root: str | Path | None = None,
     *,
-    seed: int = 0,
+    seed: Natural = 0,
     cache_dir: str | Path | None = None,
     image_size: int | None = None,
     timesteps: int | None = None,
@@ -154,8 +154,6 @@ def load_dataset(
     Raises:
         InputError: for an unknown name, or unexpected data.
     """
-    if seed < 0:
-        raise InputError(f"Expected a seed of at least 0, got {seed}.")
     if name not in DATASETS:
         raise unknown_name("dataset", name, DATASETS)
     request = Request(
