@@ -108,11 +108,7 @@ def write_files(files: dict[str, bytes], folder: str | Path) -> Path:
 
 
 def to_onnx(module: nn.Module, inputs: tuple[Tensor, ...], names: tuple[str, ...], outputs: tuple[str, ...]) -> bytes:
-    """A module as ONNX.
-
-    Raises:
-        InputError: where the extra "onnx" is not installed, or torch cannot export the module.
-    """
+    """A module as ONNX; an `InputError` where the extra "onnx" is not installed, or torch cannot export the module."""
     for package in ("onnx", "onnxscript"):
         if find_spec(package) is None:
             raise InputError(f"Expected the package {package} to export, found none: pip install 'seenn-env[onnx]'.")

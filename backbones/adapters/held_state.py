@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.adapters.changes import constants_of, copied, refuse_changes, rows_alike
-from backbones.adapters.stepping import Layout, call, mean_of_steps, same, whole_batch
+from backbones.adapters.stepping import Layout, call, check_start, mean_of_steps, same, whole_batch
 from backbones.adapters.timestep_count import one_timestep
 from backbones.errors import InputError
 
@@ -151,28 +151,9 @@ class HeldState:
             )
         self.access.reset()  # at the larger batch: rows of the reset values have the layers' own shapes now
         self.fresh = {name: _reset_rows(name, self.access.read()[name], value) for name, value in rows.items()}
-        self._verify(example, first, rows, {name: two[name] for name in rows})
+        check_start(self, example, first, rows, two)
         self.access.reset()
         self.layout.agree(self._run, lambda inputs: mean_of_steps(self, inputs, self.layout.timesteps), example)
-
-    def _verify(self, example: Tensor, first: Tensor, one: Memory, two: Memory) -> None:
-        """Refuse a module that starts from other values than the reset ones, or drops its state."""
-        B = len(example)
-        output, after = self.step(example, {name: row.expand(B, *row.shape[1:]) for name, row in self.fresh.items()})
-        for name, value in after.items():
-            if not same(value, one[name]):
-                raise whole_batch(name, "whose first value is not its reset value")
-        if not same(output, first):
-            raise InputError(
-                f"Expected {type(self.module).__name__} to be a function of inputs and the state that {self.framework} "
-                "knows of, but from the reset state it gives other outputs: it draws at random, or keeps more state."
-            )
-        moved = any(not same(row.expand(B, *row.shape[1:]), one[name]) for name, row in self.fresh.items())
-        if moved and all(same(one[name], two[name]) for name in one):
-            raise InputError(
-                f"Expected {type(self.module).__name__} to carry its state from one call to the next, but it starts "
-                "afresh in each: leave the reset of its neurons out of forward, or replace the layer that drops it."
-            )
 
 
 def _reset_rows(name: str, reset: Any, like: Tensor) -> Tensor:

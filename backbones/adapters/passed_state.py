@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.adapters.changes import constants_of, refuse_changes
-from backbones.adapters.stepping import Layout, call, mean_of_steps, same, whole_batch
+from backbones.adapters.stepping import Layout, call, check_start, mean_of_steps, same, whole_batch
 from backbones.adapters.timestep_count import one_timestep
 from backbones.errors import InputError
 from backbones.state_tree import flatten, leaves_of, map_leaves, named_leaves, unflatten
@@ -66,7 +66,9 @@ class PassedState:
             self._constant[i] = leaf
         initial = self._initial(example)
         self.fresh = [value for i, value in enumerate(initial) if i not in self._constant]
-        self._verify(example, first, one, two, names)
+        rows = [i for i in range(len(one)) if i not in self._constant]
+        before, after = ({f"state{names[i]}": leaves[i] for i in rows} for leaves in (one, two))
+        check_start(self, example, first, before, after)
         layout.agree(
             lambda inputs: self._pair(call(module, inputs, None))[0],
             lambda inputs: mean_of_steps(self, inputs, layout.timesteps),
@@ -120,30 +122,6 @@ class PassedState:
             _, before = started.get(id(leaf), (leaf, torch.zeros((), dtype=leaf.dtype, device=leaf.device)))
             found.append(torch.as_tensor(before).detach().expand(leaf.shape)[:1].to(leaf.dtype).clone())
         return found
-
-    def _verify(self, example: Tensor, first: Tensor, one: list[Any], two: list[Any], names: list[str]) -> None:
-        """Refuse a module that starts from other values than the reset ones, or drops its state."""
-        B = len(example)
-        begun = [row.expand(B, *row.shape[1:]) for row in self.fresh]
-        output, after = self.step(example, begun)
-        rows = [i for i in range(len(one)) if i not in self._constant]
-        for i, value in zip(rows, after, strict=True):
-            if not same(value, one[i]):
-                raise whole_batch(
-                    f"state{names[i]}",
-                    "whose first value is not its layer's reset value (zero, unless it has initial_state(inputs))",
-                )
-        if not same(output, first):
-            raise InputError(
-                f"Expected {type(self.module).__name__} to be a function of inputs and state, but from the reset "
-                "state it gives other outputs: it draws at random, or keeps state that it does not hand on."
-            )
-        moved = any(not same(row, one[i]) for i, row in zip(rows, begun, strict=True))
-        if moved and all(same(one[i], two[i]) for i in rows):
-            raise InputError(
-                f"Expected {type(self.module).__name__} to go on from the state that it is given, but it starts "
-                "afresh in each call."
-            )
 
 
 def _detached(state: Any) -> Any:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.errors import InputError
-from backbones.state_tree import map_leaves
+from backbones.state_tree import leaves_of, map_leaves
 
 Memory = Any
 """A tree of tensors `[B, S…]`: every state variable of every row."""
@@ -166,9 +166,45 @@ def whole_batch(name: str, what: str) -> InputError:
     )
 
 
+def check_start(stepper: Stepper, example: Tensor, first: Tensor, one: dict[str, Any], two: dict[str, Any]) -> None:
+    """Refuse a module that does not start from its reset values, keeps other state, or drops its state.
+
+    Args:
+        stepper: the module with explicit state.
+        example: `[B, …]` inputs.
+        first: `[B, K]` the module's own output of its first timestep.
+        one: the state variables after it, by name.
+        two: the state variables after a second timestep.
+
+    Raises:
+        InputError: with the reason.
+    """
+    before = _reset_memory(stepper, len(example))
+    output, after = stepper.step(example, before)
+    for (name, value), found in zip(one.items(), leaves_of(after), strict=True):
+        if not same(found, value):
+            raise whole_batch(name, "whose first value is not its reset value (zero, unless its layer has another)")
+    kind = type(stepper.module).__name__
+    if not same(output, first):
+        raise InputError(
+            f"Expected {kind} to be a function of inputs and the state that {stepper.framework} knows of, but from the "
+            "reset state it gives other outputs: it draws at random, or keeps more state."
+        )
+    moved = any(not same(row, value) for row, value in zip(leaves_of(before), one.values(), strict=True))
+    if moved and all(same(one[name], two[name]) for name in one):
+        raise InputError(
+            f"Expected {kind} to continue from its state, but it starts afresh in each call: leave the reset of its "
+            "neurons out of forward, or replace the layer that drops it."
+        )
+
+
+def _reset_memory(stepper: Stepper, rows: int) -> Memory:
+    return map_leaves(lambda row: row.expand(rows, *row.shape[1:]), stepper.fresh)
+
+
 def mean_of_steps(stepper: Stepper, inputs: Tensor, timesteps: int) -> Tensor:
     """`[B, K]` mean output of that many timesteps on the same inputs."""
-    memory = map_leaves(lambda row: row.expand(len(inputs), *row.shape[1:]), stepper.fresh)
+    memory = _reset_memory(stepper, len(inputs))
     total, memory = stepper.step(inputs, memory)
     for _ in range(timesteps - 1):
         output, memory = stepper.step(inputs, memory)

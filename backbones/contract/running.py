@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backbones.argument_checks import check_kinds
+from backbones.argument_checks import Positive, check_kinds
 from backbones.contract.inputs import as_tensor
 from backbones.contract.protocol import Backbone, Probed, State
 from backbones.errors import InputError
@@ -62,9 +62,9 @@ def run_probed(
     *,
     probes: Sequence[str] = (),
     shows: np.ndarray | None = None,
-    batch_size: int = 256,
+    batch_size: Positive = 256,
     begins: Iterable[int] | None = None,
-    timesteps: int | None = None,
+    timesteps: Positive | None = None,
 ) -> Iterator[tuple[slice, dict[str, Tensor]]]:
     """The running logits and probes of all timesteps, a batch at a time.
 
@@ -86,8 +86,7 @@ def run_probed(
     """
     N = len(keys)
     shown_images = N if shows is None else len(shows)
-    if batch_size < 1 or (timesteps is not None and timesteps < 1):
-        raise InputError(f"Expected batch_size ≥ 1 and timesteps ≥ 1, got {batch_size} and {timesteps}.")
+
     if np.ndim(keys) != 1 or shown_images != N or len(images) < (N if shows is None else max(shows, default=-1) + 1):
         raise InputError(
             f"Expected a key for each image that is shown, got {list(np.shape(keys))} keys, {shown_images} places and "
@@ -111,11 +110,7 @@ def run_probed(
 
 
 def probe(backbone: Backbone, state: State, names: Sequence[str]) -> dict[str, Tensor]:
-    """`{name: [B, F]}` probes of a `step`'s state.
-
-    Raises:
-        InputError: for a backbone without them.
-    """
+    """`{name: [B, F]}` probes of a `step`'s state; an `InputError` for a backbone without them."""
     if isinstance(names, str) or not isinstance(names, Sequence):
         raise InputError(f"Expected names of probes, such as ('hidden',), got {names!r}.")
     if not names:

@@ -98,11 +98,7 @@ class SlotPool:
         self.timestep[rows] = 0
 
     def step(self) -> Tensor:
-        """One timestep for every row: `[B, K]` the running logits.
-
-        Raises:
-            InputError: before the first refill.
-        """
+        """One timestep for every row: `[B, K]` the running logits; an `InputError` before the first refill."""
         if self._state is None:
             raise InputError("Expected filled rows to step, got none: call refill first.")
         logits, self._state = self._advance(self._state)
@@ -158,11 +154,7 @@ class SlotPool:
 
 
 def _whole(rows: Rows) -> np.ndarray:
-    """`[R]` int64.
-
-    Raises:
-        InputError: for other numbers.
-    """
+    """`[R]` int64; an `InputError` for other numbers."""
     given = np.asarray(rows)
     if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
         raise InputError(f"Expected rows [R] of whole numbers, got {list(given.shape)} of {given.dtype}.")

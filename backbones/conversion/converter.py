@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from backbones.argument_checks import check_kinds
+from backbones.argument_checks import Positive, check_kinds
 from backbones.contract.inputs import check_channels, check_images
 from backbones.conversion.thresholds import METHODS, thresholds_of
 from backbones.conversion.tracing import Activations, as_images, trace
@@ -29,14 +29,14 @@ def convert(
     ann: nn.Module,
     images: Tensor | np.ndarray | Samples | None = None,
     *,
-    timesteps: int = 32,
+    timesteps: Positive = 32,
     method: str | None = None,
     percentile: float = 99.9,
     max_pool: str = "refuse",
     activations: Activations | None = None,
     mean: float | list[float] = 0.0,
     std: float | list[float] = 1.0,
-    batch_size: int = 128,
+    batch_size: Positive = 128,
 ) -> SpikingNetwork:
     """A spiking network with an IF neuron of soft reset for each activation of `ann`.
 
@@ -67,10 +67,6 @@ def convert(
         InputError: for a network with another activation, an unsupported layer (by its path), a negative λ,
             missing images, an unknown method, or settings of modules for a network that `build` made.
     """
-    if timesteps < 1:
-        raise InputError(f"Expected at least 1 timestep, got timesteps={timesteps!r}.")
-    if batch_size < 1:
-        raise InputError(f"Expected a batch_size of at least 1, got {batch_size!r}.")
     timesteps = int(timesteps)
     if method is not None and method not in METHODS:
         raise unknown_name("method", method, METHODS)

@@ -165,11 +165,7 @@ class GraphReader:
         return [self.names[source] for source in sources]
 
     def neuron(self) -> str:
-        """The kind of activation of the graph.
-
-        Raises:
-            InputError: for more than one.
-        """
+        """The kind of activation of the graph; an `InputError` for more than one."""
         if 0 < len(self.learned) < sum(node["layer"] == NEURON for node in self.nodes):
             raise InputError("Expected one kind of activation, got QCFS and ReLUs: put one of them in all places.")
         return "qcfs" if self.learned else "relu"

@@ -1,4 +1,4 @@
-"""Arrays that are made once, row by row, and mapped from a file ever after."""
+"""Cache files of arrays that are computed once, row by row, and then memory-mapped."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -17,12 +17,12 @@ CACHE_NAME = ".seenn-cache"
 
 
 def cache_file(folder: Path, kind: str, files: list[Path], root: Path, *settings: Any) -> Path:
-    """The cache of what is made of those files with those settings: a changed file has another.
+    """The path of a cache, which depends on names, sizes and times of its source files and on settings.
 
     Args:
         folder: for caches.
-        kind: how the file's name begins.
-        files: what it is made of, in order.
+        kind: beginning of the file's name.
+        files: the source files, in order.
         root: folder that their names are relative to.
         settings: JSON-able.
     """
@@ -31,11 +31,11 @@ def cache_file(folder: Path, kind: str, files: list[Path], root: Path, *settings
 
 
 def cached_rows(cache: Path, rows: Iterator[np.ndarray], count: int, description: str) -> np.ndarray:
-    """`[count, …]` uint8, memory-mapped; `rows` are drawn only where the file is not there.
+    """`[count, …]` uint8, memory-mapped from the file `cache`; where it is missing, it is written.
 
     Args:
-        cache: the file; it appears when it is whole.
-        rows: `count` arrays of one shape.
+        cache: the file.
+        rows: `count` arrays of one shape, computed only for a missing file.
         count: N.
         description: for the progress bar.
 

@@ -1,6 +1,6 @@
 """CIFAR10-DVS, DVS128-Gesture and N-MNIST: events counted in T frames, read by `tonic`.
 
-tonic is an optional extra under the GPL, and imported only where one of these is asked for.
+tonic is an optional extra under the GPL, imported only for these datasets.
 
 Letters: N recordings, T frames, E events, W × H pixels of the sensor.
 """
@@ -20,7 +20,7 @@ class _Set(NamedTuple):
     type: str
     """Its class in `tonic.datasets`."""
     parts: tuple[dict[str, bool], ...]
-    """The arguments for training and test recordings; one part is all there is."""
+    """Its arguments for training and test recordings, or for the only part."""
 
 
 BOTH: tuple[dict[str, bool], ...] = ({"train": True}, {"train": False})
@@ -40,20 +40,20 @@ def read_events(
     cache_dir: Path,
     download: bool = False,
 ) -> Whole:
-    """The recordings of that name as frames `[N, T, 2, H, W]` uint8, counted once into a mapped cache.
+    """A dataset of `EVENT_SETS` as frames `[N, T, 2, H, W]` uint8, counted once into a mapped cache.
 
-    Where there are no test recordings (CIFAR10-DVS), one in ten is drawn.
+    Without test recordings (CIFAR10-DVS), one in ten is drawn.
 
     Args:
-        name: one of `EVENT_SETS`.
-        root: folder that holds tonic's folder, such as `NMNIST/`.
+        name: of the dataset.
+        root: folder of tonic's folder, such as `NMNIST/`.
         timesteps: T.
         size: pixels a side of the frames (default: the sensor's own).
         cache_dir: folder for the cache.
-        download: fetch what is missing into `root`.
+        download: download missing files into `root`.
 
     Raises:
-        InputError: where tonic is not installed, the recordings are missing, or one cannot be read.
+        InputError: where tonic is not installed, or recordings are missing or unreadable.
     """
     parts = [_open(name, root, download, settings) for settings in EVENT_SETS[name].parts]
     orders = [sorted(range(len(part)), key=lambda row, part=part: str(part.data[row])) for part in parts]  # type: ignore[misc]
@@ -74,12 +74,12 @@ def read_events(
 
 
 def count_events(events: np.ndarray, timesteps: int, sensor: tuple[int, int], size: int | None = None) -> np.ndarray:
-    """`[T, 2, H, W]` uint8: how many events fell into each stretch of time, polarity (0 off, 1 on) and place.
+    """`[T, 2, H, W]` uint8 counts, at most 255, of events by interval of time, polarity (0 off, 1 on) and place.
 
-    The time from the first event to the last is cut into T equal stretches. Counts end at 255.
+    The T intervals between the first event and the last are equal.
 
     Args:
-        events: `[E]` with fields "t", "x", "y" and "p"; events beyond the sensor are left out.
+        events: `[E]` with fields "t", "x", "y" and "p"; events beyond the sensor do not count.
         timesteps: T.
         sensor: (W, H) in pixels.
         size: side of the frames; events of several pixels are added up (default: the sensor's own).
@@ -99,7 +99,7 @@ def count_events(events: np.ndarray, timesteps: int, sensor: tuple[int, int], si
 
 
 def _open(name: str, root: Path, download: bool, settings: dict[str, bool]) -> Any:
-    """The dataset as tonic reads it, which would download by itself whatever it does not find."""
+    """Tonic's dataset, which downloads missing files only where `download` is set."""
     try:
         from tonic import datasets
         from tonic.download_utils import check_integrity
@@ -135,7 +135,7 @@ def _open(name: str, root: Path, download: bool, settings: dict[str, bool]) -> A
 def _events(part: Any, row: int) -> np.ndarray:
     try:
         events: np.ndarray = part[row][0]
-    except Exception as error:  # whatever the readers raise
+    except Exception as error:  # of tonic's readers
         reason = " ".join(str(error).split())
         raise InputError(
             f"Expected a recording of events, but {part.data[row]} cannot be read ({reason}): fetch it anew."

@@ -1,8 +1,8 @@
-"""Frames over time in one file, `.npz` or `.safetensors`, that needs nothing but numpy to write.
+"""Frames over time in one file, `.npz` or `.safetensors`, which NumPy alone can write.
 
 | array | shape | holds |
 | --- | --- | --- |
-| `frames` | `[N, T, C, H, W]` | uint8 counts of events, or float16 or float32: what the network sees at each timestep |
+| `frames` | `[N, T, C, H, W]` | uint8 counts of events, or float16 or float32: the input at each timestep |
 | `labels` | `[N]` | whole numbers in 0…K-1 |
 | `split` (optional) | `[N]` | 0 train, 1 policy, 2 calibration, 3 test; 0 and 3 alone: train is divided |
 | `class_names` (optional) | `[K]` | strings; in a .safetensors, a JSON list in the metadata |
@@ -38,10 +38,10 @@ def save_frames(
     split: np.ndarray | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Path:
-    """Write a frames file, atomically; its name says which kind.
+    """Write a frames file of the type of its name, atomically.
 
     Raises:
-        InputError: for arrays that `read_frames` would refuse, or another kind of file.
+        InputError: for arrays that `read_frames` refuses, or another type of file.
     """
     path = Path(path)
     arrays = {"frames": np.ascontiguousarray(frames), "labels": np.asarray(labels, np.int64)}
@@ -64,11 +64,10 @@ def read_frames(path: Path, timesteps: int | None = None) -> Whole:
 
     Args:
         path: the file.
-        timesteps: the T that they must have (None takes any).
+        timesteps: the expected T (None accepts any).
 
     Raises:
-        InputError: for a file that is missing or not whole, arrays of other shapes, a class without
-            frames, or frames of another T.
+        InputError: for a missing or damaged file, arrays of other shapes, a class without frames, or another T.
     """
     if not path.is_file():
         raise InputError(f"Expected a file of frames (.npz or .safetensors), found none at {path}.")

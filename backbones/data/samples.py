@@ -1,7 +1,7 @@
-"""Disjoint, recorded splits of a dataset.
+"""Samples of a dataset, and its division into disjoint, recorded splits.
 
-`train` is for the backbone, `policy` for those who learn when to exit, `calibration` for thresholds and
-model selection, `test` for the final table.
+`train` is for the backbone, `policy` for learners of the exit, `calibration` for thresholds and model selection,
+`test` for the final table.
 
 Letters: N samples, C channels, H × W pixels, T frames.
 """
@@ -21,27 +21,23 @@ from backbones.tensors import is_tensor
 SPLITS = ("train", "policy", "calibration", "test")
 
 
-def _array(given: Any, name: str) -> np.ndarray:
-    """An array of one, a tensor, or a list of numbers.
-
-    Raises:
-        InputError: for something else.
-    """
+def _array(values: Any, name: str) -> np.ndarray:
+    """An array of an array, a tensor or a list of numbers; else an `InputError`."""
     try:
-        array = np.asarray(given.detach().cpu() if is_tensor(given) else given)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"Expected {name} of samples as an array or a tensor, got {type(given).__name__}.") from error
+        array = np.asarray(values.detach().cpu() if is_tensor(values) else values)
+    except (ValueError, TypeError):
+        array = np.asarray(None)
     if array.dtype.kind not in "biuf":
-        raise InputError(f"Expected {name} of samples as an array or a tensor of numbers, got {type(given).__name__}.")
+        raise InputError(f"Expected {name} of samples as an array or a tensor of numbers, got {type(values).__name__}.")
     return array
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Labelled images of one split. Tensors become arrays.
+    """Labelled images of one split; tensors become arrays.
 
     Raises:
-        InputError: for labels, an index or names that do not fit, or an unknown split.
+        InputError: for other numbers of labels, indices or names, or an unknown split.
     """
 
     images: np.ndarray
@@ -49,13 +45,13 @@ class Samples:
     labels: np.ndarray
     """`[N]` int64 in 0…K-1."""
     index: np.ndarray
-    """`[N]` int64: the row's place in the whole dataset, unique within it (None: 0…N-1)."""
+    """`[N]` int64 place of each sample in the whole dataset (None: 0…N-1)."""
     class_names: tuple[str, ...]
     """`[K]`; empty where they are not known."""
     dataset: str
     split: str
     division: dict[str, Any] = field(default_factory=dict)
-    """How the dataset was divided, JSON-able: "seed", and "sizes" by split."""
+    """Division of the dataset, JSON-able: "seed", and "sizes" by split."""
 
     def __post_init__(self) -> None:
         images = self.images
@@ -65,17 +61,14 @@ class Samples:
             raise InputError(f"Expected images [N, …] of samples, got {list(images.shape)}.")
         index = np.arange(len(images)) if self.index is None else self.index
         for name, value in (("labels", self.labels), ("index", index)):
-            given = _array(value, name)
-            if (
-                given.shape != (len(images),)
-                or given.dtype.kind not in "iuf"
-                or (given != given.astype(np.int64)).any()
-            ):
+            array = _array(value, name)
+            whole = array.dtype.kind in "iuf" and (array == array.astype(np.int64)).all()
+            if array.shape != (len(images),) or not whole:
                 raise InputError(
-                    f"Expected {name} [{len(images)}] of whole numbers, one for each image, got {list(given.shape)} of "
-                    f"{given.dtype}."
+                    f"Expected {name} [{len(images)}] of whole numbers, one for each image, got {list(array.shape)} of "
+                    f"{array.dtype}."
                 )
-            object.__setattr__(self, name, given.astype(np.int64, copy=False))
+            object.__setattr__(self, name, array.astype(np.int64, copy=False))
         if isinstance(self.class_names, str) or not isinstance(self.class_names, Iterable | None):
             raise InputError(f"Expected class_names as a tuple of names, got {self.class_names!r}.")
         names = tuple(str(name) for name in (() if self.class_names is None else self.class_names))
@@ -93,14 +86,10 @@ class Samples:
         return len(self.labels)
 
     def select(self, rows: np.ndarray | slice) -> "Samples":
-        """Those rows only, of the same split.
-
-        Raises:
-            InputError: for what chooses no rows.
-        """
+        """Some of the samples: places, a mask or a slice; else an `InputError`."""
         if not isinstance(rows, slice):
-            given = _array(rows, "rows")
-            rows = given.astype(np.int64) if given.size == 0 else given
+            rows = _array(rows, "rows")
+            rows = rows.astype(np.int64) if rows.size == 0 else rows
             within = rows.shape == (len(self),) if rows.dtype == bool else bool((np.abs(rows + 0.5) <= len(self)).all())
             if rows.ndim != 1 or rows.dtype.kind not in "biu" or not within:
                 raise InputError(
@@ -109,13 +98,13 @@ class Samples:
         return replace(self, images=self.images[rows], labels=self.labels[rows], index=self.index[rows])
 
     def evenly(self, count: int) -> "Samples":
-        """At most that many, spread over all: a folder's come class by class."""
+        """At most that many, evenly spread (samples of a folder are sorted by class)."""
         return self.select(np.arange(min(count, len(self))) * len(self) // min(count, len(self)))
 
 
 @dataclass(frozen=True)
 class Splits:
-    """A dataset's four parts; no image is in two of them."""
+    """The four disjoint splits of a dataset."""
 
     train: Samples
     policy: Samples
@@ -127,7 +116,7 @@ class Splits:
 
     @property
     def division(self) -> dict[str, Any]:
-        """Which dataset was divided, and how: "dataset", "seed" and "sizes" by split; empty where it is not known."""
+        """Division of the dataset: "dataset", "seed" and "sizes" by split; empty where it is not known."""
         known = self.train.division
         return {"dataset": self.train.dataset, **known} if known else {}
 
@@ -149,21 +138,21 @@ class Whole:
     class_names: tuple[str, ...]
     dataset: str
     test: np.ndarray | int
-    """Rows of the test images; or a number n, and one image in n is drawn for test."""
+    """Places of the test images; or a number n: one image in n is drawn for test."""
     split: np.ndarray | None = None
-    """`[N]` places in `SPLITS`, where the dataset has splits of its own; of train and test alone, train is divided."""
+    """`[N]` places in `SPLITS`, where the dataset has its own splits; of train and test alone, train is divided."""
 
 
 @dataclass(frozen=True)
 class Division:
-    """How a dataset is to be divided."""
+    """Settings of a division into splits."""
 
     seed: int = 0
-    """Of the shuffle."""
+    """Seed of the shuffle."""
     policy_size: int | None = None
-    """Images for `policy` (None: a tenth of those that are no test images)."""
+    """Images for `policy` (None: a tenth of all but the test images)."""
     calibration_size: int | None = None
-    """Images for `calibration` (None: likewise)."""
+    """Images for `calibration` (None: the same)."""
 
     def __post_init__(self) -> None:
         for name in ("policy_size", "calibration_size"):
@@ -171,7 +160,7 @@ class Division:
                 raise InputError(f"Expected {name} of at least 1, got {size}.")
 
     def of(self, whole: Whole) -> Splits:
-        """The splits of a dataset, every class in proportion; large files stay mapped.
+        """The splits of a dataset, stratified by class; large files stay mapped.
 
         Raises:
             InputError: where there are too few images for four splits, or the dataset's own splits are not
@@ -207,7 +196,7 @@ class Division:
         return {split: np.flatnonzero(codes == code) for code, split in enumerate(SPLITS)}
 
     def _divided(self, whole: Whole) -> dict[str, np.ndarray]:
-        """Test images as they are given, or drawn; and the others dealt out."""
+        """The given or drawn test images, and a division of the others."""
         test, N = whole.test, len(whole.labels)
         if isinstance(test, int):
             taken = stratified_split(whole.labels, {"test": N // test, "rest": N - N // test}, self.seed)
@@ -223,20 +212,15 @@ class Division:
 
 
 def stratified_split(labels: np.ndarray, sizes: dict[str, int], seed: int) -> dict[str, np.ndarray]:
-    """Disjoint, sorted rows for each name, every class in proportion; what is left over goes to nobody.
-
-    Args:
-        labels: `[N]`.
-        sizes: how many rows each name gets.
-        seed: of the shuffle.
+    """Disjoint, sorted places of `sizes` samples for each name, stratified by the labels `[N]`.
 
     Raises:
-        InputError: when there are fewer rows than asked for.
+        InputError: for more than N samples.
     """
     if sum(sizes.values()) > len(labels):
         raise InputError(f"Expected at least {sum(sizes.values())} images for the splits, got {len(labels)}.")
     rng = np.random.default_rng(seed)
-    # Shuffled classes dealt out evenly: any stretch of this order holds every class in proportion.
+    # Shuffled classes spread evenly: any interval of this order has every class in proportion.
     place = np.empty(len(labels))
     for label in np.unique(labels):
         rows = rng.permutation(np.flatnonzero(labels == label))
@@ -255,14 +239,14 @@ def check_fit(
     network: str = "the network",
     class_names: Sequence[str] = (),
 ) -> None:
-    """Refuse samples that a network is not made for.
+    """Refuse samples that do not fit a network.
 
     Args:
         samples: still images, or frames over time.
         num_classes: K of the network.
-        timesteps: its T.
+        timesteps: T of the network.
         sample_shape: of one input, where it is known: (C, H, W), or (T, C, H, W) of frames.
-        network: what to call it.
+        network: its name in the error.
         class_names: of its classes, where they are known.
 
     Raises:
@@ -274,33 +258,30 @@ def check_fit(
             f"Expected samples of {network}'s {num_classes} classes, got {len(samples.class_names)} in "
             f"{samples.dataset}: use the dataset that it was made for, or build it with that num_classes."
         )
-    given_names, own = tuple(samples.class_names), tuple(class_names)
-    if own != given_names and sorted(own) == sorted(given_names):
-        label = next(k for k, name in enumerate(own) if name != given_names[k])
+    names, own = tuple(samples.class_names), tuple(class_names)
+    if own != names and sorted(own) == sorted(names):
+        label = next(k for k, name in enumerate(own) if name != names[k])
         raise InputError(
-            f"Expected the classes of {samples.dataset} in the order of {network}'s, got {given_names[label]!r} for "
+            f"Expected the classes of {samples.dataset} in the order of {network}'s, got {names[label]!r} for "
             f"its class {label}, {own[label]!r}: give the labels that order."
         )
     if samples.images.ndim == 5:
         check_timesteps(samples.images.shape[1], timesteps, samples.dataset)
-    given = samples.images.shape[1:]
-    if sample_shape is not None and len(given) == len(sample_shape) and tuple(given) != tuple(sample_shape):
-        advice = channels_advice(tuple(given), tuple(sample_shape))
+    shape = tuple(samples.images.shape[1:])
+    if sample_shape is not None and len(shape) == len(sample_shape) and shape != tuple(sample_shape):
+        advice = channels_advice(shape, tuple(sample_shape))
         if advice == ".":
             advice = ": use the dataset that it was made for, or resize images of a folder to its size (--image-size)."
         raise InputError(
-            f"Expected samples of {network}'s shape {list(sample_shape)}, got {list(given)} in {samples.dataset}"
+            f"Expected samples of {network}'s shape {list(sample_shape)}, got {list(shape)} in {samples.dataset}"
             + advice
         )
 
 
 def check_division(given: Mapping[str, Any], trained: Mapping[str, Any] | None, network: str = "the backbone") -> None:
-    """Refuse a dataset that is divided in another way than it was when a network was trained on it.
+    """Refuse another division of a dataset (`Splits.division`) than that of a network's training.
 
-    Args:
-        given: `Splits.division`.
-        trained: the division that the network was saved with; None or empty, like another dataset, is not compared.
-        network: what to call it.
+    None, an empty division, or one of another dataset is not compared.
 
     Raises:
         InputError: for another seed or other sizes of the same dataset.
@@ -319,11 +300,7 @@ def _in_words(division: Mapping[str, Any]) -> str:
 
 
 def check_timesteps(given: int, wanted: int | None, where: str) -> None:
-    """Refuse frames of another T than the network's (None takes any).
-
-    Raises:
-        InputError: naming both.
-    """
+    """Raise an `InputError` for frames of another T than the network's (None accepts any)."""
     if wanted is not None and given != wanted:
         raise InputError(
             f"Expected frames for the network's {wanted} timesteps, got {given} a sample in {where}: "

@@ -1,6 +1,6 @@
-"""CIFAR-10, CIFAR-100, MNIST, Fashion-MNIST and SVHN from files as torchvision keeps them.
+"""CIFAR-10, CIFAR-100, MNIST, Fashion-MNIST and SVHN from torchvision's files.
 
-torchvision compares files with their published checksums, and unpickles CIFAR's only if they match.
+torchvision checks files by their published checksums, and unpickles CIFAR's only if they match.
 
 Letters: N images, C channels, H × W pixels.
 """
@@ -18,7 +18,7 @@ class _Set(NamedTuple):
     type: str
     """Its class in `torchvision.datasets`."""
     files: str
-    """What must be in the folder."""
+    """Expected files of the folder."""
 
 
 DIGITS = tuple("0123456789")
@@ -32,15 +32,15 @@ TORCHVISION_SETS = {
 
 
 def read_torchvision(name: str, root: Path, *, download: bool = False) -> Whole:
-    """The dataset of that name: training images, then torchvision's own test images.
+    """A dataset of `TORCHVISION_SETS`: training images, then torchvision's own test images.
 
     Args:
-        name: one of `TORCHVISION_SETS`.
-        root: folder that holds torchvision's folder or files of it.
-        download: fetch what is missing into `root`.
+        name: of the dataset.
+        root: folder of torchvision's folder or files.
+        download: download missing files into `root`.
 
     Raises:
-        InputError: for files that are missing or not whole, or a download that fails.
+        InputError: for missing or damaged files, or a failed download.
     """
     parts = [_open(name, root, train, download) for train in (True, False)]
     images = np.concatenate([_images(part) for part in parts])

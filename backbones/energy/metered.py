@@ -78,11 +78,7 @@ class Metered:
             return MeteredState(state, counter.take(len(inputs), self.device))
 
     def step(self, state: MeteredState) -> tuple[Tensor, MeteredState]:
-        """See `Backbone.step`.
-
-        Raises:
-            InputError: for a backbone none of whose layers was seen.
-        """
+        """See `Backbone.step`; an `InputError` for a backbone none of whose layers was seen."""
         with self._counter as counter:
             counter.batch = len(state.operations.counts)
             logits, after = self.backbone.step(state.state)

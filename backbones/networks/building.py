@@ -4,12 +4,12 @@ backbone = build("small", num_classes=10, timesteps=8, encoding="poisson", input
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 
-from backbones.argument_checks import check_kinds
+from backbones.argument_checks import AtLeast, Positive, check_kinds
 from backbones.errors import InputError, unknown_name
 from backbones.networks.architectures import ARCHITECTURES
 from backbones.networks.network import SpikingNetwork
@@ -24,8 +24,8 @@ KINDS: dict[str, type[LIF]] = {**NEURONS, **ACTIVATIONS, "converted-if": Convert
 def build(
     network: str,
     *,
-    num_classes: int,
-    timesteps: int,
+    num_classes: Annotated[int, AtLeast(2)],
+    timesteps: Positive,
     input_shape: Sequence[int] = (3, 32, 32),
     encoding: str = "direct",
     encoding_seed: int = 0,
@@ -65,10 +65,7 @@ def build(
     width = options.get("width", 1)
     if not isinstance(width, int | np.integer) or isinstance(width, bool) or width < 1:
         raise InputError(f"Expected a width of at least 1, got {width!r}.")
-    if timesteps < 1:
-        raise InputError(f"Expected at least 1 timestep, got timesteps={timesteps}.")
-    if num_classes < 2:
-        raise InputError(f"Expected at least 2 classes, got num_classes={num_classes}.")
+
     if len(input_shape) != 3 or min(input_shape) < 1:
         raise InputError(f"Expected input_shape=(channels, height, width), got {tuple(input_shape)}.")
     config: dict[str, Any] = {
@@ -122,11 +119,7 @@ def _neuron_config(neuron: Any) -> dict[str, Any]:
 
 
 def make_neuron(settings: dict[str, Any]) -> LIF:
-    """A neuron from `{"type": name, **settings}`.
-
-    Raises:
-        InputError: for an unknown type or setting.
-    """
+    """A neuron from `{"type": name, **settings}`; an `InputError` for an unknown type or setting."""
     kind, rest = settings.get("type"), {k: v for k, v in settings.items() if k != "type"}
     if kind not in KINDS:
         raise unknown_name("neuron", kind, KINDS)

@@ -4,8 +4,6 @@ Inputs are `[B, …]` intensities in [0, 1], or frames over time; timesteps coun
 integer functions of (seed, key, timestep, position): the same spikes in any slot, batch or machine.
 """
 
-from typing import Protocol
-
 import torch
 from torch import Tensor
 
@@ -13,42 +11,37 @@ from backbones.errors import unknown_name
 from backbones.keyed_random import hash_uniform
 
 
-class Encoding(Protocol):
-    """Function of the inputs, the keys and the timesteps; `static` where it does not depend on the timestep."""
+class Encoding:
+    """An encoding for T timesteps, with a seed for random ones."""
 
     name: str
-    static: bool
-    frames: bool
+    static = False
+    """The same at every timestep."""
+    frames = False
     """Inputs have a frame for each timestep, `[B, T, …]`."""
+
+    def __init__(self, timesteps: int, seed: int = 0) -> None:
+        self.timesteps, self.seed = timesteps, seed
 
     def __call__(self, inputs: Tensor, keys: Tensor, timestep: Tensor) -> Tensor:
         """`[B, …]` the first layer's input at each row's `timestep [B]`."""
+        raise NotImplementedError
 
 
-class Direct:
+class Direct(Encoding):
     """The intensities themselves at every timestep (direct encoding)."""
 
-    name = "direct"
-    static = True
-    frames = False
-
-    def __init__(self, timesteps: int, seed: int = 0) -> None:
-        del timesteps, seed
+    name, static = "direct", True
 
     def __call__(self, inputs: Tensor, keys: Tensor, timestep: Tensor) -> Tensor:
         """`[B, …]` the inputs."""
         return inputs
 
 
-class Poisson:
+class Poisson(Encoding):
     """A spike with the intensity as its probability, drawn anew at every timestep (rate coding)."""
 
     name = "poisson"
-    static = False
-    frames = False
-
-    def __init__(self, timesteps: int, seed: int = 0) -> None:
-        self.seed = seed
 
     def __call__(self, inputs: Tensor, keys: Tensor, timestep: Tensor) -> Tensor:
         """`[B, …]` spikes, 0 or 1."""
@@ -56,18 +49,13 @@ class Poisson:
         return (uniform.view_as(inputs) < inputs).to(inputs.dtype)
 
 
-class Latency:
+class Latency(Encoding):
     """One spike for each position, earlier for higher intensities, none for 0 (time to first spike).
 
     The spike of intensity x > 0 comes at timestep 1 + round((1 - x)·(T - 1)).
     """
 
     name = "latency"
-    static = False
-    frames = False
-
-    def __init__(self, timesteps: int, seed: int = 0) -> None:
-        self.timesteps = timesteps
 
     def __call__(self, inputs: Tensor, keys: Tensor, timestep: Tensor) -> Tensor:
         """`[B, …]` spikes, 0 or 1."""
@@ -76,15 +64,10 @@ class Latency:
         return ((due == now) & (inputs > 0)).to(inputs.dtype)
 
 
-class Event:
+class Event(Encoding):
     """Frame t of the input, such as counts of events, at timestep t."""
 
-    name = "event"
-    static = False
-    frames = True
-
-    def __init__(self, timesteps: int, seed: int = 0) -> None:
-        self.timesteps = timesteps
+    name, frames = "event", True
 
     def __call__(self, inputs: Tensor, keys: Tensor, timestep: Tensor) -> Tensor:
         """`[B, …]` each row's frame of `inputs` `[B, T, …]`; the last one beyond T."""
@@ -92,12 +75,11 @@ class Event:
         return inputs[rows, timestep.clamp(max=self.timesteps) - 1]
 
 
-ENCODINGS: dict[str, type] = {"direct": Direct, "event": Event, "latency": Latency, "poisson": Poisson}
+ENCODINGS: dict[str, type[Encoding]] = {kind.name: kind for kind in (Direct, Event, Latency, Poisson)}
 
 
 def make_encoding(name: str, timesteps: int, seed: int = 0) -> Encoding:
     """The encoding of that name, or an `InputError`."""
     if name not in ENCODINGS:
         raise unknown_name("encoding", name, ENCODINGS)
-    encoding: Encoding = ENCODINGS[name](timesteps, seed)
-    return encoding
+    return ENCODINGS[name](timesteps, seed)

@@ -35,8 +35,6 @@ from backbones.training.optimizer import make_optimizer
 from backbones.training.run_state import RunState
 from backbones.training.shared_norms import shared_statistics
 
-__all__ = ["Epoch", "TrainingConfig", "TrainingResult", "calibration_accuracy", "train"]
-
 
 @dataclass(frozen=True)
 class Epoch:

@@ -26,11 +26,7 @@ MTT_STREAM, RANDOM_T_STREAM = 1, 2
 
 
 def stage_heads(network: SpikingNetwork) -> list[nn.Module]:
-    """The first modules of stages 2 to G.
-
-    Raises:
-        InputError: for a network of unknown stages.
-    """
+    """The first modules of stages 2 to G; an `InputError` for a network of unknown stages."""
     body = network.body
     if isinstance(body, ResidualBody):
         found: list[nn.Module] = []

@@ -131,19 +131,11 @@ def _affine(node: Any) -> nn.Linear:
 
 def _convolution(kind: type[nn.Conv1d] | type[nn.Conv2d]) -> Callable[[Any], nn.Module]:
     def make(node: Any) -> nn.Module:
-        out, into = node.weight.shape[:2]
+        out, into, *kernel = node.weight.shape
+        settings: dict[str, Any] = {"stride": _size(node.stride), "dilation": _size(node.dilation)}
+        settings["padding"] = node.padding if isinstance(node.padding, str) else _size(node.padding)
         groups = int(node.groups)
-        padding = node.padding if isinstance(node.padding, str) else _size(node.padding)
-        layer = kind(
-            into * groups,
-            out,
-            tuple(node.weight.shape[2:]),
-            stride=_size(node.stride),
-            padding=padding,
-            dilation=_size(node.dilation),
-            groups=groups,
-        )
-        return _filled(layer, node)
+        return _filled(kind(into * groups, out, tuple(kernel), groups=groups, **settings), node)
 
     return make
 

@@ -1,11 +1,11 @@
-"""Which images a folder holds, of which class, and which of them are test images.
+"""Layouts of image folders: files, classes and test images.
 
-    root/train/CLASS/*.jpg  and  root/test/CLASS/*.jpg        the test images are given
-    root/train/CLASS/*.jpg  and  root/val/CLASS/*.jpg         ImageNet: val is the test images
+    root/train/CLASS/*.jpg  and  root/test/CLASS/*.jpg        with test images
+    root/train/CLASS/*.jpg  and  root/val/CLASS/*.jpg         ImageNet: val has the test images
     root/train/CLASS/images/*.JPEG  and  root/val/images/*.JPEG, root/val/val_annotations.txt     Tiny-ImageNet
-    root/CLASS/*.jpg                                          no test images are given
+    root/CLASS/*.jpg                                          without test images
 
-Parts may be called otherwise: Train, training_set, seg_train, valid, testing, … Images may lie deeper than their
+Parts may have other names: Train, training_set, seg_train, valid, testing, … Images may be in sub-folders of their
 class's folder. Letters: N images.
 """
 
@@ -22,11 +22,11 @@ PARTS = {
     "test": {"test", "testing", "tst"},
     "val": {"val", "valid", "validation", "dev", "eval", "evaluation"},
 }
-"""What folders of a tree's parts are called."""
+"""Words for the parts of a tree in names of folders."""
 _OTHER_PARTS = {"extra", "fold", "folds", "holdout", "part", "partition", "split", "subset", "unlabeled", "unlabelled"}
-"""What folders of parts are called that are not read."""
+"""Words for parts that are not read."""
 _BESIDE = {"", "data", "dataset", "images", "imgs", "seg", "set", "split"}
-"""Words that may stand beside that in a folder's name."""
+"""Words that may be in a folder's name beside a part's."""
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 ANNOTATIONS = "val_annotations.txt"
 
@@ -40,7 +40,7 @@ class Tree:
     """`[N]` int64."""
     class_names: tuple[str, ...]
     test: np.ndarray | None
-    """Rows of the test images; None where none are given."""
+    """Places of the test images; None without any."""
 
 
 def read_tree(root: Path) -> Tree:
@@ -76,7 +76,7 @@ def read_tree(root: Path) -> Tree:
 
 
 def _part_of(name: str) -> str | None:
-    """The part that a folder of that name holds, if it is called after one."""
+    """The part that a folder's name means, if any."""
     words = re.split(r"[^a-z]+", name.lower())
     words = [word.removesuffix("set") if word != "set" else word for word in words]
     found = [part for part, known in PARTS.items() if not known.isdisjoint(words)]
@@ -84,11 +84,7 @@ def _part_of(name: str) -> str | None:
 
 
 def _parts_of(root: Path) -> dict[str, str]:
-    """`{part: name}` of the folders that are called after a part.
-
-    Raises:
-        InputError: for two of one part, beside those of another.
-    """
+    """`{part: name}` of the folders of parts; an `InputError` for two of one part."""
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     named = [(part, name) for name in folders if (part := _part_of(name))]
     found = dict(reversed(named))
@@ -101,11 +97,7 @@ def _parts_of(root: Path) -> dict[str, str]:
 
 
 def _refuse_parts(root: Path, parts: dict[str, str]) -> None:
-    """Refuse folders of parts that would be taken for classes: one called after a part, with the classes of another.
-
-    Raises:
-        InputError: naming them.
-    """
+    """Raise an `InputError` for folders of parts in the place of classes: they share classes with another folder."""
     folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
     inside = {path.name: {each.name for each in path.iterdir() if each.is_dir()} for path in folders}
     others = [name for name in inside if not _OTHER_PARTS.isdisjoint(re.split(r"[^a-z]+", name.lower()))]
@@ -151,7 +143,7 @@ def list_images(root: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
 
 
 def list_annotated(folder: Path, class_names: tuple[str, ...]) -> tuple[list[Path], np.ndarray]:
-    """Files and labels `[N]` of Tiny-ImageNet's `val`: lines of name, class and a box, apart by tabs.
+    """Files and labels `[N]` of Tiny-ImageNet's `val`: lines of name, class and a box, separated by tabs.
 
     Raises:
         InputError: for a line of another form, an unknown class, a missing image, or a class without images.
@@ -174,7 +166,7 @@ def list_annotated(folder: Path, class_names: tuple[str, ...]) -> tuple[list[Pat
 
 
 def words(file: Path, class_names: tuple[str, ...]) -> tuple[str, ...]:
-    """What classes are called: the first of each one's words in ImageNet's `words.txt`, if it is there."""
+    """Class names: the first of each class's words in ImageNet's `words.txt`, if it exists."""
     if not file.is_file():
         return class_names
     table = dict(line.split("\t", 1) for line in file.read_text().splitlines() if "\t" in line)
@@ -182,5 +174,5 @@ def words(file: Path, class_names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _has_classes(folder: Path) -> bool:
-    """Whether there are folders of classes, two at least."""
+    """Whether there are at least two folders of classes."""
     return sum(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir()) > 1

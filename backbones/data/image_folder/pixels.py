@@ -15,7 +15,7 @@ from backbones.errors import InputError
 GREY = ("1", "F", "I", "I;16", "I;16B", "I;16L", "I;16N", "L", "LA")
 """Pillow's modes of grey images."""
 IMAGE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What reading a file as an image may raise."""
+"""Exceptions of reading a file as an image."""
 
 
 def decoded(files: list[Path], root: Path, cache_dir: Path, size: int | None = None) -> np.ndarray:
@@ -25,10 +25,10 @@ def decoded(files: list[Path], root: Path, cache_dir: Path, size: int | None = N
         files: the images.
         root: folder that their names are relative to.
         cache_dir: folder for the cache.
-        size: resize to size × size (shorter side first, then the middle); None takes images as they are.
+        size: resize to size × size (shorter side first, then the middle); None keeps the size.
 
     Raises:
-        InputError: for an image that cannot be read or has another shape, or a cache that cannot be written.
+        InputError: for an unreadable image or one of another shape, or a cache that cannot be written.
     """
     cache = cache_file(cache_dir, "images", files, root, size)
     return cached_rows(cache, _pixels(files, size), len(files), "decode")
@@ -50,7 +50,7 @@ def _pixels(files: list[Path], size: int | None) -> Iterator[np.ndarray]:
 
 
 def _mode(file: Path) -> str:
-    """Pillow's name of what a pixel is, from the file's head."""
+    """Pillow's mode, from the file's head."""
     try:
         with Image.open(file) as opened:
             return str(opened.mode)
@@ -71,15 +71,15 @@ def read_pixels(file: Path, size: tuple[int, int] | None, *, grey: bool) -> np.n
 
     Args:
         file: the image.
-        size: (height, width) to resize to: the shorter side first, then the middle; None takes it as it is.
+        size: (height, width) to resize to: the shorter side first, then the middle; None keeps the size.
         grey: one channel, not three.
 
     Raises:
-        IMAGE_ERRORS: for what cannot be read, or pixels that are not of 8 or 16 bits.
+        IMAGE_ERRORS: for an unreadable file, or pixels of other than 8 or 16 bits.
     """
     with Image.open(file) as opened:
         if opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format == "PNG"):
-            # Pillow's own conversion would cut off the upper 8 bits.
+            # Pillow's own conversion drops the upper 8 bits.
             image = Image.fromarray((np.asarray(opened).clip(0, 65535) >> 8).astype(np.uint8))
             image = image if grey else image.convert("RGB")
         elif opened.mode in ("I", "F"):

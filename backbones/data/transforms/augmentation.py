@@ -1,7 +1,4 @@
-"""Random crops, rolls, flips, AutoAugment and Cutout, vectorised and keyed.
-
-What happens to an image is a pure function of (seed, epoch, key), so a resumed run sees the same images.
-"""
+"""Random crops, rolls, flips, AutoAugment and Cutout: pure functions of (seed, epoch, key), so that runs can resume."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +18,7 @@ from backbones.keyed_random import hash_uniform
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How the repeats of an image differ from it: more episodes from the same images."""
+    """Changes of an image in its repeats, for more episodes from the same images."""
 
     crop: int = 0
     """Pixels of padding for random crops."""
@@ -44,14 +41,11 @@ class Augmentation:
         """
         images = torch.from_numpy(np.ascontiguousarray(samples.images))
         keys = torch.from_numpy(samples.index.astype(np.int64))
-        fill = None
+        changes: dict[str, Any] = {"crop": self.crop, "flip": self.flip, "cutout": self.cutout}
         if images.dim() == 4 and images.dtype == torch.uint8:
-            fill = images.float().mean((0, 2, 3)).round().int().tolist()
-        shown = [images]
-        for k in range(1, count):
-            changes: dict[str, Any] = {"crop": self.crop, "flip": self.flip, "cutout": self.cutout, "fill": fill}
-            shown.append(augment(images, keys, seed=self.seed, epoch=k, **changes))
-        return torch.stack(shown, 1).flatten(0, 1).numpy()
+            changes["fill"] = images.float().mean((0, 2, 3)).round().int().tolist()
+        repeats = [augment(images, keys, seed=self.seed, epoch=k, **changes) for k in range(1, count)]
+        return torch.stack([images, *repeats], 1).flatten(0, 1).numpy()
 
 
 def augment(
@@ -73,15 +67,13 @@ def augment(
         images: `[B, C, H, W]`; or frames `[B, T, C, H, W]`, of which all of a row change in the same way.
         keys: `[B]` int64 names of the images.
         seed: of the run.
-        epoch: which pass over the images.
+        epoch: number of the pass over the images.
         crop: pixels padded on each side before a crop to the old size.
         flip: mirror half of the images, left to right.
-        cutout: side of a square that is painted over; its centre lies anywhere in the image (DeVries &
-            Taylor, 2017).
-        roll: the most pixels by which the image is shifted in each direction; what leaves comes in on the
-            other side (as for event frames: Li et al., NDA, ECCV 2022).
+        cutout: side of a filled square with its centre anywhere in the image (DeVries & Taylor, 2017).
+        roll: most pixels of a cyclic shift in each direction (for event frames: Li et al., NDA, ECCV 2022).
         auto: AutoAugment's policy for CIFAR-10.
-        fill: `[C]` what padding and square hold (default: 0).
+        fill: `[C]` value of padding and square (default: 0).
 
     Raises:
         InputError: for AutoAugment of anything but uint8 images of 1 or 3 channels.
@@ -122,7 +114,7 @@ def augment(
 
 
 def _covered(uniform: Tensor, size: int, cutout: int) -> Tensor:
-    """`[B, size]` whether a place lies in the square's extent."""
+    """`[B, size]` bool: places in the square."""
     first = (uniform * size).long() - cutout // 2
     place = torch.arange(size, device=uniform.device)
     return (place >= first) & (place < first + cutout)

@@ -1,7 +1,7 @@
 """AutoAugment's policy for CIFAR-10 (Cubuk et al., CVPR 2019, arXiv 1805.09501, appendix A.1), keyed.
 
 Each image gets one of 25 sub-policies: two operations, each with a chance and a strength in tenths of its range.
-Images that share an operation and a strength go through torchvision's function for it together.
+Images with the same operation and strength are computed together, by torchvision's function.
 
 Letters: B images, C channels (1 or 3), H × W pixels.
 """
@@ -17,26 +17,14 @@ from torch import Tensor
 from backbones.errors import InputError
 
 UNIFORMS = 5
-"""How many numbers an image's choices are made of."""
+"""Random numbers for each image."""
 
 _OPERATIONS = (
-    "shear_x",
-    "shear_y",
-    "translate_x",
-    "translate_y",
-    "rotate",
-    "brightness",
-    "color",
-    "contrast",
-    "sharpness",
-    "posterize",
-    "solarize",
-    "autocontrast",
-    "equalize",
-    "invert",
+    *("shear_x", "shear_y", "translate_x", "translate_y", "rotate", "brightness", "color", "contrast", "sharpness"),
+    *("posterize", "solarize", "autocontrast", "equalize", "invert"),
 )
 _SIGNED = 9
-"""So many of the operations, from the first, are turned around in half of the cases."""
+"""Number of operations, from the first, with a random sign."""
 
 _POLICIES = """
 invert 0.1 0 contrast 0.2 6;       rotate 0.7 2 translate_x 0.3 9;      sharpness 0.8 1 sharpness 0.9 3
@@ -61,11 +49,7 @@ POLICIES = _table().reshape(-1, 2, 3)
 
 
 def check_images(images: Tensor) -> None:
-    """Refuse what AutoAugment has no operations for.
-
-    Raises:
-        InputError: for other images than `[B, C, H, W]` uint8 of 1 or 3 channels.
-    """
+    """Raise an `InputError` for images other than `[B, C, H, W]` uint8 of 1 or 3 channels."""
     if images.dim() != 4 or images.shape[1] not in (1, 3) or images.dtype != torch.uint8:
         raise InputError(
             f"Expected images [B, C, H, W] of uint8 in 1 or 3 channels for AutoAugment, got {list(images.shape)} of "
@@ -78,9 +62,8 @@ def auto_augment(images: Tensor, uniform: Tensor, fill: list[int]) -> Tensor:
 
     Args:
         images: `[B, C, H, W]` uint8, of 1 or 3 channels.
-        uniform: `[B, UNIFORMS]` in [0, 1): which sub-policy; then of each step, whether it happens and whether it
-            is turned around.
-        fill: `[C]` what comes in at the sides.
+        uniform: `[B, UNIFORMS]` in [0, 1): for the sub-policy, and the chance and the sign of each step.
+        fill: `[C]` value of padding.
     """
     chosen = uniform.cpu().numpy()
     steps = POLICIES[(chosen[:, 0] * len(POLICIES)).astype(int)]  # [B, 2, 3]

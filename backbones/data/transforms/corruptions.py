@@ -1,4 +1,4 @@
-"""Corrupted images, for traces under shift: the same samples and labels, worse pictures.
+"""Corrupted images, for traces under shift.
 
     shifted = corrupt(splits.test, "gaussian-noise", severity=3)
 
@@ -26,7 +26,7 @@ _STRENGTHS: dict[str, tuple[float, ...]] = {
     "jpeg": (80, 65, 58, 50, 40),
 }
 CORRUPTIONS = tuple(_STRENGTHS)
-"""Names: noise of that standard deviation, blur of that σ in pixels, contrast times, brightness plus, JPEG quality."""
+"""Names; their strengths are standard deviation, σ in pixels, factor, summand and JPEG quality."""
 _ROWS = 1000
 
 

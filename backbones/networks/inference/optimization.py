@@ -62,10 +62,7 @@ def optimize(
         raise InputError(
             f"Expected calibration samples to check {dtype} on, got none: pass calibration=…, or min_agreement=None."
         )
-    if calibration is not None and not isinstance(calibration, Samples):
-        raise InputError(
-            f"Expected Samples for calibration, such as splits.calibration, got {type(calibration).__name__}."
-        )
+
     if calibration is not None and calibration.split == "test":
         raise InputError("Expected samples of another split than 'test' for calibration: use splits.calibration.")
     fast = InferenceNetwork(network, dtype=dtype, channels_last=channels_last, compile=compile, winograd=winograd)

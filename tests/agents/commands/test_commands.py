@@ -149,7 +149,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(tmp_path, capsys):
     traces = make_traces(20).save(tmp_path / "traces.safetensors")
     out = tmp_path / "out"
     cases = [
-        (("train-backbone", "--timesteps", 0), "at least 1 timestep, got timesteps=0"),
+        (("train-backbone", "--timesteps", 0), "timesteps to be a whole number of 1 or more, got 0"),
         (("train-backbone", "--network", "huge"), "network, got 'huge'. Known:"),
         (("train-backbone", "--dataset", "moons"), "dataset, got 'moons'. Known:"),
         (("train-backbone", "--dataset", "mnist"), "where the data of 'mnist' are: set root (--data-dir)"),

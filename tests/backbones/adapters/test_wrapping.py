@@ -111,7 +111,7 @@ def test_the_module_s_own_state_is_left_as_it_was(images):
 @pytest.mark.parametrize(
     ("make", "habit", "message"),
     [
-        (held, "resets", "starts afresh in each: leave the reset of its neurons out of forward"),
+        (held, "resets", "starts afresh in each call: leave the reset of its neurons out of forward"),
         (held, "counts", "got clock, which went from 1 to 2 in one timestep: it belongs to the whole batch"),
         (held, "collects", "got seen, which changed in one timestep outside the framework's own state"),
         (held, "draws", "got v, whose first value is not its reset value"),
@@ -121,7 +121,7 @@ def test_the_module_s_own_state_is_left_as_it_was(images):
         (held, "whole", r"got 4 through itself .* cannot be stepped: take the loop or the repeat over time out"),
         (passed, "keeps it", r"Expected \(output, state\) of Passed\(inputs, state\), got Tensor"),
         (passed, "forgets", "starts afresh in each call"),
-        (passed, "says otherwise", "whose first value is not its layer's reset value"),
+        (passed, "says otherwise", "whose first value is not its reset value"),
     ],
 )
 def test_a_module_that_cannot_be_stepped_row_by_row_is_refused_in_a_sentence(make, habit, message, images):

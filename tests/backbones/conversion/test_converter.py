@@ -204,7 +204,7 @@ def test_digits_converted_are_within_half_a_point_after_32_timesteps(digits):
     ("network", "arguments", "message"),
     [
         (lambda: bb.build("small", num_classes=5, timesteps=2), {}, "got one that spikes: body.first is LIF"),
-        (lambda: ann(), {"timesteps": 0}, "at least 1 timestep, got timesteps=0"),
+        (lambda: ann(), {"timesteps": 0}, "timesteps to be a whole number of 1 or more, got 0"),
         (lambda: ann(), {"method": "max"}, "no method for a QCFS network, whose thresholds are learned, got 'max'"),
         (lambda: ann(), {"method": "luck"}, "method, got 'luck'. Known: max, percentile"),
         (lambda: ann(neuron="relu"), {}, "images .* to set the thresholds of ReLUs on, got none"),

@@ -16,8 +16,8 @@ def make(**settings) -> SpikingNetwork:
     ("arguments", "message"),
     [
         ({"network": "huge"}, "network, got 'huge'. Known: .*small"),
-        ({"timesteps": 0}, "at least 1 timestep, got timesteps=0"),
-        ({"num_classes": 1}, "at least 2 classes, got num_classes=1"),
+        ({"timesteps": 0}, "timesteps to be a whole number of 1 or more, got 0"),
+        ({"num_classes": 1}, "num_classes to be a whole number of 2 or more, got 1"),
         ({"depth": 3}, "option of network 'small', got 'depth'. Known: width"),
         ({"neuron": "alif"}, "neuron, got 'alif'. Known: converted-if, if, lif"),
         ({"neuron": {"type": "lif", "tau": 2}}, "settings of the neuron 'lif'.*tau"),
