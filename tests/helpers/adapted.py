@@ -73,6 +73,11 @@ def logits_of(backbone, images, refills=()):
     return torch.stack(found)
 
 
+def logits(backbone, images):
+    """`[B, T, K]` of a whole run."""
+    return logits_of(backbone, images).transpose(0, 1)
+
+
 def refilled_rows_run_afresh(backbone, images):
     """Rows 2 and 5 of 8, refilled mid-run, are fresh runs; the others do not notice. To the bit."""
     old, new, rows, moment = images[:8], images[8:10], torch.tensor([2, 5]), 2

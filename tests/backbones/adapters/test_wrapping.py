@@ -20,14 +20,9 @@ from backbones.contract import BackboneError
 from backbones.energy import Metered
 from backbones.networks.inference.optimization import optimize
 from backbones.training.loop import train
-from tests.helpers.adapted import T, refilled_rows_run_afresh, running_mean
+from tests.helpers.adapted import T, logits, refilled_rows_run_afresh, running_mean
 from tests.helpers.modules import Access, Held
 from tests.helpers.programs import ROOT
-
-
-@pytest.fixture(scope="module")
-def images(digits):
-    return torch.from_numpy(digits.test.images[:10])
 
 
 def as_floats(images):
@@ -64,14 +59,6 @@ def passed(images, habit=""):
     with torch.no_grad():
         stepper = PassedState("toys", Passed(habit), Layout(None, None, T), as_floats(images))
     return AdaptedBackbone(stepper, images[:8], T, ("direct", 0), {})
-
-
-def logits(backbone, images):
-    state, found = backbone.start(images), []
-    for _ in range(T):
-        now, state = backbone.step(state)
-        found.append(now)
-    return torch.stack(found, 1)
 
 
 @pytest.mark.parametrize("make", [held, passed])

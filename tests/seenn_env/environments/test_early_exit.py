@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import backbones as bb
-from seenn_env import EarlyExitEnv, Traces, record
+from seenn_env import EarlyExitEnv, record
 from tests.helpers.traces import make_traces
 
 ID = "seenn_env:seenn_env/EarlyExit-v0"
@@ -186,5 +186,5 @@ def test_live_refuses_logits_that_are_not_finite(digits):
 
 def test_traces_and_paths_are_taken_too(traces, tmp_path):
     path = traces.save(tmp_path / "a.safetensors")
-    assert same(play(EarlyExitEnv(traces), 0), play(EarlyExitEnv(path), 0))
-    assert isinstance(EarlyExitEnv(str(path)).traces, Traces)
+    for given in (path, str(path)):
+        assert same(play(EarlyExitEnv(traces), 0), play(EarlyExitEnv(given), 0))

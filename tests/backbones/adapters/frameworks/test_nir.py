@@ -16,7 +16,7 @@ from torch import nn
 
 import backbones as bb
 from backbones.adapters import wrap
-from tests.helpers.adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, train
+from tests.helpers.adapted import T, keeps_every_promise, logits, refilled_rows_run_afresh, running_mean, train
 
 if not hasattr(nirtorch, "nir_to_torch"):
     pytest.skip("nirtorch is too old for the extra 'nir'", allow_module_level=True)
@@ -96,11 +96,6 @@ def trained(digits):
     return train(net, net, digits)
 
 
-@pytest.fixture(scope="module")
-def images(digits):
-    return torch.from_numpy(digits.test.images[:10])
-
-
 def own_loop(module):
     """NIRTorch's: the module's state goes round."""
 
@@ -112,14 +107,6 @@ def own_loop(module):
         return torch.stack(outputs)
 
     return run
-
-
-def logits(backbone, images):
-    state, found = backbone.start(images), []
-    for _ in range(backbone.timesteps):
-        now, state = backbone.step(state)
-        found.append(now)
-    return torch.stack(found, 1)
 
 
 def test_a_trained_network_keeps_every_promise(trained, digits):

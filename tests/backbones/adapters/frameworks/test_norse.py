@@ -11,7 +11,15 @@ from torch import nn
 
 import backbones as bb
 from backbones.adapters import wrap
-from tests.helpers.adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, small_graph, train
+from tests.helpers.adapted import (
+    T,
+    keeps_every_promise,
+    logits,
+    refilled_rows_run_afresh,
+    running_mean,
+    small_graph,
+    train,
+)
 
 FAST = LIFParameters(tau_mem_inv=torch.tensor(400.0), tau_syn_inv=torch.tensor(600.0), v_th=torch.tensor(0.3))
 OFF_ZERO = FAST._replace(v_leak=torch.tensor(0.1), v_reset=torch.tensor(-0.1))
@@ -45,19 +53,6 @@ def own_loop(net):
 def trained(digits):
     net = convolutional()
     return train(net, own_loop(net), digits)
-
-
-@pytest.fixture(scope="module")
-def images(digits):
-    return torch.from_numpy(digits.test.images[:10])
-
-
-def logits(backbone, images):
-    state, found = backbone.start(images), []
-    for _ in range(backbone.timesteps):
-        now, state = backbone.step(state)
-        found.append(now)
-    return torch.stack(found, 1)
 
 
 def test_a_trained_network_keeps_every_promise(trained, digits):

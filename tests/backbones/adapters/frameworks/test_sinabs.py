@@ -12,7 +12,7 @@ from torch import nn
 
 import backbones as bb
 from backbones.adapters import wrap
-from tests.helpers.adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, train
+from tests.helpers.adapted import T, keeps_every_promise, logits, refilled_rows_run_afresh, running_mean, train
 
 
 def squeezed(timesteps=T):
@@ -75,11 +75,6 @@ def trained(digits):
     return train(net, own_loop(net), digits)
 
 
-@pytest.fixture(scope="module")
-def images(digits):
-    return torch.from_numpy(digits.test.images[:10])
-
-
 def test_a_trained_network_keeps_every_promise(trained, digits):
     keeps_every_promise(wrap(trained, digits.train.images[:8], T), steps(trained), digits)
 
@@ -89,14 +84,6 @@ def test_the_framework_s_own_call_over_the_whole_sequence_gives_the_same_logits(
     with torch.no_grad():
         expected = running_mean(own_loop(trained)(images / 255))
     torch.testing.assert_close(logits(backbone, images), expected)
-
-
-def logits(backbone, images):
-    state, found = backbone.start(images), []
-    for _ in range(backbone.timesteps):
-        now, state = backbone.step(state)
-        found.append(now)
-    return torch.stack(found, 1)
 
 
 def timed(*layers):

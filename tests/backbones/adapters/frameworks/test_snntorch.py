@@ -12,7 +12,15 @@ from torch import nn
 import backbones as bb
 import seenn_env
 from backbones.adapters import wrap
-from tests.helpers.adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, small_graph, train
+from tests.helpers.adapted import (
+    T,
+    keeps_every_promise,
+    logits,
+    refilled_rows_run_afresh,
+    running_mean,
+    small_graph,
+    train,
+)
 from tests.helpers.leaks import leaks_not_found, random_images, random_layers, refused
 from tests.helpers.programs import load_program
 
@@ -51,11 +59,6 @@ def trained(digits):
     torch.manual_seed(0)
     net = Net()
     return train(net, own_loop(net), digits)
-
-
-@pytest.fixture(scope="module")
-def images(digits):
-    return torch.from_numpy(digits.test.images[:10])
 
 
 def sequential(*layers):
@@ -134,14 +137,6 @@ def test_a_recurrent_lstm_layer_is_found_too_unless_it_drops_its_state(images):
     net = sequential(snn.SLSTM(64, 10, threshold=0.01, init_hidden=True, output=True))
     with pytest.raises(bb.InputError, match="starts afresh in each"):
         wrap(net, images[:8], T, output="membrane")
-
-
-def logits(backbone, images):
-    state, found = backbone.start(images), []
-    for _ in range(backbone.timesteps):
-        now, state = backbone.step(state)
-        found.append(now)
-    return torch.stack(found, 1)
 
 
 def test_a_potential_at_the_threshold_does_not_fire_as_in_the_framework():

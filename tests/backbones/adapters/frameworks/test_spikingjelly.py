@@ -50,11 +50,6 @@ def trained(digits):
     return train(net, own_loop(net), digits)
 
 
-@pytest.fixture(scope="module")
-def images(digits):
-    return torch.from_numpy(digits.test.images[:10])
-
-
 def small(*layers, outputs=10):
     torch.manual_seed(0)
     return nn.Sequential(layer.Flatten(), *layers, layer.Linear(64, outputs)).eval()
