@@ -6,6 +6,7 @@ import json
 import re
 import runpy
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -178,3 +179,19 @@ def test_the_snippets_of_a_page_run(page, prepared):
             block = block.replace(long, short)
         ast.parse(block)
         exec(compile(block, page.name, "exec"), prepared)
+
+
+COMMANDS = [file for file in sorted(BENCHMARKS.rglob("*.py")) if "__main__" in file.read_text()]
+
+
+@pytest.mark.parametrize("file", COMMANDS, ids=names(COMMANDS))
+def test_every_command_of_the_benchmarks_explains_itself(file, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(file.parent))
+    monkeypatch.setattr(sys, "argv", [file.name, "--help"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(file), run_name="__main__")
+    for name, module in list(sys.modules.items()):  # `images`, `weights`, … are names that others may have
+        if str(getattr(module, "__file__", None) or "").startswith(str(BENCHMARKS)):
+            del sys.modules[name]
+    assert stop.value.code == 0
+    assert "usage:" in capsys.readouterr().out.lower()

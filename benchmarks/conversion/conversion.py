@@ -22,7 +22,8 @@ import torch
 import agents
 import backbones as bb
 import seenn_env
-from agents.commands import RULES, DataOptions, TrainBackbone, line_up
+from agents.commands import DataOptions, TrainBackbone, line_up
+from agents.policies import RULES
 from backbones import contract, convert
 from backbones.contract import make_keys
 from backbones.machine import torch_threads
