@@ -46,7 +46,7 @@ def test_energy_is_correct_less_the_share_of_the_rows_energy_times_cost():
     assert paid == pytest.approx([1 - 0.2 / 4, -0.2 * 3 / 4])
 
 
-@pytest.mark.parametrize("reward", [*REWARDS, "tests.seenn_env.test_rewards:Thrifty"])
+@pytest.mark.parametrize("reward", [*REWARDS, f"{__name__}:Thrifty"])
 def test_rewards_of_traces_lie_in_their_range(reward):
     made, traces = make_reward(reward), full_traces()
     low, high = made.range(4)
@@ -56,7 +56,7 @@ def test_rewards_of_traces_lie_in_their_range(reward):
     assert low <= paid.min() <= paid.max() <= high
 
 
-@pytest.mark.parametrize("reward", [*REWARDS, "tests.seenn_env.test_rewards:Thrifty", Thrifty(3.0)])
+@pytest.mark.parametrize("reward", [*REWARDS, f"{__name__}:Thrifty", Thrifty(3.0)])
 def test_single_vector_and_evaluation_pay_the_same(reward):
     traces = full_traces()
     single, vector = EarlyExitEnv(traces, reward=reward), EarlyExitVectorEnv(24, traces, reward=reward)
@@ -92,9 +92,9 @@ def test_energy_is_refused_where_none_was_recorded(make):
         ("linear", {"beta": 1}, r"Expected options of the reward 'linear' \(cost\), got {'beta': 1}"),
         ("energy", {"cost": -1}, "Expected cost ≥ 0, got -1"),
         (
-            "tests.seenn_env.test_rewards:Nothing",
+            f"{__name__}:Nothing",
             None,
-            "Expected the reward '.*:Nothing' to be importable",
+            f"Expected the reward '{__name__}:Nothing' to be importable",
         ),
         (Thrifty(), {"scale": 1}, "Expected no reward_options beside a reward object"),
         (len, None, "Expected a reward with __call__ and range"),
@@ -111,7 +111,7 @@ def test_a_reward_that_is_not_finite_is_refused():
 
 
 def test_options_reach_a_users_reward_by_name():
-    assert make_reward("tests.seenn_env.test_rewards:Thrifty", {"scale": 5.0}).scale == 5.0
+    assert make_reward(f"{__name__}:Thrifty", {"scale": 5.0}).scale == 5.0
 
 
 class Paying:
@@ -151,7 +151,7 @@ made = Paying()
     ("reward", "message"),
     [
         (NoMethod(), "with __call__ and range, methods"),
-        ("tests.seenn_env.test_rewards:NoMethod", "with __call__ and range, methods"),
+        (f"{__name__}:NoMethod", "with __call__ and range, methods"),
         (Property(), "with __call__ and range, methods"),
         (Paying, "an object of such a class"),
         (3, "with __call__ and range, methods"),
@@ -178,8 +178,8 @@ def test_objects_that_are_no_reward_are_refused_at_once_in_one_sentence(reward, 
         ("linear", {"beta": 1}),
         ("linear", {"cost": "much"}),
         ("linear", {"cost": np.ones(2)}),
-        ("tests.seenn_env.test_rewards:Paying", {"cost": 1}),
-        ("tests.seenn_env.test_rewards:made", {"cost": 1}),
+        (f"{__name__}:Paying", {"cost": 1}),
+        (f"{__name__}:made", {"cost": 1}),
         (made, {"cost": 1}),
     ],
 )

@@ -20,7 +20,7 @@ def two_largest(shape: TraceShape) -> Observation:
     return Observation("two", shape.timesteps, ("second", "first", "spikes"), -bound, bound, columns, ("hidden",))
 
 
-OWN = "tests.seenn_env.observations.test_observations:two_largest"
+OWN = f"{__name__}:two_largest"
 SUMS = ["rich+classes", "rich+hidden", "hidden+membrane+logits", f"logits+{OWN}"]
 OBSERVATIONS = ["features", "logits", "rich", "classes", "hidden", "membrane", *SUMS, two_largest, OWN]
 LIVE = {"backbone": small_backbone(), "samples": few_samples(), "repeats": 2, "batch_size": BATCH}
