@@ -1,10 +1,10 @@
-"""A network for deployment: its start and one timestep as ONNX, state in and state out.
+"""Export of a network as ONNX: its start and one timestep, with explicit state.
 
     export_network(network, "deployed", num_slots=32)
 
-`start.onnx` turns images into what their timesteps start from; `step.onnx` is one timestep of all B slots. A row
-is refilled by writing its part of `start.onnx`'s output and its key into the state, 0 into its timestep and
-readout, and by setting its `fresh`. `network.json` has the sizes.
+`start.onnx` computes the sources of images; `step.onnx` is one timestep of all B slots. A slot is refilled by writing
+its source and its key into the state, 0 into its timestep and readout, and by setting its `fresh`. `network.json` has
+the sizes.
 
 Letters: B slots, T timesteps, K classes, C channels, H × W pixels.
 """
@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backbones.argument_checks import Positive, check_kinds
 from backbones.atomic import write_atomic
 from backbones.contract.protocol import Backbone
 from backbones.errors import InputError
@@ -31,27 +32,26 @@ from backbones.networks.neurons.neuron import LIF
 from backbones.networks.stepped import State, SteppedNetwork
 
 STATE = ("source", "keys", "timestep", "readout")
-"""The state of `step.onnx`, which also has `fresh` and membrane_0, membrane_1, …."""
-
+"""State of `step.onnx`, beside `fresh` and membrane_0, membrane_1, …."""
 
 Run = Callable[[dict[str, Tensor]], list[Tensor]]
-"""Outputs of a model for inputs by name; those that it does not have are left out."""
+"""Outputs of a model for inputs by name; inputs that it does not have are ignored."""
 
 _ROWS = 16
-"""Rows that files are tried on, at least."""
+"""Fewest rows on which files are tested."""
 
 
 def export_network(network: Backbone, folder: str | Path, *, num_slots: int) -> Path:
-    """Write `start.onnx`, `step.onnx` and `network.json`, once they have been run against the network.
+    """Write `start.onnx`, `step.onnx` and `network.json`, after comparing them with the network.
 
     start: `images [B, C, H, W]` float32 in [0, 1] (of the encoding "event" `[B, T, C, H, W]` frames) → `source [B, …]`.
-    step: source, `keys [B]` int64, `timestep [B]` int64 done so far, `readout [B, K]`, `fresh [B]` bool, membranes
-    `[B, …]` → `logits [B, K]`, timestep, readout, membranes. A slot's first step has `fresh` set; its membranes
-    then count for nothing. Inputs that the encoding does not need are left out.
+    step: source, `keys [B]` int64, `timestep [B]` int64 so far, `readout [B, K]`, `fresh [B]` bool, membranes
+    `[B, …]` → `logits [B, K]`, timestep, readout, membranes. A slot's first step has `fresh` set and ignores its
+    membranes. Inputs that the encoding does not need are missing.
 
     Args:
-        network: a plain one.
-        folder: where to; it is made.
+        network: a plain network.
+        folder: for the files.
         num_slots: B, fixed in the files.
 
     Raises:
@@ -61,8 +61,9 @@ def export_network(network: Backbone, folder: str | Path, *, num_slots: int) -> 
     return write_files(network_files(network, num_slots), folder)
 
 
-def network_files(network: Backbone, num_slots: int) -> dict[str, bytes]:
-    """What `export_network` writes, by file name."""
+@check_kinds
+def network_files(network: Backbone, num_slots: Positive) -> dict[str, bytes]:
+    """The content of `export_network`'s files by name."""
     if not isinstance(network, SteppedNetwork):
         raise InputError(
             f"Expected a network that `build` or `convert` made to export, got {type(network).__name__}: export a "
@@ -70,8 +71,7 @@ def network_files(network: Backbone, num_slots: int) -> dict[str, bytes]:
         )
     if network.form != "plain":
         raise InputError(f"Expected a plain network to export, got the form {network.form!r}: export that instead.")
-    if not hasattr(num_slots, "__index__") or num_slots < 1:
-        raise InputError(f"Expected num_slots ≥ 1, got {num_slots!r}.")
+
     fingerprint = network.fingerprint
     network = copy.deepcopy(network).cpu().eval().requires_grad_(False)
     images = torch.zeros(num_slots, *network.sample_shape)
@@ -101,7 +101,7 @@ def network_files(network: Backbone, num_slots: int) -> dict[str, bytes]:
 
 
 def write_files(files: dict[str, bytes], folder: str | Path) -> Path:
-    """Files by name, each put in place when it is whole; the folder is made."""
+    """Write files by name atomically; returns the folder, which is made."""
     for name, content in files.items():
         write_atomic(Path(folder) / name, content)
     return Path(folder)
@@ -128,7 +128,7 @@ def to_onnx(module: nn.Module, inputs: tuple[Tensor, ...], names: tuple[str, ...
 
 
 def runner(model: bytes) -> Run:
-    """A function that runs a model under onnxruntime, or where that is not installed by onnx's own evaluator.
+    """A function that runs a model under onnxruntime, or by onnx's own evaluator where that is not installed.
 
     Raises:
         InputError: for a model that cannot be run; so does the function.
@@ -141,7 +141,7 @@ def runner(model: bytes) -> Run:
         options.intra_op_num_threads = torch.get_num_threads()
         with _refusing("that onnxruntime can run"):
             session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        names = {given.name for given in session.get_inputs()}
+        names = {each.name for each in session.get_inputs()}
     else:
         from onnx.reference import ReferenceEvaluator
 
@@ -150,9 +150,9 @@ def runner(model: bytes) -> Run:
         names = set(session.input_names)
 
     def run(values: dict[str, Tensor]) -> list[Tensor]:
-        given = {name: value.numpy() for name, value in values.items() if name in names}
+        inputs = {name: value.numpy() for name, value in values.items() if name in names}
         with _refusing("that can be run"):
-            return [torch.as_tensor(np.asarray(output)) for output in session.run(None, given)]
+            return [torch.as_tensor(np.asarray(output)) for output in session.run(None, inputs)]
 
     return run
 
@@ -161,9 +161,9 @@ def runner(model: bytes) -> Run:
 def check_files(network: SteppedNetwork, num_slots: int, start: Run, step: Run) -> None:
     """Refuse models of `start.onnx` and `step.onnx` that compute something else than the network.
 
-    Steps are compared one by one, each from the network's own state: fresh slots, then one step on, then potentials
-    drawn at random (so that every layer spikes) at all timesteps. A rounding can flip a spike: files may differ as
-    much as the network does from itself when what it starts from changes by a millionth.
+    Single steps are compared, each from the network's own state: of fresh slots, the step after it, and random
+    potentials (so that every layer spikes) at all timesteps. A rounding can flip a spike: files may differ as much as
+    the network changes when its state changes by a millionth.
     """
     generator = torch.Generator().manual_seed(0)
     compared: dict[str, list[tuple[Tensor, ...]]] = {}
@@ -188,11 +188,11 @@ def check_files(network: SteppedNetwork, num_slots: int, start: Run, step: Run) 
                 )
             )
             fresh = torch.zeros(num_slots, dtype=torch.bool) if state.fresh is None else state.fresh
-            given = {name: getattr(state, name) for name in STATE} | {"fresh": fresh}
-            given |= {f"membrane_{layer}": v for layer, v in enumerate(state.membranes)}
+            inputs = {name: getattr(state, name) for name in STATE} | {"fresh": fresh}
+            inputs |= {f"membrane_{layer}": v for layer, v in enumerate(state.membranes)}
             outputs = (logits, after.timestep, after.readout, *after.membranes)
             changed = (almost[0], almost[1].timestep, almost[1].readout, *almost[1].membranes)
-            for place, three in enumerate(zip(outputs, step(given), changed, strict=True)):
+            for place, three in enumerate(zip(outputs, step(inputs), changed, strict=True)):
                 compared.setdefault(f"{case}, output {place}", []).append(three)
             state = after
     for name, parts in compared.items():
@@ -210,7 +210,7 @@ def _by_row(values: Tensor) -> Tensor:
 
 
 def _gap(wanted: Tensor, found: Tensor) -> float:
-    """The mean difference of `[rows, …]`, as a part of the mean value, of the row in the middle."""
+    """The median over rows of the mean difference of `[rows, …]`, in parts of the mean value."""
     return float((found - wanted).abs().mean(1).median() / wanted.abs().mean().clamp(min=1e-6))
 
 
@@ -235,14 +235,14 @@ def _random_membranes(network: SteppedNetwork, state: State, generator: torch.Ge
 
 
 def _spell_out_pools(network: SteppedNetwork, images: Tensor) -> None:
-    """Put what every runtime knows in the place of average pools with settings that some leave out."""
+    """Replace average pools with settings that some runtimes ignore by operations that all of them have."""
     sizes: dict[nn.AvgPool2d, tuple[int, int]] = {}
 
-    def look(pool: nn.AvgPool2d, inputs: Any) -> None:
+    def record(pool: nn.AvgPool2d, inputs: Any) -> None:
         sizes[pool] = inputs[0].shape[2:]
 
     pools = [module for module in network.modules() if isinstance(module, nn.AvgPool2d)]
-    hooks = [pool.register_forward_pre_hook(look) for pool in pools if pool.divisor_override or pool.ceil_mode]
+    hooks = [pool.register_forward_pre_hook(record) for pool in pools if pool.divisor_override or pool.ceil_mode]
     network.step(network.start(images[:1]))
     for hook in hooks:
         hook.remove()
@@ -253,7 +253,7 @@ def _spell_out_pools(network: SteppedNetwork, images: Tensor) -> None:
 
 
 class _ExplicitPool(nn.Module):
-    """An average pool of images of one size: zeros around, means of whole windows, a factor for each place."""
+    """An average pool of images of one size: zero padding, means of whole windows, a factor for each place."""
 
     factor: Tensor
 
@@ -285,7 +285,7 @@ class _Start(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.network._begin(images, None)[0]  # `start` without its look at the values
+        return self.network._begin(images, None)[0]  # `start` without the check of values
 
 
 class _Step(nn.Module):
@@ -303,7 +303,7 @@ class _Step(nn.Module):
 
 @contextmanager
 def _refusing(what: str) -> Iterator[None]:
-    """Whatever exporter and runtimes raise, as one sentence."""
+    """Turn an exception of the exporter or a runtime into an `InputError`."""
     try:
         yield
     except Exception as error:
@@ -313,7 +313,7 @@ def _refusing(what: str) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter says about itself."""
+    """Silence the exporter's messages."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

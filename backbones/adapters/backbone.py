@@ -110,11 +110,7 @@ class AdaptedBackbone:
         return self.elsewhere(place)
 
     def optimize(self, **settings: Any) -> Never:
-        """Refused: only networks of this package have a form for inference.
-
-        Raises:
-            InputError: always.
-        """
+        """Raise an `InputError`: only networks of this package have a form for inference."""
         raise InputError(
             f"Expected a network of this package to optimize, got {type(self.module).__name__} of {self.framework}: a "
             "wrapped module runs as its framework has it, so fold its norms and compile it there."

@@ -117,7 +117,7 @@ class Layout:
         if self.output == "membrane":
             raise InputError(
                 f"Expected (spikes, …, membrane) for output='membrane', got {_kind(result)}: let the last layer give "
-                "its potentials (in snnTorch by output=True), or leave output out."
+                "its potentials (in snnTorch by output=True), or omit output."
             )
         return result
 
@@ -141,7 +141,7 @@ def call(module: nn.Module, *arguments: Any) -> Any:
         shape = list(arguments[0].shape)
         raise InputError(
             f"Expected {type(module).__name__} to run one timestep of inputs {shape}, it raised "
-            f"{type(error).__name__}: {first.rstrip('.')}. Look at the shape of the inputs, and at time_axis."
+            f"{type(error).__name__}: {first.rstrip('.')}. Check the shape of the inputs, and time_axis."
         ) from error
 
 
@@ -193,8 +193,8 @@ def check_start(stepper: Stepper, example: Tensor, first: Tensor, one: dict[str,
     moved = any(not same(row, value) for row, value in zip(leaves_of(before), one.values(), strict=True))
     if moved and all(same(one[name], two[name]) for name in one):
         raise InputError(
-            f"Expected {kind} to continue from its state, but it starts afresh in each call: leave the reset of its "
-            "neurons out of forward, or replace the layer that drops it."
+            f"Expected {kind} to continue from its state, but it starts afresh in each call: remove the reset of its "
+            "neurons from forward, or replace the layer that drops it."
         )
 
 

@@ -55,8 +55,8 @@ def one_timestep(module: nn.Module, owners: frozenset[str] = frozenset()) -> Ite
             raise InputError(
                 f"Expected one timestep in a call of {type(module).__name__}, got {counts[part]} through "
                 f"{path or 'itself'} ({type(part).__name__}), and a module that runs all timesteps in one call cannot "
-                "be stepped: take the loop or the repeat over time out of forward, leave the reset of its neurons out "
-                "of forward too, and if its layers expect a time axis, name it by time_axis=…."
+                "be stepped: remove the loop or the repeat over time and the reset of its neurons from forward, and if "
+                "its layers expect a time axis, name it by time_axis=…."
             )
 
 

@@ -122,7 +122,7 @@ def wrap(
         except BackboneError as error:
             raise InputError(
                 f"Expected {type(module).__name__} to keep the contract of a backbone, but {error} "
-                "(check=False leaves the check out.)"
+                "(check=False omits the check.)"
             ) from error
     return backbone
 

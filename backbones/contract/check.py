@@ -70,7 +70,7 @@ def check_backbone(backbone: Backbone, inputs: Tensor, keys: Tensor | None = Non
             f"step must give logits [B, K] = [{B}, {K}], got {list(logits.shape)} at timestep {t}.",
         )
         _expect(bool(torch.isfinite(logits).all()), f"logits must be finite; at timestep {t} some are not.")
-        _expect(not logits.requires_grad, "the network is frozen: logits must not carry gradients.")
+        _expect(not logits.requires_grad, "the network is frozen: logits must not have gradients.")
 
     places = _Places(max(logits.abs().max().item() for logits in alone))
     _expect(
@@ -194,7 +194,7 @@ def _check_pure(backbone: Backbone, inputs: Tensor, keys: Tensor, places: _Place
         first, after = backbone.step(state)
         first = first.clone()
         second, _ = backbone.step(state)
-        message = f"step must leave the state it is given as it is; stepping it twice at timestep {t} differs."
+        message = f"step must not change the state that it is given; stepping it twice at timestep {t} differs."
         places.same([first], [second], message)
         state = after
 
@@ -223,5 +223,5 @@ def _check_refill(
         places.close([logits[rows] for logits in fresh[: len(after)]], refilled, message)
         first = first or refilled
         places.same(first[: len(after)], refilled, message)
-        message = f"a refill must leave the other rows alone; after {moment} timesteps it does not."
+        message = f"a refill must not change the other rows; after {moment} timesteps it does."
         places.same([logits[others] for logits in alone[moment:]], [logits[others] for logits in after], message)

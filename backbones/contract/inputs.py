@@ -52,7 +52,7 @@ def check_images(images: Any, encoding: Any = None, *, values: bool = True, what
         return
     low, high = _range(images)
     if not np.isfinite(low) or not np.isfinite(high):
-        raise InputError(f"Expected {what} of finite numbers, got NaN or infinity: look at where they come from.")
+        raise InputError(f"Expected {what} of finite numbers, got NaN or infinity: check their source.")
     bounded = not frames and (images.ndim == 4 or (encoding is not None and not encoding.static))
     if bounded and not (low >= -_SLACK and high <= 1 + _SLACK):
         advice = "divide them by 255, or pass uint8"
@@ -101,7 +101,7 @@ def channels_advice(given: tuple[int, ...], wanted: tuple[int, ...] | None = Non
     if wanted is not None and tuple(wanted) != (*before, channels, height, width):
         return "."
     order = (0, *range(1, len(before) + 1), *(len(before) + place for place in (3, 1, 2)))
-    return f", which looks like channels last: pass images.transpose{order}, or images.permute{order} of a tensor."
+    return f", which seems to be channels last: pass images.transpose{order}, or images.permute{order} of a tensor."
 
 
 def encoding_of(backbone: Any) -> Any:

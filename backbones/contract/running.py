@@ -23,10 +23,10 @@ def make_keys(index: np.ndarray, repeat: np.ndarray | int = 0) -> np.ndarray:
     Raises:
         InputError: for values that are no whole numbers, or different numbers of them.
     """
-    for name, given in (("index", index), ("repeat", repeat)):
-        kind = np.asarray(given).dtype.kind if isinstance(given, np.ndarray | int | Sequence) else ""
-        if kind not in ("i", "u") and np.size(given):
-            raise InputError(f"Expected {name} of whole numbers, got {given!r}.")
+    for name, values in (("index", index), ("repeat", repeat)):
+        kind = np.asarray(values).dtype.kind if isinstance(values, np.ndarray | int | Sequence) else ""
+        if kind not in ("i", "u") and np.size(values):
+            raise InputError(f"Expected {name} of whole numbers, got {values!r}.")
     if np.ndim(repeat) and np.shape(repeat) != np.shape(index):
         raise InputError(f"Expected a repeat for each index, got {np.shape(repeat)} and {np.shape(index)}.")
     return (np.asarray(index, np.int64) << REPEAT_BITS) | np.asarray(repeat, np.int64)
@@ -115,14 +115,14 @@ def probe(backbone: Backbone, state: State, names: Sequence[str]) -> dict[str, T
         raise InputError(f"Expected names of probes, such as ('hidden',), got {names!r}.")
     if not names:
         return {}
-    given = backbone.probe(state) if isinstance(backbone, Probed) else {}
+    probes = backbone.probe(state) if isinstance(backbone, Probed) else {}
     for name in names:
-        if name not in given:
+        if name not in probes:
             raise InputError(
                 f"Expected a backbone whose probe(state) gives {name!r} [B, F], got a "
                 f"{type(backbone).__name__} that does not: add it, or do without {name!r}."
             )
-    return {name: given[name] for name in names}
+    return {name: probes[name] for name in names}
 
 
 @check_kinds
@@ -135,15 +135,15 @@ def probe_sizes(backbone: Backbone, images: np.ndarray, names: Sequence[str] | N
     if names is None and not isinstance(backbone, Probed):
         return {}
     _, state = backbone.step(backbone.start(as_tensor(images)))
-    given = backbone.probe(state) if names is None else probe(backbone, state, names)  # type: ignore[attr-defined]
-    return {name: values.shape[1] for name, values in given.items()}
+    probes = backbone.probe(state) if names is None else probe(backbone, state, names)  # type: ignore[attr-defined]
+    return {name: values.shape[1] for name, values in probes.items()}
 
 
 @check_kinds
 def accuracy(
     backbone: Backbone, images: np.ndarray, labels: np.ndarray, keys: np.ndarray, *, timesteps: int | None = None
 ) -> np.ndarray:
-    """`[T]` fraction of right answers after each timestep (of the first `timesteps`)."""
+    """`[T]` fraction of correct predictions after each timestep (of the first `timesteps`)."""
     if np.shape(labels) != (len(keys),):
         raise InputError(f"Expected a label for each of {len(keys)} keys, got {list(np.shape(labels))}.")
     right, labels = np.zeros(max(0, timesteps or backbone.timesteps)), np.asarray(labels)

@@ -37,7 +37,7 @@ def trace(
     """The module as a network without time (neuron "relu" or "qcfs", T = 1), with a copy of its weights.
 
     The module may have ReLUs, convolutions, linear layers, batch norms (as in evaluation), average pools, sums,
-    concatenations, flattening, means and dropout (left out), as modules or functions: ResNets, VGGs and DenseNets of
+    concatenations, flattening, means and dropout (ignored), as modules or functions: ResNets, VGGs and DenseNets of
     torchvision among others. Weights computed from others (pruned, weight-normed, spectral-normed) are copied as in
     evaluation. A foreign module that computes QCFS (one λ) is recognised by its outputs. The graph is compared with the
     module, with averages in the place of replaced pools, on the first images and on noise.
@@ -155,7 +155,7 @@ def _given_staircase(module: nn.Module, path: str, read: Callable[[Any], tuple[f
     if not is_staircase(module, threshold, levels):
         raise InputError(
             f"Expected {kind} at {path} to compute λ·clip(floor(z·L/λ + ½)/L, 0, 1) with λ = {threshold:.4g} and "
-            f"L = {levels}, as activations says, but it answers otherwise: give its own, and set it to its form "
+            f"L = {levels}, as activations says, but it does not: give its own, and set it to its form "
             "without time."
         )
     return threshold, levels
@@ -187,7 +187,7 @@ def _check_logits(answer: Any, rows: int) -> None:
         got = list(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
         raise InputError(f"Expected a module that gives logits [B, K], got {got}.")
     if not answer.isfinite().all():
-        raise InputError("Expected finite logits on the first images, got NaN or inf: look at images and weights.")
+        raise InputError("Expected finite logits on the first images, got NaN or inf: check images and weights.")
 
 
 def _alike(wanted: Any, found: Any) -> bool:

@@ -6,11 +6,7 @@ from backbones.errors import InputError
 
 
 def named_device(name: str) -> torch.device:
-    """The device of that name.
-
-    Raises:
-        InputError: for a name that PyTorch does not know, or a GPU that this machine does not have.
-    """
+    """The device of that name; an `InputError` for an unknown name or a missing GPU."""
     try:
         device = torch.device(name)
     except RuntimeError:

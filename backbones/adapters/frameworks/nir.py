@@ -33,7 +33,7 @@ def to_module(graph: Any, dt: float | None) -> Any:
             raise InputError(f"Expected the path of a NIR graph, got {graph}, which is no file.")
         try:
             graph = nir.read(graph)
-        except Exception as error:  # of h5py, numpy and nir, whose kinds differ by what is wrong with the file
+        except Exception as error:  # of h5py, numpy and nir
             cause = str(error).strip().split("\n")[0]
             raise InputError(
                 f"Expected a NIR graph in {graph}, but it cannot be read ({type(error).__name__}: {cause}): write it "
@@ -48,7 +48,7 @@ def to_module(graph: Any, dt: float | None) -> Any:
     if dt is None or not dt > 0:
         raise InputError(
             f"Expected dt, the length of a timestep in the unit of the graph's time constants, got {dt}: it is "
-            "no part of a graph; take the one that the network was trained with."
+            "no part of a graph; use the one of the network's training."
         )
     makers = {getattr(nir, name): make for name, make in _LAYERS.items()}
     makers |= {getattr(nir, name): lambda node: Neuron(node, dt) for name in NEURONS}
@@ -66,12 +66,12 @@ def to_module(graph: Any, dt: float | None) -> Any:
         cause = str(error).strip().split("\n")[0]
         raise InputError(
             f"Expected a NIR graph whose nodes and edges fit together, but it cannot be wired ({type(error).__name__}: "
-            f"{cause}): look at its edges and shapes."
+            f"{cause}): check its edges and shapes."
         ) from error
 
 
 def default_time_axis(module: nn.Module) -> int | None:
-    """None: a graph takes one timestep."""
+    """None: the layers take one timestep."""
     return None
 
 

@@ -106,16 +106,12 @@ def _refuse_parts(root: Path, parts: dict[str, str]) -> None:
             if name != part and (len(classes & inside[part]) > 1 or name in parts.values()):
                 raise InputError(
                     f"Expected a folder for each class in {root}, or train beside test or val, got {part} and {name}, "
-                    "which look like parts of the images, not classes: name them train and test."
+                    "which seem to be parts of the images, not classes: name them train and test."
                 )
 
 
 def class_folders(root: Path) -> list[Path]:
-    """The folders of the classes, sorted by name.
-
-    Raises:
-        InputError: for a folder that is missing or has no class folders.
-    """
+    """The folders of the classes, sorted by name; an `InputError` for fewer than two."""
     if not root.is_dir():
         raise InputError(f"Expected a folder of images, found none at {root}.")
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -99,7 +99,7 @@ def read_pixels(file: Path, size: tuple[int, int] | None, *, grey: bool) -> np.n
 
 def _unreadable(file: Path, error: Exception) -> InputError:
     reason = " ".join(str(error).split())
-    return InputError(f"Expected an image, but {file} cannot be read ({reason}): mend it or take it out.")
+    return InputError(f"Expected an image, but {file} cannot be read ({reason}): repair or remove it.")
 
 
 def _sides(shape: tuple[int, ...]) -> str:

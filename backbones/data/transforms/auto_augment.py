@@ -53,7 +53,7 @@ def check_images(images: Tensor) -> None:
     if images.dim() != 4 or images.shape[1] not in (1, 3) or images.dtype != torch.uint8:
         raise InputError(
             f"Expected images [B, C, H, W] of uint8 in 1 or 3 channels for AutoAugment, got {list(images.shape)} of "
-            f"{images.dtype}: leave auto_augment out."
+            f"{images.dtype}: use no auto_augment."
         )
 
 

@@ -1,1 +1,1 @@
-"""Fast forms of plain functions, with the same answers."""
+"""Fast forms of plain functions, with the same results."""

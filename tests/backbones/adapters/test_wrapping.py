@@ -98,14 +98,14 @@ def test_the_module_s_own_state_is_left_as_it_was(images):
 @pytest.mark.parametrize(
     ("make", "habit", "message"),
     [
-        (held, "resets", "starts afresh in each call: leave the reset of its neurons out of forward"),
+        (held, "resets", "starts afresh in each call: remove the reset of its neurons from forward"),
         (held, "counts", "got clock, which went from 1 to 2 in one timestep: it belongs to the whole batch"),
         (held, "collects", "got seen, which changed in one timestep outside the framework's own state"),
         (held, "draws", "got v, whose first value is not its reset value"),
         (held, "averages", r"got v, a Tensor that changes with time"),
         (held, "pair", "got a tuple of 2: set output='spikes'"),
         (held, "one class", r"at least 2 classes, got \[8, 1\]"),
-        (held, "whole", r"got 4 through itself .* cannot be stepped: take the loop or the repeat over time out"),
+        (held, "whole", r"got 4 through itself .* cannot be stepped: remove the loop or the repeat over time"),
         (passed, "keeps it", r"Expected \(output, state\) of Passed\(inputs, state\), got Tensor"),
         (passed, "forgets", "starts afresh in each call"),
         (passed, "says otherwise", "whose first value is not its reset value"),

@@ -163,10 +163,10 @@ class Learns(Broken):
         (WrongShape, r"logits \[B, K\] = \[8, 10\], got \[8, 9\]"),
         (NotFinite, "logits must be finite"),
         (StateWithoutRows, "leading dimension B = 8"),
-        (StepInPlace, "step must leave the state it is given as it is"),
+        (StepInPlace, "step must not change the state that it is given"),
         (ForgetsToReset, "refilled rows must run like fresh ones"),
-        (RefillsEverybody, "must leave the other rows alone"),
-        (Gradients, "must not carry gradients"),
+        (RefillsEverybody, "a refill must not change the other rows"),
+        (Gradients, "must not have gradients"),
         (Learns, "must not change its fingerprint"),
     ],
 )

@@ -386,7 +386,7 @@ def test_activations_describe_how_a_module_is_qcfs():
     network = convert(module, IMAGES, activations={Hidden: lambda part: (part.thresh, part.L)})
     assert sorted(network.config["neuron"]["thresholds"].values()) == pytest.approx([0.4, 0.8, 2.0])
     for activations, message in (
-        ({Hidden: lambda part: (0.5, part.L)}, r"Hidden at 5 to compute .* λ = 0.5 and L = 4, .* answers otherwise"),
+        ({Hidden: lambda part: (0.5, part.L)}, r"Hidden at 5 to compute .* λ = 0.5 and L = 4, .* but it does not"),
         ({Hidden: lambda part: part.thresh}, r"activations\[Hidden\] to give \(threshold, levels\) of 5, but"),
         ({Hidden: lambda part: part.up}, r"of 5, but: 'Hidden' object has no attribute 'up'"),
         ({"Hidden": 3}, "activations to be a dictionary, each value a function"),

@@ -350,7 +350,7 @@ class Numbered(ByHand):
     [
         (lambda: ByHand("one lost"), "without the next mem1: end forward with `return spikes, mem1, mem2`, or let"),
         (lambda: ByHand("none"), "to give back the state that it takes .mem1, mem2., got Tensor: end forward with"),
-        (Tutorial, r"got 4 through lif1 \(Leaky\).* take the loop or the repeat over time out of forward"),
+        (Tutorial, r"got 4 through lif1 \(Leaky\).* remove the loop or the repeat over time"),
         (Numbered, "Take numbers of timesteps and options out of forward"),
     ],
 )
