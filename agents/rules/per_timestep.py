@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from agents.rules.score import ScoredPolicy, timestep_of
 from backbones import InputError
-from backbones.argument_checks import check_fields, check_kinds
+from backbones.argument_checks import check_kinds
 from seenn_env import Traces
 from seenn_env.observations import AnyObservation
 
@@ -39,7 +39,6 @@ class PerTimestep(ScoredPolicy):
     shift: float = 0.0
 
     def __post_init__(self) -> None:
-        check_fields(self)
         object.__setattr__(self, "thresholds", tuple(self.thresholds))
 
     @property
