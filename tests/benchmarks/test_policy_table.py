@@ -1,4 +1,4 @@
-"""`benchmarks/policies/compare.py`: existing policies stay, other traces are noticed, the page states the results."""
+"""`benchmarks/policies/compare.py` in small: finished policies stay, other traces are noticed, the page is right."""
 
 import json
 from dataclasses import replace

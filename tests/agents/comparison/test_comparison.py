@@ -29,7 +29,7 @@ class Outsider(ScoredPolicy):
 
 
 @pytest.fixture(scope="module")
-def held_out() -> Traces:
+def test_traces() -> Traces:
     return make_traces(1000, split="test", seed=5)
 
 
@@ -48,11 +48,11 @@ def entries() -> dict:
     return {"fixed t=2": FixedTimestep(2), **found, "learned": [Outsider(0.5), Outsider(0.6)], "oracle": Oracle()}
 
 
-def test_rows_are_those_of_evaluation(held_out):
-    comparison = compare(entries(), held_out)
+def test_rows_are_those_of_evaluation(test_traces):
+    comparison = compare(entries(), test_traces)
     for name, policy in entries().items():
         group = policy if isinstance(policy, list) else [policy]
-        results = [evaluate(p, held_out) for p in group]
+        results = [evaluate(p, test_traces) for p in group]
         row = comparison[name]
         assert row.accuracy.estimate == pytest.approx(np.mean([r.accuracy for r in results]))
         assert row.mean_timesteps == pytest.approx(np.mean([r.mean_timesteps for r in results]))
@@ -60,8 +60,8 @@ def test_rows_are_those_of_evaluation(held_out):
         assert row.exit_shares.sum() == pytest.approx(1)
 
 
-def test_learned_policies_are_compared_with_the_nearest_rule_of_each_kind(held_out):
-    comparison = compare(entries(), held_out)
+def test_learned_policies_are_compared_with_the_nearest_rule_of_each_kind(test_traces):
+    comparison = compare(entries(), test_traces)
     pairs = {(d.policy, d.rival) for d in comparison.differences}
     assert {policy for policy, _ in pairs} == {"learned"}
     assert len(pairs) == 3
@@ -72,21 +72,21 @@ def test_learned_policies_are_compared_with_the_nearest_rule_of_each_kind(held_o
         assert min(others, key=lambda row: abs(row.mean_timesteps - spent)).name == rival
 
 
-def test_a_policy_against_its_own_kind_at_any_level_differs_by_nothing(held_out):
-    clusters = Clusters(held_out.sample)
-    result = evaluate(Margin(0.5), held_out)
-    found = paired_difference([result], Margin(0.9), held_out, clusters)
+def test_a_policy_against_its_own_kind_at_any_level_differs_by_nothing(test_traces):
+    clusters = Clusters(test_traces.sample)
+    result = evaluate(Margin(0.5), test_traces)
+    found = paired_difference([result], Margin(0.9), test_traces, clusters)
     assert found.estimate == pytest.approx(0, abs=2e-3)
     assert found.low <= 0 <= found.high
     assert found.high - found.low < 0.01
 
 
-def test_the_difference_is_the_gap_between_the_curves(held_out):
-    clusters = Clusters(held_out.sample)
-    result = evaluate(Margin(0.5), held_out)
-    curve = exit_curve(Confidence(), held_out)
+def test_the_difference_is_the_gap_between_the_curves(test_traces):
+    clusters = Clusters(test_traces.sample)
+    result = evaluate(Margin(0.5), test_traces)
+    curve = exit_curve(Confidence(), test_traces)
     rival = np.interp(result.mean_timesteps, curve.mean_timesteps, curve.accuracy)
-    found = paired_difference([result], Confidence(), held_out, clusters)
+    found = paired_difference([result], Confidence(), test_traces, clusters)
     assert found.estimate == pytest.approx(result.accuracy - rival, abs=1.5e-3)
 
 
@@ -107,8 +107,8 @@ def test_repeats_of_a_sample_do_not_make_intervals_narrower():
     assert often.high - often.low == pytest.approx(once.high - once.low, rel=0.1)
 
 
-def test_the_report_is_a_table_a_picture_json_and_tensorboard(held_out, tmp_path):
-    comparison = compare(entries(), held_out, log_dir=tmp_path)
+def test_the_report_is_a_table_a_picture_json_and_tensorboard(test_traces, tmp_path):
+    comparison = compare(entries(), test_traces, log_dir=tmp_path)
     table = (tmp_path / "table.txt").read_text()
     for row in comparison.rows:
         assert row.name in table
@@ -122,24 +122,24 @@ def test_the_report_is_a_table_a_picture_json_and_tensorboard(held_out, tmp_path
     assert "comparison/accuracy_over_timesteps" in log.Tags()["images"]
 
 
-def test_a_seed_gives_the_same_comparison(held_out):
-    assert compare(entries(), held_out).to_dict() == compare(entries(), held_out).to_dict()
+def test_a_seed_gives_the_same_comparison(test_traces):
+    assert compare(entries(), test_traces).to_dict() == compare(entries(), test_traces).to_dict()
 
 
-def test_bad_arguments_are_one_sentence(held_out):
+def test_bad_arguments_are_one_sentence(test_traces):
     with pytest.raises(InputError, match="at least one policy to compare, got none"):
-        compare({}, held_out)
+        compare({}, test_traces)
     with pytest.raises(InputError, match=r"rivals to be policies with a score.*got 'oracle'"):
-        compare({"oracle": Oracle()}, held_out, rivals=["oracle"])
+        compare({"oracle": Oracle()}, test_traces, rivals=["oracle"])
 
 
-def test_of_several_splits_test_is_compared_and_named(held_out, tmp_path, capsys):
+def test_of_several_splits_test_is_compared_and_named(test_traces, tmp_path, capsys):
     own = make_traces(300, split="policy", seed=9)
-    both = Traces.merge(own, held_out)
+    both = Traces.merge(own, test_traces)
     comparison = compare(entries(), both)
     assert comparison.split == evaluate(Margin(), both).split == "test"
     assert "split test, 1000 samples" in comparison.table()
-    assert comparison.to_dict() == compare(entries(), held_out).to_dict()
+    assert comparison.to_dict() == compare(entries(), test_traces).to_dict()
     assert compare(entries(), both, split="policy").samples == 300
     assert evaluate(Margin(0.5), both, split="policy").accuracy == evaluate(Margin(0.5), own).accuracy
     without = Traces.merge(own, make_traces(300, split="calibration", seed=8))
@@ -153,23 +153,23 @@ def test_of_several_splits_test_is_compared_and_named(held_out, tmp_path, capsys
     assert "split policy, 300 samples" in capsys.readouterr().out
 
 
-def test_bare_models_read_the_observation_that_is_given_for_all_or_by_name(held_out):
+def test_bare_models_read_the_observation_that_is_given_for_all_or_by_name(test_traces):
     class OnLogits:
         def predict(self, observation, state=None, episode_start=None, deterministic=True):
-            assert observation.shape[1] == 6 if self.features else observation.shape[1] == held_out.num_classes + 1
+            assert observation.shape[1] == 6 if self.features else observation.shape[1] == test_traces.num_classes + 1
             return (observation[:, 0] > 0.5).astype(int), None
 
         def __init__(self, features):
             self.features = features
 
     both = {"logits": OnLogits(False), "features": OnLogits(True)}
-    compare(both, held_out, observation={"logits": "logits"})
-    compare({"logits": both["logits"]}, held_out, observation="logits")
+    compare(both, test_traces, observation={"logits": "logits"})
+    compare({"logits": both["logits"]}, test_traces, observation="logits")
     with pytest.raises(InputError, match="policy of observation, got 'other'"):
-        compare(both, held_out, observation={"other": "logits"})
+        compare(both, test_traces, observation={"other": "logits"})
 
 
-def test_p_values_of_many_differences_can_be_small_and_state_their_floor(held_out):
+def test_p_values_of_many_differences_can_be_small_and_state_their_floor(test_traces):
     calibration = make_traces(1000, split="calibration", seed=6)
     targets = np.linspace(1.2, 3, 14)
     many = {f"margin @ {t:g}": calibrate(Margin(), calibration, target_timesteps=t) for t in targets}
@@ -180,26 +180,26 @@ def test_p_values_of_many_differences_can_be_small_and_state_their_floor(held_ou
 
         sign = -1
 
-    comparison = compare({**many, **{f"worse {i}": Worse(0.3 + 0.01 * i) for i in range(28)}}, held_out)
+    comparison = compare({**many, **{f"worse {i}": Worse(0.3 + 0.01 * i) for i in range(28)}}, test_traces)
     assert len(comparison.differences) == 56
     assert max(d.adjusted_p for d in comparison.differences) < 0.01
     assert min(d.adjusted_p for d in comparison.differences) == pytest.approx(1 / (comparison.resamples + 1))
     assert "p (max-t over all 56, not below 0.0005)" in comparison.table()
 
 
-def test_the_picture_joins_each_targets_own_policy_and_averages_seeds(held_out):
+def test_the_picture_joins_each_targets_own_policy_and_averages_seeds(test_traces):
     given = entries()
-    comparison = compare(given, held_out)
+    comparison = compare(given, test_traces)
     members = {name: group if isinstance(group, list) else [group] for name, group in given.items()}
-    lines = draw(comparison, members, held_out).axes[0].get_lines()
+    lines = draw(comparison, members, test_traces).axes[0].get_lines()
     drawn = [np.array(line.get_xydata()) for line in lines]
     for family in ("confidence", "margin", "per-timestep"):
         rows = [comparison[f"{family} @ {t}"] for t in (1.3, 2.0)]
         joined = np.array([(row.mean_timesteps, 100 * row.accuracy.estimate) for row in rows])
         assert any(line.shape == joined.shape and np.allclose(line, joined) for line in drawn), family
-    at, accuracy = mean_curve(members["learned"], held_out)
+    at, accuracy = mean_curve(members["learned"], test_traces)
     assert any(line.shape == (len(at), 2) and np.allclose(line[:, 1], accuracy) for line in drawn)
-    one, other = (exit_curve(member, held_out) for member in members["learned"])
+    one, other = (exit_curve(member, test_traces) for member in members["learned"])
     halfway = (
         np.interp(1.7, one.mean_timesteps, one.accuracy) + np.interp(1.7, other.mean_timesteps, other.accuracy)
     ) / 2

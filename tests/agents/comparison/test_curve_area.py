@@ -14,7 +14,7 @@ TARGETS = (1.2, 1.6, 2.0)
 
 
 @pytest.fixture(scope="module")
-def held_out():
+def test_traces():
     return make_traces(1500, split="test", seed=5)
 
 
@@ -22,30 +22,32 @@ def at_all(policy):
     return dict.fromkeys(TARGETS, policy)
 
 
-def test_a_policy_has_no_area_to_itself(held_out):
-    endpoint = area_between(at_all(Margin()), at_all(Margin(0.3)), held_out, Clusters(held_out.sample))
+def test_a_policy_has_no_area_to_itself(test_traces):
+    endpoint = area_between(at_all(Margin()), at_all(Margin(0.3)), test_traces, Clusters(test_traces.sample))
     assert endpoint.area == Interval.of(0, np.zeros(10))
     assert endpoint.verdict() == "non-inferior"
 
 
-def test_accuracy_at_a_target_lies_on_the_curve(held_out):
-    clusters = Clusters(held_out.sample, resamples=300)
-    found, draws = matched_accuracy(Margin().trace_scores(held_out), held_out.correct, np.array(TARGETS), clusters)
-    curve = exit_curve(Margin(), held_out)
+def test_accuracy_at_a_target_lies_on_the_curve(test_traces):
+    clusters = Clusters(test_traces.sample, resamples=300)
+    found, draws = matched_accuracy(
+        Margin().trace_scores(test_traces), test_traces.correct, np.array(TARGETS), clusters
+    )
+    curve = exit_curve(Margin(), test_traces)
     np.testing.assert_allclose(found, np.interp(TARGETS, curve.mean_timesteps, curve.accuracy), atol=2e-3)
     assert draws.shape == (300, 3)
     np.testing.assert_allclose(draws.mean(0), found, atol=4e-3)
 
 
-def test_the_area_is_the_mean_gap_between_the_curves(held_out):
+def test_the_area_is_the_mean_gap_between_the_curves(test_traces):
     targets = np.linspace(1.1, 2, 19)
     endpoint = area_between(
         dict.fromkeys(targets, Margin()),
         dict.fromkeys(targets, Confidence()),
-        held_out,
-        Clusters(held_out.sample, resamples=200),
+        test_traces,
+        Clusters(test_traces.sample, resamples=200),
     )
-    curves = [exit_curve(policy, held_out) for policy in (Margin(), Confidence())]
+    curves = [exit_curve(policy, test_traces) for policy in (Margin(), Confidence())]
     fine = np.linspace(1.1, 2, 1001)
     margin, confidence = (np.interp(fine, curve.mean_timesteps, curve.accuracy) for curve in curves)
     assert endpoint.area.estimate == pytest.approx((margin - confidence).mean(), abs=5e-4)
@@ -53,18 +55,18 @@ def test_the_area_is_the_mean_gap_between_the_curves(held_out):
     assert len(endpoint.differences) == 19
 
 
-def test_a_policys_own_cost_moves_it_down_its_curve(held_out):
-    clusters = Clusters(held_out.sample, resamples=200)
-    charged = area_between(at_all(Margin()), at_all(Margin()), held_out, clusters, charge=0.1)
+def test_a_policys_own_cost_moves_it_down_its_curve(test_traces):
+    clusters = Clusters(test_traces.sample, resamples=200)
+    charged = area_between(at_all(Margin()), at_all(Margin()), test_traces, clusters, charge=0.1)
     assert charged.area.estimate < 0
     with pytest.raises(InputError, match=r"targets from 1\.3 to T = 4, got 1.2…2"):
-        area_between(at_all(Margin()), at_all(Margin()), held_out, clusters, charge=0.3)
+        area_between(at_all(Margin()), at_all(Margin()), test_traces, clusters, charge=0.3)
 
 
-def test_seeds_are_resampled_with_the_samples(held_out):
-    clusters = Clusters(held_out.sample, resamples=500)
-    one = area_between(at_all([Margin()]), at_all(Confidence()), held_out, clusters).area
-    mixed = area_between(at_all([Margin(), Confidence()]), at_all(Confidence()), held_out, clusters).area
+def test_seeds_are_resampled_with_the_samples(test_traces):
+    clusters = Clusters(test_traces.sample, resamples=500)
+    one = area_between(at_all([Margin()]), at_all(Confidence()), test_traces, clusters).area
+    mixed = area_between(at_all([Margin(), Confidence()]), at_all(Confidence()), test_traces, clusters).area
     assert mixed.estimate == pytest.approx(one.estimate / 2)
 
 
@@ -125,17 +127,17 @@ def test_max_t_keeps_the_familys_error_where_nothing_differs():
     assert wrong / 300 < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
 
 
-def test_an_endpoint_corrects_its_targets_and_keeps_the_areas_draws(held_out):
-    clusters = Clusters(held_out.sample, resamples=500)
-    endpoint = area_between(at_all(Margin()), at_all(Confidence()), held_out, clusters)
+def test_an_endpoint_corrects_its_targets_and_keeps_the_areas_draws(test_traces):
+    clusters = Clusters(test_traces.sample, resamples=500)
+    endpoint = area_between(at_all(Margin()), at_all(Confidence()), test_traces, clusters)
     assert Interval.of(endpoint.area.estimate, endpoint.area_draws()) == endpoint.area
     estimates = np.array([difference.estimate for difference in endpoint.differences])
     assert np.array_equal(endpoint.adjusted(), max_t(estimates, endpoint.draws))
 
 
-def test_sums_on_the_ladder_are_those_of_exits_at_its_levels(held_out):
-    scores, correct = Margin().trace_scores(held_out), held_out.correct
-    clusters = Clusters(np.arange(len(held_out)) // 3, resamples=10)
+def test_sums_on_the_ladder_are_those_of_exits_at_its_levels(test_traces):
+    scores, correct = Margin().trace_scores(test_traces), test_traces.correct
+    clusters = Clusters(np.arange(len(test_traces)) // 3, resamples=10)
     levels = np.concatenate([[-1.0], np.sort(scores[:5, 0]), [2.0]])
     time, hits = _ladder_sums(scores, correct, levels, clusters)
     for place, level in enumerate(levels):
@@ -144,6 +146,6 @@ def test_sums_on_the_ladder_are_those_of_exits_at_its_levels(held_out):
         assert np.array_equal(hits[:, place], clusters.sums(correct[np.arange(len(exits)), exits - 1]))
 
 
-def test_different_targets_are_refused(held_out):
+def test_different_targets_are_refused(test_traces):
     with pytest.raises(InputError, match="same two or more targets twice"):
-        area_between({1.2: Margin()}, {1.2: Margin()}, held_out, Clusters(held_out.sample))
+        area_between({1.2: Margin()}, {1.2: Margin()}, test_traces, Clusters(test_traces.sample))

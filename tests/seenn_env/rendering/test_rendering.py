@@ -144,7 +144,7 @@ def test_without_a_mode_nothing_is_kept_or_drawn(monkeypatch):
     env.step(0)
 
 
-def test_human_names_the_missing_package_once_and_shows_episodes_in_the_terminal(packaged, capsys, caplog):
+def test_human_says_once_what_is_missing_and_shows_episodes_in_the_terminal(packaged, capsys, caplog):
     window._say.cache_clear()
     for _ in range(2):
         env = EarlyExitEnv(packaged, render_mode="human")
