@@ -63,13 +63,13 @@ def read_tree(root: Path) -> Tree:
         names = words(root / "words.txt", names)
     else:
         # A test folder without classes is that of an image set whose test labels are not published.
-        given = next((part for part in parts if _has_classes(root / part)), parts[0])
-        files_of_test, labels_of_test, others = list_images(root / given)
+        tested = next((part for part in parts if _has_classes(root / part)), parts[0])
+        files_of_test, labels_of_test, others = list_images(root / tested)
         if others != names:
             odd = sorted(set(names) ^ set(others))
             raise InputError(
-                f"Expected the classes of {train} in {given} too, got {len(names)} in {root / train} and "
-                f"{len(others)} in {root / given}: {odd[0]!r} is in one of them only."
+                f"Expected the classes of {train} in {tested} too, got {len(names)} in {root / train} and "
+                f"{len(others)} in {root / tested}: {odd[0]!r} is in one of them only."
             )
     test = np.arange(len(files), len(files) + len(files_of_test))
     return Tree(files + files_of_test, np.concatenate([labels, labels_of_test]), names, test)
@@ -79,21 +79,21 @@ def _part_of(name: str) -> str | None:
     """The part that a folder's name means, if any."""
     words = re.split(r"[^a-z]+", name.lower())
     words = [word.removesuffix("set") if word != "set" else word for word in words]
-    found = [part for part, known in PARTS.items() if not known.isdisjoint(words)]
-    return found[0] if len(found) == 1 and set(words) <= PARTS[found[0]] | _BESIDE else None
+    parts = [part for part, known in PARTS.items() if not known.isdisjoint(words)]
+    return parts[0] if len(parts) == 1 and set(words) <= PARTS[parts[0]] | _BESIDE else None
 
 
 def _parts_of(root: Path) -> dict[str, str]:
     """`{part: name}` of the folders of parts; an `InputError` for two of one part."""
     folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
     named = [(part, name) for name in folders if (part := _part_of(name))]
-    found = dict(reversed(named))
-    if len(found) > 1 and len(named) > len(found):
+    parts = dict(reversed(named))
+    if len(parts) > 1 and len(named) > len(parts):
         raise InputError(
             f"Expected one folder of each part (train, test, val) in {root}, got "
             f"{', '.join(name for _, name in named)}: move the others away."
         )
-    return found
+    return parts
 
 
 def _refuse_parts(root: Path, parts: dict[str, str]) -> None:
@@ -130,11 +130,11 @@ def list_images(root: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
     labels: list[int] = []
     folders = class_folders(root)
     for label, folder in enumerate(folders):
-        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-        if not found:
+        images = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        if not images:
             raise InputError(f"Expected images of class {folder.name!r}, found none in {folder}.")
-        files += found
-        labels += [label] * len(found)
+        files += images
+        labels += [label] * len(images)
     return files, np.array(labels, np.int64), tuple(folder.name for folder in folders)
 
 
