@@ -63,7 +63,7 @@ def read_tree(root: Path) -> Tree:
         names = words(root / "words.txt", names)
     else:
         # A test folder without classes is that of an image set whose test labels are not published.
-        tested = next((part for part in parts if _has_classes(root / part)), parts[0])
+        tested = next((part for part in parts if len(_folders(root / part)) > 1), parts[0])
         files_of_test, labels_of_test, others = list_images(root / tested)
         if others != names:
             odd = sorted(set(names) ^ set(others))
@@ -85,8 +85,7 @@ def _part_of(name: str) -> str | None:
 
 def _parts_of(root: Path) -> dict[str, str]:
     """`{part: name}` of the folders of parts; an `InputError` for two of one part."""
-    folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    named = [(part, name) for name in folders if (part := _part_of(name))]
+    named = [(part, path.name) for path in _folders(root) if (part := _part_of(path.name))]
     parts = dict(reversed(named))
     if len(parts) > 1 and len(named) > len(parts):
         raise InputError(
@@ -98,8 +97,7 @@ def _parts_of(root: Path) -> dict[str, str]:
 
 def _refuse_parts(root: Path, parts: dict[str, str]) -> None:
     """Raise an `InputError` for folders of parts in the place of classes: they share classes with another folder."""
-    folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    inside = {path.name: {each.name for each in path.iterdir() if each.is_dir()} for path in folders}
+    inside = {path.name: {each.name for each in path.iterdir() if each.is_dir()} for path in _folders(root)}
     others = [name for name in inside if not _OTHER_PARTS.isdisjoint(re.split(r"[^a-z]+", name.lower()))]
     for part in (*parts.values(), *others):
         for name, classes in inside.items():
@@ -110,16 +108,6 @@ def _refuse_parts(root: Path, parts: dict[str, str]) -> None:
                 )
 
 
-def class_folders(root: Path) -> list[Path]:
-    """The folders of the classes, sorted by name; an `InputError` for fewer than two."""
-    if not root.is_dir():
-        raise InputError(f"Expected a folder of images, found none at {root}.")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if len(folders) < 2:
-        raise InputError(f"Expected a folder for each class (two at least) in {root}, got {len(folders)}.")
-    return folders
-
-
 def list_images(root: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
     """The images of a class-per-folder tree: files sorted by class and name, labels `[N]`, class names.
 
@@ -128,7 +116,9 @@ def list_images(root: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
     """
     files: list[Path] = []
     labels: list[int] = []
-    folders = class_folders(root)
+    folders = _folders(root)
+    if len(folders) < 2:
+        raise InputError(f"Expected a folder for each class (two at least) in {root}, got {len(folders)}.")
     for label, folder in enumerate(folders):
         images = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
         if not images:
@@ -169,6 +159,6 @@ def words(file: Path, class_names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(table.get(name, name).split(",")[0].strip() for name in class_names)
 
 
-def _has_classes(folder: Path) -> bool:
-    """Whether there are at least two folders of classes."""
-    return sum(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir()) > 1
+def _folders(root: Path) -> list[Path]:
+    """Sub-folders by name, without hidden ones."""
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
