@@ -196,8 +196,8 @@ def check_files(network: SteppedNetwork, num_slots: int, start: Run, step: Run) 
                 compared.setdefault(f"{case}, output {place}", []).append(three)
             state = after
     for name, parts in compared.items():
-        wanted, found, noisy = (torch.cat([_by_row(part[place]) for part in parts]) for place in range(3))
-        if found.shape != wanted.shape or not _gap(wanted, found) <= 1e-4 + 10 * _gap(wanted, noisy):
+        wanted, got, noisy = (torch.cat([_by_row(part[place]) for part in parts]) for place in range(3))
+        if got.shape != wanted.shape or not _gap(wanted, got) <= 1e-4 + 10 * _gap(wanted, noisy):
             raise InputError(
                 f"Expected ONNX files that compute what the network does, got others ({name}): one of its layers is "
                 "exported wrongly, put another in its place."
@@ -209,9 +209,9 @@ def _by_row(values: Tensor) -> Tensor:
     return values.double().reshape(len(values), -1)
 
 
-def _gap(wanted: Tensor, found: Tensor) -> float:
+def _gap(wanted: Tensor, got: Tensor) -> float:
     """The median over rows of the mean difference of `[rows, …]`, in parts of the mean value."""
-    return float((found - wanted).abs().mean(1).median() / wanted.abs().mean().clamp(min=1e-6))
+    return float((got - wanted).abs().mean(1).median() / wanted.abs().mean().clamp(min=1e-6))
 
 
 def _almost(values: Tensor, generator: torch.Generator) -> Tensor:
@@ -221,17 +221,17 @@ def _almost(values: Tensor, generator: torch.Generator) -> Tensor:
 
 def _random_membranes(network: SteppedNetwork, state: State, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Potentials of 0 to 1½ thresholds, so that some neurons of every layer fire."""
-    found: list[Tensor] = []
+    membranes: list[Tensor] = []
 
     def fire(neuron: LIF, current: Tensor) -> Tensor:
-        found.append(torch.rand(current.shape, generator=generator) * 1.5 * neuron.v_threshold)
-        return neuron(current, found[-1])[0]
+        membranes.append(torch.rand(current.shape, generator=generator) * 1.5 * neuron.v_threshold)
+        return neuron(current, membranes[-1])[0]
 
     current = state.source
     if not network.encoding.static:
         current = network.stem(network.encoding(current, state.keys, state.timestep + 1))
     network.body(current, fire)
-    return tuple(found)
+    return tuple(membranes)
 
 
 def _spell_out_pools(network: SteppedNetwork, images: Tensor) -> None:

@@ -29,7 +29,7 @@ def constants_of(module: nn.Module, framework: str, state: frozenset[str]) -> di
         framework: name of the package whose layers declare their state.
         state: paths of the state variables, which may change.
     """
-    found: dict[str, Any] = {}
+    constants: dict[str, Any] = {}
     for path, part in module.named_modules():
         own = root_of(type(part)) == framework
         for name, value in vars(part).items():
@@ -37,11 +37,11 @@ def constants_of(module: nn.Module, framework: str, state: frozenset[str]) -> di
             if name in _INTERNAL or where in state:
                 continue
             if isinstance(value, _SIMPLE) or (not own and isinstance(value, Tensor | list | tuple | dict | deque)):
-                found[where] = copied(value)
+                constants[where] = copied(value)
     for where, buffer in module.named_buffers():
         if where not in state:
-            found[where] = buffer.clone()
-    return found
+            constants[where] = buffer.clone()
+    return constants
 
 
 def refuse_changes(before: dict[str, Any], after: dict[str, Any]) -> None:

@@ -31,13 +31,13 @@ def settings_of(module: nn.Module) -> list[str]:
 
 def wiring(graph: torch.fx.Graph) -> str:
     """Hashes of the computations of a graph, independent of the order of its nodes and summands."""
-    found: dict[torch.fx.Node, str] = {}
+    hashes: dict[torch.fx.Node, str] = {}
     for node in graph.nodes:
-        inputs = [torch.fx.node.map_arg(value, found.__getitem__) for value in (node.args, node.kwargs)]
+        inputs = [torch.fx.node.map_arg(value, hashes.__getitem__) for value in (node.args, node.kwargs)]
         terms = described(sorted(inputs[0], key=str) if node.target is torch.add else inputs[0])
         text = f"{node.op} {described(node.target)} {terms} {described(inputs[1])}"
-        found[node] = hash_bytes(text.encode())[:32]
-    ends = {found[node] for node in graph.nodes if node.op == "output" or node.target == "__setitem__"}
+        hashes[node] = hash_bytes(text.encode())[:32]
+    ends = {hashes[node] for node in graph.nodes if node.op == "output" or node.target == "__setitem__"}
     return " ".join(sorted(ends))
 
 

@@ -101,27 +101,27 @@ class PassedState:
         """`[1, S…]` for each tensor of the state (any number for the others)."""
         started: dict[int, tuple[Tensor, Any]] = {}
 
-        def note(layer: nn.Module, arguments: tuple[Any, ...], named: Any, result: Any) -> None:
+        def record(layer: nn.Module, arguments: tuple[Any, ...], named: Any, result: Any) -> None:
             start = getattr(layer, "state_fallback", None) or getattr(layer, "initial_state", None)
             if callable(start) and isinstance(result, tuple) and len(result) == 2:
                 after, before = leaves_of(result[1]), leaves_of(start(arguments[0]))
                 if len(after) == len(before):
                     started.update({id(leaf): (leaf, value) for leaf, value in zip(after, before, strict=True)})
 
-        hooks = [part.register_forward_hook(note, with_kwargs=True) for part in self.module.modules()]
+        hooks = [part.register_forward_hook(record, with_kwargs=True) for part in self.module.modules()]
         try:
             state = self._call(example, None)[1]
         finally:
             for hook in hooks:
                 hook.remove()
-        found = []
+        initial = []
         for leaf in leaves_of(state):
             if not isinstance(leaf, Tensor):
-                found.append(torch.zeros(1))
+                initial.append(torch.zeros(1))
                 continue
             _, before = started.get(id(leaf), (leaf, torch.zeros((), dtype=leaf.dtype, device=leaf.device)))
-            found.append(torch.as_tensor(before).detach().expand(leaf.shape)[:1].to(leaf.dtype).clone())
-        return found
+            initial.append(torch.as_tensor(before).detach().expand(leaf.shape)[:1].to(leaf.dtype).clone())
+        return initial
 
 
 def _detached(state: Any) -> Any:

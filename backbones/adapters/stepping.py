@@ -181,8 +181,8 @@ def check_start(stepper: Stepper, example: Tensor, first: Tensor, one: dict[str,
     """
     before = _reset_memory(stepper, len(example))
     output, after = stepper.step(example, before)
-    for (name, value), found in zip(one.items(), leaves_of(after), strict=True):
-        if not same(found, value):
+    for (name, value), got in zip(one.items(), leaves_of(after), strict=True):
+        if not same(got, value):
             raise whole_batch(name, "whose first value is not its reset value (zero, unless its layer has another)")
     kind = type(stepper.module).__name__
     if not same(output, first):

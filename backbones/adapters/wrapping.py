@@ -143,13 +143,13 @@ def framework_of(module: Any) -> str:
             f"known are those of {', '.join(title for title, _ in FRAMEWORKS.values())}."
         )
     roots = {root_of(kind) for part in module.modules() for kind in type(part).__mro__}
-    found = [name for name in FRAMEWORKS if name in roots]
+    frameworks = [name for name in FRAMEWORKS if name in roots]
     # NIRTorch's wiring passes state on, unless its layers hold theirs.
-    if isinstance(module, torch.fx.GraphModule) and found in ([], ["norse"]):
+    if isinstance(module, torch.fx.GraphModule) and frameworks in ([], ["norse"]):
         return "nir"
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    if len(frameworks) == 1:
+        return frameworks[0]
+    if not frameworks:
         raise InputError(
             f"Expected a module with spiking layers of {', '.join(title for title, _ in FRAMEWORKS.values())}, got "
             f"{type(module).__name__} without any. Convert a network without time (convert); let a spiking one of "
@@ -157,7 +157,7 @@ def framework_of(module: Any) -> str:
             "from state None, with any loop over time outside of it, and wrap it with framework='torch'."
         )
     raise InputError(
-        f"Expected layers of one framework, got those of {' and '.join(FRAMEWORKS[name][0] for name in found)}: "
+        f"Expected layers of one framework, got those of {' and '.join(FRAMEWORKS[name][0] for name in frameworks)}: "
         "set framework to the one that keeps the state, if the other's layers keep none."
     )
 

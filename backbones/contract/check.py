@@ -180,12 +180,12 @@ def _run(backbone: Backbone, inputs: Tensor, keys: Tensor) -> tuple[list[Tensor]
     """The logits of each timestep, and the leaves of the state after the last."""
     state = backbone.start(inputs, keys)
     leaves = _check_state(state, len(inputs))
-    found = []
+    outputs = []
     for _ in range(backbone.timesteps):
         logits, state = backbone.step(state)
         leaves = _check_state(state, len(inputs))
-        found.append(logits.clone())
-    return found, leaves
+        outputs.append(logits.clone())
+    return outputs, leaves
 
 
 def _check_pure(backbone: Backbone, inputs: Tensor, keys: Tensor, places: _Places) -> None:

@@ -73,15 +73,15 @@ def as_tensor(values: Any, what: str = "images") -> "Tensor":
     import torch
 
     if isinstance(values, torch.Tensor):
-        found = values
+        tensor = values
     else:
         array = np.asarray(values)
         if array.dtype.kind not in "buif":
             raise InputError(f"Expected {what} as an array or a tensor of numbers, got a {type(values).__name__}.")
-        found = torch.as_tensor(array if array.flags.writeable else array.copy())
-    if found.dim() == 0:
+        tensor = torch.as_tensor(array if array.flags.writeable else array.copy())
+    if tensor.dim() == 0:
         raise InputError(f"Expected {what} as an array or a tensor with a row each, got {values!r}.")
-    return found
+    return tensor
 
 
 def check_channels(images: Any, what: str = "images") -> None:
@@ -95,10 +95,10 @@ def check_channels(images: Any, what: str = "images") -> None:
         raise InputError(f"Expected {what} [B, C, H, W], got {list(shape)}{channels_advice(shape[1:])}")
 
 
-def channels_advice(given: tuple[int, ...], wanted: tuple[int, ...] | None = None) -> str:
-    """The remedy where images are `given` as `[…, H, W, C]` and `wanted` as `[…, C, H, W]`; else "."."""
-    *before, height, width, channels = given if len(given) > 2 else (0, 0, 0)
-    if wanted is not None and tuple(wanted) != (*before, channels, height, width):
+def channels_advice(shape: tuple[int, ...], expected: tuple[int, ...] | None = None) -> str:
+    """The remedy where images are `shape` as `[…, H, W, C]` and `expected` as `[…, C, H, W]`; else "."."""
+    *before, height, width, channels = shape if len(shape) > 2 else (0, 0, 0)
+    if expected is not None and tuple(expected) != (*before, channels, height, width):
         return "."
     order = (0, *range(1, len(before) + 1), *(len(before) + place for place in (3, 1, 2)))
     return f", which seems to be channels last: pass images.transpose{order}, or images.permute{order} of a tensor."

@@ -131,7 +131,7 @@ class SlotPool:
         size = next(size for size in self.sizes if size >= R)
         if size > R:
             filled = torch.arange(size).clamp_(max=R - 1)
-            rows, inputs, keys = (given.index_select(0, filled) for given in (rows, inputs, keys))
+            rows, inputs, keys = (each.index_select(0, filled) for each in (rows, inputs, keys))
         self._state = self.backbone.refill(self._state, rows.to(self.backbone.device), inputs, keys)
 
     def _begin(self, rows: np.ndarray, inputs: Tensor, keys: Tensor) -> None:
@@ -155,7 +155,7 @@ class SlotPool:
 
 def _whole(rows: Rows) -> np.ndarray:
     """`[R]` int64; an `InputError` for other numbers."""
-    given = np.asarray(rows)
-    if given.ndim != 1 or (given.size and given.dtype.kind not in "iu"):
-        raise InputError(f"Expected rows [R] of whole numbers, got {list(given.shape)} of {given.dtype}.")
-    return given.astype(np.int64, copy=False)
+    array = np.asarray(rows)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise InputError(f"Expected rows [R] of whole numbers, got {list(array.shape)} of {array.dtype}.")
+    return array.astype(np.int64, copy=False)

@@ -80,8 +80,8 @@ def convert(
             raise InputError("Expected images [N, C, H, W] to set a module's thresholds on, got none.")
         check_channels(images)
         ann = trace(ann, images, max_pool=max_pool, activations=activations, mean=mean, std=std)
-    found = activations_of(ann)
-    learned = {path: a.threshold.item() for path, a in found.items() if isinstance(a, QCFS)}
+    by_path = activations_of(ann)
+    learned = {path: a.threshold.item() for path, a in by_path.items() if isinstance(a, QCFS)}
     if learned:
         if method is not None:
             raise InputError(f"Expected no method for a QCFS network, whose thresholds are learned, got {method!r}.")
@@ -95,10 +95,10 @@ def convert(
         if images is None:
             raise InputError("Expected images [N, C, H, W] to set the thresholds of ReLUs on, got none.")
         q = 100.0 if method == "max" else percentile
-        thresholds = thresholds_of(ann, found, images, q, batch_size)
+        thresholds = thresholds_of(ann, by_path, images, q, batch_size)
     config = {**ann.config, "timesteps": timesteps, "neuron": {"type": "converted-if", "thresholds": thresholds}}
     network = build(config.pop("network"), **config.pop("options"), **config)
-    weights = {name: value for name, value in ann.state_dict().items() if name.rpartition(".")[0] not in found}
+    weights = {name: value for name, value in ann.state_dict().items() if name.rpartition(".")[0] not in by_path}
     network.load_state_dict(weights)
     network.division, network.class_names = ann.division, ann.class_names
     return network.to(ann.device)
@@ -110,18 +110,18 @@ def activations_of(network: SteppedNetwork) -> dict[str, Activation]:
     Raises:
         InputError: for a network that has none, or neurons beside them.
     """
-    found: dict[str, Activation] = {}
+    activations: dict[str, Activation] = {}
     for path, module in network.named_modules():
         if isinstance(module, Activation):
-            found[path] = module
+            activations[path] = module
         elif isinstance(module, LIF):
             raise InputError(
                 f"Expected a network without time (neuron 'qcfs' or 'relu') to convert, got one that spikes: "
                 f"{path} is {type(module).__name__}."
             )
-    if not found:
+    if not activations:
         raise InputError("Expected a network with activations to convert, got one without any.")
-    return found
+    return activations
 
 
 def _check_built(ann: SteppedNetwork, settings: dict[str, Any]) -> None:

@@ -112,14 +112,14 @@ class GraphReader:
             self._add(node, ("flatten", {"start_dim": 1, "end_dim": -1}), node.args[:1])
         else:
             known = FUNCTIONS.get(target) or FUNCTIONS.get(name.rstrip("_"))
-            given = dict(node.kwargs)
-            source = node.args[:1] or (given.pop("input", None),)
+            options = dict(node.kwargs)
+            source = node.args[:1] or (options.pop("input", None),)
             if known is None:
                 raise _unsupported(node, f"the function {name}")
             if len(node.all_input_nodes) != 1:
                 raise _unsupported(node, f"the function {name} with a size or a tensor that depends on the input")
             try:
-                layer = known(*node.args[1:], **given)
+                layer = known(*node.args[1:], **options)
             except TypeError as error:
                 raise _unsupported(node, f"the function {name} with these arguments") from error
             if layer[0] == "":
@@ -174,13 +174,13 @@ class GraphReader:
 def _needed(graph: fx.Graph) -> set[fx.Node]:
     """The nodes that the output depends on, and the inputs."""
     waiting = [node for node in graph.nodes if node.op in ("output", "placeholder")]
-    found = set(waiting)
+    needed = set(waiting)
     while waiting:
         for source in waiting.pop().all_input_nodes:
-            if source not in found:
-                found.add(source)
+            if source not in needed:
+                needed.add(source)
                 waiting.append(source)
-    return found
+    return needed
 
 
 def _path(node: fx.Node) -> str:

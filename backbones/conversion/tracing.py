@@ -131,16 +131,16 @@ class _Tracer(fx.Tracer):
 
 def _staircases_of(module: nn.Module, activations: Activations) -> dict[nn.Module, Staircase]:
     """λ and L of the parts that compute QCFS, by `activations` or by their outputs."""
-    found: dict[nn.Module, Staircase] = {}
+    staircases: dict[nn.Module, Staircase] = {}
     for path, part in module.named_modules():
         read = next((read for kind, read in activations.items() if isinstance(part, kind)), None)
         if read is not None:
-            found[part] = _given_staircase(part, path, read)
+            staircases[part] = _given_staircase(part, path, read)
         elif path and not type(part).__module__.startswith("torch.nn"):
             staircase = read_staircase(part)
             if staircase is not None:
-                found[part] = staircase
-    return found
+                staircases[part] = staircase
+    return staircases
 
 
 def _given_staircase(module: nn.Module, path: str, read: Callable[[Any], tuple[float, int]]) -> Staircase:
@@ -190,14 +190,14 @@ def _check_logits(answer: Any, rows: int) -> None:
         raise InputError("Expected finite logits on the first images, got NaN or inf: check images and weights.")
 
 
-def _alike(wanted: Any, found: Any) -> bool:
+def _alike(wanted: Any, got: Any) -> bool:
     """Whether logits differ by their rounding only."""
-    if not isinstance(wanted, Tensor) or not isinstance(found, Tensor) or wanted.shape != found.shape:
+    if not isinstance(wanted, Tensor) or not isinstance(got, Tensor) or wanted.shape != got.shape:
         return False
     part = max(1e-4, 32 * torch.finfo(wanted.dtype).eps)
-    wanted, found = wanted.float(), found.float()
+    wanted, got = wanted.float(), got.float()
     largest = float(wanted.nan_to_num(0, 0, 0).abs().max())
-    return torch.allclose(found, wanted, rtol=part, atol=part * largest, equal_nan=True)
+    return torch.allclose(got, wanted, rtol=part, atol=part * largest, equal_nan=True)
 
 
 @contextmanager

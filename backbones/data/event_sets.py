@@ -69,7 +69,7 @@ def read_events(
     cache = cache_file(cache_dir, name, files, root, timesteps, size)
     images = cached_rows(cache, frames(), len(files), "count events")
     test: np.ndarray | int = 10 if len(parts) == 1 else np.arange(len(parts[0]), len(files))
-    names = tuple(str(given).split(" - ")[0] for given in parts[0].classes)
+    names = tuple(str(each).split(" - ")[0] for each in parts[0].classes)
     return Whole(images, labels, names, name, test)
 
 

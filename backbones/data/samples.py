@@ -278,7 +278,9 @@ def check_fit(
         )
 
 
-def check_division(given: Mapping[str, Any], trained: Mapping[str, Any] | None, network: str = "the backbone") -> None:
+def check_division(
+    division: Mapping[str, Any], trained: Mapping[str, Any] | None, network: str = "the backbone"
+) -> None:
     """Refuse another division of a dataset (`Splits.division`) than that of a network's training.
 
     None, an empty division, or one of another dataset is not compared.
@@ -286,10 +288,10 @@ def check_division(given: Mapping[str, Any], trained: Mapping[str, Any] | None, 
     Raises:
         InputError: for another seed or other sizes of the same dataset.
     """
-    if given and trained and given["dataset"] == trained["dataset"] and dict(given) != dict(trained):
+    if division and trained and division["dataset"] == trained["dataset"] and dict(division) != dict(trained):
         raise InputError(
-            f"Expected {given['dataset']} divided as {network} was trained on it ({_in_words(trained)}), got "
-            f"{_in_words(given)}: its training images could be among the others; use the same seed (--seed), "
+            f"Expected {division['dataset']} divided as {network} was trained on it ({_in_words(trained)}), got "
+            f"{_in_words(division)}: its training images could be among the others; use the same seed (--seed), "
             "policy_size (--policy-size) and calibration_size (--calibration-size)."
         )
 
@@ -299,10 +301,10 @@ def _in_words(division: Mapping[str, Any]) -> str:
     return f"seed {division['seed']}, {sizes}"
 
 
-def check_timesteps(given: int, wanted: int | None, where: str) -> None:
+def check_timesteps(frames: int, timesteps: int | None, where: str) -> None:
     """Raise an `InputError` for frames of another T than the network's (None accepts any)."""
-    if wanted is not None and given != wanted:
+    if timesteps is not None and frames != timesteps:
         raise InputError(
-            f"Expected frames for the network's {wanted} timesteps, got {given} a sample in {where}: "
-            f"use a network with timesteps={given} (--timesteps), or bin the events into {wanted}."
+            f"Expected frames for the network's {timesteps} timesteps, got {frames} a sample in {where}: "
+            f"use a network with timesteps={frames} (--timesteps), or bin the events into {timesteps}."
         )

@@ -43,12 +43,12 @@ def read_torchvision(name: str, root: Path, *, download: bool = False) -> Whole:
         InputError: for missing or damaged files, or a failed download.
     """
     parts = [_open(name, root, train, download) for train in (True, False)]
-    images = np.concatenate([_images(part) for part in parts])
-    labels = np.concatenate([_labels(part) for part in parts])
+    images = np.concatenate([_images(part.data) for part in parts])
+    labels = np.concatenate([part.labels if hasattr(part, "labels") else part.targets for part in parts])
     names = tuple(getattr(parts[0], "classes", DIGITS))
     if name == "mnist":  # torchvision has "0 - zero"
         names = DIGITS
-    return Whole(images, labels, names, name, np.arange(len(parts[0]), len(images)))
+    return Whole(images, labels.astype(np.int64), names, name, np.arange(len(parts[0]), len(images)))
 
 
 def _open(name: str, root: Path, train: bool, download: bool) -> Any:
@@ -70,14 +70,9 @@ def _open(name: str, root: Path, train: bool, download: bool) -> Any:
         ) from error
 
 
-def _images(part: Any) -> np.ndarray:
-    """`[N, C, H, W]` uint8."""
-    data = np.asarray(part.data)
+def _images(data: Any) -> np.ndarray:
+    """`[N, C, H, W]` uint8 of `[N, H, W]`, `[N, C, H, W]` or `[N, H, W, C]`."""
+    data = np.asarray(data)
     if data.ndim == 3:
         return data[:, None]
     return data if data.shape[1] == 3 else data.transpose(0, 3, 1, 2)
-
-
-def _labels(part: Any) -> np.ndarray:
-    """`[N]` int64."""
-    return np.asarray(part.labels if hasattr(part, "labels") else part.targets, np.int64)

@@ -29,10 +29,10 @@ def stage_heads(network: SpikingNetwork) -> list[nn.Module]:
     """The first modules of stages 2 to G; an `InputError` for a network of unknown stages."""
     body = network.body
     if isinstance(body, ResidualBody):
-        found: list[nn.Module] = []
+        stages: list[nn.Module] = []
         for stage in body.stages:
-            found += list(stage.blocks) if isinstance(stage, BlockStage) else [stage]
-        return found[1:]  # the first shares its timesteps with the neuron before it
+            stages += list(stage.blocks) if isinstance(stage, BlockStage) else [stage]
+        return stages[1:]  # the first shares its timesteps with the neuron before it
     if isinstance(body, PlainBody):
         return list(body.layers)
     if isinstance(body, SmallBody):

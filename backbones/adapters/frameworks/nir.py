@@ -81,13 +81,13 @@ def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> PassedSt
 
 
 def _leaves(graph: Any, kinds: tuple[type, ...], path: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    leaves: dict[str, Any] = {}
     for name, node in graph.nodes.items():
         if hasattr(node, "nodes"):
-            found |= _leaves(node, kinds, f"{path}{name}.")
+            leaves |= _leaves(node, kinds, f"{path}{name}.")
         elif isinstance(node, kinds):
-            found[path + name] = node
-    return found
+            leaves[path + name] = node
+    return leaves
 
 
 class _Scale(nn.Module):

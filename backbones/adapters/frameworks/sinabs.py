@@ -24,11 +24,7 @@ def default_time_axis(module: nn.Module) -> int | None:
 
 
 def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> HeldState:
-    """The module with explicit state.
-
-    Raises:
-        InputError: for layers that mix timesteps or rows, and what `HeldState` refuses.
-    """
+    """The module with explicit state; an `InputError` for layers that mix timesteps or rows."""
     from sinabs.layers import ALIFRecurrent, LIFRecurrent, SpikingMaxPooling2dLayer, StatefulLayer
 
     for path, part in module.named_modules():

@@ -136,15 +136,15 @@ class _ByHand(BufferAccess):
             seen, uses = self._traced(example, traced)
         except InputError:
             seen, uses = (), []
-        found: list[int | None] = []
+        places: list[int | None] = []
         for state in traced:
             afters = [after for before, after in uses if before is state]
-            found.append(max((i for i, value in enumerate(seen) if any(value is v for v in afters)), default=None))
+            places.append(max((i for i, value in enumerate(seen) if any(value is v for v in afters)), default=None))
         if len(result) == len(self.names) + 1:
-            found = [i + 1 if place is None and i + 1 not in found else place for i, place in enumerate(found)]
-        missing = [name for name, place in zip(self.names, found, strict=True) if place is None]
+            places = [i + 1 if place is None and i + 1 not in places else place for i, place in enumerate(places)]
+        missing = [name for name, place in zip(self.names, places, strict=True) if place is None]
         if missing:
-            unusable = [object() if at is None else each for at, each in zip(found, traced, strict=True)]
+            unusable = [object() if at is None else each for at, each in zip(places, traced, strict=True)]
             try:
                 self._traced(example, unusable)
             except InputError:
@@ -152,7 +152,7 @@ class _ByHand(BufferAccess):
                     f"Expected {type(self.module).__name__} to give back every state that it takes ({self._takes}), "
                     f"got {len(result)} values without the next {' and '.join(missing)}: {self._remedy}"
                 ) from None
-        return found
+        return places
 
     def _traced(self, example: Tensor, states: list[Any]) -> tuple[Any, list[tuple[Any, Any]]]:
         """The module's result; and of each state that a layer was given, that state and the next one."""
@@ -198,8 +198,12 @@ def states_of(module: nn.Module) -> dict[str, bool]:
         return {}
     parameters = list(inspect.signature(module.forward).parameters.values())[1:]
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    found = {each.name: each.default for each in parameters if each.kind in positional}
-    return {name: given is None for name, given in found.items() if given is None or given is inspect.Parameter.empty}
+    defaults = {each.name: each.default for each in parameters if each.kind in positional}
+    return {
+        name: default is None
+        for name, default in defaults.items()
+        if default is None or default is inspect.Parameter.empty
+    }
 
 
 def default_time_axis(module: nn.Module) -> int | None:
@@ -208,11 +212,7 @@ def default_time_axis(module: nn.Module) -> int | None:
 
 
 def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> HeldState:
-    """The module with explicit state.
-
-    Raises:
-        InputError: for layers that need all timesteps at once or keep state elsewhere, and what `HeldState` refuses.
-    """
+    """The module with explicit state; an `InputError` for layers that need all timesteps at once or have no reset."""
     import snntorch
 
     for path, part in module.named_modules():

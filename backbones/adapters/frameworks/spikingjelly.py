@@ -41,11 +41,7 @@ def default_time_axis(module: nn.Module) -> int | None:
 
 
 def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> HeldState:
-    """The module with explicit state.
-
-    Raises:
-        InputError: for layers that need all timesteps at once, and what `HeldState` refuses.
-    """
+    """The module with explicit state; an `InputError` for layers that need all timesteps at once."""
     from spikingjelly.activation_based import layer, neuron
 
     for path, part in module.named_modules():

@@ -63,13 +63,13 @@ def read_tree(root: Path) -> Tree:
         names = words(root / "words.txt", names)
     else:
         # A test folder without classes is that of an image set whose test labels are not published.
-        given = next((part for part in parts if _has_classes(root / part)), parts[0])
-        files_of_test, labels_of_test, others = list_images(root / given)
+        tested = next((part for part in parts if len(_folders(root / part)) > 1), parts[0])
+        files_of_test, labels_of_test, others = list_images(root / tested)
         if others != names:
             odd = sorted(set(names) ^ set(others))
             raise InputError(
-                f"Expected the classes of {train} in {given} too, got {len(names)} in {root / train} and "
-                f"{len(others)} in {root / given}: {odd[0]!r} is in one of them only."
+                f"Expected the classes of {train} in {tested} too, got {len(names)} in {root / train} and "
+                f"{len(others)} in {root / tested}: {odd[0]!r} is in one of them only."
             )
     test = np.arange(len(files), len(files) + len(files_of_test))
     return Tree(files + files_of_test, np.concatenate([labels, labels_of_test]), names, test)
@@ -79,27 +79,25 @@ def _part_of(name: str) -> str | None:
     """The part that a folder's name means, if any."""
     words = re.split(r"[^a-z]+", name.lower())
     words = [word.removesuffix("set") if word != "set" else word for word in words]
-    found = [part for part, known in PARTS.items() if not known.isdisjoint(words)]
-    return found[0] if len(found) == 1 and set(words) <= PARTS[found[0]] | _BESIDE else None
+    parts = [part for part, known in PARTS.items() if not known.isdisjoint(words)]
+    return parts[0] if len(parts) == 1 and set(words) <= PARTS[parts[0]] | _BESIDE else None
 
 
 def _parts_of(root: Path) -> dict[str, str]:
     """`{part: name}` of the folders of parts; an `InputError` for two of one part."""
-    folders = sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    named = [(part, name) for name in folders if (part := _part_of(name))]
-    found = dict(reversed(named))
-    if len(found) > 1 and len(named) > len(found):
+    named = [(part, path.name) for path in _folders(root) if (part := _part_of(path.name))]
+    parts = dict(reversed(named))
+    if len(parts) > 1 and len(named) > len(parts):
         raise InputError(
             f"Expected one folder of each part (train, test, val) in {root}, got "
             f"{', '.join(name for _, name in named)}: move the others away."
         )
-    return found
+    return parts
 
 
 def _refuse_parts(root: Path, parts: dict[str, str]) -> None:
     """Raise an `InputError` for folders of parts in the place of classes: they share classes with another folder."""
-    folders = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    inside = {path.name: {each.name for each in path.iterdir() if each.is_dir()} for path in folders}
+    inside = {path.name: {each.name for each in path.iterdir() if each.is_dir()} for path in _folders(root)}
     others = [name for name in inside if not _OTHER_PARTS.isdisjoint(re.split(r"[^a-z]+", name.lower()))]
     for part in (*parts.values(), *others):
         for name, classes in inside.items():
@@ -110,16 +108,6 @@ def _refuse_parts(root: Path, parts: dict[str, str]) -> None:
                 )
 
 
-def class_folders(root: Path) -> list[Path]:
-    """The folders of the classes, sorted by name; an `InputError` for fewer than two."""
-    if not root.is_dir():
-        raise InputError(f"Expected a folder of images, found none at {root}.")
-    folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-    if len(folders) < 2:
-        raise InputError(f"Expected a folder for each class (two at least) in {root}, got {len(folders)}.")
-    return folders
-
-
 def list_images(root: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
     """The images of a class-per-folder tree: files sorted by class and name, labels `[N]`, class names.
 
@@ -128,13 +116,15 @@ def list_images(root: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
     """
     files: list[Path] = []
     labels: list[int] = []
-    folders = class_folders(root)
+    folders = _folders(root)
+    if len(folders) < 2:
+        raise InputError(f"Expected a folder for each class (two at least) in {root}, got {len(folders)}.")
     for label, folder in enumerate(folders):
-        found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-        if not found:
+        images = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        if not images:
             raise InputError(f"Expected images of class {folder.name!r}, found none in {folder}.")
-        files += found
-        labels += [label] * len(found)
+        files += images
+        labels += [label] * len(images)
     return files, np.array(labels, np.int64), tuple(folder.name for folder in folders)
 
 
@@ -169,6 +159,6 @@ def words(file: Path, class_names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(table.get(name, name).split(",")[0].strip() for name in class_names)
 
 
-def _has_classes(folder: Path) -> bool:
-    """Whether there are at least two folders of classes."""
-    return sum(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir()) > 1
+def _folders(root: Path) -> list[Path]:
+    """Sub-folders by name, without hidden ones."""
+    return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))

@@ -4,6 +4,7 @@ Letters: N images, C channels (3, or 1 where all images are grey), H × W pixels
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,8 @@ def _pixels(files: list[Path], size: int | None) -> Iterator[np.ndarray]:
     grey = all(_mode(file) in GREY for file in files)  # ends at the first that has colours
     shape: tuple[int, ...] | None = None
     for file in files:
-        image = _read(file, size, grey)
+        with _refusing(file):
+            image = read_pixels(file, None if size is None else (size, size), grey=grey)
         shape = shape or image.shape
         if image.shape != shape:
             raise InputError(
@@ -51,19 +53,17 @@ def _pixels(files: list[Path], size: int | None) -> Iterator[np.ndarray]:
 
 def _mode(file: Path) -> str:
     """Pillow's mode, from the file's head."""
-    try:
-        with Image.open(file) as opened:
-            return str(opened.mode)
-    except IMAGE_ERRORS as error:
-        raise _unreadable(file, error) from error
+    with _refusing(file), Image.open(file) as opened:
+        return str(opened.mode)
 
 
-def _read(file: Path, size: int | None, grey: bool) -> np.ndarray:
-    """`[C, H, W]` uint8."""
+@contextmanager
+def _refusing(file: Path) -> Iterator[None]:
     try:
-        return read_pixels(file, None if size is None else (size, size), grey=grey)
+        yield
     except IMAGE_ERRORS as error:
-        raise _unreadable(file, error) from error
+        reason = " ".join(str(error).split())
+        raise InputError(f"Expected an image, but {file} cannot be read ({reason}): repair or remove it.") from error
 
 
 def read_pixels(file: Path, size: tuple[int, int] | None, *, grey: bool) -> np.ndarray:
@@ -95,11 +95,6 @@ def read_pixels(file: Path, size: tuple[int, int] | None, *, grey: bool) -> np.n
         image = image.resize(whole, Image.Resampling.BILINEAR).crop((left, top, left + width, top + height))
     pixels = np.asarray(image)
     return pixels[None] if grey else pixels.transpose(2, 0, 1)
-
-
-def _unreadable(file: Path, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())
-    return InputError(f"Expected an image, but {file} cannot be read ({reason}): repair or remove it.")
 
 
 def _sides(shape: tuple[int, ...]) -> str:

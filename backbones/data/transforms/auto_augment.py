@@ -39,12 +39,9 @@ translate_y 0.7 9 autocontrast 0.9 0
 """
 
 
-def _table() -> np.ndarray:
-    words = [policy.split() for line in _POLICIES.strip().splitlines() for policy in line.split(";")]
-    return np.array([[_OPERATIONS.index(w[0]), w[1], w[2], _OPERATIONS.index(w[3]), w[4], w[5]] for w in words], float)
-
-
-POLICIES = _table().reshape(-1, 2, 3)
+POLICIES = np.array(
+    [_OPERATIONS.index(w) if w in _OPERATIONS else float(w) for w in _POLICIES.replace(";", " ").split()]
+).reshape(-1, 2, 3)
 """`[25, 2, 3]` operation, chance and strength (0…9) of each step of each sub-policy."""
 
 

@@ -65,32 +65,24 @@ def _noise(images: Tensor, deviation: float, keys: list[tuple[int, int]]) -> Ten
     return _bytes(images / 255 + deviation * torch.from_numpy(noise))
 
 
-def _blur(images: Tensor, sigma: float, keys: list[tuple[int, int]]) -> Tensor:
-    return F.gaussian_blur(images, kernel_size=[2 * round(4 * sigma) + 1] * 2, sigma=[sigma, sigma])
-
-
-def _contrast(images: Tensor, factor: float, keys: list[tuple[int, int]]) -> Tensor:
+def _contrast(images: Tensor, factor: float) -> Tensor:
     values = images / 255
     mean = values.mean((2, 3), keepdim=True)
     return _bytes((values - mean) * factor + mean)
 
 
-def _brightness(images: Tensor, shift: float, keys: list[tuple[int, int]]) -> Tensor:
-    """Up in HSV's value: all channels in proportion."""
+def _brightness(images: Tensor, shift: float) -> Tensor:
+    """A shift of HSV's value: all channels in proportion."""
     values = images / 255
     top = values.amax(1, keepdim=True)
     return _bytes(torch.where(top > 0, values * ((top + shift).clamp(max=1) / top.clamp(min=1e-6)), top + shift))
 
 
-def _jpeg(images: Tensor, quality: float, keys: list[tuple[int, int]]) -> Tensor:
-    return torch.stack([torch.from_numpy(_through_jpeg(image.numpy(), int(quality))) for image in images])
-
-
-def _through_jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+def _jpeg(image: np.ndarray, quality: int) -> Tensor:
     file = io.BytesIO()
     Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(file, "JPEG", quality=quality)
     decoded = np.array(Image.open(file))
-    return decoded[None] if len(image) == 1 else decoded.transpose(2, 0, 1).copy()
+    return torch.from_numpy(decoded[None] if len(image) == 1 else decoded.transpose(2, 0, 1).copy())
 
 
 def _bytes(values: Tensor) -> Tensor:
@@ -99,8 +91,8 @@ def _bytes(values: Tensor) -> Tensor:
 
 _CHANGES: dict[str, Callable[[Tensor, float, list[tuple[int, int]]], Tensor]] = {
     "gaussian-noise": _noise,
-    "gaussian-blur": _blur,
-    "contrast": _contrast,
-    "brightness": _brightness,
-    "jpeg": _jpeg,
+    "gaussian-blur": lambda images, sigma, _: F.gaussian_blur(images, [2 * round(4 * sigma) + 1] * 2, [sigma, sigma]),
+    "contrast": lambda images, factor, _: _contrast(images, factor),
+    "brightness": lambda images, shift, _: _brightness(images, shift),
+    "jpeg": lambda images, quality, _: torch.stack([_jpeg(image.numpy(), int(quality)) for image in images]),
 }

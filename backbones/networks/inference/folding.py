@@ -51,8 +51,8 @@ def fold_norms(network: SteppedNetwork) -> None:
             if isinstance(child, Norm):
                 setattr(parent, name, TimestepScale(child) if isinstance(child, TimestepBatchNorm2d) else nn.Identity())
     if wanted is not None:
-        found, largest = _outputs(network), float(wanted.nan_to_num(0, 0, 0).abs().max())
-        if not torch.allclose(found, wanted, rtol=_TOLERANCE, atol=_TOLERANCE * largest, equal_nan=True):
+        folded, largest = _outputs(network), float(wanted.nan_to_num(0, 0, 0).abs().max())
+        if not torch.allclose(folded, wanted, rtol=_TOLERANCE, atol=_TOLERANCE * largest, equal_nan=True):
             raise InputError("Expected convolutions that feed their norms alone, to fold the norms into, got others.")
 
 

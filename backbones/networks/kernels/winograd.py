@@ -125,7 +125,7 @@ def transforms(height: int, width: int) -> dict[str, Tensor]:
     Returns:
         rows_into `[6·H/4, H]`, columns_into `[6·W/4, W]`, rows_out_of `[H, 6·H/4]`, columns_out_of `[W, 6·W/4]`.
     """
-    found = {}
+    matrices = {}
     for name, side in (("rows", height), ("columns", width)):
         count = side // 4
         into = torch.zeros(count, 6, side + 2, dtype=torch.float64)
@@ -136,9 +136,9 @@ def transforms(height: int, width: int) -> dict[str, Tensor]:
         into = into[:, :, 1:-1]  # the rim is zero
         if name == "columns":  # multiplied at once
             into, out_of = into.transpose(0, 1), out_of.transpose(1, 2)
-        found[f"{name}_into"] = into.reshape(6 * count, side)
-        found[f"{name}_out_of"] = out_of.reshape(side, 6 * count)
-    return found
+        matrices[f"{name}_into"] = into.reshape(6 * count, side)
+        matrices[f"{name}_out_of"] = out_of.reshape(side, 6 * count)
+    return matrices
 
 
 def taps_matrix() -> Tensor:

@@ -52,9 +52,9 @@ def _forward(conv: nn.Conv2d, plain: Callable[[Tensor], Tensor]) -> Callable[[Te
 @cache
 def _constants(height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
     """Rows and columns into, rows and columns out of, taps."""
-    found = transforms(height, width)
+    matrices = transforms(height, width)
     names = ("rows_into", "columns_into", "rows_out_of", "columns_out_of")
-    return (*(found[name].to(dtype).contiguous() for name in names), taps_matrix().to(dtype))
+    return (*(matrices[name].to(dtype).contiguous() for name in names), taps_matrix().to(dtype))
 
 
 class _Convolution(torch.autograd.Function):

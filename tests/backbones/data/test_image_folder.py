@@ -65,7 +65,7 @@ def test_images_are_decoded_once_and_again_when_a_file_changes(images, tmp_path,
     from backbones.data.image_folder import pixels as folder
 
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "_read", None)
+        patch.setattr(folder, "read_pixels", None)
         again = bb.load_dataset("folder", images, cache_dir=cache)
     assert np.array_equal(first.train.images, again.train.images)
     Image.fromarray(np.zeros((6, 8, 3), np.uint8)).save(images / "test" / "cat" / "000.png")

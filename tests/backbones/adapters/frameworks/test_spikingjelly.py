@@ -209,7 +209,7 @@ def test_a_module_that_runs_all_timesteps_itself_is_refused_and_its_body_is_not(
     with pytest.raises(bb.InputError, match="runs all timesteps in one call cannot be stepped"):
         wrap(Whole(mean=False).eval(), images[:8], T)
     with pytest.raises(
-        bb.InputError, match=r"got 4 through body\.1 \(IFNode\).* the reset of its neurons out of forward"
+        bb.InputError, match=r"got 4 through body\.1 \(IFNode\).* the reset of its neurons from forward"
     ):
         wrap(Whole(mean=True).eval(), images[:8], T)
     wrap(Whole(mean=True).eval().body, images[:8], T)
