@@ -1,4 +1,4 @@
-from .calibration.levels import calibrate
+from .calibration.level_search import calibrate
 from .comparison.comparison import compare
 from .deployment.classification import classify
 from .deployment.onnx import export

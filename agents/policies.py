@@ -12,9 +12,9 @@ from agents.learners.one_shot.policy import TimestepNetwork
 from agents.learners.sb3.policy import LearnedPolicy
 from agents.learners.stopping.policy import OptimalStopping
 from agents.learners.stopping.tabular import TabularStopping
-from agents.rules.calibrated_confidence import PerformanceConfidence, ScaledConfidence
 from agents.rules.conformal import ConformalSets
 from agents.rules.per_timestep import PerTimestep
+from agents.rules.rescaled_confidence import PerformanceConfidence, ScaledConfidence
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import (
     Confidence,

@@ -17,8 +17,8 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from backbones.deferred_rows import RowView
 from backbones.errors import InputError
-from backbones.row_view import RowView
 from backbones.tensors import is_tensor, tensor_types
 
 P = ParamSpec("P")

@@ -29,7 +29,7 @@ from backbones.atomic import write_atomic
 from backbones.contract.protocol import Backbone
 from backbones.errors import InputError
 from backbones.networks.neurons.neuron import LIF
-from backbones.networks.stepped import State, SteppedNetwork
+from backbones.networks.stepped_network import State, SteppedNetwork
 
 STATE = ("source", "keys", "timestep", "readout")
 """State of `step.onnx`, beside `fresh` and membrane_0, membrane_1, …."""

@@ -197,9 +197,9 @@ def exit_network() -> str:
     return table((*heads, "return on calibration"), rows)
 
 
-def what_helps() -> str:
+def ablation() -> str:
     """Accuracy on calibration at equal mean timesteps, by kind of policy."""
-    found, views = read("policies/what-helps.json"), read("policies/what-helps-views.json")["accuracy"]
+    found, views = read("policies/ablation.json"), read("policies/ablation-views.json")["accuracy"]
     rows = []
     for name, accuracy in found["accuracy"].items():
         learned = name.startswith(("exact", "optimal", "table"))
@@ -273,7 +273,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "live-equals-replay": live_equals_replay,
     "spikingjelly-step": spikingjelly_step,
     "exit-network": exit_network,
-    "what-helps": what_helps,
+    "ablation": ablation,
     "guarantees": guarantees,
     "rl-libraries": rl_libraries,
 }

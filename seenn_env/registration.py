@@ -10,7 +10,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from seenn_env.environments.references import ReferenceScores, Score
+from seenn_env.environments.reference_policies import ReferenceScores, Score
 
 
 def _scores(

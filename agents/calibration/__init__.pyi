@@ -1,6 +1,6 @@
 from .curve import Curve, exit_curve, exits_at, level_curve
 from .guarantees import Guarantee, control_risk
-from .levels import calibrate
+from .level_search import calibrate
 from .randomised import Mixed
 
 __all__ = [

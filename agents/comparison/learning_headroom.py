@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agents.calibration.curve import exits_at
-from agents.calibration.levels import calibrate
+from agents.calibration.level_search import calibrate
 from agents.comparison.bootstrap import Clusters, Interval
 from agents.comparison.matched_accuracy import difference_at, matched_accuracy
 from agents.learners.stopping.training import StoppingSettings, fit_optimal_stopping

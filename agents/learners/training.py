@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agents.calibration.best_rule import warn_if_worse
-from agents.calibration.levels import calibrate
+from agents.calibration.level_search import calibrate
 from agents.learners.exact.policy import ExitNetwork
 from agents.learners.exact.training import ExitSettings, train_exit_network
 from agents.learners.one_shot.policy import TimestepNetwork

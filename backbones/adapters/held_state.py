@@ -6,9 +6,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from backbones.adapters.changes import constants_of, copied, refuse_changes, rows_alike
 from backbones.adapters.stepping import Layout, call, check_start, mean_of_steps, same, whole_batch
 from backbones.adapters.timestep_count import one_timestep
+from backbones.adapters.undeclared_state import constants_of, copied, refuse_changes, rows_alike
 from backbones.errors import InputError
 
 Memory = dict[str, Tensor]

@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.adapters.changes import constants_of, refuse_changes
 from backbones.adapters.stepping import Layout, call, check_start, mean_of_steps, same, whole_batch
 from backbones.adapters.timestep_count import one_timestep
+from backbones.adapters.undeclared_state import constants_of, refuse_changes
 from backbones.errors import InputError
 from backbones.state_tree import flatten, leaves_of, map_leaves, named_leaves, unflatten
 

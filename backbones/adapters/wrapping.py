@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from backbones.adapters.backbone import AdaptedBackbone, ProbedBackbone, as_floats, refuse_training
-from backbones.adapters.changes import root_of
 from backbones.adapters.fingerprint import described
 from backbones.adapters.stepping import OUTPUTS, Layout, Output, Stepper
+from backbones.adapters.undeclared_state import root_of
 from backbones.argument_checks import Natural, Positive, check_kinds
 from backbones.contract.check import BackboneError, check_backbone
 from backbones.contract.inputs import as_tensor, check_channels, check_images

@@ -21,7 +21,7 @@ from backbones.networks.building import build
 from backbones.networks.network import SpikingNetwork
 from backbones.networks.neurons.activations import QCFS, Activation
 from backbones.networks.neurons.neuron import LIF
-from backbones.networks.stepped import SteppedNetwork
+from backbones.networks.stepped_network import SteppedNetwork
 
 
 @check_kinds

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from backbones.errors import InputError
 from backbones.networks.neurons.neuron import LIF
-from backbones.networks.stepped import SteppedNetwork
+from backbones.networks.stepped_network import SteppedNetwork
 
 METHODS = ("max", "percentile")
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from backbones.argument_checks import check_fields, check_kinds
 from backbones.contract.inputs import channels_advice
+from backbones.deferred_rows import RowView, rows_of
 from backbones.errors import InputError, unknown_name
-from backbones.row_view import RowView, rows_of
 from backbones.tensors import is_tensor
 
 SPLITS = ("train", "policy", "calibration", "test")

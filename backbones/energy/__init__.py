@@ -1,5 +1,5 @@
 """Synaptic operations and energy of inference."""
 
-from backbones.lazy_door import attach
+from backbones.lazy_exports import attach
 
 __getattr__, __dir__, __all__ = attach(__name__, __file__)

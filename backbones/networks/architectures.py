@@ -8,7 +8,7 @@ from backbones.networks.feedforward import VGG11, VGG16, VGGSNN, small, vgg
 from backbones.networks.graph import graph
 from backbones.networks.residual import OPTIONS as RESIDUAL
 from backbones.networks.residual import resnet, resnet9
-from backbones.networks.stepped import MakeNeuron, Parts
+from backbones.networks.stepped_network import MakeNeuron, Parts
 
 ARCHITECTURES: dict[str, tuple[Callable[[dict[str, Any], MakeNeuron], Parts], frozenset[str]]] = {
     "graph": (graph, frozenset({"nodes"})),

@@ -13,7 +13,7 @@ from backbones.errors import InputError
 from backbones.machine.devices import named_device
 from backbones.networks.building import build
 from backbones.networks.network import SpikingNetwork
-from backbones.networks.stepped import SteppedNetwork
+from backbones.networks.stepped_network import SteppedNetwork
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 
 FORMAT = "seenn_env.backbone/1"

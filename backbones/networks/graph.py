@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from backbones.errors import InputError, unknown_name
 from backbones.networks.neurons.activations import QCFS
-from backbones.networks.stepped import Fire, MakeNeuron, Parts
+from backbones.networks.stepped_network import Fire, MakeNeuron, Parts
 
 IMAGE = "image"
 """Name of the input."""

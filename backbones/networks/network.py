@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.networks.inference.form import InferenceNetwork
+from backbones.networks.inference.inference_network import InferenceNetwork
 from backbones.networks.inference.optimization import optimize
 from backbones.networks.kernels.neuron_over_time import fire_over_time
 from backbones.networks.neurons.neuron import LIF
-from backbones.networks.stepped import SteppedNetwork, as_tensors
+from backbones.networks.stepped_network import SteppedNetwork, as_tensors
 
 
 class TimeFire:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from backbones.networks.neurons.neuron import LIF
 from backbones.networks.norms import MakeNorm, norm_maker
 from backbones.networks.stem_and_head import make_head, make_stem
-from backbones.networks.stepped import Fire, MakeNeuron, Parts
+from backbones.networks.stepped_network import Fire, MakeNeuron, Parts
 
 OPTIONS = frozenset({"norm", "stem", "width"})
 

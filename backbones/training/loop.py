@@ -27,7 +27,7 @@ from backbones.hashing import hash_tensors
 from backbones.machine.processes import ProcessGroup, process_group
 from backbones.networks.kernels.winograd_training import faster_convolutions
 from backbones.networks.network import SpikingNetwork
-from backbones.networks.stepped import SteppedNetwork
+from backbones.networks.stepped_network import SteppedNetwork
 from backbones.training.config import Stage, TrainingConfig, stages_of
 from backbones.training.epoch import run_epoch, statistics_batches, steps_of
 from backbones.training.norm_statistics import reestimate_norms

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from backbones.errors import InputError
 from backbones.networks.network import SpikingNetwork
-from backbones.networks.stepped import SteppedNetwork
+from backbones.networks.stepped_network import SteppedNetwork
 
 
 def tet_loss(

@@ -1,6 +1,6 @@
 from .choose_timestep import ChooseTimestepEnv
 from .early_exit import EarlyExitEnv
-from .references import ReferenceScores, reference_scores
+from .reference_policies import ReferenceScores, reference_scores
 
 __all__ = [
     "ChooseTimestepEnv",

@@ -23,7 +23,7 @@ from seenn_env.environments.static_observation import (
     is_static,
     make_static_observation,
 )
-from seenn_env.frames import mean_over_frames
+from seenn_env.event_frames import mean_over_frames
 from seenn_env.observations.observation import (
     AnyObservation,
     Observation,

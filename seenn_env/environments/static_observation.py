@@ -12,7 +12,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.contract import check_images
-from seenn_env.frames import has_frames
+from seenn_env.event_frames import has_frames
 from seenn_env.observations.observation import AnyObservation
 from seenn_env.traces.fields import image_places
 

@@ -20,7 +20,7 @@ from backbones.contract import check_images, make_keys, probe_sizes, run_probed
 from backbones.data import Augmentation, check_fit
 from backbones.energy import EnergyModel, Metered
 from backbones.machine import ProcessGroup, process_group
-from seenn_env.frames import has_frames, mean_over_frames
+from seenn_env.event_frames import has_frames, mean_over_frames
 from seenn_env.traces.energy import energy_pj
 from seenn_env.traces.fields import check_dtype, finite_array
 from seenn_env.traces.partial import PartialRecording

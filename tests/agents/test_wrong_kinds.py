@@ -8,7 +8,7 @@ import pytest
 import agents
 from agents.calibration.curve import exit_curve
 from agents.calibration.guarantees import control_risk
-from agents.calibration.levels import calibrate
+from agents.calibration.level_search import calibrate
 from agents.calibration.randomised import Mixed
 from agents.comparison.comparison import compare
 from agents.comparison.learning_headroom import headroom
@@ -22,9 +22,9 @@ from agents.learners.stopping.policy import OptimalStopping
 from agents.learners.stopping.tabular import TabularStopping
 from agents.learners.training import train
 from agents.policy_files import load, save
-from agents.rules.calibrated_confidence import PerformanceConfidence, ScaledConfidence
 from agents.rules.conformal import ConformalSets
 from agents.rules.per_timestep import PerTimestep
+from agents.rules.rescaled_confidence import PerformanceConfidence, ScaledConfidence
 from agents.rules.thresholds import (
     Confidence,
     Entropy,

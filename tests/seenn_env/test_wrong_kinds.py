@@ -14,7 +14,7 @@ from backbones.errors import InputError
 from seenn_env.checking.check import check_vector_env
 from seenn_env.environments.choose_timestep import ChooseTimestepEnv
 from seenn_env.environments.early_exit import EarlyExitEnv
-from seenn_env.environments.references import reference_scores
+from seenn_env.environments.reference_policies import reference_scores
 from seenn_env.evaluation import decides, evaluate, observation_of
 from seenn_env.observations.observation import Observation, TraceShape, make_observation
 from seenn_env.rendering.episode import Episode

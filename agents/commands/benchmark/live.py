@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 import backbones as bb
-from agents.calibration.levels import calibrate
+from agents.calibration.level_search import calibrate
 from agents.commands.benchmark.contenders import Contenders, Prescribed, Turn, prescribed_times
 from agents.rules.thresholds import Margin
 from backbones.networks import InferenceNetwork, SpikingNetwork

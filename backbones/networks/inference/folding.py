@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from backbones.errors import InputError
 from backbones.networks.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d, TimestepScale
-from backbones.networks.stepped import SteppedNetwork
+from backbones.networks.stepped_network import SteppedNetwork
 
 Norm = nn.BatchNorm2d | TimestepBatchNorm2d
 

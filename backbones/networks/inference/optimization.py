@@ -15,8 +15,8 @@ from backbones.contract.protocol import Backbone
 from backbones.contract.running import make_keys, run
 from backbones.data.samples import Samples
 from backbones.errors import InputError, unknown_name
-from backbones.networks.inference.form import DTYPES, InferenceNetwork, Report
-from backbones.networks.stepped import SteppedNetwork
+from backbones.networks.inference.inference_network import DTYPES, InferenceNetwork, Report
+from backbones.networks.stepped_network import SteppedNetwork
 
 
 @check_kinds

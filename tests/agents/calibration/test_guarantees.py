@@ -7,7 +7,7 @@ from scipy import stats
 from agents import Confidence, FixedTimestep, Margin, calibrate
 from agents.calibration.curve import exits_at
 from agents.calibration.guarantees import control_risk, p_values
-from agents.rules.calibrated_confidence import ScaledConfidence
+from agents.rules.rescaled_confidence import ScaledConfidence
 from backbones import InputError
 from seenn_env import Traces, evaluate
 from tests.helpers.traces import make_traces

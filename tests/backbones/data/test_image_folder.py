@@ -165,14 +165,14 @@ def test_errors_in_a_table_of_classes_are_named(tiny, line, message):
 
 
 def test_rows_of_a_large_cache_stay_in_the_file_and_read_the_same(images, monkeypatch):
-    from backbones import row_view
+    from backbones import deferred_rows
 
     copied = bb.load_dataset("folder", images)
-    monkeypatch.setattr(row_view, "COPIED", 0)
+    monkeypatch.setattr(deferred_rows, "COPIED", 0)
     viewed = bb.load_dataset("folder", images)
     for name in SPLITS:
         one, other = copied[name], viewed[name]
-        assert isinstance(other.images, row_view.RowView)
+        assert isinstance(other.images, deferred_rows.RowView)
         assert (other.images.shape, other.images.dtype, other.images.ndim) == (one.images.shape, np.uint8, 4)
         assert np.array_equal(other.images, one.images)
         assert np.array_equal(other.images[[3, 0]], one.images[[3, 0]])

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import backbones as bb
-from backbones.networks.inference.form import parts_of
+from backbones.networks.inference.inference_network import parts_of
 from backbones.networks.kernels.winograd import WinogradConv2d, use_winograd
 
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from backbones.argument_checks import check_kinds
 from backbones.errors import InputError, unknown_name
 from backbones.networks.inference.folding import fold_norms
-from backbones.networks.kernels.inplace_neuron import InPlaceFire
+from backbones.networks.inference.inplace_neuron import InPlaceFire
 from backbones.networks.kernels.winograd import use_winograd
 from backbones.networks.norms import TimestepScale
-from backbones.networks.stepped import State, SteppedNetwork, pooled
+from backbones.networks.stepped_network import State, SteppedNetwork, pooled
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

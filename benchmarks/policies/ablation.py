@@ -1,7 +1,7 @@
 """Accuracy at equal mean timesteps of policies fitted on the policy split, read off the calibration split.
 
-    python benchmarks/policies/what_helps.py            # "cifar10-jpeg"; about two minutes of one thread
-    python benchmarks/policies/what_helps.py --learned policy.safetensors --held calibration.safetensors
+    python benchmarks/policies/ablation.py            # "cifar10-jpeg"; about two minutes of one thread
+    python benchmarks/policies/ablation.py --learned policy.safetensors --held calibration.safetensors
 
 The second learns from other rows of the policy split, such as `seenn record --split policy --repeats 4 --crop 4
 --flip` gives; rules are fitted to each image's first row.

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from backbones.networks.kernels.inplace_neuron import InPlaceFire
+from backbones.networks.inference.inplace_neuron import InPlaceFire
 from backbones.networks.neurons.neuron import IF, LIF, PLIF
 
 NEURONS = [
@@ -21,7 +21,7 @@ NEURONS = [
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("together", [2 * 48, 10**9])
 def test_a_timestep_in_place_is_that_of_the_neuron(neuron, dtype, layout, together, monkeypatch):
-    monkeypatch.setattr("backbones.networks.kernels.inplace_neuron._TOGETHER", together)
+    monkeypatch.setattr("backbones.networks.inference.inplace_neuron._TOGETHER", together)
     generator = torch.Generator().manual_seed(0)
     currents = [torch.randn(6, 3, 4, 4, generator=generator).to(dtype).to(memory_format=layout) for _ in range(5)]
     fresh = torch.tensor([True, True, False, False, True, False])
