@@ -38,7 +38,8 @@ def page(found: dict[str, Any], protocol: dict[str, Any]) -> str:
         f"Verdicts use a margin of {_margin(protocol):g} points: "
         f"{'; '.join(_explained(verdict, protocol) for verdict in EXPLAINED)}.",
         "Seeds are those of training; a policy whose fit has no chance in it has one. Steps are those of the",
-        "environment; policies without them learn from the traces themselves.",
+        "environment; policies without them learn from the traces themselves. From protocol 6 on, the networks of",
+        "stable-baselines3 begin as the policy that the exact learner finds at the target, and learn from there.",
     ]
     for name, about in found.items():
         lines += ["", f"## {name}", "", *_of_backbone(about, protocol)]
