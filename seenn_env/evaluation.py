@@ -205,10 +205,16 @@ def evaluate(
         reward: to compute for each row.
 
     Raises:
-        InputError: for actions or exit timesteps out of range, or several splits without "test".
+        InputError: for actions or exit timesteps out of range, several splits without "test", or a policy that was
+            made for another T.
     """
     traces = evaluated_rows(traces, split)
     N, T = len(traces), traces.timesteps
+    if (made_for := getattr(policy, "made_for", None)) not in (None, T):
+        raise InputError(
+            f"Expected a policy for the traces' {T} timesteps, got one that was made for {made_for}: train or "
+            "calibrate it on traces of this network."
+        )
     when = decides(policy)
     if when != "step" and isinstance(policy, HindsightPolicy):
         exits = np.asarray(policy.exit_timesteps(traces))

@@ -88,6 +88,8 @@ def train(
     if reward is None:
         reward = "seenn" if algorithm == "one-shot" else "linear"
     make_reward(reward, reward_options)  # refuses unknown names and options
+    if target_timesteps is not None and not 1 <= target_timesteps <= traces.timesteps:
+        raise InputError(f"Expected target_timesteps from 1 to T = {traces.timesteps}, got {target_timesteps}.")
     common: dict[str, Any] = {"seed": seed, "reward": reward, "reward_options": reward_options}
     if observation is not None:
         common["observation"] = observation

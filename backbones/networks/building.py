@@ -68,6 +68,14 @@ def build(
 
     if len(input_shape) != 3 or min(input_shape) < 1:
         raise InputError(f"Expected input_shape=(channels, height, width), got {tuple(input_shape)}.")
+    for name, values in (("mean", np.asarray(mean)), ("std", np.asarray(std))):
+        if values.size not in (1, input_shape[0]) or not np.isfinite(values).all():
+            raise InputError(
+                f"Expected {name} as one finite number, or one for each of {input_shape[0]} channels, got "
+                f"{values.tolist()}."
+            )
+    if not (np.asarray(std) > 0).all():
+        raise InputError(f"Expected std above 0, got {np.asarray(std).tolist()}.")
     config: dict[str, Any] = {
         "network": network,
         "num_classes": num_classes,

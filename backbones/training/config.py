@@ -82,6 +82,13 @@ class TrainingConfig:
         for stage in self.stages:
             if len(stage) != 3 or stage[0] < 1 or stage[1] < 1 or not stage[2] > 0:
                 raise InputError(f"Expected stages (timesteps ≥ 1, epochs ≥ 1, rate > 0), got {stage}.")
+        if not self.learning_rate > 0 or self.weight_decay < 0:
+            raise InputError(
+                f"Expected learning_rate > 0 and weight_decay ≥ 0, got {self.learning_rate} and {self.weight_decay}."
+            )
+        for name in ("warmup", "label_smoothing", "tet_lambda"):
+            if not 0 <= (value := vars(self)[name]) <= 1:
+                raise InputError(f"Expected {name} in [0, 1], got {value}.")
         if not 0 <= self.ema < 1:
             raise InputError(f"Expected ema in [0, 1), got {self.ema}.")
         if min(self.crop, self.cutout) < 0:

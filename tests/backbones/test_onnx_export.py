@@ -94,9 +94,9 @@ def test_files_that_compute_something_else_are_refused(change, of_pools, folder_
 
 def test_a_network_that_cannot_be_exported_is_one_sentence(of_pools, tmp_path, monkeypatch):
     for what, settings, message in (
-        (nn.Linear(3, 2), {"num_slots": 2}, "that `build` or `convert` made to export, got Linear"),
-        (of_pools, {"num_slots": 1.5}, r"num_slots ≥ 1, got 1\.5"),
-        (of_pools, {"num_slots": "many"}, "num_slots ≥ 1, got 'many'"),
+        (nn.Linear(3, 2), {"num_slots": 2}, "network to be a Backbone, got a Linear"),
+        (of_pools, {"num_slots": 1.5}, r"num_slots to be a whole number of 1 or more, got 1\.5"),
+        (of_pools, {"num_slots": "many"}, "num_slots to be a whole number of 1 or more, got .many."),
     ):
         with pytest.raises(bb.InputError, match=message):
             export_network(what, tmp_path / "out", **settings)

@@ -6,7 +6,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
-from agents import Confidence, Entropy, FixedTimestep, Margin, Oracle, PerTimestep, Uniform
+from agents import Confidence, Entropy, FixedTimestep, Margin, Oracle, PerTimestep, Uniform, load
 from backbones import InputError
 from seenn_env import EarlyExitEnv, Traces, evaluate
 from seenn_env.rewards import LinearReward
@@ -129,3 +129,10 @@ def test_bad_settings_of_rules_are_one_sentence():
         FixedTimestep(0)
     with pytest.raises(InputError, match="calibrate it first"):
         PerTimestep(Margin()).predict(np.zeros((1, 6)))
+
+
+def test_a_policy_made_for_another_number_of_timesteps_is_refused(packaged):
+    test = packaged.select("test")
+    for policy in (load("cifar10-jpeg/exact"), PerTimestep(Margin(), thresholds=(0.9,))):
+        with pytest.raises(InputError, match=r"the traces' 8 timesteps, got one that was made for [24]"):
+            evaluate(policy, test)

@@ -218,3 +218,11 @@ def test_a_cost_beside_a_target_that_searches_it_is_refused():
     traces = seenn_env.Traces.merge(make_traces(60), make_traces(60, split="calibration", seed=1))
     with pytest.raises(bb.InputError, match="no cost of the reward with a target"):
         agents.train("optimal-stopping", traces, target_timesteps=1.5, reward_options={"cost": 0.1})
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "exact"])
+def test_a_target_out_of_range_is_refused_before_any_training(algorithm, packaged):
+    steps = []
+    with pytest.raises(InputError, match=r"target_timesteps from 1 to T = 8, got 0\.5"):
+        train(algorithm, packaged, target_timesteps=0.5, on_step=steps.append)
+    assert not steps
