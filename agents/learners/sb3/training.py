@@ -18,6 +18,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
+from agents.calibration.curve import exit_curve
 from agents.learners.sb3.networks import contrib
 from agents.learners.sb3.policy import LearnedPolicy
 from agents.learners.sb3.priced_time import FollowTarget, PricedTime
@@ -174,12 +175,14 @@ def train_sb3(
     `Teacher`), and the price of time is that at which the exact learner meets the target, unless `reward_options` has
     a cost. The learning rate falls to 0 by default. The price of actor-critics follows their mean timesteps, as in
     `train_exit_network`; value-based networks explore at a rate of at most one step an episode, and learn from returns
-    of whole episodes.
+    of whole episodes. The result is the trained policy, or the one it started from where that is more accurate at the
+    target on these rows.
     """
     options = dict(reward_options or {})
     priced = target_timesteps is not None and reward == "linear" and traces.timesteps > 1
     callbacks: list[BaseCallback] = [] if on_step is None else [_Report(on_step)]
     facts: dict[str, Any] = {}
+    start: LearnedPolicy | None = None
     with torch_threads(1):
         given = {"cost": 0.0} if priced else options
         if priced and algorithm in PRESETS:
@@ -199,11 +202,22 @@ def train_sb3(
                 callbacks.append(FollowTarget(env, target_timesteps))
             else:
                 model.policy.load_state_dict(_with_targets(model.policy.state_dict()))
+            start = LearnedPolicy.of(model, observation=observation, settings=facts)
         model.set_logger(configure(None if log_dir is None else str(log_dir), ["tensorboard"] if log_dir else []))
         model.learn(total_timesteps, callback=CallbackList(callbacks))
     assert model.env is not None
     model.env.close()
-    return LearnedPolicy.of(model, observation=observation, settings=facts)
+    trained = LearnedPolicy.of(model, observation=observation, settings=facts)
+    if start is None or target_timesteps is None:
+        return trained
+    accuracies = [_accuracy_at(policy, traces, target_timesteps) for policy in (start, trained)]
+    return start if accuracies[0] > accuracies[1] else trained
+
+
+def _accuracy_at(policy: LearnedPolicy, traces: Traces, target_timesteps: float) -> float:
+    """Accuracy at the level whose mean timesteps are nearest to the target."""
+    curve = exit_curve(policy, traces)
+    return float(curve.accuracy[curve.nearest(target_timesteps)])
 
 
 def _taught_arguments(algorithm: str, T: int) -> dict[str, Any]:
