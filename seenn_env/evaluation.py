@@ -210,11 +210,7 @@ def evaluate(
     """
     traces = evaluated_rows(traces, split)
     N, T = len(traces), traces.timesteps
-    if (made_for := getattr(policy, "made_for", None)) not in (None, T):
-        raise InputError(
-            f"Expected a policy for the traces' {T} timesteps, got one that was made for {made_for}: train or "
-            "calibrate it on traces of this network."
-        )
+    check_timesteps(policy, T)
     when = decides(policy)
     if when != "step" and isinstance(policy, HindsightPolicy):
         exits = np.asarray(policy.exit_timesteps(traces))
@@ -250,3 +246,17 @@ def evaluate(
         rewards=None if reward is None else pay(reward, correct, exits, T, energy),
         energy_pj=None if energy is None else np.asarray(energy.spent_pj),
     )
+
+
+def check_timesteps(policy: Any, timesteps: int) -> None:
+    """Refuse a policy that was made for another T, where it has `made_for`.
+
+    Raises:
+        InputError: naming both.
+    """
+    made_for = getattr(policy, "made_for", None)
+    if made_for and made_for != timesteps:
+        raise InputError(
+            f"Expected a policy for the network's {timesteps} timesteps, got one that was made for {made_for}: "
+            "train or calibrate it on traces of this network."
+        )

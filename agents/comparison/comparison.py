@@ -17,12 +17,12 @@ from agents.comparison.multiple_comparisons import max_t
 from agents.comparison.result import Comparison, Difference, Row
 from agents.policies import RULE_KINDS
 from agents.rules.per_timestep import PerTimestep
-from agents.rules.score import ScoredPolicy, check_timesteps
+from agents.rules.score import ScoredPolicy
 from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
 from backbones.errors import unknown_name
 from seenn_env import Evaluation, Policy, Traces, evaluate
-from seenn_env.evaluation import evaluated_rows
+from seenn_env.evaluation import check_timesteps, evaluated_rows
 from seenn_env.observations import AnyObservation
 
 

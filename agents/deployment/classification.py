@@ -18,13 +18,12 @@ from torch import nn
 
 from agents.deployment.energy import EnergySample, ExitEnergy, counted, sample_of, stacked
 from agents.deployment.inputs import Item, ReadAhead, read_items
-from agents.rules.score import check_timesteps
 from backbones import Backbone, InputError, SlotPool
 from backbones.argument_checks import check_kinds
 from backbones.contract import encoding_of
 from backbones.machine import named_device
 from seenn_env import Policy, stream
-from seenn_env.evaluation import decides
+from seenn_env.evaluation import check_timesteps, decides
 from seenn_env.observations import AnyObservation, softmax
 from seenn_env.streaming import Exits
 

@@ -181,20 +181,6 @@ class _ColumnScore(nn.Module):
         return self.sign * columns[:, self.column].double()
 
 
-def check_timesteps(policy: Any, timesteps: int) -> None:
-    """Refuse a policy of this package that was made for another T.
-
-    Raises:
-        InputError: naming both.
-    """
-    made_for = policy.made_for if isinstance(policy, ScoredPolicy) else None
-    if made_for and made_for != timesteps:
-        raise InputError(
-            f"Expected a policy for the network's {timesteps} timesteps, got one that was made for {made_for}: "
-            "train or calibrate it on traces of this network."
-        )
-
-
 def fingerprint_of(policy: Any) -> str | None:
     """The fingerprint of the backbone that a policy was trained for, where it is known."""
     return policy.settings.get("fingerprint") if isinstance(policy, ScoredPolicy) else None

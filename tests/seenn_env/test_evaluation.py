@@ -134,5 +134,5 @@ def test_bad_settings_of_rules_are_one_sentence():
 def test_a_policy_made_for_another_number_of_timesteps_is_refused(packaged):
     test = packaged.select("test")
     for policy in (load("cifar10-jpeg/exact"), PerTimestep(Margin(), thresholds=(0.9,))):
-        with pytest.raises(InputError, match=r"the traces' 8 timesteps, got one that was made for [24]"):
+        with pytest.raises(InputError, match=r"the network's 8 timesteps, got one that was made for [24]"):
             evaluate(policy, test)
