@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from backbones.argument_checks import check_kinds
 from backbones.energy.fan_out import ExactDot, counted_layers, fan_out
-from backbones.errors import InputError
+from backbones.errors import InputError, kind_of
 from backbones.networks.neurons.neuron import LIF
 
 _PASSING = (nn.Identity, nn.Flatten, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
@@ -163,7 +163,7 @@ class OperationCounter:
         if self.rows not in (None, values.shape[0]):
             raise InputError(
                 f"Expected every layer to see the {self.rows} rows along its first dimension, got "
-                f"{list(values.shape)} at a {type(module).__name__}: count one timestep at a time, or take() between."
+                f"{list(values.shape)} at {kind_of(module)}: count one timestep at a time, or take() between."
             )
         self.rows = values.shape[0]
 
@@ -174,7 +174,7 @@ class OperationCounter:
         least = 2 if isinstance(layer, nn.Linear) else layer.weight.dim()  # type: ignore[operator]
         if values.dim() < least:
             raise InputError(
-                f"Expected inputs of rows [B, …] at a {type(layer).__name__}, got {list(values.shape)}: batch them."
+                f"Expected inputs of rows [B, …] at {kind_of(layer)}, got {list(values.shape)}: batch them."
             )
         self._check_rows(layer, values)
         flat, order = _flat(values.detach())
