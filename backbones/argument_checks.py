@@ -18,7 +18,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import numpy as np
 
 from backbones.deferred_rows import RowView
-from backbones.errors import InputError
+from backbones.errors import InputError, kind_of, with_article
 from backbones.tensors import is_tensor, tensor_types
 
 P = ParamSpec("P")
@@ -76,7 +76,7 @@ def check_fields(settings: Any) -> None:
 
 def _check(name: str, value: Any, hint: Any) -> None:
     if not _fits(value, hint):
-        shown = repr(value) if isinstance(value, str | int | float | None) else with_article(type(value).__name__)
+        shown = repr(value) if isinstance(value, str | int | float | None) else kind_of(value)
         raise InputError(f"Expected {name} to be {_in_words(hint)}, got {shown}.")
 
 
@@ -153,8 +153,3 @@ def _in_words(hint: Any) -> str:
     if hint in _WORDS:
         return _WORDS[hint]
     return with_article(hint.__name__) if isinstance(hint, type) else "a function"
-
-
-def with_article(name: str) -> str:
-    """The name, after a or an."""
-    return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"

@@ -9,3 +9,13 @@ def unknown_name(kind: str, name: object, known: object) -> InputError:
     """The error for a `name` that is not among the `known` ones of a `kind`."""
     names = ", ".join(sorted(str(k) for k in known))  # type: ignore[attr-defined]
     return InputError(f"Expected the name of a known {kind}, got {name!r}. Known: {names}.")
+
+
+def kind_of(value: object) -> str:
+    """The class of a value, after a or an: "an AdaptedBackbone"."""
+    return with_article(type(value).__name__)
+
+
+def with_article(name: str) -> str:
+    """The name, after a or an."""
+    return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"

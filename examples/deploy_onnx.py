@@ -58,10 +58,9 @@ if __name__ == "__main__":
 
     import backbones as bb
     from agents import Margin, export
-    from seenn_env.traces import packaged_file
 
     with tempfile.TemporaryDirectory() as name:
-        folder = export(bb.load(packaged_file("backbone", "digits")), Margin(0.7), name, num_slots=32)
+        folder = export(bb.load("digits"), Margin(0.7), name, num_slots=32)
         test = bb.load_dataset("digits").test
         predictions, exits = classify(folder, test.images / np.float32(255), make_keys(test.index))
     print(f"accuracy {100 * (predictions == test.labels).mean():.2f} %, mean timesteps {exits.mean():.3f}")

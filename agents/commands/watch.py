@@ -24,6 +24,7 @@ from agents.commands.policies import named_policy
 from agents.commands.unused_options import refuse_unused
 from backbones import InputError, networks
 from backbones.atomic import open_atomic
+from backbones.packaged_files import is_packaged
 from seenn_env import EarlyExitEnv, rendering
 from seenn_env.evaluation import decides, observation_of, timesteps_at_start
 
@@ -98,7 +99,7 @@ class Watch:
 
     def _environment(self, policy: Any) -> EarlyExitEnv:
         backbone: Any = self.backbone
-        if backbone is not None and Path(backbone).suffix:
+        if backbone is not None and not is_packaged(backbone):
             if self.dataset is None:
                 raise InputError("Expected the dataset that the backbone reads, got none: pass --dataset.")
             backbone = bb.load(backbone, device=self.device)

@@ -21,6 +21,7 @@ from agents.deployment.inputs import Item, ReadAhead, read_items
 from backbones import Backbone, InputError, SlotPool
 from backbones.argument_checks import check_kinds
 from backbones.contract import encoding_of
+from backbones.errors import kind_of
 from backbones.machine import named_device
 from seenn_env import Policy, stream
 from seenn_env.evaluation import check_timesteps, decides
@@ -160,7 +161,7 @@ def answers(
     check_timesteps(policy, backbone.timesteps)
     shape = input_shape or getattr(backbone, "sample_shape", None)
     if shape is None:
-        raise InputError(f"Expected input_shape for a {type(backbone).__name__}, which has no sample_shape: pass it.")
+        raise InputError(f"Expected input_shape for {kind_of(backbone)}, which has no sample_shape: pass it.")
     backbone = on_device(backbone, device)
     feed = _Feed(
         ReadAhead(read_items(inputs, shape, resize=resize, encoding=encoding_of(backbone)), 2 * num_slots), sample
@@ -195,7 +196,7 @@ def on_device(backbone: Any, device: str | None) -> Backbone:
         moved = backbone.to(place)
     else:
         raise InputError(
-            f"Expected a backbone on {place}, or one that can be moved there (to), got a {type(backbone).__name__} on "
+            f"Expected a backbone on {place}, or one that can be moved there (to), got {kind_of(backbone)} on "
             f"{backbone.device}: make it there, or omit device."
         )
     return moved

@@ -20,6 +20,7 @@ import torch
 from backbones import InputError, Samples
 from backbones.contract import channels_advice, check_images, make_keys
 from backbones.data import IMAGE_ERRORS, SUFFIXES, read_pixels
+from backbones.errors import kind_of
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def _checked(name: str, key: int, image: Any, shape: tuple[int, ...], encoding: 
     if isinstance(image, torch.Tensor):
         image = image.detach().cpu().numpy()
     if not isinstance(image, np.ndarray):
-        return Item(name, key, None, f"is no image but a {type(image).__name__}")
+        return Item(name, key, None, f"is no image but {kind_of(image)}")
     if image.shape != shape:
         advice = channels_advice(image.shape, shape).removesuffix(".")
         problem = f"has shape {list(image.shape)}, not the {list(shape)} that the backbone takes{advice}"

@@ -80,6 +80,10 @@ class AdaptedBackbone:
         _, state = self.step(self.start(example))
         self.num_classes = state.readout.shape[1]
 
+    def __repr__(self) -> str:
+        kind = type(self.module).__name__
+        return f"{type(self).__name__}({kind} of {self.framework}, T={self.timesteps}, K={self.num_classes})"
+
     @property
     def module(self) -> nn.Module:
         """The framework's module."""

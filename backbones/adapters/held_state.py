@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from backbones.adapters.stepping import Layout, call, check_start, mean_of_steps, same, whole_batch
 from backbones.adapters.timestep_count import one_timestep
 from backbones.adapters.undeclared_state import constants_of, copied, refuse_changes, rows_alike
-from backbones.errors import InputError
+from backbones.errors import InputError, kind_of
 
 Memory = dict[str, Tensor]
 """`[B, S…]` by the path of the state variable."""
@@ -143,7 +143,7 @@ class HeldState:
             elif same(raw[name], value) and same(value, two[name]):
                 self._constant[name] = value
             else:
-                raise whole_batch(name, f"a {type(value).__name__} that changes with time")
+                raise whole_batch(name, f"{kind_of(value)} that changes with time")
         if not rows:
             raise InputError(
                 f"Expected {type(self.module).__name__} to use its spiking layers, but none of "

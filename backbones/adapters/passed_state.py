@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from backbones.adapters.stepping import Layout, call, check_start, mean_of_steps, same, whole_batch
 from backbones.adapters.timestep_count import one_timestep
 from backbones.adapters.undeclared_state import constants_of, refuse_changes
-from backbones.errors import InputError
+from backbones.errors import InputError, kind_of
 from backbones.state_tree import flatten, leaves_of, map_leaves, named_leaves, unflatten
 
 Memory = list[Tensor]
@@ -129,4 +129,4 @@ def _detached(state: Any) -> Any:
 
 
 def _shown(leaf: Any) -> str:
-    return f"a tensor {list(leaf.shape)}" if isinstance(leaf, Tensor) else f"a {type(leaf).__name__}"
+    return f"a tensor {list(leaf.shape)}" if isinstance(leaf, Tensor) else kind_of(leaf)

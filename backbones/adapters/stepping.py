@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from backbones.errors import InputError
+from backbones.errors import InputError, kind_of
 from backbones.state_tree import leaves_of, map_leaves
 
 Memory = Any
@@ -126,7 +126,7 @@ def _kind(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"a tensor {list(value.shape)}"
     if isinstance(value, tuple | list):
-        return f"a {type(value).__name__} of {len(value)}"
+        return f"{kind_of(value)} of {len(value)}"
     return type(value).__name__
 
 

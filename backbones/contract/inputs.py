@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backbones.errors import InputError
+from backbones.errors import InputError, kind_of
 from backbones.tensors import is_tensor
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def check_images(images: Any, encoding: Any = None, *, values: bool = True, what
         InputError: with the dtype or the range.
     """
     if not hasattr(images, "dtype"):
-        raise InputError(f"Expected {what} as an array or a tensor, got a {type(images).__name__}.")
+        raise InputError(f"Expected {what} as an array or a tensor, got {kind_of(images)}.")
     dtype = str(images.dtype).removeprefix("torch.")
     if dtype == "uint8":
         return
@@ -77,7 +77,7 @@ def as_tensor(values: Any, what: str = "images") -> "Tensor":
     else:
         array = np.asarray(values)
         if array.dtype.kind not in "buif":
-            raise InputError(f"Expected {what} as an array or a tensor of numbers, got a {type(values).__name__}.")
+            raise InputError(f"Expected {what} as an array or a tensor of numbers, got {kind_of(values)}.")
         tensor = torch.as_tensor(array if array.flags.writeable else array.copy())
     if tensor.dim() == 0:
         raise InputError(f"Expected {what} as an array or a tensor with a row each, got {values!r}.")

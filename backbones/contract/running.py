@@ -12,7 +12,7 @@ from torch import Tensor
 from backbones.argument_checks import Positive, check_kinds
 from backbones.contract.inputs import as_tensor
 from backbones.contract.protocol import Backbone, Probed, State
-from backbones.errors import InputError
+from backbones.errors import InputError, kind_of
 
 REPEAT_BITS = 16
 
@@ -119,8 +119,8 @@ def probe(backbone: Backbone, state: State, names: Sequence[str]) -> dict[str, T
     for name in names:
         if name not in probes:
             raise InputError(
-                f"Expected a backbone whose probe(state) gives {name!r} [B, F], got a "
-                f"{type(backbone).__name__} that does not: add it, or do without {name!r}."
+                f"Expected a backbone whose probe(state) gives {name!r} [B, F], got {kind_of(backbone)} that does not: "
+                f"add it, or do without {name!r}."
             )
     return {name: probes[name] for name in names}
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from backbones.argument_checks import check_fields, check_kinds
+from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
 from backbones.contract.inputs import channels_advice
 from backbones.deferred_rows import RowView, rows_of
 from backbones.errors import InputError, unknown_name
@@ -85,6 +85,10 @@ class Samples:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        images = f"{len(self)} × {list(self.images.shape[1:])} {self.images.dtype}"
+        return f"Samples({self.dataset!r}, {self.split!r}, {images})"
+
     def select(self, rows: np.ndarray | slice) -> "Samples":
         """Some of the samples: places, a mask or a slice; else an `InputError`."""
         if not isinstance(rows, slice):
@@ -147,17 +151,15 @@ class Whole:
 class Division:
     """Settings of a division into splits."""
 
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the shuffle."""
-    policy_size: int | None = None
+    policy_size: Positive | None = None
     """Images for `policy` (None: a tenth of all but the test images)."""
-    calibration_size: int | None = None
+    calibration_size: Positive | None = None
     """Images for `calibration` (None: the same)."""
 
     def __post_init__(self) -> None:
-        for name in ("policy_size", "calibration_size"):
-            if (size := getattr(self, name)) is not None and size < 1:
-                raise InputError(f"Expected {name} of at least 1, got {size}.")
+        check_fields(self)
 
     def of(self, whole: Whole) -> Splits:
         """The splits of a dataset, stratified by class; large files stay mapped.
@@ -211,7 +213,8 @@ class Division:
         }
 
 
-def stratified_split(labels: np.ndarray, sizes: dict[str, int], seed: int) -> dict[str, np.ndarray]:
+@check_kinds
+def stratified_split(labels: np.ndarray, sizes: dict[str, int], seed: Natural) -> dict[str, np.ndarray]:
     """Disjoint, sorted places of `sizes` samples for each name, stratified by the labels `[N]`.
 
     Raises:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backbones.errors import InputError
+from backbones.errors import InputError, kind_of
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 LAYERS = (nn.Linear, *CONVOLUTIONS)
@@ -27,7 +27,7 @@ def counted_layers(network: nn.Module) -> list[nn.Module]:
     """
     if not isinstance(network, nn.Module):
         raise InputError(
-            f"Expected a network that is a torch.nn.Module to count operations, got a {type(network).__name__}: "
+            f"Expected a network that is a torch.nn.Module to count operations, got {kind_of(network)}: "
             "count inside it, or do without the energy."
         )
     layers: list[nn.Module] = []
@@ -47,7 +47,7 @@ def counted_layers(network: nn.Module) -> list[nn.Module]:
                 )
     if not layers:
         raise InputError(
-            f"Expected a network of linear layers and convolutions to count operations, got a {type(network).__name__} "
+            f"Expected a network of linear layers and convolutions to count operations, got {kind_of(network)} "
             "that has none."
         )
     return layers

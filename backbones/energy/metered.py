@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from backbones.argument_checks import check_kinds
 from backbones.contract.protocol import Backbone, Probed, Wrapping
 from backbones.energy.operations import OperationCounter, Operations
-from backbones.errors import InputError
+from backbones.errors import InputError, kind_of
 
 
 class MeteredState(NamedTuple):
@@ -51,6 +51,9 @@ class Metered:
         wraps = isinstance(backbone, Wrapping) and not isinstance(backbone, nn.Module)
         self._counter = OperationCounter(backbone.module if wraps else backbone)  # type: ignore[attr-defined, arg-type]
 
+    def __repr__(self) -> str:
+        return f"Metered({self.backbone!r})"
+
     @property
     def device(self) -> torch.device:
         """Where the network runs."""
@@ -84,7 +87,7 @@ class Metered:
             logits, after = self.backbone.step(state.state)
             if counter.rows is None:
                 raise InputError(
-                    f"Expected layers to run as modules, got a {type(self.backbone).__name__} that ran none: count the "
+                    f"Expected layers to run as modules, got {kind_of(self.backbone)} that ran none: count the "
                     "operations of its plain form."
                 )
             return logits, MeteredState(after, state.operations.plus(counter.take()))

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from backbones.argument_checks import check_kinds
 from backbones.energy.fan_out import ExactDot, counted_layers, fan_out
-from backbones.errors import InputError
+from backbones.errors import InputError, kind_of
 from backbones.networks.neurons.neuron import LIF
 
 _PASSING = (nn.Identity, nn.Flatten, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
@@ -99,14 +99,13 @@ class OperationCounter:
     def __init__(self, network: nn.Module) -> None:
         self._layers = counted_layers(network)
         self._neurons = [module for module in network.modules() if isinstance(module, LIF)]
+        self._of_height_1 = all(neuron.height == 1 for neuron in self._neurons)
         self._passing = [module for module in network.modules() if isinstance(module, _PASSING + _AVERAGING)]
         self._hooks: list[Any] = []
         self._dots: dict[Any, tuple[ExactDot, int]] = {}
         self._fired: dict[int, tuple[weakref.ref[Tensor], int]] = {}
-        self._parts: list[Tensor] = []
-        self._places: list[tuple[int, int]] = []
+        self._parts: list[tuple[int, int, Tensor]] = []
         self._dense = 0
-        self._weights: dict[Any, Tensor] = {}
         self._scratch = torch.empty(0)
         self.rows: int | None = None
         """B of the counts since the last `take`; None without any."""
@@ -135,35 +134,25 @@ class OperationCounter:
         """The counts since the last `take`; zeros of `rows` rows on `device` where nothing ran."""
         if self.rows is None:
             return Operations(torch.zeros(rows or 0, 4, dtype=torch.int64, device=device))
-        parts = torch.stack(self._parts, 1).long()
-        counts = (parts[:, :, None] * self._units(parts.device)).sum(1)
-        counts[:, _DENSE] = self._dense
+        columns, units, parts = zip(*self._parts, strict=True)
+        sums = torch.stack(parts).long()
+        of_parts = torch.tensor([columns, units], device=sums.device)
+        counts = sums.new_zeros(4, self.rows).index_add_(0, of_parts[0], sums * of_parts[1][:, None])
+        counts[_DENSE] = self._dense
         self._forget()
-        return Operations(counts)
-
-    def _units(self, device: torch.device) -> Tensor:
-        """`[P, 4]` int64: the unit of each part, in its column."""
-        key = (device, *self._places)
-        if key not in self._weights:
-            weights = torch.zeros(len(self._places), 4, dtype=torch.int64)
-            for part, (column, unit) in enumerate(self._places):
-                weights[part, column] = unit
-            self._weights[key] = weights.to(device)
-        return self._weights[key]
+        return Operations(counts.T.contiguous())
 
     def _forget(self) -> None:
-        self._parts, self._places, self._dense, self.rows = [], [], 0, None
+        self._parts, self._dense, self.rows = [], 0, None
 
     def _add(self, column: int, parts: list[tuple[Tensor, int]]) -> None:
-        for part, unit in parts:
-            self._parts.append(part)
-            self._places.append((column, unit))
+        self._parts += [(column, unit, part) for part, unit in parts]
 
     def _check_rows(self, module: nn.Module, values: Tensor) -> None:
         if self.rows not in (None, values.shape[0]):
             raise InputError(
                 f"Expected every layer to see the {self.rows} rows along its first dimension, got "
-                f"{list(values.shape)} at a {type(module).__name__}: count one timestep at a time, or take() between."
+                f"{list(values.shape)} at {kind_of(module)}: count one timestep at a time, or take() between."
             )
         self.rows = values.shape[0]
 
@@ -174,13 +163,15 @@ class OperationCounter:
         least = 2 if isinstance(layer, nn.Linear) else layer.weight.dim()  # type: ignore[operator]
         if values.dim() < least:
             raise InputError(
-                f"Expected inputs of rows [B, …] at a {type(layer).__name__}, got {list(values.shape)}: batch them."
+                f"Expected inputs of rows [B, …] at {kind_of(layer)}, got {list(values.shape)}: batch them."
             )
         self._check_rows(layer, values)
         flat, order = _flat(values.detach())
         dot, dense = self._dot(layer, values, order)
         self._dense += dense
-        if self._are_spikes(values) or self._binary(flat):
+        if self._are_spikes(values):
+            self._add(_ACS, dot.parts(self._as_ones(flat)))
+        elif self._binary(flat):
             self._add(_ACS, dot.parts(flat))
         else:
             self._add_mixed(flat, dot)
@@ -190,10 +181,11 @@ class OperationCounter:
         self._check_rows(neuron, spikes)
         self._mark_as_spikes(spikes)
         flat, _ = _flat(spikes.detach())
-        key = (flat.shape[1], flat.device)
-        if key not in self._dots:
-            self._dots[key] = ExactDot(torch.ones(flat.shape[1], dtype=torch.int64), flat.device), 0
-        self._add(_SPIKES, self._dots[key][0].parts(flat))
+        self._add(_SPIKES, [(self._as_ones(flat).sum(1, dtype=torch.float32), 1)])
+
+    def _as_ones(self, spikes: Tensor) -> Tensor:
+        """Spikes of any height as 0 and 1."""
+        return spikes if self._of_height_1 else spikes != 0
 
     def _pass_on(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if not args or not isinstance(output, Tensor) or not self._are_spikes(args[0]):

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
-from backbones.argument_checks import AtLeast, Positive, check_kinds
+from backbones.argument_checks import AtLeast, Natural, Positive, check_kinds
 from backbones.errors import InputError, unknown_name
 from backbones.networks.architectures import ARCHITECTURES
 from backbones.networks.network import SpikingNetwork
@@ -28,11 +28,11 @@ def build(
     timesteps: Positive,
     input_shape: Sequence[int] = (3, 32, 32),
     encoding: str = "direct",
-    encoding_seed: int = 0,
+    encoding_seed: Natural = 0,
     neuron: str | dict[str, Any] | LIF = "lif",
     mean: float | Sequence[float] = 0.0,
     std: float | Sequence[float] = 1.0,
-    seed: int = 0,
+    seed: Natural = 0,
     **options: Any,
 ) -> SpikingNetwork:
     """A network with fresh weights, in evaluation mode.

@@ -14,6 +14,7 @@ from backbones.machine.devices import named_device
 from backbones.networks.building import build
 from backbones.networks.network import SpikingNetwork
 from backbones.networks.stepped_network import SteppedNetwork
+from backbones.packaged_files import BACKBONES, packaged_file
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 
 FORMAT = "seenn_env.backbone/1"
@@ -63,10 +64,14 @@ def save(
 def load(path: str | Path, *, device: str = "cpu") -> SpikingNetwork:
     """Read a network of `save`, in evaluation mode, with `division` (or None) and `class_names` (or none).
 
+    Args:
+        path: the file, or the name of a packaged backbone ("digits").
+        device: of the network.
+
     Raises:
         InputError: for a file that is missing, is no backbone, or has been altered, or a missing device.
     """
-    place = named_device(device)
+    place, path = named_device(device), packaged_file(path, BACKBONES, "backbone")
     tensors, metadata = load_tensor_file(path, kind="a backbone", format=FORMAT)
     config = json.loads(metadata["config"])
     options = config.pop("options")

@@ -45,7 +45,7 @@ class ThresholdBatchNorm2d(nn.BatchNorm2d):
         return F.batch_norm(input, *statistics, gamma, self.bias, self.training, self.momentum, self.eps)
 
     def extra_repr(self) -> str:
-        """The settings, as `print(network)` shows them."""
+        """The settings, as `print` shows them."""
         return f"{self.num_features}, scale={self.scale:.4g}, eps={self.eps}, momentum={self.momentum}"
 
 
@@ -124,7 +124,7 @@ class TimestepBatchNorm2d(nn.Module):
         return torch.cat(parts)
 
     def extra_repr(self) -> str:
-        """The settings, as `print(network)` shows them."""
+        """The settings, as `print` shows them."""
         return f"{len(self.weight)}, timesteps={len(self.running_mean)}, scale={self.scale:.4g}"
 
 

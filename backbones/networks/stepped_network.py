@@ -108,6 +108,11 @@ class SteppedNetwork(nn.Module):
             if isinstance(module, TimestepBatchNorm2d | TimestepScale):
                 module.clock = self._clock
 
+    def __repr__(self) -> str:
+        """One line; `print(network.body)` shows the layers."""
+        facts = f"{self.config['network']!r}, T={self.timesteps}, K={self.num_classes}, form={self.form!r}"
+        return f"{type(self).__name__}({facts})"
+
     @property
     def device(self) -> torch.device:
         """Device of the weights."""

@@ -1,9 +1,9 @@
 """Settings of a training run: its stages, and their optimizer and learning-rate schedule."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
-from backbones.argument_checks import check_fields
+from backbones.argument_checks import AtLeast, Natural, Positive, check_fields
 from backbones.errors import InputError, unknown_name
 
 
@@ -11,14 +11,14 @@ from backbones.errors import InputError, unknown_name
 class TrainingConfig:
     """Settings of a training run."""
 
-    epochs: int = 40
+    epochs: Positive = 40
     """Passes over the training images, where there are no stages."""
     stages: tuple[tuple[int, int, float], ...] = ()
     """In their order: (timesteps, epochs, peak learning rate); few timesteps first are cheap and keep early answers
     good. Empty: one stage of `epochs` at the network's T and `learning_rate`."""
-    batch_size: int = 64
+    batch_size: Annotated[int, AtLeast(2)] = 64
     """Images a step (of each process, where there are several)."""
-    accumulate: int = 1
+    accumulate: Positive = 1
     """Parts of a step's images, computed in turn: less memory, the same mean gradient (norm statistics are those of a
     part)."""
     loss: Literal["tet", "mean"] = "tet"
@@ -26,7 +26,7 @@ class TrainingConfig:
     mixing: Literal["none", "random-t", "mtt"] = "none"
     """random-t: a random number of timesteps, up to the stage's, in every step; mtt: a random number in every part of
     the network (see `mixed_time`)."""
-    mtt_samples: int = 3
+    mtt_samples: Positive = 3
     """Draws of timesteps that MTT adds up in a step."""
     distill_weight: float = 0.0
     """Weight of the teacher's soft targets in the loss."""
@@ -42,26 +42,26 @@ class TrainingConfig:
     """The part of a stage's steps in which onecycle's rate rises."""
     learning_rate: float = 5e-3
     """The peak."""
-    weight_decay: float = 1e-2
+    weight_decay: Annotated[float, AtLeast(0)] = 1e-2
     """L2 for SGD, decoupled for AdamW."""
     label_smoothing: float = 0.0
     """Of the cross-entropy."""
     ema: float = 0.0
     """Decay per step of the moving average of the weights that is evaluated and kept; 0 keeps the last ones."""
-    reestimate: int = 0
+    reestimate: Natural = 0
     """Batches from which norm statistics are estimated anew for the weights that are evaluated and kept; 0 keeps those
     of training. Averaged weights and mixed timesteps need about 20."""
     keep: Literal["last", "best"] = "last"
     """The weights after the last epoch, or after the last stage's best epoch on calibration at that stage's T."""
-    crop: int = 0
+    crop: Natural = 0
     """Pixels of padding for random crops."""
     flip: bool = False
     """Mirror half of the images."""
-    cutout: int = 0
+    cutout: Natural = 0
     """Side of Cutout's square."""
     auto_augment: bool = False
     """AutoAugment's policy for CIFAR-10, between flip and Cutout."""
-    roll: int = 0
+    roll: Natural = 0
     """Most pixels by which frames are rolled in each direction: the crop of event data."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: convolutions and potentials while training, by autocast; weights and evaluation stay float32."""
@@ -72,42 +72,26 @@ class TrainingConfig:
     own_statistics: bool = False
     """Each of several processes normalises by its own images, and only running estimates are averaged: faster, but the
     result depends on the number of processes."""
-    seed: int = 0
+    seed: Natural = 0
     """Of the order of the images and their augmentation."""
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.epochs < 1 or self.batch_size < 2:
-            raise InputError(f"Expected epochs ≥ 1 and batch_size ≥ 2, got {self.epochs} and {self.batch_size}.")
         for stage in self.stages:
-            if len(stage) != 3 or stage[0] < 1 or stage[1] < 1 or not stage[2] > 0:
+            if stage[0] < 1 or stage[1] < 1 or not stage[2] > 0:
                 raise InputError(f"Expected stages (timesteps ≥ 1, epochs ≥ 1, rate > 0), got {stage}.")
-        if not self.learning_rate > 0 or self.weight_decay < 0:
-            raise InputError(
-                f"Expected learning_rate > 0 and weight_decay ≥ 0, got {self.learning_rate} and {self.weight_decay}."
-            )
-        for name in ("warmup", "label_smoothing", "tet_lambda"):
+        for name in ("learning_rate", "distill_temperature"):
+            if not (value := vars(self)[name]) > 0:
+                raise InputError(f"Expected {name} above 0, got {value}.")
+        for name in ("warmup", "label_smoothing", "tet_lambda", "distill_weight"):
             if not 0 <= (value := vars(self)[name]) <= 1:
                 raise InputError(f"Expected {name} in [0, 1], got {value}.")
         if not 0 <= self.ema < 1:
             raise InputError(f"Expected ema in [0, 1), got {self.ema}.")
-        if min(self.crop, self.cutout) < 0:
-            raise InputError(f"Expected crop and cutout of at least 0, got {self.crop} and {self.cutout}.")
-        if self.roll < 0:
-            raise InputError(f"Expected a roll of at least 0, got {self.roll}.")
-        if self.accumulate < 1 or self.batch_size % self.accumulate or self.batch_size // self.accumulate < 2:
+        if self.batch_size % self.accumulate or self.batch_size // self.accumulate < 2:
             raise InputError(
                 f"Expected accumulate to divide batch_size into parts of at least 2 images, got {self.accumulate} "
                 f"and {self.batch_size}."
-            )
-        if not 0 <= self.distill_weight <= 1 or not self.distill_temperature > 0:
-            raise InputError(
-                "Expected distill_weight in [0, 1] and distill_temperature above 0, got "
-                f"{self.distill_weight} and {self.distill_temperature}."
-            )
-        if self.mtt_samples < 1 or self.reestimate < 0:
-            raise InputError(
-                f"Expected mtt_samples ≥ 1 and reestimate ≥ 0, got {self.mtt_samples} and {self.reestimate}."
             )
         for name, hint in get_type_hints(type(self)).items():
             if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):

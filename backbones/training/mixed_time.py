@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backbones.errors import InputError
+from backbones.errors import InputError, kind_of
 from backbones.networks.feedforward import PlainBody, SmallBody
 from backbones.networks.network import SpikingNetwork, TimeFire
 from backbones.networks.residual import BlockStage, ResidualBody
@@ -37,7 +37,7 @@ def stage_heads(network: SpikingNetwork) -> list[nn.Module]:
         return list(body.layers)
     if isinstance(body, SmallBody):
         return [body.conv]
-    raise InputError(f"Expected a network whose stages are known to mix timesteps, got a {type(body).__name__}.")
+    raise InputError(f"Expected a network whose stages are known to mix timesteps, got {kind_of(body)}.")
 
 
 def draw_times(stages: int, most: int, *, seed: int, step: int, sample: int = 0) -> list[int]:

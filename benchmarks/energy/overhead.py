@@ -19,14 +19,13 @@ import backbones as bb
 from agents.commands import machine
 from backbones.networks import SpikingNetwork
 from seenn_env import record
-from seenn_env.traces import packaged_file
 
 RESULTS = Path(__file__).parent
 
 
 def subjects(rows: int) -> dict[str, tuple[SpikingNetwork, bb.Samples, int]]:
     """Trained networks, their samples, and the batch size."""
-    digits = bb.load(packaged_file("backbone", "digits"))
+    digits = bb.load("digits")
     resnet9 = bb.load(Path("runs/cifar10-jpeg/backbone.safetensors"))
     noise = np.random.default_rng(0).integers(256, size=(rows, 3, 32, 32), dtype=np.uint8)
     labels = np.arange(rows) % 10

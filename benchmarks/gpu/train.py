@@ -70,6 +70,7 @@ def config_of(*, dry: bool = False) -> TrainingConfig:
         cutout=16,
         precision="float32" if dry else "bfloat16",
         channels_last=True,
+        compile=not dry,
         seed=0,
     )
 
@@ -114,6 +115,7 @@ class Trainer:
     ) -> None:
         self.samples, self.config, self.timesteps, self.done = samples, config, timesteps, done
         self.state = RunState(network, config, "")
+        network.compiled = config.compile
         steps = steps_of(samples, config, ProcessGroup())
         self.optimizer, self.schedule = make_optimizer(network, config, rate, epochs * steps)
         with warnings.catch_warnings():

@@ -103,14 +103,14 @@ def checked_single(make: Callable[[int], Env], row: int) -> Env:
     """
     env = make(row)
     if not isinstance(env, Env):
-        raise VectorEnvError(f"Expected make_single to build a gymnasium.Env, got a {type(env).__name__}.")
+        raise VectorEnvError(f"Expected make_single to build a gymnasium.Env, got {type(env).__name__}.")
     return env
 
 
 def check_attributes(env: VectorEnv) -> None:
     """The spaces, the autoreset mode and the names of reset's arguments."""
     if not isinstance(env, VectorEnv):
-        raise VectorEnvError(f"Expected a gymnasium.vector.VectorEnv, got a {type(env).__name__}: derive from it.")
+        raise VectorEnvError(f"Expected a gymnasium.vector.VectorEnv, got {type(env).__name__}: derive from it.")
     if not isinstance(getattr(env, "num_envs", None), int) or env.num_envs < 1:
         raise VectorEnvError(f"Expected num_envs to be an int of 1 or more, got {getattr(env, 'num_envs', None)!r}.")
     for kind in ("observation", "action"):

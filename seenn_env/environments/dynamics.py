@@ -17,6 +17,7 @@ from backbones import Backbone, InputError, Samples, contract, energy
 from backbones.contract import Probed, check_images
 from backbones.data import check_fit
 from backbones.energy import EnergyModel
+from backbones.packaged_files import is_packaged
 from seenn_env.environments.static_observation import (
     OneShotObservation,
     StaticObservation,
@@ -35,7 +36,6 @@ from seenn_env.rendering.episode import Episode, recorded_episode
 from seenn_env.rewards import AnyReward, Energy, Reward, make_reward, pay
 from seenn_env.traces.energy import energy_pj
 from seenn_env.traces.fields import check_dtype, finite_array
-from seenn_env.traces.packaged import is_packaged, packaged_file
 from seenn_env.traces.traces import Traces
 
 if TYPE_CHECKING:
@@ -314,11 +314,11 @@ def make_dynamics(
         dynamics = ReplayedDynamics(replayed, columns, checked)
         images, index, of_frames = replayed.images, replayed.image_index, "frames" in replayed.info
     else:
-        if samples is None and is_packaged("backbone", backbone):
+        if samples is None and is_packaged(backbone):
             samples = str(backbone)
         if traces is not None or samples is None:
             raise InputError("Expected either traces, or a backbone and samples: pass one or the other.")
-        network = bb.load(packaged_file("backbone", backbone)) if isinstance(backbone, str | Path) else backbone
+        network = bb.load(backbone) if isinstance(backbone, str | Path) else backbone
         samples, num_slots = _load_samples(samples, split), num_envs or batch_size or 1
         dynamics = LiveDynamics(network, samples, columns, checked, num_slots=num_slots, repeats=repeats, dtype=dtype)
     if static:

@@ -1,7 +1,6 @@
 from .energy import synaptic_operations, with_energy
 from .fields import ROW_FIELDS, image_places
 from .file import write_tensors
-from .packaged import is_packaged, packaged_file
 from .recording import record
 from .traces import Traces
 
@@ -9,8 +8,6 @@ __all__ = [
     "ROW_FIELDS",
     "Traces",
     "image_places",
-    "is_packaged",
-    "packaged_file",
     "record",
     "synaptic_operations",
     "with_energy",

@@ -19,6 +19,7 @@ from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
 from backbones.data import SPLITS
 from backbones.errors import unknown_name
+from backbones.packaged_files import packaged_file
 from seenn_env.arrays import join_rows, read_only, row_chunks, take_rows
 from seenn_env.observations.observation import AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.rewards import Energy
@@ -36,7 +37,8 @@ from seenn_env.traces.fields import (
     used_images,
 )
 from seenn_env.traces.file import Seal, map_tensors, write_tensors
-from seenn_env.traces.packaged import packaged_file
+
+PACKAGED = Path(__file__).parents[1] / "data"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -127,7 +129,7 @@ class Traces:
         """
         if isinstance(path, Traces):
             return path if split is None else path.select(split)
-        file = packaged_file("traces", path)
+        file = packaged_file(path, PACKAGED, "traces")
         mapped = map_tensors(file, verify=verify)
         facts: dict[str, Any] = {**mapped.tensors, "info": mapped.info, "path": file, "seal": mapped.seal}
         traces = Traces(**facts, trusted=True)

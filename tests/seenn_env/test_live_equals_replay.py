@@ -11,7 +11,6 @@ from agents.commands.benchmark.scale import AnonymousMemory
 from backbones.contract import make_keys
 from seenn_env import EarlyExitVectorEnv, Traces, evaluate, record, stream, to_sb3
 from seenn_env.streaming import ArrayFeed
-from seenn_env.traces.packaged import packaged_file
 from tests.helpers.recorded import small_backbone
 
 RULES = (agents.Confidence(), agents.Entropy(), agents.Margin(), agents.PerTimestep(agents.Margin()))
@@ -54,14 +53,14 @@ def calibrated(rules):
 
 @pytest.mark.parametrize("form", ["plain", "inference"])
 def test_a_rule_and_an_sb3_policy_exit_live_as_in_replay(form, digits):
-    backbone = bb.load(packaged_file("backbone", "digits"))
+    backbone = bb.load("digits")
     backbone = backbone if form == "plain" else backbone.optimize()
     agree(backbone, digits.test.select(slice(70)), [*calibrated(RULES[2:3]), sb3_policy()], repeats=1)
 
 
 @pytest.mark.slow
 def test_all_rules_and_an_sb3_policy_exit_live_as_in_replay_on_ten_thousand_rows(digits):
-    backbone = bb.load(packaged_file("backbone", "digits")).optimize()
+    backbone = bb.load("digits").optimize()
     agree(backbone, digits.test, [*calibrated(RULES), sb3_policy(16384)], repeats=20)
 
 

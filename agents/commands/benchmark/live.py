@@ -20,8 +20,8 @@ from agents.calibration.level_search import calibrate
 from agents.commands.benchmark.contenders import Contenders, Prescribed, Turn, prescribed_times
 from agents.rules.thresholds import Margin
 from backbones.networks import InferenceNetwork, SpikingNetwork
+from backbones.packaged_files import is_packaged
 from seenn_env import Policy, record
-from seenn_env.traces import is_packaged, packaged_file
 
 FULL, REUSED, STEM = "all T timesteps", "all T, memory reused", "stem alone"
 MASK, WAIT, ONE = "post-hoc mask", "leave when all have exited", "batch 1"
@@ -50,7 +50,7 @@ class LiveSettings:
 
 def measure_live(settings: LiveSettings) -> tuple[dict[str, Any], str]:
     """JSON-able figures and the table."""
-    plain = _load(settings.backbone, settings.device)
+    plain = bb.load(settings.backbone, device=settings.device)
     calibration, shown = _samples(settings, plain)
     backbone = plain.optimize(
         dtype=settings.dtype, compile=settings.compile, calibration=calibration, min_agreement=None
@@ -167,10 +167,6 @@ def median_interval(values: np.ndarray, seed: int, resamples: int = 10_000) -> t
     return float(low), float(high)
 
 
-def _load(name: str, device: str) -> SpikingNetwork:
-    return bb.load(packaged_file("backbone", name) if is_packaged("backbone", name) else name, device=device)
-
-
 def _place(device: str) -> str:
     return "one thread" if device == "cpu" else torch.cuda.get_device_name(torch.device(device))
 
@@ -179,7 +175,7 @@ def _samples(settings: LiveSettings, network: SpikingNetwork) -> tuple[bb.Sample
     """Images to calibrate on, and images to stream; noise where there are none."""
     if settings.data_dir is not None:
         splits = bb.load_dataset("folder", settings.data_dir)
-    elif is_packaged("backbone", settings.backbone):
+    elif is_packaged(settings.backbone):
         splits = bb.load_dataset(settings.backbone)
     else:
         rng = np.random.default_rng(settings.seed)

@@ -21,6 +21,7 @@ from stable_baselines3.dqn.policies import DQNPolicy
 from torch import Tensor, nn
 
 from backbones import InputError
+from backbones.errors import kind_of
 
 Scores = Callable[[Any, Tensor, Any, np.ndarray | None], tuple[Tensor, Any]]
 
@@ -128,7 +129,7 @@ def head_of(network: BasePolicy) -> Head:
         return HEADS["quantile"]
     raise InputError(
         "Expected an actor-critic, recurrent or value-based model (PPO, A2C, RecurrentPPO, DQN, QRDQN), "
-        f"got a {type(network).__name__}."
+        f"got {kind_of(network)}."
     )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from backbones.adapters.frameworks.nir_neurons import NEURONS, Neuron
 from backbones.adapters.passed_state import PassedState
 from backbones.adapters.stepping import Layout
-from backbones.errors import InputError
+from backbones.errors import InputError, kind_of
 
 
 def to_module(graph: Any, dt: float | None) -> Any:
@@ -57,7 +57,7 @@ def to_module(graph: Any, dt: float | None) -> Any:
     for path, node in _leaves(graph, (nir.NIRNode,)).items():
         if type(node) not in makers:
             raise InputError(
-                f"Expected nodes that keep their state by row, got {path}, a {type(node).__name__}. "
+                f"Expected nodes that keep their state by row, got {path}, {kind_of(node)}. "
                 f"Known: {', '.join(sorted(kind.__name__ for kind in makers))}."
             )
     try:

@@ -59,7 +59,7 @@ class Neuron(nn.Module):
         return spikes.to(v.dtype), (torch.where(spikes, self._get("v_reset"), v), *synapse)
 
     def extra_repr(self) -> str:
-        """The settings, as `print(network)` shows them."""
+        """The settings, as `print` shows them."""
         return f"{self.kind}, dt={self.dt}"
 
     def _has(self, name: str) -> bool:

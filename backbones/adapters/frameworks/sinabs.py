@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from backbones.adapters.held_state import BufferAccess, HeldState
 from backbones.adapters.stepping import Layout, call, whole_batch
-from backbones.errors import InputError
+from backbones.errors import InputError, kind_of
 
 
 def default_time_axis(module: nn.Module) -> int | None:
@@ -30,8 +30,8 @@ def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> HeldStat
     for path, part in module.named_modules():
         if isinstance(part, ALIFRecurrent | LIFRecurrent):
             raise InputError(
-                f"Expected layers that keep all their state between calls, got {path or type(part).__name__}, a "
-                f"{type(part).__name__}: it drops its recurrent spikes at the end of each call."
+                f"Expected layers that keep all their state between calls, got {path or 'the module'}, "
+                f"{kind_of(part)}: it drops its recurrent spikes at the end of each call."
             )
         if isinstance(part, SpikingMaxPooling2dLayer):
             raise whole_batch(path or type(part).__name__, "a pooling that sums over the first axis as if it were time")

@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.argument_checks import Positive, check_fields, check_kinds
+from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
 from backbones.data.samples import Samples
 from backbones.data.transforms.auto_augment import UNIFORMS, auto_augment, check_images
-from backbones.errors import InputError
 from backbones.keyed_random import hash_uniform
 
 
@@ -20,18 +19,16 @@ from backbones.keyed_random import hash_uniform
 class Augmentation:
     """Changes of an image in its repeats, for more episodes from the same images."""
 
-    crop: int = 0
+    crop: Natural = 0
     """Pixels of padding for random crops."""
     flip: bool = False
     """Mirror half of the repeats."""
-    cutout: int = 0
+    cutout: Natural = 0
     """Side of Cutout's square."""
-    seed: int = 0
+    seed: Natural = 0
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if min(self.crop, self.cutout) < 0:
-            raise InputError(f"Expected crop and cutout of at least 0, got {self.crop} and {self.cutout}.")
 
     @check_kinds
     def repeats(self, samples: Samples, count: Positive) -> np.ndarray:

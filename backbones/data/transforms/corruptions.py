@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from backbones.argument_checks import Natural, check_kinds
 from backbones.data.samples import Samples
 from backbones.errors import InputError, unknown_name
 
@@ -30,7 +31,8 @@ CORRUPTIONS = tuple(_STRENGTHS)
 _ROWS = 1000
 
 
-def corrupt(samples: Samples, corruption: str, severity: int, *, seed: int = 0) -> Samples:
+@check_kinds
+def corrupt(samples: Samples, corruption: str, severity: int, *, seed: Natural = 0) -> Samples:
     """The samples with corrupted images, a pure function of each image, its index and the seed.
 
     Args:

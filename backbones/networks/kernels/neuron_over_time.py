@@ -11,7 +11,6 @@ Letters: T timesteps, B rows, n positions of a chunk.
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -70,7 +69,7 @@ class _Pass(torch.autograd.Function):
             (rows, *current.shape[1:]), dtype=current.dtype, device=current.device, memory_format=layout
         )
         x, s = _lines(current, 1 if static else timesteps), _lines(spikes, timesteps)
-        run = _pass_of(_charge_and_fire, current, timesteps, dynamics, compiled)
+        run = _compiled(_charge_and_fire) if compiled else _charge_and_fire
         for place in _chunks(x, compiled):
             run(x[:, place], s[:, place], dynamics)
         return spikes
@@ -86,7 +85,7 @@ class _Pass(torch.autograd.Function):
         out = torch.empty_like(current)
         steps = 1 if static else timesteps
         x, g, o = _lines(current, steps), _lines(grad, timesteps), _lines(out, steps)
-        run = _pass_of(_gradient, current, timesteps, dynamics, compiled)
+        run = _compiled(_gradient) if compiled else _gradient
         for place in _chunks(x, compiled):
             run(x[:, place], g[:, place], o[:, place], dynamics)
         return out, None, None, None, None
@@ -194,30 +193,6 @@ def _chunks(x: Tensor, compiled: bool) -> Iterator[slice]:
         yield slice(begin, begin + size)
 
 
-def _pass_of(
-    plain: Callable[..., None], current: Tensor, timesteps: int, dynamics: Dynamics, compiled: bool
-) -> Callable[..., None]:
-    """The pass, or on a GPU the fused kernel of the same results, where it covers the neuron."""
-    if current.is_cuda and (fused := _fused()) is not None and fused.covers(dynamics, timesteps):
-        kernel: Callable[..., None] = fused.charge_and_fire if plain is _charge_and_fire else fused.gradient
-        return kernel
-    return _compiled(plain) if compiled else plain
-
-
 @cache
-def _fused() -> ModuleType | None:
-    """`triton_neuron`; None where Triton is not installed."""
-    try:
-        from backbones.networks.kernels import triton_neuron
-    except ImportError:
-        return None
-    return triton_neuron
-
-
-_COMPILED: dict[Callable[..., None], Callable[..., None]] = {}
-
-
 def _compiled(function: Callable[..., None]) -> Callable[..., None]:
-    if function not in _COMPILED:
-        _COMPILED[function] = torch.compile(function, dynamic=False)
-    return _COMPILED[function]
+    return torch.compile(function)

@@ -87,7 +87,7 @@ class QCFS(Activation):
         return level * self.threshold
 
     def extra_repr(self) -> str:
-        """The settings, as `print(network)` shows them."""
+        """The settings, as `print` shows them."""
         return f"levels={self.levels}, threshold={self.threshold.item():.4g}"
 
 

@@ -136,7 +136,7 @@ class LIF(nn.Module):
         return Dynamics(self.decay, *fire)
 
     def extra_repr(self) -> str:
-        """The settings, as `print(network)` shows them."""
+        """The settings, as `print` shows them."""
         reset = "soft" if self.v_reset is None else f"hard to {self.v_reset}"
         return f"decay={self.decay}, v_threshold={self.v_threshold}, reset={reset}, v_init={self.v_init}"
 

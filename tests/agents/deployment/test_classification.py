@@ -17,13 +17,12 @@ from agents.deployment.inputs import ReadAhead, read_items
 from agents.main import main
 from backbones.networks import SpikingNetwork
 from seenn_env import evaluate, record
-from seenn_env.traces.packaged import packaged_file
 
 
 @pytest.fixture(scope="module")
 def network() -> SpikingNetwork:
     """The packaged network for digits: T = 8, Poisson spikes."""
-    return bb.load(packaged_file("backbone", "digits"))
+    return bb.load("digits")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from agents import Margin, classify
 from agents.deployment.energy import EnergySample
 from backbones.networks import SpikingNetwork
 from seenn_env import evaluate, record
-from seenn_env.traces.packaged import packaged_file
 from tests.helpers.recorded import small_backbone
 
 POLICY = Margin(0.7)
@@ -16,7 +15,7 @@ POLICY = Margin(0.7)
 
 @pytest.fixture(scope="module")
 def network() -> SpikingNetwork:
-    return bb.load(packaged_file("backbone", "digits"))
+    return bb.load("digits")
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,6 @@ from backbones.contract import make_keys
 from backbones.networks.norms import TimestepBatchNorm2d
 from backbones.onnx_export import to_onnx
 from seenn_env import evaluate, record
-from seenn_env.traces.packaged import packaged_file
 from tests.helpers.programs import load_program
 
 
@@ -87,7 +86,7 @@ def test_decisions_are_those_of_the_policy(policy, traces):
 
 
 def test_under_onnxruntime_exits_are_those_of_the_live_network(tmp_path, digits, packaged):
-    network = bb.load(packaged_file("backbone", "digits"))
+    network = bb.load("digits")
     learned_exits = train("exact", packaged, target_timesteps=2.0, steps=100)
     folder = export(network, Margin(0.7), tmp_path / "deployed", num_slots=16)
     deploy, test = load_program("examples/deploy_onnx"), digits.test

@@ -126,7 +126,7 @@ def test_sizes_can_be_chosen_are_stratified_and_recorded(tmp_path, monkeypatch):
         bb.load_dataset("cifar10", tmp_path, policy_size=50, calibration_size=2)
     with pytest.raises(bb.InputError, match=r"four splits in cifar10, got 60: none for train"):
         bb.load_dataset("cifar10", tmp_path, policy_size=30, calibration_size=10)
-    with pytest.raises(bb.InputError, match=r"policy_size of at least 1, got 0"):
+    with pytest.raises(bb.InputError, match=r"policy_size to be a whole number of 1 or more or None, got 0"):
         bb.load_dataset("cifar10", tmp_path, policy_size=0)
 
 

@@ -11,6 +11,7 @@ from backbones.energy import EnergyModel, Metered, count_operations
 from backbones.energy.fan_out import ExactDot, fan_out
 from backbones.energy.operations import OperationCounter
 from backbones.networks import IF
+from backbones.networks.neurons.converted import ConvertedIF
 from tests.helpers.recorded import small_backbone
 
 
@@ -320,3 +321,15 @@ def test_inputs_without_rows_and_rows_that_change_are_refused():
 def test_constants_out_of_range_are_refused(constants):
     with pytest.raises(bb.InputError, match="above 0, in picojoules"):
         EnergyModel(**constants)
+
+
+def test_spikes_of_any_height_count_as_one_and_accumulate():
+    layer = nn.Sequential(ConvertedIF(v_threshold=0.75), nn.Linear(40, 3))
+    with count_operations(layer) as counter:
+        spikes, _ = layer[0](torch.rand(5, 40, generator=torch.Generator().manual_seed(0)), torch.zeros(5, 40))
+        layer[1](spikes)
+    found, fired = counter.take(), (spikes != 0).sum(1)
+    assert fired.min() > 0
+    assert torch.equal(found.spikes, fired)
+    assert torch.equal(found.effective_acs, 3 * fired)
+    assert not found.effective_macs.any()

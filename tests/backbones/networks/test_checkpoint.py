@@ -1,5 +1,7 @@
 """A network's file: the same network again, its fingerprint, division and class names; other files are refused."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ import backbones as bb
 from backbones.conversion.converter import convert
 from backbones.networks import SpikingNetwork
 from backbones.tensor_files import load_tensor_file, save_tensor_file
+from seenn_env import Traces
 
 
 def make(**settings) -> SpikingNetwork:
@@ -44,6 +47,16 @@ def test_a_saved_network_comes_back_the_same(tmp_path):
     images = torch.rand(8, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     assert torch.equal(again(images), network(images))
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["digits", Path("digits")])
+def test_a_packaged_backbone_is_loaded_by_its_name(name):
+    assert bb.load(name).fingerprint == Traces.load("digits").info["fingerprint"]
+
+
+def test_an_unknown_name_is_refused_with_the_packaged_ones():
+    with pytest.raises(bb.InputError, match=r"known backbone \(or a file\), got 'letters'. Known: digits."):
+        bb.load("letters")
 
 
 def test_missing_cut_and_altered_files_are_refused(tmp_path):

@@ -9,7 +9,6 @@ import backbones as bb
 from backbones.networks.kernels import neuron_over_time as neuron_pass
 from backbones.networks.kernels.neuron_over_time import fire_over_time
 from backbones.networks.neurons.neuron import IF, LIF, PLIF
-from tests.helpers.programs import run_python
 
 T, B = 4, 3
 SHAPE = (B, 5, 6, 7)
@@ -113,40 +112,3 @@ def test_a_compiled_pass_gives_the_same(neuron, static):
     one, other = (fire_over_time(neuron, current, T, static=static, compiled=compiled) for compiled in (False, True))
     assert torch.equal(one, other)
     torch.testing.assert_close(gradient(one, current), gradient(other, current))
-
-
-KERNELS = """
-import itertools
-import sys
-import torch
-from backbones.networks.kernels import neuron_over_time as neuron_pass
-from backbones.networks.kernels import triton_neuron as fused_neurons
-from backbones.networks.neurons.surrogates import derivative_function
-
-torch.manual_seed(0)
-choices = itertools.product((1, 4), (False, True), (False, True), (False, True), (0.0, 0.5), (0.5, 1.0), (1.0, 0.7))
-for T, static, soft, detach, v_init, decay, gamma in list(choices)[:: int(sys.argv[1])]:
-    dynamics = neuron_pass.Dynamics(
-        decay, 1.0, v_init, soft, soft, detach, derivative_function("triangle", gamma=gamma)
-    )
-    assert fused_neurons.covers(dynamics, T)
-    for dtype, near in ((torch.float32, 1e-5), (torch.bfloat16, 2e-2)):
-        x, grad = (1.2 * torch.randn(1 if static else T, 1500)).to(dtype), torch.randn(T, 1500).to(dtype)
-        (spikes, fused_spikes), (out, fused_out) = (
-            (torch.empty_like(like), torch.empty_like(like)) for like in (grad, x)
-        )
-        neuron_pass._charge_and_fire(x.clone(), spikes, dynamics)
-        fused_neurons.charge_and_fire(x, fused_spikes, dynamics)
-        assert torch.equal(spikes, fused_spikes)
-        neuron_pass._gradient(x.clone(), grad.clone(), out, dynamics)
-        fused_neurons.gradient(x, grad, fused_out, dynamics)
-        torch.testing.assert_close(out, fused_out, rtol=near, atol=near)
-assert not fused_neurons.covers(dynamics._replace(derivative=derivative_function("atan")), 4)
-assert not fused_neurons.covers(dynamics, 9)
-"""
-
-
-@pytest.mark.parametrize("every", [19, pytest.param(1, marks=pytest.mark.slow)])  # all 128 take a minute
-def test_gpu_kernels_give_the_spikes_and_gradients_of_the_pass_under_tritons_interpreter(every):
-    pytest.importorskip("triton")
-    run_python("-c", KERNELS, every, TRITON_INTERPRET="1")

@@ -1,0 +1,31 @@
+"""Packaged files by name: "digits" is a backbone, and the name of traces recorded from it."""
+
+from pathlib import Path
+
+from backbones.errors import unknown_name
+
+BACKBONES = Path(__file__).parent / "packaged"
+
+
+def packaged_file(name: str | Path, folder: Path, kind: str) -> Path:
+    """The file of that name in a folder of packaged ones, or the path of another file.
+
+    Args:
+        name: of a packaged file, unless it has a suffix or is a file itself.
+        folder: of the packaged files.
+        kind: their kind in the error.
+
+    Raises:
+        InputError: for an unknown name.
+    """
+    file = Path(name)
+    if file.suffix or file.exists():
+        return file
+    if not is_packaged(name, folder):
+        raise unknown_name(f"{kind} (or a file)", str(name), {path.stem for path in folder.glob("*.safetensors")})
+    return folder / f"{name}.safetensors"
+
+
+def is_packaged(name: object, folder: Path = BACKBONES) -> bool:
+    """Whether a name stands for a packaged file."""
+    return isinstance(name, str | Path) and any(path.stem == str(name) for path in folder.glob("*.safetensors"))
