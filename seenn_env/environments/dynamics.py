@@ -178,7 +178,8 @@ class LiveDynamics:
         self.shape = TraceShape(T, K, **sizes)
         self.observation = None if observation is None else make_observation(observation, **vars(self.shape))
         metered = getattr(reward, "needs_energy", False)
-        pay(reward, np.array(True), np.array(1), T, Energy(np.ones(()), np.ones(())) if metered else None)  # or refuse
+        outcomes = np.meshgrid((False, True), np.arange(1, T + 1))
+        pay(reward, *outcomes, T, Energy(np.ones(()), np.ones(())) if metered else None)  # or refuse
         self._model = EnergyModel() if metered else None
         self.backbone = energy.Metered(backbone) if metered and not isinstance(backbone, energy.Metered) else backbone
         if metered:  # step once, to refuse a backbone that cannot be counted

@@ -26,7 +26,7 @@ from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
 from backbones.errors import unknown_name
 from seenn_env.arrays import large_array
-from seenn_env.entry_points import is_entry_point, load_entry_point
+from seenn_env.entry_points import is_entry_point, load_entry_point, users_own
 from seenn_env.observations.columns import (
     FEATURES,
     GAP_RANGE,
@@ -267,10 +267,8 @@ def _make_part(part: AnyObservation, shape: TraceShape) -> Observation:
         else:
             raise unknown_name("observation", part, OBSERVATIONS)
     if not isinstance(made, Observation) and callable(made):
-        try:
+        with users_own(f"a function of a TraceShape, got {made!r}"):
             made = made(shape)
-        except TypeError as error:
-            raise InputError(f"Expected a function of a TraceShape, got {made!r}, but {error}.") from error
     if not isinstance(made, Observation):
         raise InputError(f"Expected an Observation, or a function of a TraceShape that makes one, got {made!r}.")
     if made.timesteps != shape.timesteps:

@@ -137,7 +137,10 @@ def functions(tmp_path_factory):
         "Traces.save": (counted.save, {"path": "x.safetensors"}),
         "Traces.select": (full.select, {"split": "policy"}),
         "Traces.without": (full.without, {"split": "test"}),
-        "Traces.merge": (lambda one, other: Traces.merge(one, other), {"one": full, "other": full}),
+        "Traces.merge": (
+            lambda one, other: Traces.merge(one, other),
+            {"one": full, "other": full_traces("calibration")},
+        ),
         "Traces.check_backbone": (full.check_backbone, {"fingerprint": None}),
         "Traces.refuse_test": (full.refuse_test, {"purpose": "this"}),
         "Traces.columns": (full.columns, {"observation": "features"}),
