@@ -14,7 +14,6 @@ from backbones.errors import InputError
 from seenn_env.checking.check import check_vector_env
 from seenn_env.environments.choose_timestep import ChooseTimestepEnv
 from seenn_env.environments.early_exit import EarlyExitEnv
-from seenn_env.environments.reference_policies import reference_scores
 from seenn_env.evaluation import decides, evaluate, observation_of
 from seenn_env.observations.observation import Observation, TraceShape, make_observation
 from seenn_env.rendering.episode import Episode
@@ -161,7 +160,6 @@ def functions(tmp_path_factory):
         "EnergyReward": good(EnergyReward),
         "make_reward": good(make_reward, reward="linear", options={"cost": 0.1}),
         "make_reward options": (lambda cost: make_reward("linear", {"cost": cost}), {"cost": 0.1}),
-        "reference_scores": good(reference_scores, traces=full, reward=make_reward("seenn")),
         "record": good(record, backbone=network, samples=some, batch_size=8),
         "evaluate": good(evaluate, policy=Margin(), traces=full, reward=make_reward("seenn")),
         "ArrayFeed": good(ArrayFeed, inputs=some.images, keys=np.arange(12), shows=np.arange(12)),
