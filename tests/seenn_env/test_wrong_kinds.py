@@ -13,6 +13,7 @@ from backbones.energy import EnergyModel
 from backbones.errors import InputError
 from seenn_env.checking.check import check_vector_env
 from seenn_env.environments.choose_timestep import ChooseTimestepEnv
+from seenn_env.environments.dynamics import Settings, make_dynamics
 from seenn_env.environments.early_exit import EarlyExitEnv
 from seenn_env.evaluation import decides, evaluate, observation_of
 from seenn_env.observations.observation import Observation, TraceShape, make_observation
@@ -97,7 +98,9 @@ def functions(tmp_path_factory):
     traces = {"labels": full.labels[:12], "split": "policy", "sample": full.sample[:12], "repeat": full.repeat[:12]}
     traces |= {"logits": full.logits[:12], "info": {}, **fields}
     own = {"name": "own", "timesteps": 4, "names": ("first",), "low": -np.ones(1), "high": np.ones(1)}
-    replayed, live = {"traces": full}, {"backbone": network, "samples": some}
+    parameters = inspect.signature(make_dynamics).parameters
+    settings = {name: parameters[name].default for name in Settings.__annotations__}
+    replayed, live = {**settings, "traces": full}, {**settings, "backbone": network, "samples": some}
 
     def streamed(**given):
         return list(stream(**given))
