@@ -76,6 +76,11 @@ def check_fields(settings: Any) -> None:
 
 def _check(name: str, value: Any, hint: Any) -> None:
     if not _fits(value, hint):
+        parts = typing.get_args(hint)
+        if typing.get_origin(hint) in (dict, Mapping) and isinstance(value, Mapping):
+            for key, each in value.items():
+                _check(f"the key {key!r} of {name}", key, parts[0])
+                _check(f"{name}[{key!r}]", each, parts[1])
         shown = repr(value) if isinstance(value, str | int | float | None) else kind_of(value)
         raise InputError(f"Expected {name} to be {_in_words(hint)}, got {shown}.")
 

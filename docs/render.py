@@ -1,14 +1,21 @@
 """Render the pages of docs/environments, and the list in docs/policies.md, from docstrings and the tables of names.
 
 python docs/render.py             # a test fails when the pages are stale
+
+Letters: N rows, T timesteps.
 """
 
 import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from agents.policies import POLICIES
-from seenn_env import ChooseTimestepEnv, EarlyExitEnv
+from seenn_env import ChooseTimestepEnv, EarlyExitEnv, Traces, make_reward
 from seenn_env.registration import REGISTERED, Registered
+from seenn_env.rewards import Reward, pay
 
 FOLDER = Path(__file__).parent / "environments"
 POLICY_PAGE = Path(__file__).parent / "policies.md"
@@ -16,9 +23,84 @@ PAGES = {"early_exit.md": ("EarlyExit", EarlyExitEnv), "choose_timestep.md": ("C
 HEAD = "| policy | mean reward | accuracy | mean timesteps |\n| --- | --- | --- | --- |\n"
 
 
-def scores_table(entry: Registered) -> str:
+RULE_COLUMNS = {"confidence": 1, "margin": 1, "entropy": -1}
+"""Feature to the sign of its threshold: exits at high values (1) or at low ones (-1)."""
+_CANDIDATES = 1001
+
+
+@dataclass(frozen=True)
+class Score:
+    """Means of a policy over rows."""
+
+    reward: float
+    accuracy: float
+    mean_timesteps: float
+
+
+@dataclass(frozen=True)
+class ReferenceScores:
+    """Scores of simple policies on the same rows."""
+
+    random: Score
+    """Uniform over the actions."""
+    fixed: tuple[Score, ...]
+    """`[T]` every row at the same timestep."""
+    oracle: Score
+    """The best timestep of each row, in hindsight: an upper bound."""
+    best_rule: Score | None = None
+    """The best threshold on confidence, margin or entropy, chosen on these rows; None for one-shot policies."""
+
+    @property
+    def solved(self) -> float:
+        """The reward threshold: the best rule's, or the best fixed timestep's where that is higher."""
+        best_fixed = max(score.reward for score in self.fixed)
+        return best_fixed if self.best_rule is None else max(best_fixed, self.best_rule.reward)
+
+
+def reference_scores(traces: Traces, reward: Reward, *, one_shot: bool = False) -> ReferenceScores:
+    """The reference scores of `EarlyExit` on all rows, or (`one_shot`) of `ChooseTimestep`."""
+    N, T = traces.correct.shape
+    timestep = np.broadcast_to(np.arange(1, T + 1), (N, T))
+    rewards = pay(reward, traces.correct, timestep, T, traces.energy()).astype(np.float64)
+
+    values = (rewards, traces.correct, timestep)
+    rows = np.arange(N)
+
+    def score(exits: np.ndarray | int) -> Score:
+        """Of exits `[N]`, from 0."""
+        return Score(*(float(value[rows, exits].mean()) for value in values))
+
+    chances = np.full(T, 1 / T) if one_shot else 0.5 ** np.minimum(np.arange(1, T + 1), T - 1)
+    rules = () if one_shot else (score(exits) for exits in _rule_exits(traces))
+    return ReferenceScores(
+        random=Score(*(float(value.mean(0) @ chances) for value in values)),
+        fixed=tuple(score(t) for t in range(T)),
+        oracle=score(rewards.argmax(1)),
+        best_rule=max(rules, key=lambda each: each.reward, default=None),
+    )
+
+
+def _rule_exits(traces: Traces) -> Iterator[np.ndarray]:
+    """`[N]` exits, from 0, of each candidate threshold on each column."""
+    columns, names = traces.columns("features"), traces.observation("features").names
+    for name, sign in RULE_COLUMNS.items():
+        values = sign * columns[:, :-1, names.index(name)]
+        if not values.size:
+            continue
+        for threshold in np.unique(np.quantile(values, np.linspace(0, 1, _CANDIDATES))):
+            exits = values >= threshold
+            yield np.where(exits.any(1), exits.argmax(1), traces.timesteps - 1)
+
+
+def scores_of(entry: Registered) -> ReferenceScores:
     """The reference scores of one registered environment."""
-    scores = entry.scores
+    traces = Traces.load(entry.kwargs.get("traces", "digits"), split="policy")
+    reward = make_reward(entry.kwargs.get("reward", "seenn"))
+    return reference_scores(traces, reward, one_shot=entry.entry_point.endswith(":ChooseTimestepEnv"))
+
+
+def scores_table(scores: ReferenceScores) -> str:
+    """A row a policy."""
     rows = {"random actions": scores.random}
     rows |= {f"always timestep {t}": score for t, score in enumerate(scores.fixed, 1)}
     if scores.best_rule is not None:
@@ -40,7 +122,7 @@ def page(title: str, environment: type) -> str:
     tables: dict[str, list[str]] = {}
     for name, entry in REGISTERED.items():
         if entry.entry_point.endswith(f":{environment.__name__}"):
-            tables.setdefault(scores_table(entry), []).append(f"`{name}`")
+            tables.setdefault(scores_table(scores_of(entry)), []).append(f"`{name}`")
     parts += [f"{', '.join(names)}:\n\n{table}" for table, names in tables.items()]
     return "\n\n".join(parts) + "\n"
 

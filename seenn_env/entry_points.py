@@ -1,6 +1,8 @@
 """Entry points: a user's own objects by "module:name", as Gymnasium names environments."""
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from backbones import InputError
@@ -18,9 +20,16 @@ def load_entry_point(name: str, kind: str) -> Any:
         InputError: for a module that cannot be imported, or a name that is not in it.
     """
     module, _, attribute = name.partition(":")
-    try:
+    with users_own(f"the {kind} {name!r} to be importable as module:name"):
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise InputError(
-            f"Expected the {kind} {name!r} to be importable as module:name, but {error}: put its module on the path."
-        ) from error
+
+
+@contextmanager
+def users_own(expected: str) -> Iterator[None]:
+    """Turn errors in the use of a user's own object into an `InputError` of the expectation that it fails."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (TypeError, ValueError, ImportError, AttributeError) as error:
+        raise InputError(f"Expected {expected}, but {str(error).rstrip('.')}.") from error

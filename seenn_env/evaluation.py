@@ -13,6 +13,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.argument_checks import check_kinds
+from seenn_env.entry_points import users_own
 from seenn_env.observations.observation import AnyObservation, Observation
 from seenn_env.rewards import Reward, pay
 from seenn_env.traces.traces import Traces
@@ -57,9 +58,12 @@ def decides(policy: Any) -> Literal["step", "start", "end"]:
         own = "step" if hasattr(policy, "predict") else "end"
     named = isinstance(own, str) and own in ("step", "start", "end")
     if isinstance(policy, type) or not named or not hasattr(policy, "exit_timesteps" if own == "end" else "predict"):
+        remedy = "make an object of it" if isinstance(policy, type) else "see seenn_env.Policy"
+        if isinstance(policy, str | list | tuple):
+            remedy = "load the policy of that name" if isinstance(policy, str) else "pass one policy at a time"
         raise InputError(
             "Expected a policy with predict (decides = 'step' or 'start'), or with exit_timesteps (decides = 'end'), "
-            f"got {policy!r}."
+            f"got {policy!r}: {remedy}."
         )
     checked: Literal["step", "start", "end"] = own
     return checked
@@ -157,14 +161,38 @@ def timesteps_at_start(policy: Any, images: Any, timesteps: int, *, deterministi
     images = images.cpu().numpy() if hasattr(images, "cpu") else np.asarray(images)
     if observation_of(policy) == "image_float" and images.dtype == np.uint8:
         images = images.astype(np.float32) / np.float32(255)
-    actions = np.asarray(policy.predict(images, deterministic=deterministic)[0])
-    if (
-        actions.shape != (len(images),)
-        or actions.dtype.kind not in "iu"
-        or not np.isin(actions, range(timesteps)).all()
+    meaning = f"in 0…{timesteps - 1} (timesteps less one)"
+    return predicted(policy, images, timesteps, meaning, deterministic=deterministic)[0] + 1
+
+
+STEP_ACTIONS = "of 0 (continue) or 1 (exit)"
+
+
+def predicted(policy: Any, observation: Any, choices: int, meaning: str, **memory: Any) -> tuple[np.ndarray, Any]:
+    """Actions `[B]` int64 in 0…`choices` - 1 of a policy for observations `[B, …]`, and its next state.
+
+    Args:
+        policy: with `predict`.
+        observation: `[B, …]`.
+        choices: the number of actions.
+        meaning: that of the actions, in words.
+        memory: the further arguments of `predict`.
+
+    Raises:
+        InputError: for a `predict` that takes or returns something else.
+    """
+    B = len(observation)
+    with users_own(
+        f"predict(observation, state=None, episode_start=None, deterministic=True) of {policy!r} to return actions "
+        f"[{B}] and the next state"
     ):
-        raise InputError(f"Expected actions [{len(images)}] in 0…{timesteps - 1} (timesteps less one) from {policy!r}.")
-    return actions.astype(np.int64) + 1
+        given, state = policy.predict(observation, **memory)
+        actions = np.asarray(given)
+    known = actions.shape == (B,) and actions.dtype.kind in "biuf"
+    if not known or not ((actions >= 0) & (actions < choices) & (actions % 1 == 0)).all():
+        shown = repr(given) if actions.size < 2 else f"{actions.dtype} {list(actions.shape)}"
+        raise InputError(f"Expected actions [{B}] {meaning} from {policy!r}, got {shown}.")
+    return actions.astype(np.int64), state
 
 
 def evaluated_rows(traces: Traces, split: str | None = None) -> Traces:
@@ -213,9 +241,10 @@ def evaluate(
     check_timesteps(policy, T)
     when = decides(policy)
     if when != "step" and isinstance(policy, HindsightPolicy):
-        exits = np.asarray(policy.exit_timesteps(traces))
-        if exits.shape != (N,) or exits.min() < 1 or exits.max() > T:
-            raise InputError(f"Expected exit timesteps [{N}] in 1…{T} from {policy!r}.")
+        with users_own(f"exit_timesteps(traces) of {policy!r} to return [{N}] timesteps"):
+            exits = np.asarray(policy.exit_timesteps(traces))
+        if exits.shape != (N,) or exits.dtype.kind not in "iu" or exits.min() < 1 or exits.max() > T:
+            raise InputError(f"Expected exit timesteps [{N}] of whole numbers in 1…{T} from {policy!r}.")
     elif when == "start":
         images = np.asarray(traces.images)[traces.image_places]
         exits = timesteps_at_start(policy, images, T, deterministic=deterministic)
@@ -225,12 +254,9 @@ def evaluate(
         running = np.ones(N, bool)
         state, starts = None, np.ones(N, bool)
         for t in range(1, T):
-            actions, state = policy.predict(  # type: ignore[union-attr]
-                normalised(columns[:, t - 1].copy()), state=state, episode_start=starts, deterministic=deterministic
-            )
-            if np.shape(actions) != (N,) or not np.isin(actions, (0, 1)).all():
-                raise InputError(f"Expected actions [{N}] of 0 (continue) or 1 (exit) from {policy!r}.")
-            exiting = running & (np.asarray(actions) == 1)
+            memory = {"state": state, "episode_start": starts, "deterministic": deterministic}
+            actions, state = predicted(policy, normalised(columns[:, t - 1].copy()), 2, STEP_ACTIONS, **memory)
+            exiting = running & (actions == 1)
             exits[exiting] = t
             running &= ~exiting
             starts = np.zeros(N, bool)
@@ -249,11 +275,17 @@ def evaluate(
 
 
 def check_timesteps(policy: Any, timesteps: int) -> None:
-    """Refuse a policy that was made for another T, where it has `made_for`.
+    """Refuse a policy that was made for another T (`made_for`), or for more timesteps (`least_timesteps`).
 
     Raises:
         InputError: naming both.
     """
+    least = getattr(policy, "least_timesteps", 0)
+    if least > timesteps:
+        raise InputError(
+            f"Expected a policy for the network's {timesteps} timesteps, got {policy!r}, which needs {least}: choose "
+            "an earlier timestep."
+        )
     made_for = getattr(policy, "made_for", None)
     if made_for and made_for != timesteps:
         raise InputError(

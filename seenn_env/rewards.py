@@ -16,7 +16,7 @@ import numpy as np
 from backbones import InputError
 from backbones.argument_checks import check_kinds
 from backbones.errors import unknown_name
-from seenn_env.entry_points import is_entry_point, load_entry_point
+from seenn_env.entry_points import is_entry_point, load_entry_point, users_own
 
 
 class Energy(NamedTuple):
@@ -161,24 +161,27 @@ def pay(
 
     Raises:
         InputError: for a reward that needs energy where there is none, takes other arguments, or returns another
-            shape, NaN or no numbers.
+            shape, NaN, no numbers or numbers outside of its range.
     """
     if energy is None and getattr(reward, "needs_energy", False):
         raise InputError(
             f"Expected traces with energy_pj for the reward {reward.name!r}, got none: use other traces or reward."
         )
-    try:
+    with users_own(f"numbers from {reward!r} of (correct, timestep, timesteps, energy)"):
         paid = np.asarray(reward(correct, timestep, timesteps, energy), np.float32)
-    except InputError:
-        raise
-    except (TypeError, ValueError) as error:
+    with users_own(f"the lowest and the highest reward from range(timesteps) of {reward!r}"):
+        low, high = (float(bound) for bound in reward.range(timesteps))
+    if paid.shape != np.shape(correct):
         raise InputError(
-            f"Expected numbers from {reward!r} of (correct, timestep, timesteps, energy), but {error}: "
-            "see rewards.Reward."
-        ) from error
-    if paid.shape != np.shape(correct) or not np.isfinite(paid).all():
+            f"Expected rewards {list(np.shape(correct))} from {reward!r}, got {list(paid.shape)}: give one for each "
+            "of `correct`."
+        )
+    rounding = 1e-6 * max(abs(low), abs(high))
+    fits = np.isfinite(paid) & (paid >= low - rounding) & (paid <= high + rounding)
+    if not fits.all():
+        value, right, t = (np.broadcast_to(values, paid.shape)[~fits][0] for values in (paid, correct, timestep))
         raise InputError(
-            f"Expected finite rewards {list(np.shape(correct))} from {reward!r}, got {list(paid.shape)}: "
-            "give one for each of `correct`."
+            f"Expected finite rewards in the range {low:g}…{high:g} of {reward!r}, got {value:g} for a "
+            f"{'correct' if right else 'wrong'} prediction at timestep {t}: correct the reward or its range."
         )
     return paid

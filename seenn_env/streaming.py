@@ -17,7 +17,17 @@ from torch import Tensor
 from backbones import InputError, SlotPool
 from backbones.argument_checks import Natural, check_kinds
 from backbones.contract import Probed
-from seenn_env.evaluation import Policy, decides, normaliser_of, observation_of, timesteps_at_start
+from seenn_env.entry_points import users_own
+from seenn_env.evaluation import (
+    STEP_ACTIONS,
+    Policy,
+    check_timesteps,
+    decides,
+    normaliser_of,
+    observation_of,
+    predicted,
+    timesteps_at_start,
+)
 from seenn_env.observations.observation import AnyObservation, Observation, make_observation, reads_logits_alone
 from seenn_env.traces.fields import as_array, check_dtype, finite_array
 
@@ -108,6 +118,7 @@ def stream(
     if when == "end":
         raise InputError(f"Expected a policy that decides as it goes, got {policy!r}: it decides in hindsight.")
     B, T = pool.num_slots, pool.backbone.timesteps
+    check_timesteps(policy, T)
     reads, normalised = observation_of(policy, observation), normaliser_of(policy)
     due = np.full(B, T)  # of policies that decide at the start
     spec: Observation | None = None
@@ -119,10 +130,8 @@ def stream(
     while True:
         free = np.flatnonzero(places < 0)
         if len(free) and not ended:
-            try:
+            with users_own("feed(count) to return inputs and keys"):
                 inputs, keys = feed(len(free))
-            except TypeError as error:
-                raise InputError(f"Expected feed(count) to return inputs and keys, but {error}.") from error
             filled, ended = free[: len(keys)], len(keys) == 0
             places[filled] = fed + np.arange(len(filled))
             fed += len(filled)
@@ -150,12 +159,8 @@ def stream(
             before = now
             starts = np.zeros(B, bool)
             starts[slots] = pool.timestep == 1
-            actions, state = policy.predict(
-                normalised(columns), state=state, episode_start=starts, deterministic=deterministic
-            )
-            actions = np.asarray(actions)
-            if actions.shape != (B,) or not ((actions == 0) | (actions == 1)).all():
-                raise InputError(f"Expected actions [{B}] of 0 (continue) or 1 (exit) from {policy!r}.")
+            memory = {"state": state, "episode_start": starts, "deterministic": deterministic}
+            actions, state = predicted(policy, normalised(columns), 2, STEP_ACTIONS, **memory)
             exits = (actions[slots] == 1) | (timestep == T)
         exiting = np.flatnonzero(busy & exits)
         if len(exiting):

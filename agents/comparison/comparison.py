@@ -53,7 +53,8 @@ def compare(
         InputError: for no policies, one made for another T, rivals or observations of unknown policies, rivals without
             a score, or several splits without "test".
     """
-    if not policies or any(isinstance(group, Sequence) and not group for group in policies.values()):
+    members = {name: list(group) if isinstance(group, list | tuple) else [group] for name, group in policies.items()}
+    if not members or not all(members.values()):
         raise InputError("Expected at least one policy to compare, got none.")
     traces = evaluated_rows(traces, split)
     observations = observation if isinstance(observation, Mapping) else dict.fromkeys(policies, observation)
@@ -61,7 +62,6 @@ def compare(
         if name not in policies:
             raise unknown_name("policy of observation", name, policies)
     clusters = Clusters(traces.sample, seed=seed)
-    members = {name: list(group) if isinstance(group, Sequence) else [group] for name, group in policies.items()}
     for policy in (policy for group in members.values() for policy in group):
         check_timesteps(policy, traces.timesteps)
     results = {

@@ -27,6 +27,11 @@ class FixedTimestep:
     def __post_init__(self) -> None:
         check_fields(self)
 
+    @property
+    def least_timesteps(self) -> int:
+        """The smallest T."""
+        return self.timestep
+
     def predict(
         self,
         observation: np.ndarray,

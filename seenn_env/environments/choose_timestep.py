@@ -5,12 +5,7 @@ image, info = env.reset(seed=0)
 image, reward, terminated, truncated, info = env.step(2)              # run 3 timesteps
 """
 
-from typing import Any
-
-import numpy as np
-
-from backbones import InputError
-from seenn_env.environments.episode_env import EpisodeEnv, action_number
+from seenn_env.environments.episode_env import EpisodeEnv
 
 
 class ChooseTimestepEnv(EpisodeEnv):
@@ -71,14 +66,7 @@ class ChooseTimestepEnv(EpisodeEnv):
     """
 
     one_shot = True
-    default_observation = "image"
 
-    def step(self, action: np.int64 | int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Run `action + 1` timesteps in all."""
-        self._check_running()
-        chosen = action_number(action)
-        if not 0 <= chosen < self.timesteps:
-            raise InputError(f"Expected an action in 0…{self.timesteps - 1} (timesteps less one), got {action!r}.")
-        self._run(chosen + 1)
-        reward, info = self._end()
-        return self._observe(), reward, True, False, info
+    def _act(self, action: int) -> bool:
+        self._run(action + 1)
+        return True

@@ -7,13 +7,14 @@ Letters: N rows, B slots, S of them at once, T timesteps, K classes, F columns.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import gymnasium as gym
 import numpy as np
 
 import backbones as bb
 from backbones import Backbone, InputError, Samples, contract, energy
+from backbones.argument_checks import Positive, check_kinds
 from backbones.contract import Probed, check_images
 from backbones.data import check_fit
 from backbones.energy import EnergyModel
@@ -178,7 +179,8 @@ class LiveDynamics:
         self.shape = TraceShape(T, K, **sizes)
         self.observation = None if observation is None else make_observation(observation, **vars(self.shape))
         metered = getattr(reward, "needs_energy", False)
-        pay(reward, np.array(True), np.array(1), T, Energy(np.ones(()), np.ones(())) if metered else None)  # or refuse
+        outcomes = np.meshgrid((False, True), np.arange(1, T + 1))
+        pay(reward, *outcomes, T, Energy(np.ones(()), np.ones(())) if metered else None)  # or refuse
         self._model = EnergyModel() if metered else None
         self.backbone = energy.Metered(backbone) if metered and not isinstance(backbone, energy.Metered) else backbone
         if metered:  # step once, to refuse a backbone that cannot be counted
@@ -270,20 +272,35 @@ class LiveDynamics:
             self._activity[self._slots, entry] = values
 
 
+class Settings(TypedDict, total=False):
+    """Arguments of every environment beside the traces; see `EarlyExitEnv`."""
+
+    backbone: Backbone | str | Path | None
+    samples: Samples | str | None
+    split: str
+    observation: OneShotObservation | None
+    reward: AnyReward
+    reward_options: dict[str, Any] | None
+    repeats: Positive
+    batch_size: Positive | None
+    dtype: str
+
+
+@check_kinds
 def make_dynamics(
     traces: Traces | str | Path | None,
     *,
-    backbone: Backbone | str | Path | None,
-    samples: Samples | str | None,
-    split: str,
-    observation: OneShotObservation,
-    reward: AnyReward,
-    reward_options: dict[str, Any] | None,
-    repeats: int,
-    batch_size: int | None,
-    dtype: str,
     one_shot: bool,
     num_envs: int | None = None,
+    backbone: Backbone | str | Path | None = None,
+    samples: Samples | str | None = None,
+    split: str = "policy",
+    observation: OneShotObservation | None = None,
+    reward: AnyReward = "seenn",
+    reward_options: dict[str, Any] | None = None,
+    repeats: Positive = 1,
+    batch_size: Positive | None = None,
+    dtype: str = "float32",
 ) -> Dynamics:
     """Traces to replay (by default the packaged digits), or a backbone to run live.
 
@@ -294,6 +311,8 @@ def make_dynamics(
         InputError: for both, a backbone without samples, or samples or settings of a live network without one; or a
             batch of another size than `num_envs`.
     """
+    if observation is None:
+        observation = "image" if one_shot else "features"
     static = one_shot and is_static(observation)
     columns: Any = None if static else observation
     checked = make_reward(reward, reward_options)

@@ -5,12 +5,7 @@ observation, info = env.reset(seed=0)
 observation, reward, terminated, truncated, info = env.step(1)         # exit
 """
 
-from typing import Any
-
-import numpy as np
-
-from backbones import InputError
-from seenn_env.environments.episode_env import EpisodeEnv, action_number
+from seenn_env.environments.episode_env import EpisodeEnv
 
 CONTINUE, EXIT = 0, 1
 
@@ -94,18 +89,8 @@ class EarlyExitEnv(EpisodeEnv):
     """
 
     one_shot = False
-    default_observation = "features"
 
-    def step(self, action: np.int64 | int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Continue (0) or exit (1)."""
-        self._check_running()
-        chosen = action_number(action)
-        if chosen not in (CONTINUE, EXIT):
-            raise InputError(f"Expected action 0 (continue) or 1 (exit), got {action!r}.")
-        if chosen == CONTINUE and self._timestep < self.timesteps:
+    def _act(self, action: int) -> bool:
+        if action == CONTINUE and self._timestep < self.timesteps:
             self._run(self._timestep + 1)
-        if chosen == CONTINUE and self._timestep < self.timesteps:
-            self._update_window()
-            return self._observe(), 0.0, False, False, self._info()
-        reward, info = self._end()
-        return self._observe(), reward, True, False, info
+        return action == EXIT or self._timestep == self.timesteps

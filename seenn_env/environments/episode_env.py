@@ -1,20 +1,19 @@
 """Base of the single environments: episodes over rows, their infos, rewards and rendering."""
 
 import operator
+from abc import abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import gymnasium as gym
 import numpy as np
 
-from backbones import Backbone, InputError, Samples
-from backbones.argument_checks import Positive, check_kinds
-from seenn_env.environments.dynamics import make_dynamics, observation_space
+from backbones import InputError
+from backbones.argument_checks import check_kinds
+from seenn_env.environments.dynamics import Settings, make_dynamics, observation_space
 from seenn_env.environments.reset_arguments import checked_options, checked_seed
-from seenn_env.environments.static_observation import OneShotObservation
 from seenn_env.rendering.episode import Episode
 from seenn_env.rendering.modes import RENDER_METADATA, RENDERERS, Window, check_render_mode, warn_of_no_mode
-from seenn_env.rewards import AnyReward
 from seenn_env.traces.traces import Traces
 
 NO_PREDICTION = -1
@@ -36,40 +35,23 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
     metadata: dict[str, Any] = RENDER_METADATA
     one_shot: ClassVar[bool]
     """Whether one action, the number of timesteps, is the whole episode."""
-    default_observation: ClassVar[str]
+
+    @abstractmethod
+    def _act(self, action: int) -> bool:
+        """Run the network as far as the action says; whether the episode ends there."""
 
     @check_kinds
     def __init__(
         self,
         traces: Traces | str | Path | None = None,
         *,
-        backbone: Backbone | str | Path | None = None,
-        samples: Samples | str | None = None,
-        split: str = "policy",
-        observation: OneShotObservation | None = None,
-        reward: AnyReward = "seenn",
-        reward_options: dict[str, Any] | None = None,
-        repeats: Positive = 1,
-        batch_size: Positive = 1,
-        dtype: str = "float32",
         render_mode: str | None = None,
+        **settings: Unpack[Settings],
     ) -> None:
-        dynamics = make_dynamics(
-            traces,
-            backbone=backbone,
-            samples=samples,
-            split=split,
-            observation=self.default_observation if observation is None else observation,
-            reward=reward,
-            reward_options=reward_options,
-            repeats=repeats,
-            batch_size=batch_size,
-            dtype=dtype,
-            one_shot=self.one_shot,
-        )
+        dynamics = make_dynamics(traces, one_shot=self.one_shot, **settings)
         self.dynamics, self.reward, self.timesteps = dynamics, dynamics.reward, dynamics.shape.timesteps
         self.observation_names, self.observation_space = observation_space(dynamics)
-        self.action_space = gym.spaces.Discrete(self.timesteps if self.one_shot else 2)
+        self.action_space: gym.spaces.Discrete = gym.spaces.Discrete(self.timesteps if self.one_shot else 2)
         self.traces: Traces | None = dynamics.traces
         self.render_mode = check_render_mode(render_mode)
         self._window = Window(RENDER_METADATA["render_fps"]) if render_mode == "human" else None
@@ -101,6 +83,24 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
             self._run(1)
         self._update_window()
         return self._observe(), self._info()
+
+    def step(self, action: np.int64 | int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One action of the action space."""
+        if not self._running:
+            raise gym.error.ResetNeeded("Expected reset() before step(), and again after an episode's end.")
+        chosen, choices = action_number(action), self.action_space.n
+        if not 0 <= chosen < choices:
+            steps = f"an action in 0…{choices - 1} (timesteps less one)"
+            raise InputError(
+                f"Expected {steps if self.one_shot else 'action 0 (continue) or 1 (exit)'}, got {action!r}."
+            )
+        ended, reward = self._act(chosen), 0.0
+        info = self._info()
+        if ended:
+            self._running, info["is_success"] = False, info["correct"]
+            reward = float(self.dynamics.rewards(0, self._row, self._timestep))
+        self._update_window()
+        return self._observe(), reward, ended, False, info
 
     def _run(self, timestep: int) -> None:
         """Run the network up to a timestep."""
@@ -140,10 +140,6 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         if self._window is not None:
             self.render()
 
-    def _check_running(self) -> None:
-        if not self._running:
-            raise gym.error.ResetNeeded("Expected reset() before step(), and again after an episode's end.")
-
     def _info(self) -> dict[str, Any]:
         label = int(self.dynamics.labels[self._row])
         return {
@@ -153,11 +149,3 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
             "timestep": self._timestep,
             "sample": int(self.dynamics.sample[self._row]),
         }
-
-    def _end(self) -> tuple[float, dict[str, Any]]:
-        """End the episode: its reward and last info."""
-        info = self._info()
-        info["is_success"] = info["correct"]
-        self._running = False
-        self._update_window()
-        return float(self.dynamics.rewards(0, self._row, self._timestep)), info

@@ -32,32 +32,26 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 class Readout(NamedTuple):
-    """Probabilities and predictions at one timestep."""
+    """Probabilities and predictions at one timestep, the classes ranked or not."""
 
     p: np.ndarray
     """`[B, K]` probabilities."""
     prediction: np.ndarray
     """`[B]` the class with the largest logit."""
-
-
-def readout(logits: np.ndarray) -> Readout:
-    """Probabilities and predictions of logits `[B, K]`."""
-    return Readout(softmax(logits), logits.argmax(-1))
-
-
-class RankedReadout(NamedTuple):
-    """A readout with its logits and ranked classes."""
-
-    readout: Readout
     logits: np.ndarray
     """`[B, K]`."""
-    top: np.ndarray
+    top: np.ndarray | None = None
     """`[B, k]` the k likeliest classes, likeliest first."""
 
 
-def ranked_readout(logits: np.ndarray) -> RankedReadout:
-    """Probabilities and ranked classes of logits `[B, K]`."""
-    return RankedReadout(readout(logits), logits, np.argsort(-logits, axis=-1, kind="stable")[:, :5])
+def readout(logits: np.ndarray) -> Readout:
+    """Of logits `[B, K]`."""
+    return Readout(softmax(logits), logits.argmax(-1), logits)
+
+
+def ranked_readout(logits: np.ndarray) -> Readout:
+    """Of logits `[B, K]`, with `top`."""
+    return readout(logits)._replace(top=np.argsort(-logits, axis=-1, kind="stable")[:, :5])
 
 
 def features(now: Readout, before: Readout, timestep: np.ndarray, timesteps: int) -> np.ndarray:
@@ -89,7 +83,7 @@ def clipped_logits(logits: np.ndarray, previous: np.ndarray, timestep: np.ndarra
     return np.concatenate([logits.clip(-LOGITS_RANGE, LOGITS_RANGE), elapsed[:, None]], -1)
 
 
-def rich(now: RankedReadout, before: RankedReadout, timestep: np.ndarray, timesteps: int) -> np.ndarray:
+def rich(now: Readout, before: Readout, timestep: np.ndarray, timesteps: int) -> np.ndarray:
     """The features, then class-agnostic columns.
 
     - gap: the largest logit less the second, clipped to `GAP_RANGE`
@@ -100,7 +94,8 @@ def rich(now: RankedReadout, before: RankedReadout, timestep: np.ndarray, timest
     - margin_before: the margin at the timestep before (0 at timestep 1)
     - probability_1 … probability_k: the k largest probabilities
     """
-    p, q, logits = now.readout.p, before.readout.p, now.logits
+    p, q, logits = now.p, before.p, now.logits
+    assert now.top is not None
     ranked = np.take_along_axis(logits, now.top, -1)
     top = ranked[:, 0]
     with np.errstate(under="ignore"):
@@ -114,20 +109,21 @@ def rich(now: RankedReadout, before: RankedReadout, timestep: np.ndarray, timest
         top.clip(-LOGITS_RANGE, LOGITS_RANGE),
         log_sum_exp.clip(-LOGITS_RANGE, LOGITS_RANGE),
         summed.clip(0, 1),
-        later * q[np.arange(len(q)), now.readout.prediction],
+        later * q[np.arange(len(q)), now.prediction],
         later * margin,
     )
     probabilities = np.take_along_axis(p, now.top, -1)
-    basic = features(now.readout, before.readout, timestep, timesteps)
+    basic = features(now, before, timestep, timesteps)
     return np.concatenate([basic, np.stack(columns, -1).astype(np.float32), probabilities.clip(0, 1)], -1)
 
 
-def with_classes(now: RankedReadout, before: RankedReadout, timestep: np.ndarray, timesteps: int) -> np.ndarray:
+def with_classes(now: Readout, before: Readout, timestep: np.ndarray, timesteps: int) -> np.ndarray:
     """The features, and the likeliest and the second class, one-hot."""
+    assert now.top is not None
     classes = np.zeros((len(now.top), 2, now.logits.shape[-1]), np.float32)
     for place in range(min(2, now.top.shape[1])):
         classes[np.arange(len(classes)), place, now.top[:, place]] = 1
-    basic = features(now.readout, before.readout, timestep, timesteps)
+    basic = features(now, before, timestep, timesteps)
     return np.concatenate([basic, classes.reshape(len(classes), -1)], -1)
 
 

@@ -26,7 +26,7 @@ from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
 from backbones.errors import unknown_name
 from seenn_env.arrays import large_array
-from seenn_env.entry_points import is_entry_point, load_entry_point
+from seenn_env.entry_points import is_entry_point, load_entry_point, users_own
 from seenn_env.observations.columns import (
     FEATURES,
     GAP_RANGE,
@@ -165,45 +165,47 @@ MakeObservation = Callable[[TraceShape], Observation]
 AnyObservation = str | Observation | MakeObservation
 
 
+Bounds = dict[str, tuple[float, float]]
+"""Lowest and highest value of each column, by its name."""
+
+_FEATURE_BOUNDS: Bounds = dict.fromkeys(FEATURES, (0, 1))
+
+
+def _observation(name: str, shape: TraceShape, bounds: Bounds, columns: Columns, **more: Any) -> Observation:
+    low, high = np.array(list(bounds.values()), np.float32).T
+    return Observation(name, shape.timesteps, tuple(bounds), low, high, columns, **more)
+
+
 def _make_features(shape: TraceShape) -> Observation:
-    zeros = np.zeros(len(FEATURES), np.float32)
-    return Observation("features", shape.timesteps, FEATURES, zeros, zeros + 1, features, prepare=readout)
+    return _observation("features", shape, _FEATURE_BOUNDS, features, prepare=readout)
 
 
 def _make_logits(shape: TraceShape) -> Observation:
-    K = shape.num_classes
-    names = (*(f"logit_{k}" for k in range(K)), "elapsed")
-    high = np.append(np.full(K, LOGITS_RANGE), 1).astype(np.float32)
-    low = np.append(np.full(K, -LOGITS_RANGE), 0).astype(np.float32)
-    return Observation("logits", shape.timesteps, names, low, high, clipped_logits)
+    logits = {f"logit_{k}": (-LOGITS_RANGE, LOGITS_RANGE) for k in range(shape.num_classes)}
+    return _observation("logits", shape, {**logits, "elapsed": (0, 1)}, clipped_logits)
 
 
 def _make_probed(name: str, low: float, high: float) -> MakeObservation:
     def make(shape: TraceShape) -> Observation:
         F = getattr(shape, name) or 0  # where there is none, `make_observation` refuses it
-        names = (*FEATURES, *(f"{name}_{f}" for f in range(F)))
-        zeros = np.zeros(len(FEATURES))
-        lows, highs = np.append(zeros, np.full(F, low)), np.append(zeros + 1, np.full(F, high))
-        bounds = lows.astype(np.float32), highs.astype(np.float32)
+        bounds = {**_FEATURE_BOUNDS, **{f"{name}_{f}": (low, high) for f in range(F)}}
         columns = partial(with_probe, low=low, high=high)
-        return Observation(name, shape.timesteps, names, *bounds, columns, (name,), readout)
+        return _observation(name, shape, bounds, columns, probes=(name,), prepare=readout)
 
     return make
 
 
 def _make_rich(shape: TraceShape) -> Observation:
-    names = (*FEATURES, *RICH, *(f"probability_{i + 1}" for i in range(min(5, shape.num_classes))))
-    low, high = np.zeros(len(names), np.float32), np.ones(len(names), np.float32)
-    high[names.index("gap")] = GAP_RANGE
-    for name in ("top_logit", "log_sum_exp"):
-        low[names.index(name)], high[names.index(name)] = -LOGITS_RANGE, LOGITS_RANGE
-    return Observation("rich", shape.timesteps, names, low, high, rich, prepare=ranked_readout)
+    probabilities = (f"probability_{i + 1}" for i in range(min(5, shape.num_classes)))
+    bounds: Bounds = dict.fromkeys((*FEATURES, *RICH, *probabilities), (0, 1))
+    bounds |= {"gap": (0, GAP_RANGE), **dict.fromkeys(("top_logit", "log_sum_exp"), (-LOGITS_RANGE, LOGITS_RANGE))}
+    return _observation("rich", shape, bounds, rich, prepare=ranked_readout)
 
 
 def _make_classes(shape: TraceShape) -> Observation:
-    names = (*FEATURES, *(f"{place}_{k}" for place in ("first", "second") for k in range(shape.num_classes)))
-    zeros = np.zeros(len(names), np.float32)
-    return Observation("classes", shape.timesteps, names, zeros, zeros + 1, with_classes, prepare=ranked_readout)
+    classes = (f"{place}_{k}" for place in ("first", "second") for k in range(shape.num_classes))
+    bounds: Bounds = dict.fromkeys((*FEATURES, *classes), (0, 1))
+    return _observation("classes", shape, bounds, with_classes, prepare=ranked_readout)
 
 
 OBSERVATIONS: dict[str, MakeObservation] = {
@@ -267,10 +269,8 @@ def _make_part(part: AnyObservation, shape: TraceShape) -> Observation:
         else:
             raise unknown_name("observation", part, OBSERVATIONS)
     if not isinstance(made, Observation) and callable(made):
-        try:
+        with users_own(f"a function of a TraceShape, got {made!r}"):
             made = made(shape)
-        except TypeError as error:
-            raise InputError(f"Expected a function of a TraceShape, got {made!r}, but {error}.") from error
     if not isinstance(made, Observation):
         raise InputError(f"Expected an Observation, or a function of a TraceShape that makes one, got {made!r}.")
     if made.timesteps != shape.timesteps:

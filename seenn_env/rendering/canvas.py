@@ -1,4 +1,4 @@
-"""A canvas of pixels: boxes, text and heat maps in numpy, a millisecond or two a frame.
+"""A canvas of pixels: boxes, text and heat maps.
 
 canvas = Canvas(320, 64)
 canvas.text(16, 40, "timestep 3", size=20, bold=True)
@@ -7,7 +7,7 @@ canvas.pixels                                                 # [H, W, 3] uint8
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -26,14 +26,6 @@ WRONG: Color = (208, 80, 18)
 """The colours of correct and wrong are distinct to colour-blind eyes (after Okabe and Ito)."""
 
 
-class _Glyphs(NamedTuple):
-    alpha: np.ndarray
-    """`[h, w, 1]` float32 in 0…1."""
-    left: int
-    top: int
-    """Offset of the alpha from the left end of the baseline."""
-
-
 class Canvas:
     """Pixels to draw on, with clipping at the edges.
 
@@ -43,30 +35,35 @@ class Canvas:
     """
 
     def __init__(self, width: int, height: int) -> None:
-        self.pixels = np.full((height, width, 3), PAPER[0], np.uint8)
+        self._image = Image.new("RGB", (width, height), PAPER)
+        self._draw = ImageDraw.Draw(self._image)
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """`[H, W, 3]` uint8, a copy."""
+        return np.array(self._image)
 
     def box(self, x: int, y: int, width: int, height: int, color: Color) -> None:
         """A filled rectangle."""
-        self.pixels[y : y + max(height, 0), x : x + max(width, 0)] = color
+        if width > 0 and height > 0:
+            self._draw.rectangle((x, y, x + width - 1, y + height - 1), color)
 
-    def frame(self, x: int, y: int, width: int, height: int, color: Color, thickness: int = 2) -> None:
+    def frame(self, x: int, y: int, width: int, height: int, color: Color) -> None:
         """The edge of a rectangle."""
-        self.box(x, y, width, thickness, color)
-        self.box(x, y + height - thickness, width, thickness, color)
-        self.box(x, y, thickness, height, color)
-        self.box(x + width - thickness, y, thickness, height, color)
+        self._draw.rectangle((x, y, x + width - 1, y + height - 1), outline=color, width=2)
 
     def pill(self, x: int, y: int, width: int, height: int, color: Color) -> None:
         """A filled rectangle with round corners."""
-        self._blend(x, y, _rounded(width, height, 8), color)
+        self._draw.rounded_rectangle((x, y, x + width - 1, y + height - 1), 8, color)
 
     def hatch(self, x: int, y: int, width: int, height: int, color: Color) -> None:
         """Diagonal lines on paper."""
-        self.paste(x, y, _diagonals(width, height, color))
+        down, across = np.mgrid[:height, :width]
+        self.paste(x, y, np.where(((down + across) % 12 < 3)[..., None], color, PAPER).astype(np.uint8))
 
     def paste(self, x: int, y: int, pixels: np.ndarray) -> None:
         """Pixels `[h, w, 3]`."""
-        self.pixels[y : y + len(pixels), x : x + pixels.shape[1]] = pixels
+        self._image.paste(Image.fromarray(pixels), (x, y))
 
     def text(
         self,
@@ -77,27 +74,13 @@ class Canvas:
         size: int = 13,
         color: Color = INK,
         bold: bool = False,
-        align: Literal["left", "center", "right"] = "left",
+        align: Literal["left", "middle", "right"] = "left",
         width: int | None = None,
     ) -> None:
         """A line of text on the baseline y, cut to `width` with an ellipsis."""
         if width is not None:
             text = _cut(text, size, bold, width)
-        if align != "left":
-            length = text_width(text, size, bold)
-            x -= length if align == "right" else length // 2
-        glyphs = _glyphs(text, size, bold)
-        self._blend(x + glyphs.left, y + glyphs.top, glyphs.alpha, color)
-
-    def _blend(self, x: int, y: int, alpha: np.ndarray, color: Color) -> None:
-        height, width = self.pixels.shape[:2]
-        top, left = max(-y, 0), max(-x, 0)
-        alpha = alpha[top : height - y, left : width - x]
-        if alpha.size:
-            y, x = y + top, x + left
-            under = self.pixels[y : y + alpha.shape[0], x : x + alpha.shape[1]]
-            over = np.array(color, np.float32)
-            under[:] = under + (over - under) * alpha + 0.5
+        self._draw.text((x, y), text, color, _font(size, bold), anchor=f"{align[0]}s")
 
 
 @lru_cache(maxsize=4096)
@@ -168,15 +151,6 @@ def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
 
 
 @lru_cache(maxsize=4096)
-def _glyphs(text: str, size: int, bold: bool) -> _Glyphs:
-    font = _font(size, bold)
-    left, top, right, bottom = (int(edge) for edge in font.getbbox(text, anchor="ls"))
-    image = Image.new("L", (right - left + 1, bottom - top + 1))
-    ImageDraw.Draw(image).text((-left, -top), text, fill=255, font=font, anchor="ls")
-    return _Glyphs(np.asarray(image, np.float32)[..., None] / 255, left, top)
-
-
-@lru_cache(maxsize=4096)
 def _cut(text: str, size: int, bold: bool, width: int) -> str:
     text = " ".join(text.split())
     if text_width(text, size, bold) <= width:
@@ -184,18 +158,3 @@ def _cut(text: str, size: int, bold: bool, width: int) -> str:
     while text and text_width(text + "…", size, bold) > width:
         text = text[:-1]
     return text.rstrip() + "…"
-
-
-@lru_cache(maxsize=256)
-def _rounded(width: int, height: int, radius: int) -> np.ndarray:
-    y, x = np.mgrid[:height, :width] + 0.5
-    dx = np.maximum(np.abs(x - width / 2) - (width / 2 - radius), 0)
-    dy = np.maximum(np.abs(y - height / 2) - (height / 2 - radius), 0)
-    return (radius + 0.5 - np.hypot(dx, dy)).clip(0, 1).astype(np.float32)[..., None]
-
-
-@lru_cache(maxsize=64)
-def _diagonals(width: int, height: int, color: Color) -> np.ndarray:
-    y, x = np.mgrid[:height, :width]
-    alpha = (1.2 - np.abs((x + y) % 12 - 6) / 1.4).clip(0, 1)[..., None]
-    return (PAPER[0] + (np.array(color) - PAPER[0]) * alpha).round().astype(np.uint8)

@@ -93,7 +93,7 @@ def _draw_image(canvas: Canvas, episode: Episode) -> None:
     size = fitting_size(answer, _IMAGE - 24, (96, 64, 40, 28, 20), bold=True)
     canvas.pill(_MARGIN, 24, _IMAGE, _IMAGE, TRACK)
     middle = _MARGIN + _IMAGE // 2, 24 + _IMAGE // 2 + size * 3 // 8
-    canvas.text(*middle, answer, size=size, bold=True, align="center", color=GREY, width=_IMAGE - 12)
+    canvas.text(*middle, answer, size=size, bold=True, align="middle", color=GREY, width=_IMAGE - 12)
 
 
 def _draw_answer(canvas: Canvas, episode: Episode) -> None:
@@ -114,10 +114,10 @@ def _draw_answer(canvas: Canvas, episode: Episode) -> None:
         words = f"{'✓' if episode.correct else '✗'} {episode.verdict()}"
         size = fitting_size(words, _IMAGE - 16, (16, 15, 14, 13), bold=True)
         canvas.pill(x, 362, _IMAGE, 46, color)
-        canvas.text(middle, 391, words, size=size, bold=True, color=PAPER, align="center")
+        canvas.text(middle, 391, words, size=size, bold=True, color=PAPER, align="middle")
     else:
         canvas.pill(x, 362, _IMAGE, 46, TRACK)
-        canvas.text(middle, 391, episode.verdict(), size=16, color=GREY, align="center")
+        canvas.text(middle, 391, episode.verdict(), size=16, color=GREY, align="middle")
 
 
 def _draw_head(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
@@ -136,7 +136,7 @@ def _draw_head(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
         now = column + 1 == t
         color = INK if now else GREY if column < t else FAINT
         x = columns.left(column) + columns.bar // 2
-        canvas.text(x, _NUMBERS, str(column + 1), bold=now, color=color, align="center")
+        canvas.text(x, _NUMBERS, str(column + 1), bold=now, color=color, align="middle")
 
 
 def _draw_bars(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
@@ -173,9 +173,9 @@ def _draw_bars(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
     for column, prediction in enumerate(episode.predictions.tolist()):
         x = columns.left(column) + bar // 2
         color = RIGHT if prediction == episode.label else WRONG
-        canvas.text(x, bottom - 20, episode.name(prediction), bold=True, color=color, align="center", width=bar)
+        canvas.text(x, bottom - 20, episode.name(prediction), bold=True, color=color, align="middle", width=bar)
         share = episode.confidence(column + 1)
-        canvas.text(x, bottom - 4, f"{100 * share:.0f} %", size=_SMALL, color=GREY, align="center")
+        canvas.text(x, bottom - 4, f"{100 * share:.0f} %", size=_SMALL, color=GREY, align="middle")
 
 
 def _draw_activity(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
@@ -203,7 +203,7 @@ def _draw_exit(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
         words = f"{saved} timestep{'s' if saved > 1 else ''} saved"
         if width < 140:
             words = "saved" if width > 50 else ""
-        canvas.text(left + width // 2, _TOP + height // 2, words, size=15, color=GREY, align="center")
+        canvas.text(left + width // 2, _TOP + height // 2, words, size=15, color=GREY, align="middle")
     around = 4 if columns.wide else 2
     left, width = columns.left(episode.timestep - 1) - around, columns.bar + 2 * around
     color = RIGHT if episode.correct else WRONG

@@ -215,7 +215,8 @@ class Traces:
         """All rows of several traces of one backbone, as new traces.
 
         Raises:
-            InputError: where shapes, fingerprints or the optional fields differ.
+            InputError: where shapes, fingerprints or the optional fields differ, or two of them hold one row (of the
+                same split, sample and repeat).
         """
         if not parts:
             raise InputError("Expected traces to merge, got none.")
@@ -235,6 +236,16 @@ class Traces:
                         f"Expected {name} in all of the traces, of one size, or in none, got {shapes[0]} and "
                         f"{shapes[1]} a row: record the same of each."
                     )
+        keys = [np.stack([part.split_codes, part.sample, part.repeat], 1) for part in parts]
+        distinct, times = np.unique(
+            np.concatenate([np.unique(key, axis=0) for key in keys]), axis=0, return_counts=True
+        )
+        if times.max() > 1:
+            code, sample, repeat = distinct[times.argmax()].tolist()
+            raise InputError(
+                f"Expected traces of different rows, got {np.count_nonzero(times > 1)} rows twice, such as sample "
+                f"{sample}, repeat {repeat} of {SPLITS[code]!r}: merge each of them once."
+            )
         merged: dict[str, Any] = {
             name: join_rows([getattr(part, name) for part in parts])
             for name in ROW_FIELDS

@@ -25,7 +25,6 @@ class ChooseTimestepVectorEnv(EpisodeVectorEnv):
     """
 
     one_shot = True
-    default_observation = "image"
 
     def _act(self, actions: np.ndarray) -> np.ndarray:
         self._timestep = actions.astype(np.int64) + 1

@@ -43,7 +43,6 @@ class EarlyExitVectorEnv(EpisodeVectorEnv):
     """
 
     one_shot = False
-    default_observation = "features"
 
     def _act(self, actions: np.ndarray) -> np.ndarray:
         if self.timesteps == 1:

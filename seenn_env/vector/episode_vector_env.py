@@ -7,22 +7,20 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MethodType
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Unpack
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from backbones import Backbone, InputError, Samples
+from backbones import InputError
 from backbones.argument_checks import Positive, check_kinds
 from backbones.errors import unknown_name
-from seenn_env.environments.dynamics import make_dynamics, observation_space
+from seenn_env.environments.dynamics import Settings, make_dynamics, observation_space
 from seenn_env.environments.episode_env import NO_PREDICTION
 from seenn_env.environments.reset_arguments import checked_options, checked_seeds
-from seenn_env.environments.static_observation import OneShotObservation
 from seenn_env.rendering.modes import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
-from seenn_env.rewards import AnyReward
 from seenn_env.traces.traces import Traces
 from seenn_env.vector.sampling import make_order
 
@@ -67,7 +65,6 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     metadata: dict[str, Any] = {**RENDER_METADATA, "render_modes": ["rgb_array", "ansi"]}  # noqa: RUF012
     one_shot: ClassVar[bool]
     """Whether one action, the number of timesteps, is the whole episode."""
-    default_observation: ClassVar[str]
 
     @check_kinds
     def __init__(
@@ -75,34 +72,13 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         num_envs: Positive = 1,
         traces: Traces | str | Path | None = None,
         *,
-        backbone: Backbone | str | Path | None = None,
-        samples: Samples | str | None = None,
-        split: str = "policy",
-        observation: OneShotObservation | None = None,
-        reward: AnyReward = "seenn",
-        reward_options: dict[str, Any] | None = None,
         order: str = "epoch",
         autoreset_mode: str | AutoresetMode = "same_step",
         max_episode_steps: Positive | None = None,
-        repeats: Positive = 1,
-        batch_size: Positive | None = None,
-        dtype: str = "float32",
         render_mode: str | None = None,
+        **settings: Unpack[Settings],
     ) -> None:
-        dynamics = make_dynamics(
-            traces,
-            backbone=backbone,
-            samples=samples,
-            split=split,
-            observation=self.default_observation if observation is None else observation,
-            reward=reward,
-            reward_options=reward_options,
-            repeats=repeats,
-            batch_size=batch_size,
-            dtype=dtype,
-            one_shot=self.one_shot,
-            num_envs=num_envs,
-        )
+        dynamics = make_dynamics(traces, one_shot=self.one_shot, num_envs=num_envs, **settings)
         if isinstance(autoreset_mode, AutoresetMode):
             self.autoreset_mode = autoreset_mode
         elif autoreset_mode in AUTORESET_MODES:

@@ -15,7 +15,7 @@ from tests.helpers.traces import make_traces
 POLICIES = [
     FixedTimestep(1),
     FixedTimestep(3),
-    FixedTimestep(99),
+    FixedTimestep(4),
     Uniform(),
     Confidence(0.8),
     Entropy(0.3),
@@ -136,3 +136,32 @@ def test_a_policy_made_for_another_number_of_timesteps_is_refused(packaged):
     for policy in (load("cifar10-jpeg/exact"), PerTimestep(Margin(), thresholds=(0.9,))):
         with pytest.raises(InputError, match=r"the network's 8 timesteps, got one that was made for [24]"):
             evaluate(policy, test)
+    with pytest.raises(InputError, match=r"8 timesteps, got FixedTimestep\(timestep=9\), which needs 9"):
+        evaluate(FixedTimestep(9), test)
+
+
+PREDICT = r"Expected predict\(observation, state=None, .* to return actions \[600\] and the next state, but "
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ({"predict": lambda self, observation: (np.ones(600), None)}, PREDICT + ".*unexpected keyword"),
+        ({"predict": lambda self, observation, **memory: np.ones(600, int)}, PREDICT + "too many values"),
+        ({"predict": lambda self, observation, **memory: None}, PREDICT + "cannot unpack"),
+        ({"predict": lambda self, observation, **memory: ("exit", None)}, r"actions \[600\] of 0 .*, got 'exit'"),
+        ({"predict": lambda self, observation, **memory: (np.full(600, 0.5), None)}, r"of 0 .* got float64 \[600\]"),
+        ({"exit_timesteps": lambda self: np.ones(600, int)}, r"Expected exit_timesteps\(traces\) of .*, but"),
+        ({"exit_timesteps": lambda self, traces: np.full(600, 1.5)}, r"\[600\] of whole numbers in 1…4"),
+    ],
+)
+def test_a_policy_of_other_arguments_or_results_is_refused_in_one_sentence(traces, method, message):
+    with pytest.raises(InputError, match=message):
+        evaluate(type("Own", (), method)(), traces)
+
+
+def test_a_name_or_a_list_given_as_a_policy_is_called_so(traces):
+    with pytest.raises(InputError, match="got 'margin': load the policy of that name"):
+        evaluate("margin", traces)
+    with pytest.raises(InputError, match=r"got \[Margin.*: pass one policy at a time"):
+        evaluate([Margin()], traces)

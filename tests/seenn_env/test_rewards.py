@@ -9,7 +9,7 @@ from agents import train
 from backbones import InputError
 from seenn_env import ChooseTimestepVectorEnv, EarlyExitEnv, EarlyExitVectorEnv, Traces, evaluate, make_reward
 from seenn_env.rewards import REWARDS, Energy, EnergyReward, LinearReward, SeennReward
-from tests.helpers.recorded import full_traces
+from tests.helpers.recorded import few_samples, full_traces, small_backbone
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,24 @@ def test_values_that_make_no_reward_are_refused(reward, options, message):
 
 
 def test_a_reward_that_is_not_finite_is_refused():
-    with pytest.raises(InputError, match=r"Expected finite rewards \[24, 4\]"):
+    with pytest.raises(
+        InputError, match=r"finite rewards in the range 0…2 of .*, got nan for a \w+ prediction at timest"
+    ):
         EarlyExitVectorEnv(2, full_traces(), reward=Crooked())
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_reward_outside_of_its_range_is_refused(live):
+    place = {"backbone": small_backbone(), "samples": few_samples()} if live else {"traces": full_traces()}
+
+    class Generous(Paying):
+        def __call__(self, correct, timestep, timesteps, energy=None):
+            return np.where(np.asarray(timestep) < 3, super().__call__(correct, timestep, timesteps), 1.5)
+
+    with pytest.raises(
+        InputError, match=r"in the range 0…1 of .*, got 1.5 for a \w+ prediction at timestep 3: correct"
+    ):
+        EarlyExitEnv(**place, reward=Generous())
 
 
 def test_options_reach_a_users_reward_by_name():
@@ -134,6 +150,11 @@ class Property(Paying):
     range = property(lambda self: (0.0, 1.0))
 
 
+class NoPair(Paying):
+    def range(self, timesteps):
+        return 1.0
+
+
 class FewArguments(Paying):
     def __call__(self, correct):
         return correct
@@ -156,6 +177,7 @@ made = Paying()
         (Paying, "an object of such a class"),
         (3, "with __call__ and range, methods"),
         (FewArguments(), r"of \(correct, timestep, timesteps, energy\), but"),
+        (NoPair(), r"highest reward from range\(timesteps\) of"),
         (Words(), "Expected numbers from"),
     ],
 )

@@ -13,8 +13,8 @@ from backbones.energy import EnergyModel
 from backbones.errors import InputError
 from seenn_env.checking.check import check_vector_env
 from seenn_env.environments.choose_timestep import ChooseTimestepEnv
+from seenn_env.environments.dynamics import Settings, make_dynamics
 from seenn_env.environments.early_exit import EarlyExitEnv
-from seenn_env.environments.reference_policies import reference_scores
 from seenn_env.evaluation import decides, evaluate, observation_of
 from seenn_env.observations.observation import Observation, TraceShape, make_observation
 from seenn_env.rendering.episode import Episode
@@ -98,7 +98,9 @@ def functions(tmp_path_factory):
     traces = {"labels": full.labels[:12], "split": "policy", "sample": full.sample[:12], "repeat": full.repeat[:12]}
     traces |= {"logits": full.logits[:12], "info": {}, **fields}
     own = {"name": "own", "timesteps": 4, "names": ("first",), "low": -np.ones(1), "high": np.ones(1)}
-    replayed, live = {"traces": full}, {"backbone": network, "samples": some}
+    parameters = inspect.signature(make_dynamics).parameters
+    settings = {name: parameters[name].default for name in Settings.__annotations__}
+    replayed, live = {**settings, "traces": full}, {**settings, "backbone": network, "samples": some}
 
     def streamed(**given):
         return list(stream(**given))
@@ -137,7 +139,10 @@ def functions(tmp_path_factory):
         "Traces.save": (counted.save, {"path": "x.safetensors"}),
         "Traces.select": (full.select, {"split": "policy"}),
         "Traces.without": (full.without, {"split": "test"}),
-        "Traces.merge": (lambda one, other: Traces.merge(one, other), {"one": full, "other": full}),
+        "Traces.merge": (
+            lambda one, other: Traces.merge(one, other),
+            {"one": full, "other": full_traces("calibration")},
+        ),
         "Traces.check_backbone": (full.check_backbone, {"fingerprint": None}),
         "Traces.refuse_test": (full.refuse_test, {"purpose": "this"}),
         "Traces.columns": (full.columns, {"observation": "features"}),
@@ -158,7 +163,6 @@ def functions(tmp_path_factory):
         "EnergyReward": good(EnergyReward),
         "make_reward": good(make_reward, reward="linear", options={"cost": 0.1}),
         "make_reward options": (lambda cost: make_reward("linear", {"cost": cost}), {"cost": 0.1}),
-        "reference_scores": good(reference_scores, traces=full, reward=make_reward("seenn")),
         "record": good(record, backbone=network, samples=some, batch_size=8),
         "evaluate": good(evaluate, policy=Margin(), traces=full, reward=make_reward("seenn")),
         "ArrayFeed": good(ArrayFeed, inputs=some.images, keys=np.arange(12), shows=np.arange(12)),

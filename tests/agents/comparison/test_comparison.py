@@ -130,6 +130,12 @@ def test_a_seed_gives_the_same_comparison(held_out):
 def test_bad_arguments_are_one_sentence(held_out):
     with pytest.raises(InputError, match="at least one policy to compare, got none"):
         compare({}, held_out)
+    with pytest.raises(InputError, match="the key 1 of policies to be a string, got 1"):
+        compare({1: Margin()}, held_out)
+    with pytest.raises(
+        InputError, match=r"Expected a policy with predict .*, got 'margin': load the policy of that name"
+    ):
+        compare({"margin": "margin"}, held_out)
     with pytest.raises(InputError, match=r"rivals to be policies with a score.*got 'oracle'"):
         compare({"oracle": Oracle()}, held_out, rivals=["oracle"])
 

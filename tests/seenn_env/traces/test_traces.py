@@ -1,6 +1,7 @@
 """Traces: figures worked out by hand, files that are whole or refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,14 @@ def test_a_split_that_is_not_there_and_parts_that_do_not_fit_are_refused():
         traces.select("dev")
     with pytest.raises(InputError, match="traces of equal T and K"):
         Traces.merge(traces, make_traces(10, T=3))
+
+
+def test_merging_one_row_twice_is_refused():
+    traces = make_traces(10)
+    with pytest.raises(InputError, match="got 3 rows twice, such as sample 4, repeat 0 of 'policy'"):
+        Traces.merge(traces[:7], traces[4:])
+    assert len(Traces.merge(traces[:4], traces[4:], replace(traces, repeat=np.ones(10)))) == 20
+    assert len(Traces.merge(traces[[0, 0, 1]], traces[2:])) == 11
 
 
 def test_traces_of_another_backbone_are_refused():
