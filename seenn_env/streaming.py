@@ -149,7 +149,7 @@ def stream(
             columns[slots] = spec.of_prepared(now, now if before is None else before, timestep, len(slots), probes)
             before = now
             starts = np.zeros(B, bool)
-            starts[slots] = pool.timestep == 1
+            starts[slots] = busy & (pool.timestep == 1)
             actions, state = policy.predict(
                 normalised(columns), state=state, episode_start=starts, deterministic=deterministic
             )
