@@ -158,7 +158,7 @@ def stream(
             columns[slots] = spec.of_prepared(now, now if before is None else before, timestep, len(slots), probes)
             before = now
             starts = np.zeros(B, bool)
-            starts[slots] = pool.timestep == 1
+            starts[slots] = busy & (pool.timestep == 1)
             memory = {"state": state, "episode_start": starts, "deterministic": deterministic}
             actions, state = predicted(policy, normalised(columns), 2, STEP_ACTIONS, **memory)
             exits = (actions[slots] == 1) | (timestep == T)

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, replace
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
-from agents.calibration.curve import exits_at
-from agents.rules.score import ScoredPolicy, copied_generator, delegated
+from agents.rules.draws import next_draws, uniform
+from agents.rules.score import ScoredPolicy, delegated
 from backbones import InputError
 from backbones.argument_checks import Natural, check_fields, check_kinds
-from seenn_env import Traces
 
 
 @dataclass(frozen=True)
@@ -58,28 +58,13 @@ class Mixed(ScoredPolicy):
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
-        """Actions `[B]`; the state holds each row's draw, so that a run from the start is reproducible."""
-        B = len(observation)
-        inner, draws, rng = (None, np.empty(B), None) if state is None else state
-        starts = np.ones(B, bool) if state is None else episode_start
-        if starts is not None and np.any(starts):
-            rng = copied_generator(rng, self.seed)
-            draws = np.where(starts, _stratified(B, rng), draws)
+        """Actions `[B]`, by one draw in each episode: of its number, or of the image of a policy that reads images."""
         if self.decides == "start":
+            scale = 1 if observation.dtype == np.uint8 else 255
+            names = np.array([crc32(image.tobytes()) for image in np.rint(observation * scale).astype(np.uint8)])
             one, other = (each.predict(observation)[0] for each in (self.policy, self.policy.at_level(self.other)))
-            return np.where(draws < self.share, other, one), (inner, draws, rng)
-        scores, inner = self.policy.score_step(observation, inner, starts)
-        levels = np.where(draws < self.share, self.other, self.policy.level)
-        return (scores >= levels).astype(np.int64), (inner, draws, rng)
-
-    @check_kinds
-    def exit_timesteps(self, traces: Traces) -> np.ndarray:
-        """`[N]` of a policy that decides at the start."""
-        draws = _stratified(len(traces), np.random.default_rng(self.seed))
-        one, other = (exits_at(self.trace_scores(traces), level) for level in (self.policy.level, self.other))
-        return np.where(draws < self.share, other, one)
-
-
-def _stratified(count: int, rng: np.random.Generator) -> np.ndarray:
-    """`[count]` a stratified sample of the uniform distribution on 0…1, in random order."""
-    return (rng.permutation(count) + rng.random(count)) / count
+            return np.where(uniform(self.seed, names) < self.share, other, one), None
+        draws = next_draws(state, episode_start, len(observation))
+        scores, inner = self.policy.score_step(observation, draws.inner, episode_start)
+        levels = np.where(uniform(self.seed, draws.episode) < self.share, self.other, self.policy.level)
+        return (scores >= levels).astype(np.int64), draws._replace(inner=inner)

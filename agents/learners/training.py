@@ -61,7 +61,7 @@ def train(
     Args:
         algorithm: "ppo", "a2c", "dqn", "qrdqn" or "recurrent-ppo" (stable-baselines3), or "exact" (an
             `ExitNetwork` on the exact expected reward), "one-shot" (a `TimestepNetwork`, which needs traces with
-            images, or `samples=…`), "optimal-stopping" (fitted backward induction).
+            images), "optimal-stopping" (fitted backward induction).
         traces: with rows of split "policy", and of "calibration" where there is a target.
         target_timesteps: calibrate the policy to this mean on the rows of split "calibration"; with the reward
             "linear", all but "one-shot" also train towards it.

@@ -8,12 +8,13 @@ from copy import deepcopy
 from dataclasses import fields, replace
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agents.rules.draws import next_draws, uniform
 from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
 from seenn_env import Traces, make_observation
@@ -127,9 +128,10 @@ class ScoredPolicy:
         if deterministic or not self.probabilities:
             scores, state = self.score_step(observation, state, episode_start)
             return (scores >= self.level).astype(np.int64), state
-        drawn = next_draw_state(state, episode_start, self.seed)
-        scores, inner = self.score_step(observation, drawn.inner, episode_start)
-        return (drawn.rng.random(len(scores)) < scores).astype(np.int64), DrawState(inner, drawn.rng)
+        draws = next_draws(state, episode_start, len(observation))
+        scores, inner = self.score_step(observation, draws.inner, episode_start)
+        exits = uniform(self.seed, draws.episode, draws.step) < scores
+        return exits.astype(np.int64), draws._replace(inner=inner)
 
     def score_module(self, timesteps: int) -> nn.Module:
         """`module(columns [B, F], at [B] from 0) -> [B] float64`: the score in torch, for `agents.deployment.onnx`.
@@ -184,31 +186,6 @@ class _ColumnScore(nn.Module):
 def fingerprint_of(policy: Any) -> str | None:
     """The fingerprint of the backbone that a policy was trained for, where it is known."""
     return policy.settings.get("fingerprint") if isinstance(policy, ScoredPolicy) else None
-
-
-def copied_generator(rng: np.random.Generator | None, seed: int) -> np.random.Generator:
-    """A copy of a state's generator, which stays as it is, or a new one of the seed where the state has none."""
-    return np.random.default_rng(seed) if rng is None else deepcopy(rng)
-
-
-class DrawState(NamedTuple):
-    """The state of a policy that draws its actions."""
-
-    inner: Any
-    """The state of its scores."""
-    rng: np.random.Generator
-    """The next call draws from a copy of it."""
-
-
-def next_draw_state(state: Any, episode_start: np.ndarray | None, seed: int) -> DrawState:
-    """The generator from which a call of `predict` draws, in no state of an earlier call.
-
-    A run that passes its state on is reproducible; a call without state or start draws anew each time.
-    """
-    if isinstance(state, DrawState):
-        return DrawState(state.inner, copied_generator(state.rng, seed))
-    alone = state is None and (episode_start is None or not np.all(episode_start))
-    return DrawState(state, np.random.default_rng() if alone else np.random.default_rng(seed))
 
 
 def timestep_of(observation: np.ndarray, name: AnyObservation, T: int, column: int | None = None) -> np.ndarray:

@@ -11,7 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from agents.rules.score import COLUMNS, ScoredPolicy, copied_generator
+from agents.rules.draws import Draws, next_draws, uniform
+from agents.rules.score import COLUMNS, ScoredPolicy
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
 from seenn_env import Traces
@@ -59,17 +60,14 @@ class Uniform:
     def predict(
         self,
         observation: np.ndarray,
-        state: tuple[np.ndarray, np.random.Generator] | None = None,
+        state: Draws | None = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
-    ) -> tuple[np.ndarray, tuple[np.ndarray, np.random.Generator]]:
-        """Actions `[B]`; the state holds each row's draw, so that a run from the start is reproducible."""
-        due, rng = (np.empty(len(observation)), None) if state is None else state
-        starts = np.ones(len(observation), bool) if state is None else episode_start
-        if rng is None or (starts is not None and np.any(starts)):
-            rng = copied_generator(rng, self.seed)
-            due = np.where(True if starts is None else starts, rng.random(len(observation)), due)
-        return (observation[:, COLUMNS["elapsed"]] >= due).astype(np.int64), (due, rng)
+    ) -> tuple[np.ndarray, Draws]:
+        """Actions `[B]`, by one draw in each episode."""
+        draws = next_draws(state, episode_start, len(observation))
+        exits = observation[:, COLUMNS["elapsed"]] >= uniform(self.seed, draws.episode)
+        return exits.astype(np.int64), draws
 
 
 @dataclass(frozen=True)

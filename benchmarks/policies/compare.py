@@ -30,7 +30,7 @@ from typing import Annotated, Any
 
 import tyro
 from results_page import into_readme, page
-from results_rows import compare_all, digest_of, join, load, samples_of
+from results_rows import compare_all, digest_of, join, load, samples_of, with_images
 
 import agents
 from backbones import InputError
@@ -102,11 +102,13 @@ class Train(Options):
                 rows = as_policy(traces if views is None else views, splits)
                 merged[splits] = Traces.merge(rows, traces.select("calibration"))
             arguments = arguments_of(entry, backbone)
-            if entry["algorithm"] == "one-shot" and traces.images is None:
+            if entry["algorithm"] == "one-shot" and merged[splits].images is None:
                 if self.data_dir is None:
                     print(f"{name}: left out, no images; pass --data-dir", flush=True)
                     return
-                arguments["samples"] = join(*(samples_of(self.data_dir, self.cache_dir)[split] for split in splits))
+                samples = samples_of(self.data_dir, self.cache_dir)
+                images = join(*(samples[split] for split in dict.fromkeys((*splits, "calibration"))))
+                merged[splits] = with_images(merged[splits], images)
             begin = time.process_time()
             with torch_threads(1):
                 policy = agents.train(

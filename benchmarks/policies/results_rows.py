@@ -51,6 +51,11 @@ def join(*parts: Samples) -> Samples:
     return replace(parts[0], images=images, labels=labels, index=index)
 
 
+def with_images(traces: Traces, samples: Samples) -> Traces:
+    """Traces with the images of their samples."""
+    return replace(traces, images=samples.images, image_index=samples.index)
+
+
 def compare_all(
     about: dict[str, Any],
     traces: Traces,
@@ -186,10 +191,10 @@ def _remembered(data_dir: Path | None, cache_dir: Path | None) -> Scores:
     def scores(policy: Any, traces: Traces) -> np.ndarray:
         key = id(policy), id(traces)
         if key not in known:
-            found = policy
+            seen = traces
             if isinstance(policy, agents.TimestepNetwork) and traces.images is None and data_dir is not None:
-                found = policy.with_samples(samples_of(data_dir, cache_dir)[traces.split])
-            known[key] = policy, found.trace_scores(traces)  # the policy is kept so that its id stays its own
+                seen = with_images(traces, samples_of(data_dir, cache_dir)[traces.split])
+            known[key] = policy, policy.trace_scores(seen)  # the policy is kept so that its id stays its own
             if len(known) > _KEPT:
                 known.pop(next(iter(known)))
         return known[key][1]

@@ -112,15 +112,12 @@ def functions(tmp_path_factory):
         **{f"{type(each).__name__}.fit": (each.fit, {"traces": held_out}) for each in fitted},
         "FixedTimestep": good(FixedTimestep, timestep=1),
         "Oracle.exit_timesteps": (Oracle().exit_timesteps, {"traces": held_out}),
-        "Mixed.exit_timesteps": (Mixed(one_shot, 0.5, 0.5).exit_timesteps, {"traces": full}),
-        "TimestepNetwork.exit_timesteps": (one_shot.exit_timesteps, {"traces": full}),
         "ConformalSets": good(ConformalSets, nonconformity=np.zeros((4, 3), np.float32)),
         "ExitNetwork": good(ExitNetwork, tensors=exact.tensors, observation="features", timesteps=4, settings={}),
         "OptimalStopping": good(
             OptimalStopping, tensors=stopping.tensors, observation="features", timesteps=4, settings={}
         ),
         "TimestepNetwork": good(TimestepNetwork, network=one_shot.network, shape=(1, 8, 8), timesteps=4, settings={}),
-        "TimestepNetwork.with_samples": (one_shot.with_samples, {"samples": some}),
         "LearnedPolicy": good(LearnedPolicy, network=sb3.network, settings={}),
         "LearnedPolicy.of": good(LearnedPolicy.of, model=model, observation="features"),
         "TabularStopping": good(TabularStopping, edges=table.edges, gains=table.gains, settings={}),
@@ -144,7 +141,7 @@ def functions(tmp_path_factory):
         "train exact": good(train, algorithm="exact", traces=both, **EXACT),
         "train to a target": good(train, algorithm="exact", traces=both, target_timesteps=2.0, steps=1, imitation=1),
         "train optimal-stopping": good(train, algorithm="optimal-stopping", traces=both, **TREES),
-        "train one-shot": good(train, algorithm="one-shot", traces=full, epochs=1, width=2, batch_size=8, samples=None),
+        "train one-shot": good(train, algorithm="one-shot", traces=full, epochs=1, width=2, batch_size=8),
         "train ppo": (
             lambda **given: train("ppo", both, **given, **QUICK),
             {"total_timesteps": 2, "num_envs": 2, "seed": 0, "reward": "linear"},

@@ -1,26 +1,27 @@
 """SEENN-II (one-shot), as in the paper: a small network chooses the number of timesteps from the image.
 
     policy = train("one-shot", traces)                  # traces with images
-    exits = policy.exit_timesteps(traces)
+    evaluate(policy, traces).exit_timesteps
 
 Letters: B images of a batch, N rows of traces, M images, T timesteps.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agents.calibration.curve import exits_at
 from agents.learners.macs import count_multiplications
-from agents.rules.score import ScoredPolicy, next_draw_state
-from backbones import InputError, Samples
-from backbones.argument_checks import Natural, Positive, check_kinds
+from agents.rules.score import ScoredPolicy
+from backbones import InputError
+from backbones.argument_checks import Positive
 from backbones.contract import check_images
 from backbones.machine import torch_threads
 from seenn_env import Traces
-from seenn_env.traces import image_places
+from seenn_env.evaluation import check_timesteps
 
 _BATCH = 1024
 
@@ -38,9 +39,7 @@ class TimestepNetwork(ScoredPolicy):
         timesteps: T.
         width: channels of the network's first layer.
         threshold: of the cumulative probability; None chooses the likeliest timestep.
-        samples: with the images of traces that have none; not saved.
         settings: JSON-able facts of the training, saved with the policy.
-        seed: of the draws of `predict(…, deterministic=False)`.
     """
 
     network: nn.Module
@@ -48,9 +47,7 @@ class TimestepNetwork(ScoredPolicy):
     timesteps: Positive
     width: Positive = 16
     threshold: float | None = None  # type: ignore[assignment]
-    samples: Samples | None = None
     settings: dict[str, Any] = field(default_factory=dict)
-    seed: Natural = 0
     observation = "image"
     decides = "start"
 
@@ -85,14 +82,11 @@ class TimestepNetwork(ScoredPolicy):
         return first
 
     def trace_scores(self, traces: Traces) -> np.ndarray:
-        """See `ScoredPolicy`: `[N, T-1]` cumulative probability of the timesteps."""
-        scores: np.ndarray = np.cumsum(self._chances_of(traces), axis=1)[:, :-1]
+        """See `ScoredPolicy`: `[N, T-1]` cumulative probability of the timesteps, from the images of the traces."""
+        check_timesteps(self, traces.timesteps)
+        used, back = np.unique(traces.image_places, return_inverse=True)
+        scores: np.ndarray = np.cumsum(self.chances(np.asarray(traces.images)[used]), axis=1)[back, :-1]
         return scores
-
-    @check_kinds
-    def exit_timesteps(self, traces: Traces) -> np.ndarray:
-        """`[N]` in 1…T, from the images of the traces, or of `samples`."""
-        return self._choose(self._chances_of(traces)) + 1
 
     def predict(
         self,
@@ -103,21 +97,13 @@ class TimestepNetwork(ScoredPolicy):
     ) -> tuple[np.ndarray, Any]:
         """Actions `[B]` of ChooseTimestep (timesteps minus 1) for images `[B, C, H, W]`."""
         chances = self.chances(observation)
-        if deterministic:
-            return self._choose(chances), None
-        drawn = next_draw_state(state, episode_start, self.seed)
-        reached = np.cumsum(chances[:, :-1], axis=1) <= drawn.rng.random((len(chances), 1))
-        return reached.sum(1), drawn
-
-    def with_samples(self, samples: Samples | None) -> "TimestepNetwork":
-        """The policy with samples to take images from; None takes those of the traces."""
-        return replace(self, samples=samples)
+        if self.threshold is None:
+            return chances.argmax(1), None
+        return exits_at(np.cumsum(chances, axis=1)[:, :-1], self.threshold) - 1, None
 
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """See `ScoredPolicy.to_tensors`."""
-        return self.network.state_dict(), {
-            name: vars(self)[name] for name in vars(self).keys() - {"network", "samples"}
-        }
+        return self.network.state_dict(), {name: value for name, value in vars(self).items() if name != "network"}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> "TimestepNetwork":
@@ -126,22 +112,6 @@ class TimestepNetwork(ScoredPolicy):
         network = make_timestep_network(facts["shape"], facts["timesteps"], facts["width"])
         network.load_state_dict(tensors)
         return cls(network.eval(), **facts)
-
-    def _choose(self, chances: np.ndarray) -> np.ndarray:
-        if self.threshold is None:
-            likeliest: np.ndarray = chances.argmax(1)
-            return likeliest
-        reached = np.cumsum(chances, axis=1)[:, :-1] >= self.threshold
-        first: np.ndarray = np.concatenate([reached, np.ones((len(reached), 1), bool)], axis=1).argmax(1)
-        return first
-
-    def _chances_of(self, traces: Traces) -> np.ndarray:
-        if traces.timesteps != self.timesteps:
-            raise InputError(f"Expected traces of T = {self.timesteps}, got {traces.timesteps}.")
-        images, places = images_of(traces, self.samples)
-        used, back = np.unique(places, return_inverse=True)
-        rows: np.ndarray = self.chances(images[used])[back]
-        return rows
 
 
 def make_timestep_network(shape: tuple[int, int, int], timesteps: int, width: int, seed: int = 0) -> nn.Module:
@@ -172,16 +142,3 @@ def as_inputs(images: np.ndarray) -> Tensor:
     check_images(images)
     inputs = torch.from_numpy(np.array(images, np.float32))  # a copy: torch takes no read-only arrays
     return inputs / 255 if images.dtype == np.uint8 else inputs
-
-
-def images_of(traces: Traces, samples: Samples | None) -> tuple[np.ndarray, np.ndarray]:
-    """Images `[M, C, H, W]` of samples or else of the traces, and the place `[N]` of each row among them.
-
-    Raises:
-        InputError: for traces without images, where there are no samples.
-    """
-    if samples is not None:
-        return samples.images, image_places(samples.index, traces.sample)
-    places = traces.image_places
-    assert traces.images is not None
-    return np.asarray(traces.images), places

@@ -4,15 +4,15 @@ Letters: M images, N rows, T timesteps.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from agents.learners.exit_rewards import exit_rewards
-from agents.learners.one_shot.policy import TimestepNetwork, as_inputs, images_of, make_timestep_network
-from backbones import InputError, Samples
+from agents.learners.one_shot.policy import TimestepNetwork, as_inputs, make_timestep_network
+from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
 from backbones.machine import torch_threads
 from seenn_env import Traces
@@ -33,24 +33,11 @@ class TimestepSettings:
     """Of Adam, with cosine decay to 0."""
     weight_decay: float = 1e-4
     """As in AdamW."""
-    weighted: bool = False
-    """Weight rows that are wrong after one timestep by a/(1 - a), as in the published code, with a the share of correct
-    rows after one: the two groups then have equal weight."""
-
-    samples: Samples | None = None
-    """With the images of traces that have none."""
 
     def __post_init__(self) -> None:
         check_fields(self)
         if min(self.width, self.epochs, self.batch_size) < 1:
             raise InputError(f"Expected width, epochs and batch_size of at least 1, got {self}.")
-
-
-def sample_weights(correct: np.ndarray) -> np.ndarray:
-    """`[N]` 1 for rows that are correct after one timestep, a/(1 - a) for the others, a the share of the former."""
-    share = float(correct[:, 0].mean())
-    other = share / (1 - share) if share < 1 else 1.0
-    return np.where(correct[:, 0] > 0, 1.0, other)
 
 
 @check_kinds
@@ -75,20 +62,18 @@ def train_timestep_network(
     done. A target has no effect on the training.
 
     Raises:
-        InputError: for another observation, or traces without images where the settings have no samples.
+        InputError: for another observation, or traces without images.
     """
     if observation != "image":
         raise InputError(f"Expected the observation 'image' for 'one-shot', got {observation!r}: omit it.")
-    images, places = images_of(traces, settings.samples)
+    used, back = np.unique(traces.image_places, return_inverse=True)
     N, T = traces.predictions.shape
     losses = -exit_rewards(traces, reward, reward_options).astype(np.float64)
-    if settings.weighted:
-        losses = losses * sample_weights(traces.correct)[:, None]
-    used, back = np.unique(places, return_inverse=True)
     summed = np.stack([np.bincount(back, losses[:, t], len(used)) for t in range(T)], 1)
     per_image = torch.from_numpy((summed * len(used) / N).astype(np.float32))
-    inputs = as_inputs(images[used])
-    shape = (int(images.shape[1]), int(images.shape[2]), int(images.shape[3]))
+    inputs = as_inputs(np.asarray(traces.images)[used])
+    _, C, H, W = inputs.shape
+    shape = (C, H, W)
     network = make_timestep_network(shape, T, settings.width, seed)
     optimizer = torch.optim.AdamW(network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     batches = -(-len(used) // settings.batch_size)
@@ -104,5 +89,4 @@ def train_timestep_network(
                 schedule.step()
             if on_progress is not None:
                 on_progress((epoch + 1) / settings.epochs)
-    facts = {"one-shot": {name: value for name, value in vars(settings).items() if name != "samples"}}
-    return TimestepNetwork(network.eval(), shape, T, settings.width, samples=settings.samples, settings=facts)
+    return TimestepNetwork(network.eval(), shape, T, settings.width, settings={"one-shot": asdict(settings)})

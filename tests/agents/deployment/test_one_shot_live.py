@@ -108,7 +108,9 @@ def test_a_mixed_one_shot_network_meets_its_target_in_replay_and_live(one_shot, 
     mixed = agents.calibrate(one_shot, traces, target_timesteps=1.83, randomise=True)
     assert decides(mixed) == "start"
     assert evaluate(mixed, traces).mean_timesteps == pytest.approx(1.83, abs=0.05)
-    agents.classify(samples, small_backbone(), mixed, num_slots=8)
+    for images in (samples, samples.images / np.float32(255)):
+        found = agents.classify(images, small_backbone(), mixed, num_slots=8, energy_images=0).timesteps
+        assert np.array_equal(found, evaluate(mixed, traces).exit_timesteps)
 
 
 def test_hindsight_and_things_that_are_no_policies_are_refused_in_one_sentence(traces, samples):

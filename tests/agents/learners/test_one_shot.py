@@ -4,10 +4,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-import backbones as bb
 from agents import TimestepNetwork, calibrate, compare, load, save, train
 from agents.calibration.costs import own_energy
-from agents.learners.one_shot.training import sample_weights
 from backbones import InputError
 from backbones.energy import EnergyModel
 from seenn_env import Traces, evaluate
@@ -34,17 +32,9 @@ def test_the_loss_is_the_papers_worked_out_by_hand():
     assert -(np.array([0.5, 0.3, 0.2]) @ rewards) == pytest.approx(0.5 * 2 - 0.3 / 2 - 0.2 / 4)
 
 
-def test_published_weights_make_right_and_wrong_rows_weigh_the_same():
-    correct = np.array([[1, 1]] * 9 + [[0, 1]])
-    weights = sample_weights(correct)
-    assert weights[:9].sum() == pytest.approx(weights[9:].sum())
-    assert (sample_weights(np.ones((3, 2))) == 1).all()
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-def test_it_learns_which_images_need_long(weighted, tmp_path):
+def test_it_learns_which_images_need_long(tmp_path):
     traces = telling()
-    policy = train("one-shot", traces, reward_options={"beta": 1.0}, weighted=weighted)
+    policy = train("one-shot", traces, reward_options={"beta": 1.0})
     found = evaluate(policy, traces)
     assert found.accuracy > 0.98
     bright = traces.images.mean((1, 2, 3)) > 125
@@ -58,7 +48,7 @@ def test_it_learns_which_images_need_long(weighted, tmp_path):
 def test_it_acts_in_choose_timestep_as_it_is_evaluated():
     traces = telling(60)
     policy = train("one-shot", traces, epochs=2)
-    exits = policy.exit_timesteps(traces)
+    exits = evaluate(policy, traces).exit_timesteps
     env = gym.make("seenn_env:seenn_env/ChooseTimestep-v0", traces=traces)
     for row in range(10):
         image, _ = env.reset(options={"samples": row})
@@ -75,20 +65,9 @@ def test_the_packaged_digits_have_images_and_any_target_is_reached(packaged):
     assert "one-shot" in table
 
 
-def test_images_come_from_samples_where_the_traces_have_none():
-    traces, bare = telling(), telling(images=False)
-    samples = bb.Samples(
-        images=traces.images,
-        labels=traces.labels,
-        index=traces.image_index,
-        split="policy",
-        dataset="telling",
-        class_names=("a", "b", "c"),
-    )
-    policy = train("one-shot", bare, samples=samples, epochs=3)
-    assert np.array_equal(policy.exit_timesteps(bare), policy.with_samples(None).exit_timesteps(traces))
+def test_traces_without_images_are_refused():
     with pytest.raises(InputError, match="images of the samples, got none"):
-        train("one-shot", bare)
+        train("one-shot", telling(images=False))
 
 
 def test_its_own_cost_is_charged_once():
@@ -102,7 +81,7 @@ def test_bad_input_is_one_sentence():
     policy = train("one-shot", telling(20), epochs=1)
     for run, message in [
         (lambda: policy.chances(np.zeros((2, 3, 6, 6), np.uint8)), r"images \[B, 1, 6, 6\], got \[2, 3, 6, 6\]"),
-        (lambda: policy.exit_timesteps(make_traces(5)), "traces of T = 3, got 4"),
+        (lambda: policy.trace_scores(make_traces(5)), "the network's 4 timesteps, got one that was made for 3"),
         (lambda: train("one-shot", telling(20), observation="features"), "the observation 'image' for 'one-shot'"),
         (lambda: train("one-shot", telling(20), width=0), "width, epochs and batch_size of at least 1"),
         (lambda: calibrate(policy, telling(20, split="test"), target_timesteps=1.5), "nothing is chosen on test"),
