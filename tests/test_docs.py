@@ -36,6 +36,15 @@ def test_tables_of_figures_are_rendered_from_the_result_files():
         assert figures["rendered"](text) == text, f"{page.name}: run `make docs`"
 
 
+def test_the_picture_of_the_results_shows_the_present_figures():
+    found = json.loads((BENCHMARKS / "policies" / "policies.json").read_text())["backbones"]
+    assert runpy.run_path(str(DOCS / "figures.py"))["digest"](found) in (DOCS / "images" / "results.svg").read_text()
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text()) < 8000
+
+
 def test_the_results_page_and_the_learners_are_rendered_from_their_result_files(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS / "policies"))
     page = runpy.run_path(str(BENCHMARKS / "policies" / "results_page.py"))
