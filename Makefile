@@ -42,9 +42,13 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The site in docs/_build. Warnings are errors: links and anchors between pages, docstrings, pages that no index names.
 docs: $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	$(BIN)/python docs/render.py
 	$(BIN)/python docs/figures.py
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+	$(BIN)/python docs/check_site.py docs/_build
 
 structure: $(READY)
 	$(BIN)/python tests/structure.py

@@ -1,4 +1,4 @@
-"""Render the tables of figures in the pages of docs/ from the result files in benchmarks/.
+"""Render the tables and pictures of figures in the pages of docs/ from the result files in benchmarks/.
 
 python docs/figures.py            # a test fails when a table is stale
 
@@ -7,6 +7,7 @@ benchmark writes itself (docs/results.md, docs/shift.md, docs/conversion.md, the
 rendered by that benchmark.
 """
 
+import hashlib
 import json
 import re
 import statistics
@@ -263,6 +264,37 @@ def rl_libraries(found: Any = None) -> str:
     return table((*heads, "timesteps, test", "seconds", "steps/s"), rows)
 
 
+def results_figure(path: Path) -> None:
+    """Forest plots of docs/results.md: each policy's area over the best rule, a panel for each network."""
+    from matplotlib import pyplot, rc_context
+
+    found = read("policies/policies.json")["backbones"]
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "seenn-env", "font.size": 8}):
+        figure, panels = pyplot.subplots(len(found), 1, figsize=(7.5, 9), layout="constrained")
+        for axes, (name, about) in zip(panels, found.items(), strict=True):
+            rows = {
+                row: each for row, each in about["rows"].items() if "over_rule" in each and row != about["best_rule"]
+            }
+            areas = [each["over_rule"] for each in rows.values()]
+            means = [100 * area["estimate"] for area in areas]
+            errors = [
+                [100 * (a["estimate"] - a["low"]) for a in areas],
+                [100 * (a["high"] - a["estimate"]) for a in areas],
+            ]
+            axes.axvline(0, color="0.4", linewidth=0.8)
+            axes.errorbar(means, range(len(rows)), xerr=errors, fmt="o", markersize=3, linewidth=1, color="#0072b2")
+            axes.set_yticks(range(len(rows)), list(rows))
+            axes.invert_yaxis()
+            axes.set_title(f"{name}: points over {about['best_rule']}, 95 %", fontsize=8)
+        figure.savefig(path, metadata={"Date": None, "Description": digest(found)})
+        pyplot.close(figure)
+
+
+def digest(found: Any) -> str:
+    """A digest of the figures that a picture shows."""
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "environment-ratios": environment_ratios,
     "dictionaries": dictionaries,
@@ -292,6 +324,7 @@ def main() -> None:
         if BLOCK.search(text):
             page.write_text(rendered(text))
             print(page)
+    results_figure(DOCS / "images" / "results.svg")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,28 @@
 """The Markdown page of `benchmarks/policies/compare.py table`, and the README's part of it, from figures alone."""
 
+import re
+from itertools import zip_longest
 from typing import Any
 
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 """Around the README's part."""
+
+IN_WORDS = {
+    "cifar10-jpeg": "CIFAR-10 (JPEG copy)",
+    "cifar10-jpeg-qcfs": "CIFAR-10 (JPEG copy), converted network",
+    "per-timestep-confidence": "confidence thresholds, one a timestep",
+    "per-timestep-margin": "margin thresholds, one a timestep",
+    "per-timestep-gap": "thresholds on the gap of logits, one a timestep",
+}
+"""Networks and rules as the README names them."""
+
+LEARNERS = {
+    "exact": "exact gradient",
+    "rich": "more columns",
+    "classes": "likeliest classes",
+    "views": "augmented views",
+}
+"""Parts of the names of policies as the README names them; others stay."""
 
 ENDPOINTS = {
     "primary": "**Primary endpoint** (declared before the runs)",
@@ -19,32 +38,38 @@ EXPLAINED = {
 
 def page(found: dict[str, Any], protocol: dict[str, Any]) -> str:
     """The results as a page of Markdown."""
+    explained = "; ".join(_explained(verdict, protocol) for verdict in EXPLAINED)
     lines = [
         "# Results",
         "",
-        "Rendered by `python benchmarks/policies/compare.py run --backbone NAME` by the protocol in "
-        "`benchmarks/policies/protocol.json`",
-        "from the policies that it trains; all figures are in `benchmarks/policies/policies.json`.",
+        "Does a learned policy beat the best threshold rule?",
         "",
-        "Accuracy at exactly the stated mean timesteps on test, levels set in hindsight for all alike, the policy's",
-        "own multiplications charged. Areas between curves are mean differences in accuracy over the range of",
-        "targets, in points, with 95 % intervals over images and seeds. The rival is the best rule on calibration.",
+        *summary(found, protocol).splitlines(),
         "",
-        "**Which p-values.** Verdicts are of an area's own interval: one comparison. Where several comparisons stand",
-        "side by side, p is corrected by max-t (bootstrap, step-down, Romano and Wolf 2005): in the column p, of the",
-        "area over the best rule, for the family of all learned policies of a backbone; in the lists of targets, for",
-        "the family of that list's targets, with Holm's correction of the same p-values beside it.",
+        "![Area over the best rule of every policy, with its interval](images/results.svg)",
         "",
-        f"Verdicts use a margin of {_margin(protocol):g} points: "
-        f"{'; '.join(_explained(verdict, protocol) for verdict in EXPLAINED)}.",
-        "Seeds are those of training; a policy whose fit has no chance in it has one. Steps are those of the",
-        "environment; policies without them learn from the traces themselves. From protocol 6 on, the networks of",
-        "stable-baselines3 begin as the policy that the exact learner finds at the target, and learn from there.",
+        "| term | meaning |",
+        "| --- | --- |",
+        "| accuracy | on test, at exactly the stated mean timesteps: every policy's level is set on test here |",
+        "| area | mean difference in accuracy over the targets' range, in points; 95 % interval over images, seeds |",
+        "| best rule | the rule with the best mean accuracy over the targets on calibration |",
+        "| timesteps | include the policy's own multiplications |",
+        f"| verdict | by the interval of the area and a margin of {_margin(protocol):g} points: {explained} |",
+        "| p of an area | corrected for all learned policies of the network by max-t (bootstrap, step-down; Romano "
+        "and Wolf 2005) |",
+        "| p of a target | corrected for all targets of its list by max-t, and by Holm's method |",
+        "| seeds | of training; a deterministic fit has one |",
+        "| steps | of the environment; policies without steps learn from the traces directly |",
+        "",
+        "From protocol 6 on, the networks of stable-baselines3 are initialised to the policy that the exact gradient "
+        "finds at the target.",
+        "",
+        f"The protocol, version {protocol['version']}, and its history are in `benchmarks/policies/protocol.json`. "
+        "`python benchmarks/policies/compare.py run --backbone NAME` trains and compares by it, and renders this "
+        "page; all figures are in `benchmarks/policies/policies.json`.",
     ]
     for name, about in found.items():
         lines += ["", f"## {name}", "", *_of_backbone(about, protocol)]
-    lines += ["", "## Protocol", ""]
-    lines += [f"- {version}: {what}" for version, what in protocol["history"].items()]
     return "\n".join(lines) + "\n"
 
 
@@ -59,20 +84,28 @@ def into_readme(text: str, found: dict[str, Any], protocol: dict[str, Any]) -> s
 def summary(found: dict[str, Any], protocol: dict[str, Any]) -> str:
     """One line a backbone: the form of SEENN-II chosen on calibration against the best rule chosen there."""
     lines = [
-        "| network | timesteps | SEENN-II, the form chosen on calibration | over the best rule | over one confidence threshold |",  # noqa: E501
+        "| network | mean timesteps | learned by | over the best rule | over one confidence threshold |",
         "| --- | --- | --- | --- | --- |",
     ]
     for name, about in found.items():
         row, accuracy = about["rows"][about["chosen"]], [100 * a for a in about["accuracy"]]
         declared = f", {about['endpoint']} endpoint" if about["endpoint"] in ENDPOINTS else ""
         lines.append(
-            f"| {name}{declared}: {accuracy[0]:.1f} % at t = 1, {accuracy[-1]:.1f} % at T = {len(accuracy)} "
-            f"| {row['targets'][0]:g}–{row['targets'][-1]:g} | {about['chosen']}, seeds: {row['seeds']} | "
-            f"{about['best_rule']}: **{_points(row['over_rule'])}, {row['over_rule_verdict']}** | "
+            f"| {IN_WORDS.get(name, name)}{declared}: {accuracy[0]:.1f} % at t = 1, {accuracy[-1]:.1f} % at "
+            f"T = {len(accuracy)} | {row['targets'][0]:g}–{row['targets'][-1]:g} | {_in_words(about['chosen'])} | "
+            f"{IN_WORDS.get(about['best_rule'], about['best_rule'])}: **{_points(row['over_rule'])}, "
+            f"{row['over_rule_verdict']}** | "
             f"{_points(row['over_confidence'])} |"
         )
-    lines += ["", f"Superior: the interval is above 0; non-inferior: it ends above -{_margin(protocol):g} points."]
+    margin = _margin(protocol)
+    lines += ["", f"Superior: the interval is above 0; non-inferior: it ends above -{margin:g} points."]
     return "\n".join(lines) + "\n"
+
+
+def _in_words(policy: str) -> str:
+    """The algorithm of a form of SEENN-II, without the form: every form but the one-shot one is sequential."""
+    parts = re.sub(r"^SEENN-II \(|\)$|sequential, ", "", policy).split(", ")
+    return ", ".join(LEARNERS.get(part, part) for part in parts)
 
 
 def _of_backbone(about: dict[str, Any], protocol: dict[str, Any]) -> list[str]:
@@ -92,8 +125,9 @@ def _of_backbone(about: dict[str, Any], protocol: dict[str, Any]) -> list[str]:
         lines += ["", f"*These figures are of {' and '.join(remarks)}.*"]
     lines += [
         "",
-        f"Chosen on calibration: {best_rule} as the best rule ({_choices(about['rules_on_calibration'])}), "
-        f"{about['chosen']} as the form of SEENN-II ({_choices(about['forms_on_calibration'])}).",
+        f"Chosen on calibration: {best_rule} as the best rule, {about['chosen']} as the form of SEENN-II.",
+        "",
+        *_choices(about),
         "",
     ]
     verdict = f"{_points(chosen['over_rule'])} points"
@@ -144,16 +178,23 @@ def _table(about: dict[str, Any]) -> list[str]:
 def _targets(name: str, rival: str, row: dict[str, Any], key: str) -> list[str]:
     if key not in row or any("max_t_p" not in difference for difference in row[key]):
         return []  # of a protocol before the third
-    lines = ["", f"{name} over {rival}, at each target:", ""]
+    lines = ["", f"{name} over {rival}, in points:", ""]
+    lines += ["| target | difference | p, max-t | p, Holm |", "| --- | --- | --- | --- |"]
     for t, d in zip(row["targets"], row[key], strict=True):
-        lines.append(f"- {t:g}: {_points(d)}, max-t p {_chance(d['max_t_p'])}, Holm's p {_chance(d['adjusted_p'])}")
+        chances = (_chance(d[p]).removeprefix("= ") for p in ("max_t_p", "adjusted_p"))
+        lines.append(f"| {t:g} | {_points(d)} | {' | '.join(chances)} |")
     return lines
 
 
-def _choices(accuracies: dict[str, float]) -> str:
-    """What was chosen among, from the best down."""
-    ordered = sorted(accuracies.items(), key=lambda item: -item[1])
-    return ", ".join(f"{name} {100 * accuracy:.2f}" for name, accuracy in ordered)
+def _choices(about: dict[str, Any]) -> list[str]:
+    """Mean accuracies on calibration, best first: rules in the first columns, forms of SEENN-II in the last."""
+    kinds = (about["rules_on_calibration"], about["forms_on_calibration"])
+    columns = [sorted(each.items(), key=lambda item: -item[1]) for each in kinds]
+    lines = ["| rule | on calibration % | form of SEENN-II | on calibration % |", "| --- | --- | --- | --- |"]
+    for pair in zip_longest(*columns):
+        cells = (f"{each[0]} | {100 * each[1]:.2f}" if each else " | " for each in pair)
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def _explained(verdict: str, protocol: dict[str, Any]) -> str:

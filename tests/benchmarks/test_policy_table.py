@@ -17,7 +17,7 @@ from tests.helpers.traces import make_traces
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks" / "policies"))
 import compare as policies
 import results_rows as policy_rows
-from results_page import BEGIN, END, into_readme, page
+from results_page import BEGIN, END, IN_WORDS, into_readme, page
 from results_rows import FLOOR, digest_of
 
 PROTOCOL = {
@@ -90,8 +90,8 @@ def test_one_command_makes_every_policy_the_figures_and_the_page(made):
     chosen = found["rows"][found["chosen"]]
     assert "**Primary endpoint** (declared before the runs): the area of " + found["chosen"] in text
     assert {"superior": "is above 0", "inferior": "is below 0"}.get(chosen["over_rule_verdict"], "the interval") in text
-    assert f"max-t p = {chosen['at_targets'][0]['max_t_p']:.3f}, Holm's p = " in text
-    assert "- 3: As it is." in text
+    assert f"] | {chosen['at_targets'][0]['max_t_p']:.3f} | " in text
+    assert "The protocol, version 3, " in text
     assert "was not run" not in text
     assert "traces that have been replaced" not in text
     readme = (made / "README.md").read_text()
@@ -99,7 +99,7 @@ def test_one_command_makes_every_policy_the_figures_and_the_page(made):
     assert readme.endswith(f"{END}\n\n## More\n")
     assert "earlier words" not in readme
     area = 100 * chosen["over_rule"]["estimate"]
-    assert f"{found['best_rule']}: **{area:+.2f} [" in readme
+    assert f"{IN_WORDS.get(found['best_rule'], found['best_rule'])}: **{area:+.2f} [" in readme
     assert into_readme("No marks.", {}, PROTOCOL) == "No marks."
 
 
