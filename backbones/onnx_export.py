@@ -17,11 +17,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.argument_checks import Positive, check_kinds
@@ -76,7 +74,6 @@ def network_files(network: Backbone, num_slots: Positive) -> dict[str, bytes]:
     network = copy.deepcopy(network).cpu().eval().requires_grad_(False)
     images = torch.zeros(num_slots, *network.sample_shape)
     keys = torch.zeros(num_slots, dtype=torch.int64)
-    _spell_out_pools(network, images)
     state = network.start(images, keys)
     _, after = network.step(state)
     fresh = torch.ones(num_slots, dtype=torch.bool)
@@ -109,7 +106,7 @@ def write_files(files: dict[str, bytes], folder: str | Path) -> Path:
 
 def to_onnx(module: nn.Module, inputs: tuple[Tensor, ...], names: tuple[str, ...], outputs: tuple[str, ...]) -> bytes:
     """A module as ONNX; an `InputError` where the extra "onnx" is not installed, or torch cannot export the module."""
-    for package in ("onnx", "onnxscript"):
+    for package in ("onnx", "onnxruntime", "onnxscript"):
         if find_spec(package) is None:
             raise InputError(f"Expected the package {package} to export, found none: pip install 'seenn-env[onnx]'.")
     with _quiet(), _refusing("that torch.onnx can export"):
@@ -128,26 +125,14 @@ def to_onnx(module: nn.Module, inputs: tuple[Tensor, ...], names: tuple[str, ...
 
 
 def runner(model: bytes) -> Run:
-    """A function that runs a model under onnxruntime, or by onnx's own evaluator where that is not installed.
+    """A function that runs a model under onnxruntime; both raise an `InputError` for a model that cannot be run."""
+    import onnxruntime
 
-    Raises:
-        InputError: for a model that cannot be run; so does the function.
-    """
-    session: Any
-    if find_spec("onnxruntime") is not None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        with _refusing("that onnxruntime can run"):
-            session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        names = {each.name for each in session.get_inputs()}
-    else:
-        from onnx.reference import ReferenceEvaluator
-
-        with _refusing("that onnx's evaluator can run"):
-            session = ReferenceEvaluator(model)
-        names = set(session.input_names)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    with _refusing("that onnxruntime can run"):
+        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    names = {each.name for each in session.get_inputs()}
 
     def run(values: dict[str, Tensor]) -> list[Tensor]:
         inputs = {name: value.numpy() for name, value in values.items() if name in names}
@@ -232,51 +217,6 @@ def _random_membranes(network: SteppedNetwork, state: State, generator: torch.Ge
         current = network.stem(network.encoding(current, state.keys, state.timestep + 1))
     network.body(current, fire)
     return tuple(membranes)
-
-
-def _spell_out_pools(network: SteppedNetwork, images: Tensor) -> None:
-    """Replace average pools with settings that some runtimes ignore by operations that all of them have."""
-    sizes: dict[nn.AvgPool2d, tuple[int, int]] = {}
-
-    def record(pool: nn.AvgPool2d, inputs: Any) -> None:
-        sizes[pool] = inputs[0].shape[2:]
-
-    pools = [module for module in network.modules() if isinstance(module, nn.AvgPool2d)]
-    hooks = [pool.register_forward_pre_hook(record) for pool in pools if pool.divisor_override or pool.ceil_mode]
-    network.step(network.start(images[:1]))
-    for hook in hooks:
-        hook.remove()
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.AvgPool2d) and child in sizes:
-                setattr(parent, name, _ExplicitPool(child, *sizes[child]))
-
-
-class _ExplicitPool(nn.Module):
-    """An average pool of images of one size: zero padding, means of whole windows, a factor for each place."""
-
-    factor: Tensor
-
-    def __init__(self, pool: nn.AvgPool2d, height: int, width: int) -> None:
-        super().__init__()
-        ones = torch.ones(1, 1, height, width)
-        wanted = pool(ones)
-        (self.kernel, self.stride, padding) = (
-            (value, value) if isinstance(value, int) else tuple(value)
-            for value in (pool.kernel_size, pool.stride, pool.padding)
-        )
-        ends = [
-            (count - 1) * stride + kernel - size - before
-            for count, stride, kernel, size, before in zip(
-                wanted.shape[2:], self.stride, self.kernel, (height, width), padding, strict=True
-            )
-        ]
-        self.around = (padding[1], ends[1], padding[0], ends[0])
-        self.register_buffer("factor", wanted / F.avg_pool2d(F.pad(ones, self.around), self.kernel, self.stride))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """`[B, C, H, W]` to smaller ones."""
-        return F.avg_pool2d(F.pad(images, self.around), self.kernel, self.stride) * self.factor
 
 
 class _Start(nn.Module):

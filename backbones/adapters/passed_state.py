@@ -24,8 +24,8 @@ class PassedState:
     Args:
         framework: name of the package.
         module: the spiking module, in evaluation mode.
-        layout: form of its inputs and result.
         example: `[B, …]` inputs, at least 2.
+        layout: form of its inputs and result.
 
     Raises:
         InputError: for a module that takes no state, or one with state that belongs to the whole batch.
@@ -33,7 +33,7 @@ class PassedState:
 
     state_names: frozenset[str] = frozenset()
 
-    def __init__(self, framework: str, module: nn.Module, layout: Layout, example: Tensor) -> None:
+    def __init__(self, framework: str, module: nn.Module, example: Tensor, layout: Layout) -> None:
         self.framework, self.module, self.layout = framework, module, layout
         B = len(example)
         with one_timestep(module):

@@ -5,7 +5,9 @@ backbone = wrap(module, splits.train.images[:8], timesteps=8)
 
 import copy
 import importlib
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 
 from backbones.adapters.backbone import AdaptedBackbone, ProbedBackbone, as_floats, refuse_training
 from backbones.adapters.fingerprint import described
+from backbones.adapters.passed_state import PassedState
 from backbones.adapters.stepping import OUTPUTS, Layout, Output, Stepper
 from backbones.adapters.undeclared_state import root_of
 from backbones.argument_checks import Natural, Positive, check_kinds
@@ -173,7 +176,7 @@ def _adapter(name: str) -> Any:
         InputError: for an unknown name, or a framework that is not installed.
     """
     if name == "torch":
-        return importlib.import_module("backbones.adapters.frameworks.plain")
+        return SimpleNamespace(default_time_axis=lambda module: None, make_stepper=partial(PassedState, "torch"))
     if name not in FRAMEWORKS:
         raise unknown_name("framework", name, [*FRAMEWORKS, "torch"])
     title, packages = FRAMEWORKS[name]

@@ -4,6 +4,7 @@ for rows, logits in run(backbone, images, keys, batch_size=256): …            
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,25 +33,9 @@ def make_keys(index: np.ndarray, repeat: np.ndarray | int = 0) -> np.ndarray:
     return (np.asarray(index, np.int64) << REPEAT_BITS) | np.asarray(repeat, np.int64)
 
 
-@check_kinds
-def run(
-    backbone: Backbone,
-    images: np.ndarray,
-    keys: np.ndarray,
-    *,
-    shows: np.ndarray | None = None,
-    batch_size: int = 256,
-    begins: Iterable[int] | None = None,
-    timesteps: int | None = None,
-) -> Iterator[tuple[slice, Tensor]]:
-    """`run_probed` without probes.
-
-    Yields:
-        rows: the rows of the batch.
-        logits: `[b, T, K]` on the backbone's device.
-    """
-    settings = {"shows": shows, "batch_size": batch_size, "begins": begins, "timesteps": timesteps}
-    for rows, fields in run_probed(backbone, images, keys, **settings):  # type: ignore[arg-type]
+def run(backbone: Backbone, images: np.ndarray, keys: np.ndarray, **settings: Any) -> Iterator[tuple[slice, Tensor]]:
+    """`run_probed` without probes: the rows of each batch, and their logits `[b, T, K]` on the backbone's device."""
+    for rows, fields in run_probed(backbone, images, keys, **settings):
         yield rows, fields["logits"]
 
 

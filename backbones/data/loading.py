@@ -46,13 +46,6 @@ class Request:
         """The folder for caches."""
         return self.cache_dir or self.place / CACHE_NAME
 
-    def refuse_size(self) -> None:
-        """Raise an `InputError` where `image_size` was given for images of one size."""
-        if self.image_size is not None:
-            raise InputError(
-                f"Expected no image_size for {self.name!r}, whose images have one size, got {self.image_size}."
-            )
-
     def refuse(self, *names: str) -> None:
         """Raise an `InputError` where one of these settings, which the dataset does not read, was given."""
         for name in names:
@@ -66,8 +59,7 @@ class Request:
 def _digits(request: Request) -> Whole:
     from sklearn.datasets import load_digits
 
-    request.refuse_size()
-    request.refuse("root", "cache_dir", "download")
+    request.refuse("root", "cache_dir", "image_size", "download")
     raw = load_digits()
     images = np.round(raw.images[:, None] * (255 / 16)).astype(np.uint8)
     labels = raw.target.astype(np.int64)
@@ -88,14 +80,12 @@ def _folder(request: Request) -> Whole:
 
 
 def _torchvision(request: Request) -> Whole:
-    request.refuse_size()
-    request.refuse("cache_dir")
+    request.refuse("cache_dir", "image_size")
     return read_torchvision(request.name, request.place, download=request.download)
 
 
 def _frames(request: Request) -> Whole:
-    request.refuse_size()
-    request.refuse("cache_dir", "download")
+    request.refuse("cache_dir", "image_size", "download")
     whole, division = read_frames(request.place, request.timesteps), request.division
     own = whole.split is not None and not {1, 2}.isdisjoint(whole.split.tolist())
     if own and (division.policy_size or division.calibration_size):

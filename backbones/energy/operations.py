@@ -13,8 +13,6 @@ Letters: B rows.
 """
 
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -73,14 +71,6 @@ class Operations(NamedTuple):
 NEUROBENCH = ("Effective_MACs", "Effective_ACs", "Dense")
 """NeuroBench's names of the first three columns."""
 _MACS, _ACS, _DENSE, _SPIKES = range(4)
-
-
-@contextmanager
-@check_kinds
-def count_operations(network: nn.Module) -> Iterator["OperationCounter"]:
-    """Count a network's operations inside the `with`; see `OperationCounter`."""
-    with OperationCounter(network) as counter:
-        yield counter
 
 
 class OperationCounter:
@@ -259,3 +249,9 @@ def _flat(values: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         if turned.is_contiguous():
             return turned.flatten(1), last
     return values.flatten(1), order
+
+
+@check_kinds
+def count_operations(network: nn.Module) -> OperationCounter:
+    """A counter of a network's operations inside its `with`."""
+    return OperationCounter(network)

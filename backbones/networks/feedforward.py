@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from backbones.networks.norms import MakeNorm, norm_maker
-from backbones.networks.stem_and_head import make_head, make_stem, readout
+from backbones.networks.stem_and_head import make_head, make_stem
 from backbones.networks.stepped_network import Fire, MakeNeuron, Parts
 
 OPTIONS = frozenset({"norm", "stem", "width"})
@@ -42,8 +42,7 @@ def small(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
     width = config["options"].get("width", 16)
     stem = nn.Sequential(nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
     side = min(4, (height + 1) // 2)
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(side), nn.Flatten(), readout(2 * width * side**2, config["num_classes"]))
-    return stem, SmallBody(width, neuron), head
+    return stem, SmallBody(width, neuron), make_head(2 * width, config, side)
 
 
 class PlainBody(nn.Module):
@@ -72,9 +71,7 @@ class PlainBody(nn.Module):
         return spikes
 
 
-def vgg(
-    description: tuple[int, ...], *, pooled_side: int | None = None
-) -> Callable[[dict[str, Any], MakeNeuron], Parts]:
+def vgg(description: tuple[int, ...], *, pooled_side: int = 1) -> Callable[[dict[str, Any], MakeNeuron], Parts]:
     """A maker of plain spiking networks.
 
     Its options: `width` (default 64), the channels of the first layer; `norm` (default "tdbn"; or "bn",
@@ -82,17 +79,14 @@ def vgg(
 
     Args:
         description: channels of each layer in units of the width, and `POOL`.
-        pooled_side: side to which space is average-pooled before the readout (default: 1).
+        pooled_side: side to which space is average-pooled before the readout.
     """
 
     def make(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
         width = config["options"].get("width", 64)
         norm = norm_maker(config["options"].get("norm", "tdbn"), neuron().v_threshold, config["timesteps"])
         channels = tuple(width * units for units in description)
-        head = make_head(channels[-1], config)
-        if pooled_side is not None:
-            last = readout(channels[-1] * pooled_side**2, config["num_classes"])
-            head = nn.Sequential(nn.AdaptiveAvgPool2d(pooled_side), nn.Flatten(), last)
+        head = make_head(channels[-1], config, pooled_side)
         return make_stem(config, channels[0], norm), PlainBody(channels, neuron, norm), head
 
     return make

@@ -5,6 +5,7 @@ Letters: T timesteps, B rows, C channels. Time is merged into the batch while tr
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -185,28 +186,19 @@ def _scaled(input: Tensor, factor: Tensor, shift: Tensor, when: Tensor) -> Tenso
 
 
 PER_TIMESTEP = "tdbn-per-timestep"
-NORMS = ("tdbn", "bn", PER_TIMESTEP)
 
 
 def norm_maker(name: str, v_threshold: float, timesteps: int = 1) -> MakeNorm:
-    """A function `make(channels, alpha=1.0)` of the norms of that name.
-
-    Args:
-        name: "tdbn"; "bn" for the plain batch norm (which has no α); "tdbn-per-timestep".
-        v_threshold: of the neurons that follow.
-        timesteps: T of the network.
+    """A function `make(channels, alpha=1.0)` of the norms "tdbn", "bn" (which has no α) or "tdbn-per-timestep".
 
     Raises:
         InputError: for an unknown name.
     """
-    if name not in NORMS:
-        raise unknown_name("norm", name, NORMS)
-
-    def make(channels: int, alpha: float = 1.0) -> nn.Module:
-        if name == "bn":
-            return nn.BatchNorm2d(channels)
-        if name == PER_TIMESTEP:
-            return TimestepBatchNorm2d(channels, timesteps, alpha=alpha, v_threshold=v_threshold)
-        return ThresholdBatchNorm2d(channels, alpha=alpha, v_threshold=v_threshold)
-
-    return make
+    makers: dict[str, MakeNorm] = {
+        "tdbn": partial(ThresholdBatchNorm2d, v_threshold=v_threshold),
+        "bn": lambda channels, alpha=1.0: nn.BatchNorm2d(channels),
+        PER_TIMESTEP: partial(TimestepBatchNorm2d, timesteps=timesteps, v_threshold=v_threshold),
+    }
+    if name not in makers:
+        raise unknown_name("norm", name, makers)
+    return makers[name]

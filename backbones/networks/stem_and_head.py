@@ -37,6 +37,6 @@ def make_stem(config: dict[str, Any], width: int, norm: MakeNorm) -> nn.Sequenti
     raise unknown_name("stem", kind, ("small", "large"))
 
 
-def make_head(channels: int, config: dict[str, Any]) -> nn.Sequential:
-    """Mean over space, and a linear readout."""
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), readout(channels, config["num_classes"]))
+def make_head(channels: int, config: dict[str, Any], side: int = 1) -> nn.Sequential:
+    """Average pool to side × side places, and a linear readout."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(side), nn.Flatten(), readout(channels * side**2, config["num_classes"]))

@@ -208,7 +208,7 @@ def _finish(run: RunState, splits: Splits, stage: Stage, group: ProcessGroup) ->
 @contextmanager
 def _kept_weights(run: RunState, splits: Splits, stage: Stage, epoch: int) -> Iterator[None]:
     """The network has the weights to keep inside the block: averaged, with norm statistics estimated anew."""
-    with run.averaged(always=run.config.reestimate > 0):
+    with run.averaged():
         if run.config.reestimate:
             batches = statistics_batches(run.network, run.config, splits.train, epoch)
             reestimate_norms(run.network, batches, stage.timesteps)

@@ -65,14 +65,8 @@ class RunState:
             group.average(value for name, value in weights.items() if name.endswith(("running_mean", "running_var")))
 
     @contextmanager
-    def averaged(self, *, always: bool = False) -> Iterator[None]:
-        """The network has the averaged weights, if there are any, inside the block, and its own ones after it.
-
-        Its own are restored without averaged weights too where `always` is set.
-        """
-        if self.average is None and not always:
-            yield
-            return
+    def averaged(self) -> Iterator[None]:
+        """The network has the averaged weights, if there are any, inside the block, and its own ones after it."""
         own = {name: value.clone() for name, value in self.network.state_dict().items()}
         if self.average is not None:
             self.network.load_state_dict(self.average)

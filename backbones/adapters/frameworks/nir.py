@@ -6,6 +6,7 @@ of a timestep is not part of a graph. Shapes in a graph have no batch axis; here
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 
 from backbones.adapters.frameworks.nir_neurons import NEURONS, Neuron
 from backbones.adapters.passed_state import PassedState
-from backbones.adapters.stepping import Layout
 from backbones.errors import InputError, kind_of
 
 
@@ -75,9 +75,7 @@ def default_time_axis(module: nn.Module) -> int | None:
     return None
 
 
-def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> PassedState:
-    """The module with explicit state; see `PassedState` for its errors."""
-    return PassedState("nir", module, layout, example)
+make_stepper = partial(PassedState, "nir")
 
 
 def _leaves(graph: Any, kinds: tuple[type, ...], path: str = "") -> dict[str, Any]:

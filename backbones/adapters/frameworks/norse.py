@@ -3,10 +3,11 @@
 Modules with time (`LIF`, `Lift`, …) expect it on axis 0; cells take one timestep.
 """
 
-from torch import Tensor, nn
+from functools import partial
+
+from torch import nn
 
 from backbones.adapters.passed_state import PassedState
-from backbones.adapters.stepping import Layout
 
 
 def default_time_axis(module: nn.Module) -> int | None:
@@ -17,6 +18,4 @@ def default_time_axis(module: nn.Module) -> int | None:
     return 0 if any(isinstance(part, SNN | SNNRecurrent | norse.Lift) for part in module.modules()) else None
 
 
-def make_stepper(module: nn.Module, example: Tensor, layout: Layout) -> PassedState:
-    """The module with explicit state; see `PassedState` for its errors."""
-    return PassedState("norse", module, layout, example)
+make_stepper = partial(PassedState, "norse")

@@ -35,8 +35,7 @@ class ConvertedIF(LIF):
 
     def fire(self, v: Tensor) -> Tensor:
         """Spikes of a potential: 0 or θ."""
-        spikes: Tensor = self.spike(v - self.v_threshold)
-        return spikes * self.v_threshold
+        return super().fire(v) * self.v_threshold
 
     def reset(self, v: Tensor, spikes: Tensor) -> Tensor:
         """The potential after the spikes."""

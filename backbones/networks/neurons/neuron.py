@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from backbones.argument_checks import check_kinds
 from backbones.errors import InputError
-from backbones.networks.neurons.surrogates import derivative_function, spike_function
+from backbones.networks.neurons.surrogates import derivative_function, spike
 
 
 class LIF(nn.Module):
@@ -70,8 +70,7 @@ class LIF(nn.Module):
         self.inclusive = inclusive
         self.detach_reset = detach_reset
         self.surrogate, self.surrogate_options = surrogate, dict(surrogate_options or {})
-        self.spike = spike_function(surrogate, inclusive=inclusive, **(surrogate_options or {}))
-        self.derivative = derivative_function(surrogate, **(surrogate_options or {}))
+        self.derivative = derivative_function(surrogate, **self.surrogate_options)
 
     def settings(self) -> dict[str, Any]:
         """The arguments of its class that make the same neuron."""
@@ -114,7 +113,7 @@ class LIF(nn.Module):
 
     def fire(self, v: Tensor) -> Tensor:
         """Spikes of a potential."""
-        return self.spike(v - self.v_threshold)
+        return spike(v - self.v_threshold, self.inclusive, self.derivative)
 
     def reset(self, v: Tensor, spikes: Tensor) -> Tensor:
         """The potential after the spikes."""

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from backbones.errors import unknown_name
 
-Surrogate = Callable[[Tensor], Tensor]
-
 
 def triangle_derivative(u: Tensor, gamma: float = 1.0) -> Tensor:
     """max(0, γ - |u|) / γ² (triangle, also ZIF: Deng et al., TET, ICLR 2022, their released code)."""
@@ -63,29 +61,19 @@ class _Spike(torch.autograd.Function):
         return grad * ctx.derivative(u), None, None
 
 
-def spike_function(name: str = "triangle", *, inclusive: bool = False, **options: float) -> Surrogate:
-    """The step function with the surrogate gradient of that name.
-
-    Args:
-        name: "triangle", "dspike", "atan" or "sigmoid".
-        inclusive: whether a neuron exactly at its threshold fires.
-        options: the surrogate's parameter (γ, b or α).
+def derivative_function(name: str, **options: float) -> "functools.partial[Tensor]":
+    """The derivative of the surrogate "triangle", "dspike", "atan" or "sigmoid" with its parameter (γ, b or α).
 
     Raises:
         InputError: for an unknown name.
     """
-    derivative = derivative_function(name, **options)
-    return functools.partial(_spike, inclusive=inclusive, derivative=derivative)
-
-
-def derivative_function(name: str, **options: float) -> "functools.partial[Tensor]":
-    """The surrogate's derivative: `[…]` distances to the threshold to `[…]` slopes; an `InputError` as above."""
     if name not in DERIVATIVES:
         raise unknown_name("surrogate gradient", name, DERIVATIVES)
     return functools.partial(DERIVATIVES[name], **options)
 
 
-def _spike(u: Tensor, inclusive: bool, derivative: Callable[[Tensor], Tensor]) -> Tensor:
+def spike(u: Tensor, inclusive: bool, derivative: Callable[[Tensor], Tensor]) -> Tensor:
+    """1 where u > 0 (or ≥ 0, inclusive), else 0, with the derivative as its gradient."""
     if torch.is_grad_enabled() and u.requires_grad:
         return _Spike.apply(u, inclusive, derivative)
     return (u >= 0 if inclusive else u > 0).to(u.dtype)

@@ -57,7 +57,7 @@ class Passed(nn.Module):
 
 def passed(images, habit=""):
     with torch.no_grad():
-        stepper = PassedState("toys", Passed(habit), Layout(None, None, T), as_floats(images))
+        stepper = PassedState("toys", Passed(habit), as_floats(images), Layout(None, None, T))
     return AdaptedBackbone(stepper, images[:8], T, ("direct", 0), {})
 
 
