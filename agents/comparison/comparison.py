@@ -122,10 +122,10 @@ def compare(
 def _best_family(rows: Sequence[Row]) -> str | None:
     """The family with the highest mean accuracy over the mean timesteps of all the rows; None without rows."""
     at = np.sort([row.mean_timesteps for row in rows])
-    families: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        families.setdefault(row.family, []).append((row.mean_timesteps, row.accuracy.estimate))
-    means = {name: np.interp(at, *zip(*sorted(points), strict=True)).mean() for name, points in families.items()}
+    means = {}
+    for name in {row.family: None for row in rows}:
+        points = sorted((row.mean_timesteps, row.accuracy.estimate) for row in rows if row.family == name)
+        means[name] = float(np.interp(at, *np.array(points).T).mean())
     return max(means, key=means.__getitem__, default=None)
 
 

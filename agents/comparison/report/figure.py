@@ -45,9 +45,7 @@ def draw(comparison: Comparison, curves: Sequence[PolicyCurve], theme: Theme = L
         for spine in axes.spines.values():
             spine.set_color(GREY)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside right upper", fontsize="small", frameon=False, labelcolor=theme.text
-    )
+    figure.legend(handles, labels, loc="outside right upper", fontsize="small", frameon=False, labelcolor=theme.text)
     return figure
 
 
@@ -74,11 +72,13 @@ def _draw_accuracy(axes: Axes, comparison: Comparison, curves: Sequence[PolicyCu
         axes.plot(*zip(*points, strict=True), curve.marker, color=curve.color, markersize=5, label=label, zorder=3)
         if curve.kind == "reference":
             continue
-        ends = [[100 * getattr(row.accuracy, end) for row in curve.rows] for end in ("low", "high")]
+        lows, highs = ([100 * getattr(row.accuracy, end) for row in curve.rows] for end in ("low", "high"))
         if len(curve.rows) > 1:
-            axes.fill_between([row.mean_timesteps for row in curve.rows], *ends, color=curve.color, alpha=0.1, lw=0)
+            axes.fill_between(
+                [row.mean_timesteps for row in curve.rows], lows, highs, color=curve.color, alpha=0.07, lw=0
+            )
         else:
-            axes.vlines(points[0][0], *ends, color=curve.color, linewidth=0.8)
+            axes.vlines(points[0][0], lows, highs, color=curve.color, linewidth=0.8)
     axes.set_ylabel("accuracy (%)")
     axes.set_title(f"{comparison.dataset}, split {comparison.split}: {comparison.samples} samples; bands 95 %")
 
@@ -93,7 +93,10 @@ def _draw_differences(axes: Axes, comparison: Comparison, curves: Sequence[Polic
         found = [(row.mean_timesteps, entry) for row in curve.rows if (entry := comparison.difference(row.name))]
         x = [at + shift for at, _ in found]
         estimates = [100 * entry.interval.estimate for _, entry in found]
-        reach = [[100 * (e.interval.estimate - e.interval.low), 100 * (e.interval.high - e.interval.estimate)] for _, e in found]
+        reach = [
+            [100 * (e.interval.estimate - e.interval.low), 100 * (e.interval.high - e.interval.estimate)]
+            for _, e in found
+        ]
         axes.errorbar(
             x,
             estimates,

@@ -3,8 +3,7 @@
 The step of a scalar is 1,000 × mean timesteps. `LAYOUT` is the layout of the tab "Custom scalars".
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +19,13 @@ from agents.comparison.result import Comparison
 from agents.rules.score import ScoredPolicy
 from seenn_env import Evaluation, Traces
 
-ENDS = ("", "_low", "_high")
-"""Of a tag: the estimate and the ends of its 95 % interval."""
-
-
-def margin(tag: str) -> list[Any]:
-    """A chart of a tag with its interval as a band, one curve a run."""
-    return ["Margin", [f"compare/{tag}", f"intervals/{tag}_low", f"intervals/{tag}_high"]]
-
+BAND = {tag: (f"intervals/{tag}_low", f"intervals/{tag}_high") for tag in ("accuracy", "difference_points")}
+"""Tags of the ends of the 95 % interval."""
 
 LAYOUT = {
     "comparison, over 1,000 × mean timesteps": {
-        "accuracy (%), bands 95 %": margin("accuracy"),
-        "points over the best rule at equal timesteps, bands 95 %": margin("difference_points"),
-    },
-    "training, evaluated exactly on calibration": {
-        "accuracy at the target": ["Multiline", ["eval/accuracy_at_target"]],
-        "accuracy": ["Multiline", ["eval/accuracy"]],
-        "mean timesteps": ["Multiline", ["eval/mean_timesteps"]],
-        "return": ["Multiline", ["eval/return"]],
+        "accuracy (%), bands 95 %": ["Margin", ["compare/accuracy", *BAND["accuracy"]]],
+        "points over the best rule, bands 95 %": ["Margin", ["compare/difference_points", *BAND["difference_points"]]],
     },
 }
 
@@ -46,13 +33,6 @@ LAYOUT = {
 def run_name(name: str) -> str:
     """A policy's name as the name of a folder."""
     return "".join(letter if letter.isalnum() or letter in " ()-_.,=+" else "_" for letter in name)
-
-
-@contextmanager
-def writer_of(folder: Path, run: str = "") -> Iterator[SummaryWriter]:
-    """A writer for one run, closed at the end."""
-    with SummaryWriter(str(folder / run_name(run) if run else folder)) as writer:
-        yield writer
 
 
 def write_tensorboard(
@@ -64,7 +44,7 @@ def write_tensorboard(
     folder: Path,
 ) -> None:
     """Write a run for each policy, and the layout at the root."""
-    with writer_of(folder) as writer:
+    with SummaryWriter(str(folder)) as writer:
         writer.add_custom_scalars(LAYOUT)
         table = "\n".join("    " + line for line in comparison.table().splitlines())
         writer.add_text("table", table)
@@ -74,7 +54,8 @@ def write_tensorboard(
         writer.add_figure("pictures/exits", draw_exits(comparison, curves))
         writer.add_figure("pictures/reliability", draw_reliability(traces))
     for curve in curves:
-        with writer_of(folder, curve.name) as writer:
+        run = f"reference/{run_name(curve.name)}" if curve.kind == "reference" else run_name(curve.name)
+        with SummaryWriter(str(folder / run)) as writer:
             _write_curve(writer, comparison, curve, results)
             if curve.kind != "reference":
                 _write_hparams(writer, curve, members[curve.rows[0].name])
@@ -86,25 +67,39 @@ def write_tensorboard(
 def _write_curve(
     writer: SummaryWriter, comparison: Comparison, curve: PolicyCurve, results: Mapping[str, Sequence[Evaluation]]
 ) -> None:
+    differences = [(row, each.interval) for row in curve.rows if (each := comparison.difference(row.name))]
+    if curve.name == comparison.reference:
+        differences = [(row, Interval(0, 0, 0)) for row in curve.rows]
+    for tag, found in (("accuracy", [(row, row.accuracy) for row in curve.rows]), ("difference_points", differences)):
+        steps = [1000 * row.mean_timesteps for row, _ in found]
+        for name, end in zip((f"compare/{tag}", *BAND[tag]), ("estimate", "low", "high"), strict=True):
+            _write_line(writer, name, steps, [100 * getattr(interval, end) for _, interval in found])
+    aimed = [row for row in curve.rows if row.target is not None]
+    _write_line(
+        writer,
+        "compare/mean_timesteps",
+        [1000 * (row.target or 0) for row in aimed],
+        [row.mean_timesteps for row in aimed],
+    )
     for row in curve.rows:
         step = round(1000 * row.mean_timesteps)
-        _add_interval(writer, "accuracy", row.accuracy, step)
-        difference = comparison.difference(row.name)
-        if difference is not None:
-            _add_interval(writer, "difference_points", difference.interval, step)
-        elif curve.name == comparison.reference:
-            _add_interval(writer, "difference_points", Interval(0, 0, 0), step)
-        writer.add_scalar("compare/mean_timesteps", row.mean_timesteps, step)
         if row.energy_pj is not None:
             writer.add_scalar("compare/energy_nj", row.energy_pj / 1000, step)
         exits = np.concatenate([each.exit_timesteps for each in results[row.name]])
         writer.add_histogram("exits/timestep", exits, step, bins=np.arange(comparison.timesteps + 1) + 0.5)
 
 
-def _add_interval(writer: SummaryWriter, tag: str, interval: Interval, step: int) -> None:
-    writer.add_scalar(f"compare/{tag}", 100 * interval.estimate, step)
-    writer.add_scalar(f"intervals/{tag}_low", 100 * interval.low, step)
-    writer.add_scalar(f"intervals/{tag}_high", 100 * interval.high, step)
+def _write_line(writer: SummaryWriter, tag: str, steps: Sequence[float], values: Sequence[float]) -> None:
+    """Scalars at ascending steps, and every 5 steps between them.
+
+    Linear in between, which is exact for accuracy: a policy that draws one of two targets at random has it.
+    TensorBoard's smoothing, on by default, changes a line of three points and hardly one of a hundred.
+    """
+    if steps:
+        at = np.round(steps).astype(int)
+        dense = np.union1d(at, np.arange(at[0], at[-1], 5))
+        for step, value in zip(dense, np.interp(dense, at, values), strict=True):
+            writer.add_scalar(tag, value, step)
 
 
 def _write_hparams(writer: SummaryWriter, curve: PolicyCurve, policies: Sequence[Any]) -> None:
@@ -122,11 +117,11 @@ def _write_hparams(writer: SummaryWriter, curve: PolicyCurve, policies: Sequence
         "seeds": float(len(policies)),
         "macs_per_decision": float(policy.macs) if isinstance(policy, ScoredPolicy) else 0.0,
     }
-    metrics = {}
+    metrics: dict[str, float] = {}
     for row in curve.rows:
         at = "" if row.target is None else f"_at_{row.target:g}"
         metrics |= {f"hparam/accuracy{at}": 100 * row.accuracy.estimate, f"hparam/timesteps{at}": row.mean_timesteps}
     for summary in hparams(facts, metrics):
-        writer.file_writer.add_summary(summary)
+        writer._get_file_writer().add_summary(summary)  # add_hparams would make a run of its own
     for name, value in metrics.items():
         writer.add_scalar(name, value)
