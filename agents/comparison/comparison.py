@@ -89,8 +89,12 @@ def compare(
             own = kind_of(members[row.name][0])
             nearest = {kind: r for kind, r in nearest.items() if kind != own and family_of(r) == reference}
         pairs += [(row.name, rival) for rival in nearest.values()]
-    found = [paired_draws(results[name], members[rival][0], traces, clusters) for name, rival in pairs]
-    estimates, draws = [each[0] for each in found], [each[1] for each in found]
+    found: dict[tuple[str, str], tuple[float, np.ndarray]] = {}
+    for rival in {rival: None for _, rival in pairs}:
+        names = [name for name, other in pairs if other == rival]
+        drawn = paired_draws([results[name] for name in names], members[rival][0], traces, clusters)
+        found |= {(name, rival): each for name, each in zip(names, drawn, strict=True)}
+    estimates, draws = [found[pair][0] for pair in pairs], [found[pair][1] for pair in pairs]
     adjusted = max_t(np.array(estimates), np.stack(draws, 1)) if draws else ()
     differences = tuple(
         Difference(*pair, Interval.of(estimate, resampled), float(p))
