@@ -16,7 +16,7 @@ from backbones import InputError
 from seenn_env import Traces
 from seenn_env.evaluation import evaluated_rows
 
-MAKES = rf"table\.txt|comparison\.(json|png)|tensorboard/{EVENTS}"
+MAKES = rf"table\.txt|comparison(-dark)?\.(json|png)|tensorboard/(.+/)?{EVENTS}"
 """Files of the result."""
 RULES = ("confidence", "per-timestep-margin")
 """Rules that are compared unless others are named."""
@@ -81,7 +81,7 @@ def line_up(
 
     Without calibration traces, rules are left out and learned policies stay as they are.
     """
-    entries: dict[str, Any] = {f"fixed t={t}": agents.FixedTimestep(t) for t in range(1, test.timesteps + 1)}
+    entries: dict[str, Any] = {f"fixed @ {t}": agents.FixedTimestep(t) for t in range(1, test.timesteps + 1)}
     entries["uniform"] = agents.Uniform()
     if calibration is None:
         entries |= learned

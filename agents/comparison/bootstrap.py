@@ -59,9 +59,15 @@ class Clusters:
             self._seeds[count] = self.rng.integers(count, size=(len(self.weights), count))
         return self._seeds[count]
 
+    def resampled_means(self, sums: np.ndarray) -> np.ndarray:
+        """`[R, L]` means over the rows of every resample, of whole sums over the rows of each sample `[C, L]`."""
+        exact = sums.max() * self.count < 2**24  # no resample's sum is larger: float32 is exact, in half the time
+        weights = self._single_weights if exact else self.weights
+        means: np.ndarray = (weights @ sums.astype(weights.dtype)) / (self.weights @ self.rows)[:, None]
+        return means
+
     @cached_property
-    def single_weights(self) -> np.ndarray:
-        """`[R, C]` the weights in float32: with them, sums of whole numbers below 2^24 are exact, in half the time."""
+    def _single_weights(self) -> np.ndarray:
         return self.weights.astype(np.float32)
 
     def sums(self, values: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ print(comparison.table())
 """
 
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,16 @@ from agents.calibration.randomised import Mixed
 from agents.comparison.bootstrap import Clusters, Interval, mean_interval
 from agents.comparison.matched_accuracy import paired_draws
 from agents.comparison.multiple_comparisons import max_t
-from agents.comparison.result import Comparison, Difference, Row
+from agents.comparison.result import Comparison, Difference, Row, family_of
 from agents.policies import RULE_KINDS
 from agents.rules.per_timestep import PerTimestep
 from agents.rules.score import ScoredPolicy
+from agents.rules.thresholds import FixedTimestep, Uniform
 from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
 from backbones.errors import unknown_name
 from seenn_env import Evaluation, Policy, Traces, evaluate
-from seenn_env.evaluation import check_timesteps, evaluated_rows
+from seenn_env.evaluation import check_timesteps, decides, evaluated_rows
 from seenn_env.observations import AnyObservation
 
 
@@ -68,25 +70,31 @@ def compare(
         name: [evaluate(p, traces, observation=observations.get(name)) for p in group]
         for name, group in members.items()
     }
-    rows = tuple(_row(name, evaluations, clusters) for name, evaluations in results.items())
+    rows = tuple(_row(name, _role(members[name][0]), each, clusters) for name, each in results.items())
     mean_timesteps = {row.name: row.mean_timesteps for row in rows}
     if rivals is None:
         rivals = [name for name, group in members.items() if is_rule(group[0])]
     for name in rivals:
         if name not in members or not isinstance(members[name][0], ScoredPolicy):
             raise InputError(f"Expected rivals to be policies with a score among {list(members)}, got {name!r}.")
-    pairs, estimates, draws = [], [], []
-    for name, group in members.items():
-        if is_rule(group[0]) or not isinstance(group[0], ScoredPolicy):
+    reference = _best_family([row for row in rows if row.name in rivals])
+    pairs = []
+    for row in rows:
+        if row.kind == "reference" or not isinstance(members[row.name][0], ScoredPolicy):
             continue
         nearest: dict[str, str] = {}
-        for rival in sorted(rivals, key=lambda rival: abs(mean_timesteps[rival] - mean_timesteps[name])):
+        for rival in sorted(rivals, key=lambda rival: abs(mean_timesteps[rival] - row.mean_timesteps)):
             nearest.setdefault(kind_of(members[rival][0]), rival)
-        for rival in nearest.values():
-            estimate, resampled = paired_draws(results[name], members[rival][0], traces, clusters)
-            pairs.append((name, rival))
-            estimates.append(estimate)
-            draws.append(resampled)
+        if row.kind == "rule":
+            own = kind_of(members[row.name][0])
+            nearest = {kind: r for kind, r in nearest.items() if kind != own and family_of(r) == reference}
+        pairs += [(row.name, rival) for rival in nearest.values()]
+    found: dict[tuple[str, str], tuple[float, np.ndarray]] = {}
+    for rival in {rival: None for _, rival in pairs}:
+        names = [name for name, other in pairs if other == rival]
+        drawn = paired_draws([results[name] for name in names], members[rival][0], traces, clusters)
+        found |= {(name, rival): each for name, each in zip(names, drawn, strict=True)}
+    estimates, draws = [found[pair][0] for pair in pairs], [found[pair][1] for pair in pairs]
     adjusted = max_t(np.array(estimates), np.stack(draws, 1)) if draws else ()
     differences = tuple(
         Difference(*pair, Interval.of(estimate, resampled), float(p))
@@ -100,17 +108,41 @@ def compare(
         samples=clusters.count,
         timesteps=traces.timesteps,
         resamples=len(clusters.weights),
+        reference=reference,
+        provenance={
+            "fingerprint": traces.info.get("fingerprint"),
+            "rows": len(traces),
+            "bootstrap_seed": seed,
+            "versions": {name: version(name) for name in ("seenn-env", "torch", "numpy", "gymnasium")},
+        },
     )
     if log_dir is not None:
-        from agents.comparison.report import write_report  # needs matplotlib and TensorBoard
+        from agents.comparison.report.folder import write_report  # needs matplotlib and TensorBoard
 
-        write_report(comparison, members, traces, Path(log_dir))
+        write_report(comparison, members, results, traces, Path(log_dir))
     return comparison
+
+
+def _best_family(rows: Sequence[Row]) -> str | None:
+    """The family with the highest mean accuracy over the mean timesteps of all the rows; None without rows."""
+    at = np.sort([row.mean_timesteps for row in rows])
+    means = {}
+    for name in {row.family: None for row in rows}:
+        points = sorted((row.mean_timesteps, row.accuracy.estimate) for row in rows if row.family == name)
+        means[name] = float(np.interp(at, *np.array(points).T).mean())
+    return max(means, key=means.__getitem__, default=None)
 
 
 def is_rule(policy: Policy | Any) -> bool:
     """Whether a policy is a threshold rule, as opposed to a learned one."""
     return isinstance(policy.policy if isinstance(policy, Mixed) else policy, RULE_KINDS)
+
+
+def _role(policy: Any) -> str:
+    """As in `Row.kind`."""
+    if is_rule(policy):
+        return "rule"
+    return "reference" if isinstance(policy, FixedTimestep | Uniform) or decides(policy) == "end" else "learned"
 
 
 def kind_of(policy: Any) -> str:
@@ -122,12 +154,13 @@ def kind_of(policy: Any) -> str:
     return type(policy).__name__
 
 
-def _row(name: str, results: list[Evaluation], clusters: Clusters) -> Row:
+def _row(name: str, kind: str, results: list[Evaluation], clusters: Clusters) -> Row:
     correct = np.mean([result.correct for result in results], axis=0)
     counts = np.sum([result.exit_counts for result in results], axis=0)
     energies = [result.mean_energy_pj for result in results if result.mean_energy_pj is not None]
     return Row(
         name=name,
+        kind=kind,
         seeds=len(results),
         accuracy=mean_interval(correct, clusters),
         mean_timesteps=float(np.mean([result.mean_timesteps for result in results])),

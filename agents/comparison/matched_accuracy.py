@@ -37,16 +37,9 @@ def matched_accuracy(
     reach = 8 * np.sqrt(correct.shape[1] * (targets.max() - 0.9) / clusters.count) + 0.05
     count = _NARROW if len(targets) == 1 else _WIDE
     time, hits = _ladder_sums(scores, correct, targets.min() - reach, targets.max() + reach, count, clusters)
-    exact = time[:, -1].max() * len(clusters.rows) < 2**24  # no resample's sum is larger
-    both = np.concatenate([time, hits], axis=1)
-
-    def at_targets(weights: np.ndarray, sums: np.ndarray) -> np.ndarray:
-        total = (weights @ clusters.rows.astype(weights.dtype))[:, None].astype(np.float64)
-        times, accuracies = np.split((weights @ sums.astype(weights.dtype)).astype(np.float64) / total, 2, axis=1)
-        return np.stack([np.interp(targets, *pair) for pair in zip(times, accuracies, strict=True)])
-
-    weights = clusters.single_weights if exact else clusters.weights
-    return at_targets(np.ones((1, clusters.count)), both)[0], at_targets(weights, both)
+    estimate = np.interp(targets, time.sum(0) / len(correct), hits.sum(0) / len(correct))
+    resampled = zip(clusters.resampled_means(time), clusters.resampled_means(hits), strict=True)
+    return estimate, np.array([np.interp(targets, *pair) for pair in resampled])
 
 
 def difference_at(
@@ -61,44 +54,47 @@ def difference_at(
 def paired_difference(
     evaluations: Sequence[Evaluation], rival: ScoredPolicy, traces: Traces, clusters: Clusters
 ) -> Interval:
-    """`paired_draws` as an interval."""
-    return Interval.of(*paired_draws(evaluations, rival, traces, clusters))
+    """`paired_draws` of one policy as an interval."""
+    (found,) = paired_draws([evaluations], rival, traces, clusters)
+    return Interval.of(*found)
 
 
 def paired_draws(
-    evaluations: Sequence[Evaluation], rival: ScoredPolicy, traces: Traces, clusters: Clusters
-) -> tuple[float, np.ndarray]:
-    """Accuracy of a policy minus that of a rival with the same mean timesteps in every resample.
+    policies: Sequence[Sequence[Evaluation]], rival: ScoredPolicy, traces: Traces, clusters: Clusters
+) -> list[tuple[float, np.ndarray]]:
+    """Accuracy of each policy minus that of a rival with the same mean timesteps in every resample.
 
     With several policy seeds, seeds are resampled too.
 
     Args:
-        evaluations: the policy's, one per seed, on `traces`.
+        policies: of each, its evaluations on `traces`, one per seed.
         rival: its level is set in every resample.
         traces: the rows.
         clusters: of those rows.
 
     Returns:
-        estimate: on the rows themselves.
-        draws: `[R]` in every resample.
+        For each policy, the estimate on the rows themselves, and `[R]` draws, one in every resample.
     """
-    means = np.array([each.mean_timesteps for each in evaluations])
-    reach = 8 * max(float(np.std(each.exit_timesteps)) for each in evaluations) / np.sqrt(clusters.count) + 0.02
-    time, hits = _ladder_sums(
-        rival.trace_scores(traces), traces.correct, means.min() - reach, means.max() + reach, _NARROW, clusters
-    )
-    own_time = np.stack([clusters.sums(each.exit_timesteps) for each in evaluations], 1)
-    own_hits = np.stack([clusters.sums(each.correct) for each in evaluations], 1)
+    each = [evaluation for evaluations in policies for evaluation in evaluations]
+    means = np.array([evaluation.mean_timesteps for evaluation in each])
+    reach = 8 * max(float(np.std(evaluation.exit_timesteps)) for evaluation in each) / np.sqrt(clusters.count) + 0.02
+    count = _NARROW if np.ptp(means) < reach else _WIDE
+    scores = rival.trace_scores(traces)
+    time, hits = _ladder_sums(scores, traces.correct, means.min() - reach, means.max() + reach, count, clusters)
+    own_time = np.stack([clusters.sums(evaluation.exit_timesteps) for evaluation in each], 1)
+    own_hits = np.stack([clusters.sums(evaluation.correct) for evaluation in each], 1)
 
-    def differences(weights: np.ndarray) -> np.ndarray:
-        total = (weights @ clusters.rows)[:, None]
-        times, accuracies = weights @ time / total, weights @ hits / total
-        targets, own_accuracy = weights @ own_time / total, weights @ own_hits / total
+    def differences(resampled: bool) -> np.ndarray:
+        times, accuracies, targets, own_accuracy = (
+            clusters.resampled_means(sums) if resampled else sums.sum(0, keepdims=True) / len(traces)
+            for sums in (time, hits, own_time, own_hits)
+        )
         matched = [np.interp(*resample) for resample in zip(targets, times, accuracies, strict=True)]
         return own_accuracy - np.array(matched)
 
-    estimate = differences(np.ones((1, clusters.count))).mean()
-    return float(estimate), clusters.resample_seeds(differences(clusters.weights))
+    ends = np.cumsum([len(evaluations) for evaluations in policies])[:-1]
+    estimates, draws = (np.split(differences(resampled), ends, axis=1) for resampled in (False, True))
+    return [(float(one.mean()), clusters.resample_seeds(of)) for one, of in zip(estimates, draws, strict=True)]
 
 
 def _ladder_sums(

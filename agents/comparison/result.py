@@ -1,6 +1,6 @@
 """The result of a comparison: rows, differences, the table."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -9,11 +9,19 @@ from agents.comparison.bootstrap import Interval
 from backbones.errors import unknown_name
 
 
+def family_of(name: str) -> str:
+    """A policy's name without its target: "PPO" of "PPO @ 1.5"."""
+    return name.split(" @ ")[0]
+
+
 @dataclass(frozen=True)
 class Row:
     """One policy on the rows of the traces, over all its seeds."""
 
     name: str
+    """Of the policy, with " @ " and the target where it has several."""
+    kind: str
+    """"rule" (a threshold), "learned", or "reference" (fixed, random, or in hindsight)."""
     seeds: int
     accuracy: Interval
     """A fraction; the interval is over samples."""
@@ -24,6 +32,19 @@ class Row:
     timesteps_of_seeds: tuple[float, ...]
     energy_pj: float | None = None
     """Mean energy of an image; None for traces without energy."""
+
+    @property
+    def family(self) -> str:
+        """The policy without its target."""
+        return family_of(self.name)
+
+    @property
+    def target(self) -> float | None:
+        """The mean timesteps that the policy was calibrated to, by its name; None without any."""
+        try:
+            return float(self.name.partition(" @ ")[2])
+        except ValueError:
+            return None
 
 
 @dataclass(frozen=True)
@@ -49,12 +70,24 @@ class Comparison:
     timesteps: int
     resamples: int
     """R of the bootstrap."""
+    reference: str | None = None
+    """The family of the rule with the best accuracy on these rows, over all mean timesteps of the comparison."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Fingerprint of the backbone, seed of the bootstrap, versions."""
 
     def __getitem__(self, name: str) -> Row:
         rows = {row.name: row for row in self.rows}
         if not isinstance(name, str) or name not in rows:
             raise unknown_name("policy of the comparison", name, rows)
         return rows[name]
+
+    def differences_from(self, family: str | None) -> list[Difference]:
+        """The differences whose rival is of that family."""
+        return [each for each in self.differences if family_of(each.rival) == family]
+
+    def difference(self, policy: str) -> Difference | None:
+        """The difference of a policy from the reference, if there is one."""
+        return next((each for each in self.differences_from(self.reference) if each.policy == policy), None)
 
     def table(self) -> str:
         """The comparison as text."""

@@ -26,7 +26,7 @@ def quickstart(tmp_path_factory):
 
 def test_quickstart_prints_the_table_and_writes_every_file(quickstart):
     folder, (output, errors) = quickstart
-    for text in ("accuracy %: t=1", "AET", "empirical AET", "fixed t=8", "confidence @ 1.5", "oracle", "PPO) @ 1.5"):
+    for text in ("accuracy %: t=1", "AET", "empirical AET", "fixed @ 8", "confidence @ 1.5", "oracle", "PPO) @ 1.5"):
         assert text in output
     assert "per-timestep-margin @ 1.5: " in output
     assert "it/s" not in errors  # no progress bars in a pipe

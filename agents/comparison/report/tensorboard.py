@@ -1,0 +1,127 @@
+"""A comparison in TensorBoard: each policy is a run, and all policies share the tags.
+
+The step of a scalar is 1,000 × mean timesteps. `LAYOUT` is the layout of the tab "Custom scalars".
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from agents.comparison.bootstrap import Interval
+from agents.comparison.report.curves import PolicyCurve
+from agents.comparison.report.figure import draw
+from agents.comparison.report.pictures import draw_exits, draw_reliability, image_grid, images_by_exit
+from agents.comparison.result import Comparison
+from agents.rules.score import ScoredPolicy
+from seenn_env import Evaluation, Traces
+
+BAND = {tag: (f"intervals/{tag}_low", f"intervals/{tag}_high") for tag in ("accuracy", "difference_points")}
+"""Tags of the ends of the 95 % interval."""
+
+LAYOUT = {
+    "comparison, over 1,000 × mean timesteps": {
+        "accuracy (%), bands 95 %": ["Margin", ["compare/accuracy", *BAND["accuracy"]]],
+        "points over the best rule, bands 95 %": ["Margin", ["compare/difference_points", *BAND["difference_points"]]],
+    },
+}
+
+
+def run_name(name: str) -> str:
+    """A policy's name as the name of a folder."""
+    return "".join(letter if letter.isalnum() or letter in " ()-_.,=+" else "_" for letter in name)
+
+
+def write_tensorboard(
+    comparison: Comparison,
+    curves: Sequence[PolicyCurve],
+    members: Mapping[str, Sequence[Any]],
+    results: Mapping[str, Sequence[Evaluation]],
+    traces: Traces,
+    folder: Path,
+) -> None:
+    """Write a run for each policy, and the layout at the root."""
+    with SummaryWriter(str(folder)) as writer:
+        writer.add_custom_scalars(LAYOUT)
+        table = "\n".join("    " + line for line in comparison.table().splitlines())
+        writer.add_text("table", table)
+        facts = {"dataset": comparison.dataset, "split": comparison.split, "samples": comparison.samples}
+        writer.add_text("provenance", "\n".join(f"- {k}: {v}" for k, v in (facts | comparison.provenance).items()))
+        writer.add_figure("pictures/curves", draw(comparison, curves))
+        writer.add_figure("pictures/exits", draw_exits(comparison, curves))
+        writer.add_figure("pictures/reliability", draw_reliability(traces))
+    for curve in curves:
+        run = f"reference/{run_name(curve.name)}" if curve.kind == "reference" else run_name(curve.name)
+        with SummaryWriter(str(folder / run)) as writer:
+            _write_curve(writer, comparison, curve, results)
+            if curve.kind != "reference":
+                _write_hparams(writer, curve, members[curve.rows[0].name])
+                middle = results[curve.rows[len(curve.rows) // 2].name][0]
+                for t, rows in images_by_exit(middle, traces).items():
+                    writer.add_image(f"images/exit at t = {t}", image_grid(traces, rows))
+
+
+def _write_curve(
+    writer: SummaryWriter, comparison: Comparison, curve: PolicyCurve, results: Mapping[str, Sequence[Evaluation]]
+) -> None:
+    differences = [(row, each.interval) for row in curve.rows if (each := comparison.difference(row.name))]
+    if curve.name == comparison.reference:
+        differences = [(row, Interval(0, 0, 0)) for row in curve.rows]
+    for tag, found in (("accuracy", [(row, row.accuracy) for row in curve.rows]), ("difference_points", differences)):
+        steps = [1000 * row.mean_timesteps for row, _ in found]
+        for name, end in zip((f"compare/{tag}", *BAND[tag]), ("estimate", "low", "high"), strict=True):
+            _write_line(writer, name, steps, [100 * getattr(interval, end) for _, interval in found])
+    aimed = [row for row in curve.rows if row.target is not None]
+    _write_line(
+        writer,
+        "compare/mean_timesteps",
+        [1000 * (row.target or 0) for row in aimed],
+        [row.mean_timesteps for row in aimed],
+    )
+    for row in curve.rows:
+        step = round(1000 * row.mean_timesteps)
+        if row.energy_pj is not None:
+            writer.add_scalar("compare/energy_nj", row.energy_pj / 1000, step)
+        exits = np.concatenate([each.exit_timesteps for each in results[row.name]])
+        writer.add_histogram("exits/timestep", exits, step, bins=np.arange(comparison.timesteps + 1) + 0.5)
+
+
+def _write_line(writer: SummaryWriter, tag: str, steps: Sequence[float], values: Sequence[float]) -> None:
+    """Scalars at ascending steps, and every 5 steps between them.
+
+    Linear in between, which is exact for accuracy: a policy that draws one of two targets at random has it.
+    TensorBoard's smoothing, on by default, changes a line of three points and hardly one of a hundred.
+    """
+    if steps:
+        at = np.round(steps).astype(int)
+        dense = np.union1d(at, np.arange(at[0], at[-1], 5))
+        for step, value in zip(dense, np.interp(dense, at, values), strict=True):
+            writer.add_scalar(tag, value, step)
+
+
+def _write_hparams(writer: SummaryWriter, curve: PolicyCurve, policies: Sequence[Any]) -> None:
+    """One row of the tab "HParams": the policy's settings, its accuracy (%) and mean timesteps at each target."""
+    policy = policies[0]
+    settings = dict(getattr(policy, "settings", {}))
+    observation = getattr(policy, "observation", "")
+    facts = {
+        "policy": curve.name,
+        "kind": curve.kind,
+        "algorithm": str(settings.get("algorithm", type(policy).__name__)),
+        "observation": observation if isinstance(observation, str) else getattr(observation, "__name__", "own"),
+        "reward": str(settings.get("reward", "")),
+        "training_steps": float(settings.get("total_timesteps", 0)),
+        "seeds": float(len(policies)),
+        "macs_per_decision": float(policy.macs) if isinstance(policy, ScoredPolicy) else 0.0,
+    }
+    metrics: dict[str, float] = {}
+    for row in curve.rows:
+        at = "" if row.target is None else f"_at_{row.target:g}"
+        metrics |= {f"hparam/accuracy{at}": 100 * row.accuracy.estimate, f"hparam/timesteps{at}": row.mean_timesteps}
+    for summary in hparams(facts, metrics):
+        writer._get_file_writer().add_summary(summary)  # add_hparams would make a run of its own
+    for name, value in metrics.items():
+        writer.add_scalar(name, value)

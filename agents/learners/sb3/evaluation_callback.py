@@ -1,0 +1,77 @@
+"""A callback for anybody's own training with stable-baselines3: exact evaluations as scalars."""
+
+from typing import Any
+
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import TensorBoardOutputFormat
+
+from agents.learners.learning_curve import POINTS, ExactEvaluation
+from agents.learners.sb3.policy import LearnedPolicy
+from backbones import InputError
+from backbones.argument_checks import Positive, check_kinds
+from seenn_env import Traces
+from seenn_env.observations import AnyObservation
+from seenn_env.rewards import AnyReward
+
+
+class EvaluationCallback(BaseCallback):
+    """Evaluates the model exactly on held-out rows, and writes into the model's own TensorBoard log.
+
+        model = PPO("MlpPolicy", env, tensorboard_log="runs/ppo")
+        model.learn(300_000, callback=agents.EvaluationCallback(traces.select("calibration"), target_timesteps=1.5))
+
+    The scalars are "eval/accuracy" (%), "eval/mean_timesteps", "eval/return" (the mean reward), and with a target
+    "eval/accuracy_at_target", the accuracy (%) at the level whose mean timesteps are nearest to it.
+
+    Args:
+        traces: held-out rows, of split "calibration" as a rule.
+        target_timesteps: mean timesteps.
+        observation: that of the model.
+        reward: of "eval/return".
+        reward_options: of the reward.
+        every: environment steps between evaluations (default: a 200th of the training).
+
+    Raises:
+        InputError: for rows of split "test", and, when training begins, for a model without `tensorboard_log`.
+    """
+
+    @check_kinds
+    def __init__(
+        self,
+        traces: Traces,
+        *,
+        target_timesteps: float | None = None,
+        observation: AnyObservation = "features",
+        reward: AnyReward = "linear",
+        reward_options: dict[str, Any] | None = None,
+        every: Positive | None = None,
+    ) -> None:
+        super().__init__()
+        traces.refuse_test("evaluations in training")
+        self.evaluation = ExactEvaluation(
+            traces, reward=reward, reward_options=reward_options, target_timesteps=target_timesteps
+        )
+        self.observation, self.every = observation, every
+        self._next = 0.0
+
+    def _on_training_start(self) -> None:
+        formats = self.logger.output_formats
+        self._writers = [each.writer for each in formats if isinstance(each, TensorBoardOutputFormat)]
+        if not self._writers:
+            raise InputError("Expected a model with a log for TensorBoard, got one without: pass tensorboard_log.")
+        self._write()
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps >= self._next:
+            self._write()
+        return True
+
+    def _on_training_end(self) -> None:
+        self._write()
+
+    def _write(self) -> None:
+        self._next = self.num_timesteps + (self.every or self.model._total_timesteps / POINTS)
+        policy = LearnedPolicy.of(self.model, observation=self.observation)
+        for tag, value in self.evaluation(policy).items():
+            for writer in self._writers:
+                writer.add_scalar(tag, value, self.num_timesteps)
