@@ -15,7 +15,7 @@ from backbones import InputError
 from backbones.argument_checks import check_kinds
 from seenn_env.entry_points import users_own
 from seenn_env.observations.observation import AnyObservation, Observation
-from seenn_env.rewards import Reward, pay
+from seenn_env.rewards import Energy, Reward, pay
 from seenn_env.traces.traces import Traces
 
 
@@ -261,7 +261,9 @@ def evaluate(
             running &= ~exiting
             starts = np.zeros(N, bool)
     rows = np.arange(N)
-    energy = traces.energy(exits)
+    energy = None
+    if traces.energy_pj is not None:
+        energy = Energy(traces.energy_pj[rows, exits - 1], traces.energy_pj[:, -1])
     correct = traces.correct[rows, exits - 1]
     return Evaluation(
         exit_timesteps=exits,
@@ -270,7 +272,7 @@ def evaluate(
         timesteps=T,
         split=traces.split,
         rewards=None if reward is None else pay(reward, correct, exits, T, energy),
-        energy_pj=None if energy is None else np.asarray(energy.spent_pj),
+        energy_pj=None if energy is None else energy.spent_pj,
     )
 
 

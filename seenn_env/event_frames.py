@@ -6,17 +6,12 @@ Letters: M samples, T frames, C channels, H × W pixels.
 import numpy as np
 
 
-def has_frames(images: np.ndarray) -> bool:
-    """Whether samples are frames over time, `[M, T, C, H, W]`, and not still images."""
-    return images.ndim == 5
-
-
 def mean_over_frames(images: np.ndarray) -> np.ndarray:
     """`[M, C, H, W]` uint8: the mean over time of `[M, T, C, H, W]`, the largest value of each sample scaled to 255.
 
     Still images are returned as they are.
     """
-    if not has_frames(images):
+    if images.ndim < 5:
         return np.asarray(images)
     M, _, *shape = images.shape
     means = np.empty((M, *shape), np.uint8)

@@ -12,7 +12,7 @@ import gymnasium as gym
 
 @dataclass(frozen=True)
 class Registered:
-    """One environment of the table."""
+    """One environment of the table: arguments of `gymnasium.register`."""
 
     entry_point: str
     vector_entry_point: str | None
@@ -48,10 +48,4 @@ def register_all() -> None:
     """Register every environment that is not registered yet."""
     for name, entry in REGISTERED.items():
         if name not in gym.registry:
-            gym.register(
-                name,
-                entry_point=entry.entry_point,
-                vector_entry_point=entry.vector_entry_point,
-                reward_threshold=entry.reward_threshold,
-                kwargs=entry.kwargs,
-            )
+            gym.register(name, **vars(entry))

@@ -45,16 +45,12 @@ class ChooseTimestepEnv(EpisodeEnv):
     observation is of timestep 1), `timestep` is 0, `prediction` -1 and `correct` False.
 
     ## Arguments
-    - `traces`: `Traces`, a file, or the name of packaged ones (default, unless there is a backbone: "digits")
-    - `backbone`: a `Backbone`, a file of one or the name of a packaged one ("digits"): run live
-    - `samples`: `Samples` or the name of a dataset: the images to observe, and to run when live
-    - `split`: split of the samples (default "policy")
-    - `observation` (default "image"), `reward` (default "seenn"), `reward_options`: see above
-    - `render_mode`: as `EarlyExit`'s; before the step, the image alone
-    - `repeats`, `batch_size`, `dtype`: when live, as in `record`; equal values give equal bits
+    As `EarlyExit`'s, but for
+    - `samples`: the images to observe, beside traces too
+    - `observation` (default "image"): see above
+    - `render_mode`: before the step, the image alone
 
-    `reset(options={"samples": row})` chooses a row of `env.unwrapped.traces` (when live: of the samples
-    with their repeats).
+    `reset(options={"samples": row})` chooses a row, as there.
 
     ## Registered Configurations
     On the packaged digits:

@@ -54,7 +54,7 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         self.action_space: gym.spaces.Discrete = gym.spaces.Discrete(self.timesteps if self.one_shot else 2)
         self.traces: Traces | None = dynamics.traces
         self.render_mode = check_render_mode(render_mode)
-        self._window = Window(RENDER_METADATA["render_fps"]) if render_mode == "human" else None
+        self._window = Window() if render_mode == "human" else None
         if render_mode is not None:
             dynamics.keep_activity()
         self._slots = np.arange(dynamics.num_slots)  # all hold the same row, and the first is read

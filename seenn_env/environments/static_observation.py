@@ -12,7 +12,6 @@ import numpy as np
 
 from backbones import InputError
 from backbones.contract import check_images
-from seenn_env.event_frames import has_frames
 from seenn_env.observations.observation import AnyObservation
 from seenn_env.traces.fields import image_places
 
@@ -76,7 +75,7 @@ def make_static_observation(
     """
     if is_embedding(observation):
         return _embedding(observation, sample, index)
-    if of_frames or (images is not None and has_frames(images)):
+    if of_frames or (images is not None and images.ndim == 5):
         raise InputError(
             f"Expected still images for the observation {observation!r}, got frames over time, whose mean shows "
             "timesteps yet to come: use 'features', or an embedding of your own."
@@ -87,9 +86,8 @@ def make_static_observation(
     if observation == "image" and images.dtype != np.uint8:
         raise InputError(f"Expected uint8 images for the observation 'image', got {images.dtype}: use 'image_float'.")
     images = np.asarray(images)  # mapped files have a slower class of their own
-    if observation == "image":
-        return StaticObservation(images, places, gym.spaces.Box(0, 255, images.shape[1:], np.uint8), ())
-    return StaticObservation(images, places, gym.spaces.Box(0, 1, images.shape[1:], np.float32), ())
+    high, dtype = (255, np.uint8) if observation == "image" else (1, np.float32)
+    return StaticObservation(images, places, gym.spaces.Box(0, high, images.shape[1:], dtype), ())
 
 
 def _embedding(embedding: np.ndarray | str | Path, sample: np.ndarray, index: np.ndarray | None) -> StaticObservation:

@@ -119,6 +119,15 @@ def enlarge(image: np.ndarray, size: int) -> np.ndarray:
     return colored.take(rows, 0).take(columns, 1)
 
 
+def pooled(values: np.ndarray, size: int) -> np.ndarray:
+    """`[size]` neurons repeated, or neighbouring ones averaged."""
+    at = np.arange(size) * len(values) // size
+    if size >= len(values):
+        return values[at]
+    means: np.ndarray = np.add.reduceat(values, at) / np.diff(np.append(at, len(values)))
+    return means
+
+
 def to_rgb(image: np.ndarray) -> np.ndarray:
     """`[H, W, 3]` uint8 of an image `[C, H, W]` (see `enlarge`)."""
     C = len(image)

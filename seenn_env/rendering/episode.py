@@ -45,13 +45,10 @@ class Episode:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        logits, image, activity = (
-            () if given is None else given.shape for given in (self.logits, self.image, self.activity)
-        )
+        arrays = (self.logits, self.image, self.activity)
+        logits, image, activity = (() if given is None else given.shape for given in arrays)
         fits = len(logits) == 2 and logits[0] <= self.timesteps and self.label < logits[1]
-        fits = (
-            fits and (self.image is None or len(image) == 3) and (self.activity is None or activity[:1] == logits[:1])
-        )
+        fits &= (self.image is None or len(image) == 3) and (self.activity is None or activity[:1] == logits[:1])
         if not fits or self.activity_kind not in ("spikes", "membrane"):
             raise InputError(
                 f"Expected logits [t, K], t ≤ T = {self.timesteps}, label {self.label} < K, an image [C, H, W] and "
@@ -73,7 +70,7 @@ class Episode:
     @property
     def correct(self) -> bool:
         """Whether the present prediction is correct."""
-        return bool(self.timestep) and int(self.predictions[-1]) == self.label
+        return bool(self.timestep) and self.right(-1)
 
     @property
     def answer(self) -> str:
@@ -91,6 +88,10 @@ class Episode:
         if timestep > self.timestep:
             raise InputError(f"Expected a timestep up to {self.timestep}, the last one done, got {timestep}.")
         return float(self.probabilities[timestep - 1, self.predictions[timestep - 1]])
+
+    def right(self, column: int) -> bool:
+        """Whether the prediction of a column (a timestep, from 0) is correct."""
+        return int(self.predictions[column]) == self.label
 
     def shown_classes(self) -> np.ndarray:
         """The classes with a row of bars, in their order."""

@@ -23,6 +23,7 @@ from seenn_env.rendering.canvas import (
     enlarge,
     fitting_size,
     heat,
+    pooled,
     text_width,
 )
 from seenn_env.rendering.episode import Episode
@@ -187,7 +188,7 @@ def _draw_activity(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
     canvas.text(_LEFT - 14, top + 30, f"{F} neurons", size=_SMALL, align="right", color=GREY)
     for column in range(episode.timesteps):
         if column < episode.timestep:
-            colors = heat(_resampled(episode.activity[column].astype(np.float32), _STRIP), episode.activity_kind)
+            colors = heat(pooled(episode.activity[column].astype(np.float32), _STRIP), episode.activity_kind)
             canvas.paste(columns.left(column), top, colors[:, None].repeat(columns.bar, axis=1))
         elif not episode.exited:
             canvas.box(columns.left(column), top, columns.bar, _STRIP, TRACK)
@@ -208,12 +209,3 @@ def _draw_exit(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
     left, width = columns.left(episode.timestep - 1) - around, columns.bar + 2 * around
     color = RIGHT if episode.correct else WRONG
     canvas.frame(left, _TOP - 6, width, _BOTTOM - _TOP + 10, color)
-
-
-def _resampled(values: np.ndarray, size: int) -> np.ndarray:
-    """`[size]` neurons repeated, or neighbouring ones averaged."""
-    at = np.arange(size) * len(values) // size
-    if size >= len(values):
-        return values[at]
-    means: np.ndarray = np.add.reduceat(values, at) / np.diff(np.append(at, len(values)))
-    return means

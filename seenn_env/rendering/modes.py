@@ -42,14 +42,9 @@ def warn_of_no_mode(env: gym.Env | gym.vector.VectorEnv) -> None:
 
 
 class Window:
-    """A window that opens with the first episode; closed by hand, it stays closed.
+    """A window that opens with the first episode; closed by hand, it stays closed."""
 
-    Args:
-        frames_per_second: 1 / the seconds that `show` takes.
-    """
-
-    def __init__(self, frames_per_second: float) -> None:
-        self.frames_per_second = frames_per_second
+    def __init__(self) -> None:
         self._figure: Any = None
         self._picture: Any = None
         self._terminal = False
@@ -66,7 +61,7 @@ class Window:
         if plt.fignum_exists(self._figure.number):
             self._picture.set_data(rgb_array(episode))
             self._figure.canvas.draw_idle()
-            self._figure.canvas.start_event_loop(1 / self.frames_per_second)
+            self._figure.canvas.start_event_loop(1 / RENDER_METADATA["render_fps"])
 
     def close(self) -> None:
         """Close the window; again is harmless."""

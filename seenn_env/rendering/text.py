@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 
 from backbones.argument_checks import Positive, check_kinds
-from seenn_env.rendering.canvas import GREY, OTHER, RIGHT, WRONG, Color, enlarge, heat
+from seenn_env.rendering.canvas import GREY, OTHER, RIGHT, WRONG, Color, enlarge, heat, pooled
 from seenn_env.rendering.episode import Episode
 
 _IMAGE = 32
@@ -32,8 +32,8 @@ def ansi(episode: Episode, *, width: Positive = 80, truecolor: bool = True) -> s
         truecolor: 24-bit colours; otherwise the 256 that every terminal has.
     """
     brush = _Brush(truecolor)
-    picture = [] if episode.image is None else _picture(episode.image, brush)
-    indent = 0 if episode.image is None else _shown(episode.image).shape[1] + 2
+    pixels = np.zeros((0, 0, 3), np.uint8) if episode.image is None else _shown(episode.image)
+    picture, indent = brush.half_blocks(pixels), pixels.shape[1] + 2 if len(pixels) else 0
     table = _table(episode, width - indent, brush)
     lines = [_headline(episode, brush)]
     for line in range(max(len(picture), len(table))):
@@ -93,10 +93,6 @@ def _shown(image: np.ndarray) -> np.ndarray:
     return enlarge(image, _IMAGE if side > _IMAGE else _IMAGE // side * side)
 
 
-def _picture(image: np.ndarray, brush: _Brush) -> list[str]:
-    return brush.half_blocks(_shown(image))
-
-
 def _table(episode: Episode, width: int, brush: _Brush) -> list[str]:
     """Timesteps across, classes down, the predictions and the activity below."""
     t, T = episode.timestep, episode.timesteps
@@ -144,19 +140,15 @@ def _table(episode: Episode, width: int, brush: _Brush) -> list[str]:
 
 def _strip(episode: Episode, columns: range, cell: int, gap: str, brush: _Brush) -> list[str]:
     assert episode.activity is not None
-    pooled = [_pooled(episode.activity[column].astype(np.float32), 2 * _STRIP) for column in columns]
-    parts = [brush.half_blocks(heat(values, episode.activity_kind)[:, None].repeat(cell, 1)) for values in pooled]
+    strips = [pooled(episode.activity[column].astype(np.float32), 2 * _STRIP) for column in columns]
+    parts = [brush.half_blocks(heat(values, episode.activity_kind)[:, None].repeat(cell, 1)) for values in strips]
     name = "spikes" if episode.activity_kind == "spikes" else "potential"
     names = [brush(name.rjust(_NAMES), GREY), *[" " * _NAMES] * (_STRIP - 1)]
     return [f"{names[line]}  {gap.join(part[line] for part in parts)}".rstrip() for line in range(_STRIP)]
 
 
-def _pooled(values: np.ndarray, size: int) -> np.ndarray:
-    return np.array([part.mean() if len(part) else 0.0 for part in np.array_split(values, size)])
-
-
 def _answer_color(episode: Episode, column: int) -> Color:
-    return RIGHT if episode.predictions[column] == episode.label else WRONG
+    return RIGHT if episode.right(column) else WRONG
 
 
 def _bar(share: float, cell: int) -> str:

@@ -8,23 +8,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 
-class ArrayStep(Protocol):
-    """The result of one `SAME_STEP` step, in arrays that belong to the caller."""
-
-    observations: np.ndarray
-    """`[B, …]` after the reset of the slots that ended."""
-    rewards: np.ndarray
-    """`[B]` float32."""
-    ended: np.ndarray
-    """`[B]` bool: terminated; none is truncated."""
-    slots: np.ndarray
-    """`[S]` those that ended."""
-    last: np.ndarray
-    """`[S, …]` their last observations."""
-    success: np.ndarray
-    """`[S]` bool."""
-
-
 @runtime_checkable
 class ArrayVectorEnv(Protocol):
     """A vector environment that can step without dictionaries."""
@@ -32,15 +15,19 @@ class ArrayVectorEnv(Protocol):
     has_array_steps: bool
     """Whether `advance` is equal to `step`."""
 
-    def advance(self, actions: np.ndarray) -> ArrayStep:
-        """One action `[B]` for each slot."""
+    def advance(self, actions: np.ndarray) -> Any:
+        """One action `[B]` for each slot; the result of the step, in arrays that belong to the caller.
+
+        `observations` `[B, …]` after the reset of the slots that ended, `rewards` `[B]` float32, `ended` `[B]` bool,
+        `slots` `[S]` those that ended, and of these `last` `[S, …]` observations and `success` `[S]` bool.
+        """
 
     def final_infos(self, step: Any) -> list[dict[str, Any]]:
         """`[S]` the infos of the episodes that ended in a step, fresh."""
 
 
 def slot_infos(
-    step: ArrayStep,
+    step: Any,
     returns: np.ndarray,
     lengths: np.ndarray,
     seconds: float,

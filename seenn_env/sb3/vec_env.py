@@ -21,6 +21,7 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
+from backbones.argument_checks import check_kinds
 from backbones.errors import InputError
 from seenn_env.sb3.array_steps import ArrayVectorEnv, slot_infos
 from seenn_env.sb3.rows import (
@@ -38,6 +39,7 @@ _EXTRA_STEP_KEYS = ("terminal_observation", "TimeLimit.truncated")
 _INFOS = ("finished", "episode", "all")
 
 
+@check_kinds
 def to_sb3(
     vector_env: VectorEnv,
     *,
@@ -79,14 +81,7 @@ class SB3VecEnv(VecEnv):
     def __init__(
         self, vector_env: VectorEnv, *, infos: Literal["finished", "episode", "all"], partial_reset: bool | None
     ) -> None:
-        if not isinstance(vector_env, VectorEnv):
-            raise InputError(
-                f"Expected a gymnasium.vector.VectorEnv, got {type(vector_env).__name__}; "
-                "make one with gymnasium.make_vec."
-            )
-        if not isinstance(partial_reset, bool | None):
-            raise InputError(f"Expected partial_reset to be True, False or None, got {partial_reset!r}.")
-        if not isinstance(infos, str) or infos not in _INFOS:
+        if infos not in _INFOS:
             raise InputError(f"Expected infos to be 'finished', 'episode' or 'all', got {infos!r}.")
         if "autoreset_mode" not in vector_env.metadata:
             raise InputError(

@@ -93,24 +93,26 @@ def check_logits(logits: np.ndarray, N: int) -> None:
 
 def check_row_fields(fields: Mapping[str, Any], N: int, T: int, *, values: bool) -> None:
     """Refuse optional fields of another shape or dtype, and (if `values`) numbers that are not finite."""
-    for name in ("hidden", "membrane"):
-        field = fields.get(name)
-        if field is not None and (
-            field.ndim != 3 or field.shape[:2] != (N, T) or field.dtype not in (np.float32, np.float16)
-        ):
+    sizes, floats = {"N": N, "T": T, "3": 3}, ("float32", "float16")
+    layouts: dict[str, tuple[str, tuple[str, ...]]] = {
+        "hidden": ("NTF", floats),
+        "membrane": ("NTF", floats),
+        "energy_pj": ("NT", ("float32",)),
+        "operations": ("NT3", ("int64",)),
+        "spikes": ("NT", ("int64",)),
+    }
+    for name, (axes, dtypes) in layouts.items():
+        field = fields[name]
+        if field is None:
+            continue
+        given = list(field.shape)
+        fits = len(given) == len(axes) and all(sizes.get(a, size) == size for a, size in zip(axes, given, strict=True))
+        if not fits or field.dtype not in dtypes:
+            expected = ", ".join(str(sizes.get(axis, axis)) for axis in axes)
             raise InputError(
-                f"Expected {name} [N, T, F] = [{N}, {T}, F] of float32 or float16, "
-                f"got {list(field.shape)} of {field.dtype}."
+                f"Expected {name} [{', '.join(axes)}] = [{expected}] of {' or '.join(dtypes)}, "
+                f"got {given} of {field.dtype}."
             )
-    energy = fields["energy_pj"]
-    if energy is not None and (energy.shape != (N, T) or energy.dtype != np.float32):
-        raise InputError(
-            f"Expected energy_pj [N, T] = [{N}, {T}] of float32, got {list(energy.shape)} of {energy.dtype}."
-        )
-    for name, shape in (("operations", (N, T, 3)), ("spikes", (N, T))):
-        field = fields.get(name)
-        if field is not None and (field.shape != shape or field.dtype != np.int64):
-            raise InputError(f"Expected {name} {list(shape)} of int64, got {list(field.shape)} of {field.dtype}.")
     if not values:
         return
     for name in ("logits", "hidden", "membrane", "energy_pj"):

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,20 +48,8 @@ class Seal:
             del self.unchecked[name]
 
 
-@dataclass(frozen=True)
-class MappedFile:
-    """A file that `write_tensors` wrote."""
-
-    tensors: dict[str, np.ndarray]
-    """Read-only arrays in the file, not in memory."""
-    info: dict[str, Any]
-    """Written with them."""
-    seal: Seal
-    """Of the unchecked tensors."""
-
-
-def map_tensors(path: Path, *, verify: bool | None = None) -> MappedFile:
-    """Map a file that `write_tensors` wrote.
+def map_tensors(path: Path, *, verify: bool | None = None) -> dict[str, Any]:
+    """The tensors of a file that `write_tensors` wrote, read-only and not in memory; its "info", "path" and "seal".
 
     Args:
         path: the file.
@@ -82,7 +69,7 @@ def map_tensors(path: Path, *, verify: bool | None = None) -> MappedFile:
     seal = Seal(path, tensors, json.loads(metadata["digests"]))
     if path.stat().st_size <= arrays.LARGE_BYTES if verify is None else verify:
         seal.check()
-    return MappedFile(tensors, json.loads(metadata["info"]), seal)
+    return {**tensors, "info": json.loads(metadata["info"]), "path": path, "seal": seal}
 
 
 def _chunks(array: np.ndarray) -> Iterator[memoryview]:

@@ -20,7 +20,7 @@ from backbones.contract import check_images, make_keys, probe_sizes, run_probed
 from backbones.data import Augmentation, check_fit
 from backbones.energy import EnergyModel, Metered
 from backbones.machine import ProcessGroup, process_group
-from seenn_env.event_frames import has_frames, mean_over_frames
+from seenn_env.event_frames import mean_over_frames
 from seenn_env.traces.energy import energy_pj
 from seenn_env.traces.fields import check_dtype, finite_array
 from seenn_env.traces.partial import PartialRecording
@@ -115,7 +115,7 @@ def record(
         images_shown, shown = augmentation.repeats(samples, repeats), np.arange(len(shows))
     if samples.division:
         info["division"] = samples.division
-    if has_frames(samples.images):
+    if samples.images.ndim == 5:
         info["frames"] = samples.images.shape[1]
     settings = {**info, "split": samples.split, "repeats": repeats, "dtype": dtype, "shapes": shapes, "images": images}
     settings["samples"] = samples.index.tolist()

@@ -130,9 +130,7 @@ class Traces:
         if isinstance(path, Traces):
             return path if split is None else path.select(split)
         file = packaged_file(path, PACKAGED, "traces")
-        mapped = map_tensors(file, verify=verify)
-        facts: dict[str, Any] = {**mapped.tensors, "info": mapped.info, "path": file, "seal": mapped.seal}
-        traces = Traces(**facts, trusted=True)
+        traces = Traces(**map_tensors(file, verify=verify), trusted=True)
         return traces if split is None else traces.select(split)
 
     @check_kinds
@@ -319,22 +317,9 @@ class Traces:
         """The observation of that name (or a user's own) for these traces' T, K and F."""
         return make_observation(observation, **vars(self.shape))
 
-    @check_kinds
-    def energy(self, timestep: np.ndarray | None = None) -> Energy | None:
-        """The energy of every row up to its `timestep` `[N]` (default: `[N, T]`, all of them); None if unknown."""
-        timestep = as_array(timestep)
-        if self.energy_pj is None:
-            return None
-        full = self.energy_pj[:, -1]
-        if timestep is None:
-            return Energy(self.energy_pj, full[:, None])
-        if (
-            timestep.shape != (len(self),)
-            or timestep.dtype.kind not in "iu"
-            or not 1 <= timestep.min() <= timestep.max() <= self.timesteps
-        ):
-            raise InputError(f"Expected timesteps [{len(self)}] in 1…{self.timesteps}, got {timestep!r}.")
-        return Energy(self.energy_pj[np.arange(len(self)), timestep - 1], full)
+    def energy(self) -> Energy | None:
+        """`[N, T]` the energy of every row up to each timestep; None where it was not recorded."""
+        return None if self.energy_pj is None else Energy(self.energy_pj, self.energy_pj[:, -1:])
 
     @property
     def timesteps(self) -> int:

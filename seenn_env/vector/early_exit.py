@@ -52,16 +52,7 @@ class EarlyExitVectorEnv(EpisodeVectorEnv):
 
 
 class LiveVectorEnv(EarlyExitVectorEnv):
-    """`EarlyExitVectorEnv` of a backbone run live, without a recording.
-
-    Args:
-        num_envs: B.
-        backbone: the network, a file of one, or "digits", the packaged one.
-        settings: further arguments of `EarlyExitVectorEnv`.
-
-    Raises:
-        InputError: for bad numbers or unknown names.
-    """
+    """`EarlyExitVectorEnv` of a backbone run live, without a recording; its further arguments are the same."""
 
     @check_kinds
     def __init__(self, num_envs: Positive = 1, *, backbone: Backbone | str | Path, **settings: Any) -> None:

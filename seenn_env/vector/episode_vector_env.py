@@ -24,11 +24,7 @@ from seenn_env.rendering.modes import RENDER_METADATA, RENDERERS, check_render_m
 from seenn_env.traces.traces import Traces
 from seenn_env.vector.sampling import make_order
 
-AUTORESET_MODES = {
-    "same_step": AutoresetMode.SAME_STEP,
-    "next_step": AutoresetMode.NEXT_STEP,
-    "disabled": AutoresetMode.DISABLED,
-}
+AUTORESET_MODES: dict[Any, AutoresetMode] = {mode.name.lower(): mode for mode in AutoresetMode}
 INFO_NAMES = ("label", "prediction", "correct", "timestep", "sample")
 
 
@@ -79,12 +75,10 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         **settings: Unpack[Settings],
     ) -> None:
         dynamics = make_dynamics(traces, one_shot=self.one_shot, num_envs=num_envs, **settings)
-        if isinstance(autoreset_mode, AutoresetMode):
-            self.autoreset_mode = autoreset_mode
-        elif autoreset_mode in AUTORESET_MODES:
-            self.autoreset_mode = AUTORESET_MODES[autoreset_mode]
-        else:
-            raise unknown_name("autoreset_mode", autoreset_mode, AUTORESET_MODES)
+        mode = AUTORESET_MODES.get(autoreset_mode, autoreset_mode)
+        if not isinstance(mode, AutoresetMode):
+            raise unknown_name("autoreset_mode", mode, AUTORESET_MODES)
+        self.autoreset_mode = mode
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode, "partial_reset": True}
         self.render_mode = check_render_mode(render_mode, ("rgb_array", "ansi"))
         self.num_envs = num_envs
@@ -103,7 +97,6 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._row = np.zeros(num_envs, np.int64)
         self._timestep = np.zeros(num_envs, np.int64)
         self._ended = np.ones(num_envs, np.bool_)
-        self._none = np.zeros(num_envs, np.bool_)
         self._ready = False
         self.max_episode_steps = max_episode_steps
         self._steps = np.zeros(num_envs, np.int64)
@@ -196,7 +189,7 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if waiting is not None:
             terminated[waiting] = False
             self._begin(waiting, self._order.draw(waiting))
-        ended, truncated = terminated, self._none.copy()
+        ended, truncated = terminated, np.zeros(self.num_envs, np.bool_)
         if self.max_episode_steps is not None:
             truncated = self._steps >= self.max_episode_steps
             ended = terminated | truncated
@@ -220,8 +213,7 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     def final_infos(self, step: Step) -> list[dict[str, Any]]:
         """`[S]` the infos of the episodes that terminated in a step."""
-        labels, samples = self.dynamics.labels.take(step.rows), self.dynamics.sample.take(step.rows)
-        columns = (labels, step.predictions, step.success, step.timesteps, samples)
+        columns = self._info_columns(step.rows, step.timesteps, step.predictions)
         return [
             {
                 "label": label,

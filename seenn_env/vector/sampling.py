@@ -22,8 +22,11 @@ class Order(Protocol):
         """`[S]` the next row of each of these slots."""
 
 
-class Epoch:
-    """Shuffled without replacement over the whole vector: every row once before any comes again."""
+class _Epoch:
+    """Shuffled without replacement over the whole vector: every row once before any comes again.
+
+    A list of seeds is one seed for the whole vector.
+    """
 
     def __init__(self, N: int, num_envs: int) -> None:
         self.N = N
@@ -34,11 +37,9 @@ class Epoch:
         self.remaining = np.empty(0, np.int64)
 
     def seed(self, seed: Seeds) -> None:
-        """See `Order`; a list is one seed for the whole vector."""
         self._begin(np.random.default_rng(seed if isinstance(seed, int) else [s or 0 for s in seed]))
 
     def draw(self, slots: np.ndarray) -> np.ndarray:
-        """See `Order`."""
         count = len(slots)
         while len(self.remaining) < count:
             self.remaining = np.concatenate([self.remaining, self.rng.permutation(self.N)])
@@ -46,7 +47,7 @@ class Epoch:
         return rows
 
 
-class Independent:
+class _Independent:
     """A stream for each slot, equal to that of a single environment seeded with seed + i."""
 
     def __init__(self, N: int, num_envs: int) -> None:
@@ -54,35 +55,31 @@ class Independent:
         self.rngs = [seeding.np_random()[0] for _ in range(num_envs)]
 
     def seed(self, seed: Seeds) -> None:
-        """See `Order`."""
         seeds = [seed + i for i in range(len(self.rngs))] if isinstance(seed, int) else seed
         for slot, own in enumerate(seeds):
             if own is not None:
                 self.rngs[slot] = seeding.np_random(own)[0]
 
     def draw(self, slots: np.ndarray) -> np.ndarray:
-        """See `Order`."""
         return np.array([self.rngs[slot].integers(self.N) for slot in slots.tolist()], np.int64)
 
 
-class Sequential:
+class _Sequential:
     """Rows in their order, from row 0 again after the last: for evaluation."""
 
     def __init__(self, N: int, num_envs: int) -> None:
         self.N, self.next = N, 0
 
     def seed(self, seed: Seeds) -> None:
-        """Begin with row 0 again."""
         self.next = 0
 
     def draw(self, slots: np.ndarray) -> np.ndarray:
-        """See `Order`."""
         rows = (self.next + np.arange(len(slots))) % self.N
         self.next = (self.next + len(slots)) % self.N
         return rows
 
 
-ORDERS: dict[str, type] = {"epoch": Epoch, "independent": Independent, "sequential": Sequential}
+ORDERS: dict[str, type] = {"epoch": _Epoch, "independent": _Independent, "sequential": _Sequential}
 
 
 def make_order(name: str, N: int, num_envs: int) -> Order:

@@ -47,7 +47,7 @@ def test_an_accuracy_out_of_reach_gives_the_most_there_is():
 def test_a_target_in_energy_is_met_and_charges_the_policy(rule):
     traces = energetic()
     found = evaluate(calibrate(rule, traces, target_energy_pj=180), traces)
-    spent = traces.energy(found.exit_timesteps).spent_pj
+    spent = found.energy_pj
     decisions = np.minimum(found.exit_timesteps, traces.timesteps - 1)
     own = rule.macs * MAC_PJ * decisions
     assert (spent + own).mean() == pytest.approx(180, abs=0.2)

@@ -189,7 +189,7 @@ def test_the_command_records_energy_under_a_model_of_ones_own(tmp_path):
 )
 def test_counts_of_another_shape_or_dtype_are_refused(metered, name, value):
     facts = {"logits": metered.logits, "labels": metered.labels, "split": "policy"}
-    with pytest.raises(bb.InputError, match=rf"Expected {name} \[24, 4.* of int64, got"):
+    with pytest.raises(bb.InputError, match=rf"Expected {name} \[N, T.*\] = \[24, 4.* of int64, got"):
         Traces(**facts, **{name: value})
     with pytest.raises(bb.InputError, match=f"Expected {name} from 0 that never falls"):
         Traces(**facts, **{name: getattr(metered, name)[:, ::-1]})
