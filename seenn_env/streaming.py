@@ -17,7 +17,7 @@ from torch import Tensor
 from backbones import InputError, SlotPool
 from backbones.argument_checks import Natural, check_kinds
 from backbones.contract import Probed
-from seenn_env.evaluation import Policy, decides, normaliser_of, observation_of, timesteps_at_start
+from seenn_env.evaluation import Policy, check_columns, decides, normaliser_of, observation_of, timesteps_at_start
 from seenn_env.observations.observation import AnyObservation, Observation, make_observation, reads_logits_alone
 from seenn_env.traces.fields import as_array, check_dtype, finite_array
 
@@ -144,6 +144,7 @@ def stream(
             if spec is None:
                 spec = _make_observation(reads, pool)
                 columns = np.zeros((B, len(spec.names)), np.float32)
+                check_columns(policy, reads, columns.shape[1:])
             now = spec.prepared(logits)
             probes = {name: finite_array(values, dtype, name) for name, values in pool.probe(spec.probes).items()}
             columns[slots] = spec.of_prepared(now, now if before is None else before, timestep, len(slots), probes)
