@@ -249,7 +249,9 @@ def evaluate(
         images = np.asarray(traces.images)[traces.image_places]
         exits = timesteps_at_start(policy, images, T, deterministic=deterministic)
     else:
-        columns, normalised = traces.columns(observation_of(policy, observation)), normaliser_of(policy)
+        reads, normalised = observation_of(policy, observation), normaliser_of(policy)
+        columns = traces.columns(reads)
+        check_columns(policy, reads, columns.shape[2:])
         exits = np.full(N, T)
         running = np.ones(N, bool)
         state, starts = None, np.ones(N, bool)
@@ -293,4 +295,18 @@ def check_timesteps(policy: Any, timesteps: int) -> None:
         raise InputError(
             f"Expected a policy for the network's {timesteps} timesteps, got one that was made for {made_for}: "
             "train or calibrate it on traces of this network."
+        )
+
+
+def check_columns(policy: Any, observation: AnyObservation, shape: tuple[int, ...]) -> None:
+    """Refuse an observation of another shape than that of the `observation_space` of a policy, where it has one.
+
+    Raises:
+        InputError: naming both.
+    """
+    space = getattr(policy, "observation_space", None)
+    if space is not None and space.shape != shape:
+        raise InputError(
+            f"Expected the observation that the policy was trained on, of shape {list(space.shape)}, got "
+            f"{observation!r} of {list(shape)}: name it by observation=…."
         )

@@ -21,6 +21,7 @@ from seenn_env.entry_points import users_own
 from seenn_env.evaluation import (
     STEP_ACTIONS,
     Policy,
+    check_columns,
     check_timesteps,
     decides,
     normaliser_of,
@@ -153,6 +154,7 @@ def stream(
             if spec is None:
                 spec = _make_observation(reads, pool)
                 columns = np.zeros((B, len(spec.names)), np.float32)
+                check_columns(policy, reads, columns.shape[1:])
             now = spec.prepared(logits)
             probes = {name: finite_array(values, dtype, name) for name, values in pool.probe(spec.probes).items()}
             columns[slots] = spec.of_prepared(now, now if before is None else before, timestep, len(slots), probes)

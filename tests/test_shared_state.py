@@ -28,7 +28,8 @@ def trained(request):
         return TabularStopping.fit(traces, bins=3), traces
     short = {"ppo": {"num_envs": 8, "n_steps": 8, "batch_size": 64}, "dqn": {"num_envs": 8, "learning_starts": 64}}
     settings = short.get(request.param, {"epochs": 1} if request.param == "one-shot" else {})
-    return agents.train(request.param, traces, total_timesteps=128, **settings), traces
+    settings |= {"total_timesteps": 128} if request.param in short else {}
+    return agents.train(request.param, traces, **settings), traces
 
 
 def test_calibrated_copies_have_settings_of_their_own(trained):

@@ -201,11 +201,11 @@ def on_terminal() -> bool:
     return sys.stderr.isatty()
 
 
-def step_bar(description: str, total: int) -> tuple[tqdm, Callable[[int], None]]:
-    """A progress bar and a function that moves it to a number of steps."""
-    bar = tqdm(total=total, desc=description, unit="step", unit_scale=True, disable=not on_terminal())
+def progress_bar(description: str) -> tuple[tqdm, Callable[[float], None]]:
+    """A progress bar and a function that moves it to the fraction done."""
+    bar = tqdm(total=100, desc=description, unit="%", disable=not on_terminal())
 
-    def move(done: int) -> None:
-        bar.update(min(done, total) - bar.n)
+    def move(done: float) -> None:
+        bar.update(int(100 * done) - bar.n)
 
     return bar, move

@@ -12,7 +12,7 @@ import backbones as bb
 import seenn_env
 from agents.commands.compare import MAKES as COMPARISON
 from agents.commands.compare import RULES, line_up
-from agents.commands.output import EVENTS, on_terminal, open_folder, step_bar
+from agents.commands.output import EVENTS, on_terminal, open_folder, progress_bar
 from agents.commands.policies import named_rules
 from agents.commands.train_backbone import accuracy_line
 from backbones import machine
@@ -113,7 +113,7 @@ class Quickstart:
         if file.exists():
             return agents.load(file)
         print(f"learn when to exit: PPO, seed {seed}, {self.total_timesteps} steps", flush=True)
-        bar, move = step_bar("learn", self.total_timesteps)
+        bar, move = progress_bar("learn")
         with bar:
             policy = agents.train(
                 "ppo",
@@ -121,7 +121,7 @@ class Quickstart:
                 seed=seed,
                 total_timesteps=self.total_timesteps,
                 log_dir=folder / f"ppo-seed{seed}",
-                on_step=move,
+                on_progress=move,
             )
         agents.save(policy, file)
         return policy

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import agents
 from agents import learners
-from agents.commands.output import check_file, check_log_dir, step_bar
+from agents.commands.output import check_file, check_log_dir, progress_bar
 from agents.commands.unused_options import refuse_unused
 from seenn_env import Traces, evaluate
 
@@ -30,8 +30,8 @@ class Train:
     """Reward to learn from: linear (the default) or seenn (the default of one-shot)."""
     reward_options: dict[str, float] = field(default_factory=dict)
     """Options of the reward, as NAME VALUE pairs: cost, or beta."""
-    total_timesteps: int = 300_000
-    """Steps of the environment, for the algorithms of stable-baselines3."""
+    total_timesteps: int | None = None
+    """Steps of the environment, for the algorithms of stable-baselines3 (default: 300,000)."""
     seed: int = 0
     """Seed of the network, the episodes and the actions."""
     log_dir: Path | None = None
@@ -45,9 +45,9 @@ class Train:
         if self.log_dir is not None:
             check_log_dir(self.log_dir)
         if self.algorithm in learners.TRAINERS:
-            refuse_unused(self, ["total_timesteps"], f"with {self.algorithm}, which needs no environment")
+            refuse_unused(self, ["total_timesteps", "log_dir"], f"with {self.algorithm}, which runs no environment")
         traces = load_traces(self.traces)
-        bar, move = step_bar("train", self.total_timesteps)
+        bar, move = progress_bar("train")
         with bar:
             policy = agents.train(
                 self.algorithm,
@@ -59,7 +59,7 @@ class Train:
                 reward_options=dict(self.reward_options),
                 total_timesteps=self.total_timesteps,
                 log_dir=self.log_dir,
-                on_step=move,
+                on_progress=move,
             )
         agents.save(policy, self.output)
         result = evaluate(policy, traces.select("policy"))

@@ -6,7 +6,7 @@ policy = train("exact", traces, target_timesteps=1.5, seed=0)
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from agents.calibration.best_rule import warn_if_worse
 from agents.calibration.level_search import calibrate
@@ -15,7 +15,7 @@ from agents.learners.exact.training import ExitSettings, train_exit_network
 from agents.learners.one_shot.policy import TimestepNetwork
 from agents.learners.one_shot.training import TimestepSettings, train_timestep_network
 from agents.learners.sb3.policy import LearnedPolicy
-from agents.learners.sb3.training import PRESETS, train_sb3
+from agents.learners.sb3.presets import PRESETS
 from agents.learners.stopping.policy import OptimalStopping
 from agents.learners.stopping.training import StoppingSettings, fit_optimal_stopping
 from backbones import InputError
@@ -26,16 +26,16 @@ from seenn_env.observations import AnyObservation
 from seenn_env.rewards import AnyReward
 
 TrainedPolicy = ExitNetwork | LearnedPolicy | OptimalStopping | TimestepNetwork
-Settings = TypeVar("Settings")
 
 
-TRAINERS: dict[str, tuple[type, Callable[..., TrainedPolicy]]] = {
-    "exact": (ExitSettings, train_exit_network),
-    "one-shot": (TimestepSettings, train_timestep_network),
-    "optimal-stopping": (StoppingSettings, fit_optimal_stopping),
+TRAINERS: dict[str, tuple[type, Callable[..., TrainedPolicy], tuple[str, ...]]] = {
+    "exact": (ExitSettings, train_exit_network, ("dual_rate", "penalty", "imitation")),
+    "one-shot": (TimestepSettings, train_timestep_network, ()),
+    "optimal-stopping": (StoppingSettings, fit_optimal_stopping, ("rounds",)),
 }
-"""Learners without an environment: traces hold the reward of every exit. A new one is a line here: its settings, and a
-function of traces and settings with the keyword arguments of `train_exit_network`."""
+"""Learners without an environment: traces hold the reward of every exit. A new one is a line here: its settings, a
+function of traces and settings with the keyword arguments of `train_exit_network`, and the settings without effect
+unless there are a target and the reward "linear"."""
 
 ALGORITHMS = (*PRESETS, *TRAINERS)
 """Names of all algorithms."""
@@ -51,9 +51,9 @@ def train(
     observation: AnyObservation | None = None,
     reward: AnyReward | None = None,
     reward_options: dict[str, Any] | None = None,
-    total_timesteps: Positive = 300_000,
+    total_timesteps: Positive | None = None,
     log_dir: str | Path | None = None,
-    on_step: Callable[[int], None] | None = None,
+    on_progress: Callable[[float], None] | None = None,
     **overrides: Any,
 ) -> TrainedPolicy:
     """Train a policy on the rows of split "policy".
@@ -70,10 +70,9 @@ def train(
             "optimal-stopping" need a column "elapsed" in it.
         reward: name of the reward (default: "linear"; "seenn" for "one-shot").
         reward_options: its options.
-        total_timesteps: steps of the environment, for stable-baselines3.
-        log_dir: folder for TensorBoard, for stable-baselines3.
-        on_step: called with the number of environment steps done; for learners without an environment, with the
-            fraction done times `total_timesteps`.
+        total_timesteps: steps of the environment, for stable-baselines3 alone (default: 300,000).
+        log_dir: folder for TensorBoard, for stable-baselines3 alone.
+        on_progress: called with the fraction done.
         overrides: arguments of the algorithm in place of the preset's, or fields of its settings.
 
     Raises:
@@ -82,39 +81,43 @@ def train(
     """
     if algorithm not in ALGORITHMS:
         raise unknown_name("algorithm", algorithm, ALGORITHMS)
-    if algorithm in TRAINERS and log_dir is not None:
-        raise InputError(f"Expected no log_dir (--log-dir) for {algorithm!r}, which logs nothing: omit it.")
+    if algorithm in TRAINERS:
+        for name, value in (("total_timesteps", total_timesteps), ("log_dir", log_dir)):
+            if value is not None:
+                raise InputError(
+                    f"Expected no {name} for {algorithm!r}, which runs no environment, got {value}: omit it."
+                )
     calibration = None if target_timesteps is None else traces.select("calibration")
     if reward is None:
         reward = "seenn" if algorithm == "one-shot" else "linear"
     make_reward(reward, reward_options)  # refuses unknown names and options
     if target_timesteps is not None and not 1 <= target_timesteps <= traces.timesteps:
         raise InputError(f"Expected target_timesteps from 1 to T = {traces.timesteps}, got {target_timesteps}.")
-    common: dict[str, Any] = {"seed": seed, "reward": reward, "reward_options": reward_options}
+    common: dict[str, Any] = {
+        "seed": seed,
+        "reward": reward,
+        "reward_options": reward_options,
+        "target_timesteps": target_timesteps,
+        "on_progress": on_progress,
+    }
     if observation is not None:
         common["observation"] = observation
     training_rows = traces.select("policy")
+    policy: TrainedPolicy
     if algorithm in PRESETS:
-        policy: TrainedPolicy = train_sb3(
-            algorithm,
-            training_rows,
-            total_timesteps=total_timesteps,
-            target_timesteps=target_timesteps,
-            log_dir=log_dir,
-            on_step=on_step,
-            **common,
-            **overrides,
-        )
+        from agents.learners.sb3.training import train_sb3  # imports stable-baselines3, which is slow
+
+        total = total_timesteps or 300_000
+        policy = train_sb3(algorithm, training_rows, total_timesteps=total, log_dir=log_dir, **common, **overrides)
+        policy.settings["total_timesteps"] = total
     else:
-        settings, learn = TRAINERS[algorithm]
-        progress = None if on_step is None else lambda done: on_step(int(done * total_timesteps))
-        policy = learn(
-            training_rows,
-            settings_of(settings, overrides),
-            target_timesteps=target_timesteps,
-            on_progress=progress,
-            **common,
-        )
+        kind, learn, for_targets = TRAINERS[algorithm]
+        accepted = [entry.name for entry in fields(kind)]
+        if target_timesteps is None or reward != "linear":
+            accepted = [name for name in accepted if name not in for_targets]
+        if unknown := [name for name in overrides if name not in accepted]:
+            raise unknown_name(f"setting of {algorithm!r}", unknown[0], accepted)
+        policy = learn(training_rows, kind(**overrides), **common)
     policy.settings.update(
         {
             "algorithm": algorithm,
@@ -125,23 +128,8 @@ def train(
             "timesteps": traces.timesteps,
         }
     )
-    if algorithm in PRESETS:
-        policy.settings["total_timesteps"] = total_timesteps
     if calibration is None or target_timesteps is None:
         return policy
     calibrated = calibrate(policy, calibration, target_timesteps=target_timesteps)
     warn_if_worse(calibrated, algorithm, calibration, target_timesteps)
     return calibrated
-
-
-def settings_of(settings: type[Settings], overrides: dict[str, Any]) -> Settings:
-    """The settings dataclass with those fields.
-
-    Raises:
-        InputError: for a field that it does not have.
-    """
-    known = [entry.name for entry in fields(settings)]  # type: ignore[arg-type]
-    for name in overrides:
-        if name not in known:
-            raise unknown_name(f"setting of {settings.__name__}", name, known)
-    return settings(**overrides)

@@ -6,6 +6,7 @@ Letters: B rows, N rows of traces, T timesteps, F columns of an observation.
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import fields, replace
+from inspect import get_annotations
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Literal, Self
@@ -28,7 +29,8 @@ class ScoredPolicy:
     """Exits as soon as `score(observation) ≥ level`: the base of every policy with one number to calibrate.
 
     A subclass is a frozen dataclass that names its `observation` and has a field `threshold`, and either `column` or
-    a `score` of its own. The defaults of everything else suit a score of the present observation alone:
+    a `score` of its own; one without is an `InputError`. The defaults of everything else suit a score of the present
+    observation alone:
 
         @dataclass(frozen=True)
         class Confidence(ScoredPolicy):
@@ -45,7 +47,7 @@ class ScoredPolicy:
     """The observation that the policy reads."""
     threshold: float
     column: str
-    """Of the observation "features" or "rich": `sign` times it is the score."""
+    """Of an observation that begins with "features" or "rich": `sign` times it is the score."""
     sign: int = 1
     """+1 exits at or above the threshold, -1 at or below: the level is `sign` times the threshold."""
     largest: float | None = None
@@ -62,6 +64,20 @@ class ScoredPolicy:
     """Whether scores are probabilities of exiting, from which `predict(…, deterministic=False)` draws."""
     fitted: bool = True
     """Whether the policy has a score yet; `calibrate` fits a policy without one."""
+
+    def __init_subclass__(cls) -> None:
+        bases = cls.__mro__[: cls.__mro__.index(ScoredPolicy)]
+        if cls.level is ScoredPolicy.level and not any("threshold" in (*vars(b), *get_annotations(b)) for b in bases):
+            raise InputError(f"Expected a field threshold of {cls.__name__}, got none: add threshold: float.")
+        if cls.score is not ScoredPolicy.score or cls.score_step is not ScoredPolicy.score_step:
+            return
+        column, reads = getattr(cls, "column", None), getattr(cls, "observation", None)
+        count = {"features": COLUMNS["elapsed"] + 1, "rich": len(COLUMNS)}.get(str(reads).split("+")[0], 0)
+        if column not in list(COLUMNS)[:count]:
+            raise InputError(
+                f"Expected a score of {cls.__name__}, or a column of an observation that begins with 'features' or "
+                f"'rich' ({', '.join(COLUMNS)}), got the column {column!r} of {reads!r}."
+            )
 
     def __post_init__(self) -> None:
         check_fields(self)

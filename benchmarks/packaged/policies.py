@@ -52,7 +52,8 @@ def make(name: str, traces: Traces, about: str, target: float, total_timesteps: 
     """The policy of that name."""
     calibration = traces.select("calibration")
     if name in LEARNED:
-        return agents.train(name, traces, target_timesteps=target, seed=0, total_timesteps=total_timesteps)
+        budget = {"total_timesteps": total_timesteps} if name in ("ppo", "dqn") else {}
+        return agents.train(name, traces, target_timesteps=target, seed=0, **budget)
     rule = RULES[BEST_RULES[about] if name == "best-rule" else name]
     return agents.calibrate(rule, calibration, target_timesteps=target)
 

@@ -42,7 +42,7 @@ from tests.helpers.recorded import few_samples, full_traces, small_backbone
 from tests.helpers.traces import make_traces
 from tests.helpers.wrong_kinds import foreign_errors, good, walked
 
-TREES = {"trees": 1, "leaves": 2, "smallest_leaf": 1, "rounds": 0}
+TREES = {"trees": 1, "leaves": 2, "smallest_leaf": 1}
 EXACT = {"steps": 1, "batch_size": 8, "hidden": (2,)}
 
 QUICK = {"n_steps": 2, "batch_size": 2, "n_epochs": 1}
@@ -71,7 +71,7 @@ NONSENSE = [
     lambda: compare({}, HELD_OUT),
     lambda: compare({"none": []}, HELD_OUT),
     lambda: compare({"margin": Margin()}, HELD_OUT, seed=-1),
-    lambda: train("exact", HELD_OUT, total_timesteps=0),
+    lambda: train("exact", make_traces(40), total_timesteps=5),
     lambda: train("exact", make_traces(40), seed=-1),
     lambda: train("exact", make_traces(40), steps=True),
     lambda: train("ppo", make_traces(40), num_envs=0),
@@ -143,8 +143,8 @@ def functions(tmp_path_factory):
         "train optimal-stopping": good(train, algorithm="optimal-stopping", traces=both, **TREES),
         "train one-shot": good(train, algorithm="one-shot", traces=full, epochs=1, width=2, batch_size=8),
         "train ppo": (
-            lambda **given: train("ppo", both, **given, **QUICK),
-            {"total_timesteps": 2, "num_envs": 2, "seed": 0, "reward": "linear"},
+            lambda **given: train("ppo", both, total_timesteps=2, **given, **QUICK),
+            {"num_envs": 2, "seed": 0, "reward": "linear"},
         ),
         "load_sb3": good(load_sb3, algorithm="ppo", path=folder / "model.zip", traces=both, learning_rate=0.1),
         "save": good(save, policy=Margin(), path="x.safetensors"),

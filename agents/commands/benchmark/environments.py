@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from agents.commands.benchmark.lower_bound import BareGather, GatherWithDictionaries
 from agents.commands.benchmark.timing import Speeds, race
 from agents.learners.sb3.policy import LearnedPolicy
-from agents.learners.sb3.training import PRESETS
+from agents.learners.sb3.presets import PRESETS
 from seenn_env import EarlyExitEnv, EarlyExitVectorEnv, Traces, evaluate, to_sb3
 from seenn_env.rewards import LinearReward
 

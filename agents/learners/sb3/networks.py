@@ -5,8 +5,6 @@ The only file that reads inner layers of those networks, as versions 2.7 to 2.9 
 Letters: B rows, F columns, H hidden units, Q quantiles.
 """
 
-import importlib
-import importlib.util
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -20,6 +18,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.dqn.policies import DQNPolicy
 from torch import Tensor, nn
 
+from agents.learners.sb3.presets import imported
 from backbones import InputError
 from backbones.errors import kind_of
 
@@ -82,7 +81,7 @@ class Head:
 
     def make(self, box: gym.spaces.Box, arguments: dict[str, Any]) -> BasePolicy:
         """A new network of that shape, for observations of the box."""
-        network: Any = contrib(*self.network) if isinstance(self.network, tuple) else self.network
+        network: Any = imported(*self.network) if isinstance(self.network, tuple) else self.network
         made: BasePolicy = network(box, gym.spaces.Discrete(2), lambda _: 0.0, **arguments)
         return made
 
@@ -115,7 +114,7 @@ HEADS = {
 """Kinds of networks by the name that saved policies hold."""
 
 
-def head_of(network: BasePolicy) -> Head:
+def head_of(network: Any) -> Head:
     """The kind of a network.
 
     Raises:
@@ -160,17 +159,6 @@ def action_values(network: Any, inputs: Tensor) -> Tensor:
     """`[B, Q, 2]` quantiles of the values of continuing and exiting; Q = 1 of a network without quantiles."""
     values: Tensor = network.q_net(inputs)[:, None] if hasattr(network, "q_net") else network.quantile_net(inputs)
     return values
-
-
-def contrib(module: str, name: str) -> Any:
-    """A class of sb3-contrib.
-
-    Raises:
-        InputError: where it is not installed.
-    """
-    if importlib.util.find_spec("sb3_contrib") is None:
-        raise InputError(f"Expected sb3-contrib for {name}, but it is not installed: pip install 'seenn-env[contrib]'.")
-    return getattr(importlib.import_module(module), name)
 
 
 def _probability(distribution: Any) -> Tensor:

@@ -10,16 +10,13 @@ from typing import Any, Self
 import gymnasium as gym
 import numpy as np
 import torch
-from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor, nn
 
 from agents.learners.macs import count_multiplications
-from agents.learners.sb3.networks import HEADS, copy_network, head_of
 from agents.rules.score import ScoredPolicy, no_export
 from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
-from seenn_env.evaluation import normaliser_of
+from seenn_env.evaluation import check_columns, normaliser_of
 from seenn_env.observations import AnyObservation
 
 
@@ -34,7 +31,7 @@ class Normaliser:
     clip: float
 
     @classmethod
-    def of(cls, model: BaseAlgorithm) -> "Normaliser | None":
+    def of(cls, model: Any) -> "Normaliser | None":
         """The normaliser of a model; None for one without VecNormalize.
 
         Raises:
@@ -68,7 +65,7 @@ class LearnedPolicy(ScoredPolicy):
         seed: of the draws of `predict(…, deterministic=False)`.
     """
 
-    network: BasePolicy
+    network: nn.Module
     observation: AnyObservation = "features"
     threshold: float = 0.5
     settings: dict[str, Any] = field(default_factory=dict)
@@ -77,23 +74,34 @@ class LearnedPolicy(ScoredPolicy):
 
     @classmethod
     @check_kinds
-    def of(
-        cls, model: BaseAlgorithm, *, observation: AnyObservation, settings: dict[str, Any] | None = None
-    ) -> "LearnedPolicy":
+    def of(cls, model: Any, *, observation: AnyObservation, settings: dict[str, Any] | None = None) -> "LearnedPolicy":
         """A copy of the policy of a trained SB3 model (PPO, A2C, DQN, and sb3-contrib's QRDQN and RecurrentPPO).
 
         Raises:
             InputError: for a model with another kind of policy, or without the statistics of its VecNormalize.
         """
-        head, normaliser = head_of(model.policy), Normaliser.of(model)
+        from agents.learners.sb3.networks import copy_network, head_of  # imports stable-baselines3, which is slow
+
+        head, normaliser = head_of(getattr(model, "policy", model)), Normaliser.of(model)
         return cls(copy_network(model.policy), observation, head.own_threshold, settings or {}, normaliser)
+
+    @property
+    def head(self) -> Any:
+        """The kind of the network, a `Head`."""
+        from agents.learners.sb3.networks import head_of
+
+        return head_of(self.network)
+
+    @property
+    def observation_space(self) -> gym.spaces.Box:
+        """Of the network."""
+        box: Any = self.network.observation_space
+        return box
 
     @property
     def macs(self) -> int:  # type: ignore[override]
         """See `ScoredPolicy.macs`: of the layers of the score, without the critic's."""
-        shape = self.network.observation_space.shape
-        assert shape is not None
-        one = np.zeros((1, *shape), np.float32)
+        one = np.zeros((1, *self.observation_space.shape), np.float32)
         return count_multiplications(self.network, lambda: self.score(one))
 
     def score(self, observation: np.ndarray) -> np.ndarray:
@@ -104,16 +112,18 @@ class LearnedPolicy(ScoredPolicy):
         self, observation: np.ndarray, state: Any = None, episode_start: np.ndarray | None = None
     ) -> tuple[np.ndarray, Any]:
         """See `ScoredPolicy`; the state is that of a recurrent network."""
+        check_columns(self, self.observation, observation.shape[1:])
         with torch.no_grad():
             columns = observation if self.normaliser is None else self.normaliser(observation)
             inputs = torch.from_numpy(np.array(columns, np.float32))  # a copy: torch takes no read-only arrays
-            scores, state = head_of(self.network).scores(self.network, inputs, state, episode_start)
+            scores, state = self.head.scores(self.network, inputs, state, episode_start)
             return scores.double().numpy(), state
 
     @property
     def probabilities(self) -> bool:  # type: ignore[override]
         """See `ScoredPolicy.probabilities`."""
-        return head_of(self.network).probabilities
+        probabilities: bool = self.head.probabilities
+        return probabilities
 
     def score_module(self, timesteps: int) -> nn.Module:
         """See `ScoredPolicy.score_module`."""
@@ -121,7 +131,7 @@ class LearnedPolicy(ScoredPolicy):
             raise InputError(
                 "Expected a policy that reads observations as they are to export, got one trained under VecNormalize."
             )
-        module = head_of(self.network).score_module(self.network)
+        module: nn.Module | None = self.head.score_module(self.network)
         if module is None:
             raise no_export(self)
         return module
@@ -129,14 +139,19 @@ class LearnedPolicy(ScoredPolicy):
     def to_tensors(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """See `ScoredPolicy.to_tensors`."""
         facts = {**vars(self), "normaliser": self.normaliser and asdict(self.normaliser)}
-        head, box = head_of(facts.pop("network")), self.network.observation_space
-        assert isinstance(box, gym.spaces.Box)
-        facts |= {"head": head.name, "low": box.low.tolist(), "high": box.high.tolist()}
-        return self.network.state_dict(), facts | head.arguments(self.network)
+        del facts["network"]
+        facts |= {
+            "head": self.head.name,
+            "low": self.observation_space.low.tolist(),
+            "high": self.observation_space.high.tolist(),
+        }
+        return self.network.state_dict(), facts | self.head.arguments(self.network)
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Self:
         """See `ScoredPolicy.from_tensors`."""
+        from agents.learners.sb3.networks import HEADS
+
         box = gym.spaces.Box(np.float32(facts.pop("low")), np.float32(facts.pop("high")), dtype=np.float32)
         own = {name: facts.pop(name) for name in ("observation", "threshold", "settings", "normaliser", "seed")}
         if own["normaliser"] is not None:

@@ -5,22 +5,22 @@ policy = load_sb3("ppo", "model.zip", traces)
 """
 
 import json
+import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from agents.calibration.curve import exit_curve
-from agents.learners.sb3.networks import contrib
 from agents.learners.sb3.policy import LearnedPolicy
+from agents.learners.sb3.presets import PRESETS, VALUE_BASED
 from agents.learners.sb3.priced_time import FollowTarget, PricedTime
 from agents.learners.sb3.teacher import Teacher
 from backbones import InputError
@@ -30,90 +30,6 @@ from backbones.machine import torch_threads
 from seenn_env import EarlyExitVectorEnv, Traces, to_sb3
 from seenn_env.evaluation import LOST_STATISTICS
 from seenn_env.observations import AnyObservation
-
-
-@dataclass(frozen=True)
-class Preset:
-    """An algorithm, and arguments that suit episodes of one to T steps."""
-
-    kind: type[BaseAlgorithm] | str
-    """The class, or its name in sb3-contrib."""
-    num_envs: int
-    arguments: dict[str, Any]
-    policy: str = "MlpPolicy"
-
-    def algorithm(self) -> type[BaseAlgorithm]:
-        """The class.
-
-        Raises:
-            InputError: where sb3-contrib is needed and not installed.
-        """
-        if isinstance(self.kind, str):
-            found: type[BaseAlgorithm] = contrib("sb3_contrib", self.kind)
-            return found
-        return self.kind
-
-
-_OFF_POLICY: dict[str, Any] = {
-    "learning_rate": 1e-3,
-    "buffer_size": 200_000,
-    "learning_starts": 10_000,
-    "batch_size": 1024,
-    "train_freq": 4,
-    "gradient_steps": 4,
-    "gamma": 1.0,
-    "target_update_interval": 10_000,
-    "exploration_fraction": 0.3,
-    "exploration_final_eps": 0.1,
-}
-
-PRESETS: dict[str, Preset] = {
-    "ppo": Preset(
-        PPO,
-        1024,
-        {
-            "n_steps": 16,
-            "batch_size": 4096,
-            "n_epochs": 4,
-            "learning_rate": 3e-3,
-            "gamma": 1.0,
-            "gae_lambda": 0.95,
-            "ent_coef": 0.0,
-            "policy_kwargs": {"net_arch": [64, 64]},
-        },
-    ),
-    "a2c": Preset(
-        A2C,
-        512,
-        {
-            "n_steps": 4,
-            "learning_rate": 3e-3,
-            "gamma": 1.0,
-            "ent_coef": 0.0,
-            "policy_kwargs": {"net_arch": [64, 64]},
-        },
-    ),
-    "dqn": Preset(DQN, 128, {**_OFF_POLICY, "policy_kwargs": {"net_arch": [64, 64]}}),
-    "qrdqn": Preset("QRDQN", 128, {**_OFF_POLICY, "policy_kwargs": {"net_arch": [64, 64], "n_quantiles": 25}}),
-    "recurrent-ppo": Preset(
-        "RecurrentPPO",
-        256,
-        {
-            "n_steps": 16,
-            "batch_size": 2048,
-            "n_epochs": 4,
-            "learning_rate": 3e-3,
-            "gamma": 1.0,
-            "gae_lambda": 0.95,
-            "ent_coef": 0.0,
-            "policy_kwargs": {"net_arch": [32], "lstm_hidden_size": 32, "enable_critic_lstm": True},
-        },
-        policy="MlpLstmPolicy",
-    ),
-}
-
-
-_VALUE_BASED = [name for name, preset in PRESETS.items() if "buffer_size" in preset.arguments]
 
 
 def make_model(
@@ -137,7 +53,9 @@ def make_model(
     if algorithm not in PRESETS:
         raise unknown_name("algorithm", algorithm, PRESETS)
     preset = PRESETS[algorithm]
-    kind = preset.algorithm()
+    kind, accepted = preset.algorithm(), preset.accepted()
+    if unknown := sorted(overrides.keys() - set(accepted)):
+        raise unknown_name(f"argument of {algorithm!r}", unknown[0], accepted)
     env = to_sb3(
         EarlyExitVectorEnv(
             preset.num_envs if num_envs is None else num_envs,
@@ -149,10 +67,9 @@ def make_model(
         infos="episode",
     )
     arguments = deepcopy({**preset.arguments, **overrides})  # QRDQN writes into its policy_kwargs
-    try:
-        return kind(preset.policy, env, seed=seed, device="cpu", **arguments)
-    except (AssertionError, AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"Expected arguments of {kind.__name__}, but {error}.") from error
+    with _arguments_checked(algorithm, overrides):
+        model: BaseAlgorithm = kind(preset.policy, env, seed=seed, device="cpu", **arguments)
+    return model
 
 
 def train_sb3(
@@ -162,12 +79,12 @@ def train_sb3(
     total_timesteps: int,
     target_timesteps: float | None = None,
     log_dir: str | Path | None = None,
-    on_step: Callable[[int], None] | None = None,
+    on_progress: Callable[[float], None] | None = None,
     observation: AnyObservation = "features",
     reward: str = "linear",
     reward_options: dict[str, Any] | None = None,
     seed: int = 0,
-    **named: Any,
+    **overrides: Any,
 ) -> LearnedPolicy:
     """A trained policy; the arguments are those of `make_model` and `train`.
 
@@ -180,15 +97,20 @@ def train_sb3(
     """
     options = dict(reward_options or {})
     priced = target_timesteps is not None and reward == "linear" and traces.timesteps > 1
-    callbacks: list[BaseCallback] = [] if on_step is None else [_Report(on_step)]
+    callbacks: list[BaseCallback] = [] if on_progress is None else [_Report(on_progress, total_timesteps)]
     facts: dict[str, Any] = {}
     start: LearnedPolicy | None = None
     with torch_threads(1):
         given = {"cost": 0.0} if priced else options
-        if priced and algorithm in PRESETS:
-            named = {**_taught_arguments(algorithm, traces.timesteps), **named}
+        taught = _taught_arguments(algorithm, traces.timesteps) if priced else {}
         model = make_model(
-            algorithm, traces, observation=observation, reward=reward, reward_options=given, seed=seed, **named
+            algorithm,
+            traces,
+            observation=observation,
+            reward=reward,
+            reward_options=given,
+            seed=seed,
+            **{**taught, **overrides},
         )
         if priced:
             assert target_timesteps is not None
@@ -204,7 +126,8 @@ def train_sb3(
                 model.policy.load_state_dict(_with_targets(model.policy.state_dict()))
             start = LearnedPolicy.of(model, observation=observation, settings=facts)
         model.set_logger(configure(None if log_dir is None else str(log_dir), ["tensorboard"] if log_dir else []))
-        model.learn(total_timesteps, callback=CallbackList(callbacks))
+        with _arguments_checked(algorithm, overrides):
+            model.learn(total_timesteps, callback=CallbackList(callbacks))
     assert model.env is not None
     model.env.close()
     trained = LearnedPolicy.of(model, observation=observation, settings=facts)
@@ -212,6 +135,21 @@ def train_sb3(
         return trained
     accuracies = [_accuracy_at(policy, traces, target_timesteps) for policy in (start, trained)]
     return start if accuracies[0] > accuracies[1] else trained
+
+
+@contextmanager
+def _arguments_checked(algorithm: str, overrides: dict[str, Any]) -> Iterator[None]:
+    """Errors that stable-baselines3 or torch raises as an `InputError`, where arguments replace the preset's."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (ArithmeticError, AssertionError, LookupError, NameError, RuntimeError, TypeError, ValueError) as error:
+        if not overrides:
+            raise
+        raise InputError(
+            f"Expected arguments with which {algorithm!r} can train, got {overrides}, but {_first_line(error)}."
+        ) from error
 
 
 def _accuracy_at(policy: LearnedPolicy, traces: Traces, target_timesteps: float) -> float:
@@ -224,7 +162,7 @@ def _taught_arguments(algorithm: str, T: int) -> dict[str, Any]:
     """Arguments in place of the preset's for a network that starts from a good policy, in episodes of T steps."""
     preset = PRESETS[algorithm].arguments
     rate = preset["learning_rate"]
-    if algorithm not in _VALUE_BASED:
+    if algorithm not in VALUE_BASED:
         return {"learning_rate": _falling(rate)}
     exploring = min(preset["exploration_final_eps"], 1 / T)  # at every step: more would end most episodes early
     return {
@@ -270,12 +208,13 @@ def load_sb3(
     path = Path(path)
     if not path.is_file():
         raise InputError(f"Expected a zip of stable-baselines3, found nothing at {path}.")
-    small = {"buffer_size": 1000} if algorithm in _VALUE_BASED else {}
-    with torch_threads(1):
+    small = {"buffer_size": 1000} if algorithm in VALUE_BASED else {}
+    with torch_threads(1), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You have specified a mini-batch size")  # the model does not train
         model = make_model(algorithm, traces, observation=observation, num_envs=1, **{**small, **overrides})
         try:
             model.set_parameters(str(path), exact_match=True, device="cpu")
-            lost = algorithm not in _VALUE_BASED and _lost_statistics(path)
+            lost = algorithm not in VALUE_BASED and _lost_statistics(path)
         except Exception as error:  # torch, zipfile and SB3 raise many kinds
             raise InputError(
                 f"Expected a zip of a {algorithm} model of this architecture at {path}, but {_first_line(error)}: "
@@ -300,10 +239,10 @@ def _first_line(error: Exception) -> str:
 
 
 class _Report(BaseCallback):
-    def __init__(self, report: Callable[[int], None]) -> None:
+    def __init__(self, on_progress: Callable[[float], None], total: int) -> None:
         super().__init__()
-        self.report = report
+        self.on_progress, self.total = on_progress, total
 
     def _on_step(self) -> bool:
-        self.report(self.num_timesteps)
+        self.on_progress(min(self.num_timesteps / self.total, 1.0))
         return True

@@ -9,7 +9,6 @@ Letters: B rows, N rows of traces, F columns, R trees, J nodes of the largest tr
 from typing import Any
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingRegressor
 
 
 def fit_trees(columns: np.ndarray, target: np.ndarray, **arguments: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -19,6 +18,8 @@ def fit_trees(columns: np.ndarray, target: np.ndarray, **arguments: Any) -> tupl
         trees: `[R, J, 5]` (column, split, left, right, value; column -1 marks a leaf).
         base: `[1]` added to the sum of the trees.
     """
+    from sklearn.ensemble import HistGradientBoostingRegressor  # slow to import
+
     model = HistGradientBoostingRegressor(early_stopping=False, **arguments).fit(columns, target)
     fitted = [predictors[0].nodes for predictors in model._predictors]
     arrays = np.zeros((len(fitted), max(map(len, fitted)), 5))

@@ -48,8 +48,8 @@ def optimize(
             whole number of samples (0.999 of 500 samples: one may differ); None accepts any.
 
     Raises:
-        InputError: for a wrapped module, an unknown dtype, a form that agrees too little, bfloat16 without calibration
-            samples, or calibration on the split "test".
+        InputError: for a wrapped module, an unknown dtype, a form that agrees too little, `min_agreement` out of range,
+            bfloat16 without calibration samples, or calibration on the split "test".
     """
     if not isinstance(network, SteppedNetwork):
         raise InputError(
@@ -58,6 +58,8 @@ def optimize(
         )
     if dtype not in DTYPES:
         raise unknown_name("dtype", dtype, DTYPES)
+    if min_agreement is not None and not 0 <= min_agreement <= 1:
+        raise InputError(f"Expected min_agreement in [0, 1], or None, got {min_agreement}.")
     if calibration is None and dtype != "float32" and min_agreement is not None:
         raise InputError(
             f"Expected calibration samples to check {dtype} on, got none: pass calibration=…, or min_agreement=None."

@@ -153,17 +153,17 @@ def test_with_one_timestep_there_is_nothing_to_learn():
     assert evaluate(train("exact", traces), traces).mean_timesteps == 1
 
 
-def test_progress_is_reported_in_environment_steps():
-    steps = []
-    train("exact", make_traces(50), total_timesteps=1000, on_step=steps.append, steps=40)
-    assert steps == [250, 500, 750, 1000]
+def test_progress_is_reported_as_the_fraction_done():
+    done = []
+    train("exact", make_traces(50), on_progress=done.append, steps=40)
+    assert done == [0.25, 0.5, 0.75, 1]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"steps": 0}, "steps, batch_size and hidden of at least 1"),
-        ({"depth": 3}, "setting of ExitSettings, got 'depth'. Known: .*entropy"),
+        ({"depth": 3}, "setting of 'exact', got 'depth'. Known: .*entropy"),
         ({"cost_input": True, "reward": "seenn"}, "reward 'linear' for a network that takes the time cost"),
     ],
 )

@@ -169,3 +169,14 @@ def test_a_new_rule_is_one_class_and_one_line_in_the_table(monkeypatch, tmp_path
         again = load(save(rule, tmp_path / "policy.safetensors"))
         assert repr(again) == repr(rule)
         assert np.array_equal(evaluate(again, traces).exit_timesteps, evaluate(rule, traces).exit_timesteps)
+
+
+def test_a_rule_without_a_score_or_with_a_column_that_its_observation_lacks_is_refused_at_once():
+    with pytest.raises(InputError, match=r"a score of Nothing, or a column .*, got the column None of 'features'"):
+        type("Nothing", (ScoredPolicy,), {"threshold": 0.5, "observation": "features"})
+    for column, observation in (("gap", "features"), ("confidence", "logits"), ("certainty", "rich")):
+        with pytest.raises(InputError, match=f"got the column '{column}' of '{observation}'"):
+            type("Wrong", (ScoredPolicy,), {"threshold": 0.5, "column": column, "observation": observation})
+    with pytest.raises(InputError, match="a field threshold of Boundless"):
+        type("Boundless", (ScoredPolicy,), {"column": "margin", "observation": "features"})
+    type("Right", (ScoredPolicy,), {"threshold": 0.5, "column": "gap", "observation": "rich+hidden"})

@@ -1,6 +1,7 @@
 """Value-based and recurrent policies have a score, learn trivial traces, and are saved without pickle."""
 
 import pickle
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -8,14 +9,16 @@ import pytest
 import torch
 from stable_baselines3 import A2C, DQN, PPO
 
-from agents import calibrate, load, save, train
+from agents import calibrate, classify, compare, load, save, train
 from agents.calibration.costs import energy_costs, own_energy
 from agents.learners import LearnedPolicy, load_sb3
-from agents.learners.sb3.training import PRESETS, make_model
+from agents.learners.sb3.presets import PRESETS
+from agents.learners.sb3.training import make_model
 from backbones import InputError
 from backbones.energy import EnergyModel
 from backbones.machine import torch_threads
-from seenn_env import EarlyExitEnv, evaluate
+from seenn_env import EarlyExitEnv, EarlyExitVectorEnv, evaluate, to_sb3
+from tests.helpers.recorded import few_samples, full_traces, small_backbone
 from tests.helpers.traces import make_traces, trivial
 
 MAC_PJ = EnergyModel().pj_per_mac
@@ -142,7 +145,9 @@ def test_a_zip_of_sb3_is_read_without_unpickling(algorithm, tmp_path, monkeypatc
 
     monkeypatch.setattr(pickle, "loads", refuse)
     monkeypatch.setattr("cloudpickle.loads", refuse)
-    again = load_sb3(algorithm, tmp_path / "model.zip", traces)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = load_sb3(algorithm, tmp_path / "model.zip", traces)
     assert np.array_equal(evaluate(again, traces).exit_timesteps, evaluate(own, traces).exit_timesteps)
     assert np.array_equal(again.trace_scores(traces), own.trace_scores(traces))
 
@@ -157,7 +162,7 @@ def test_zips_that_do_not_fit_are_one_sentence(tmp_path):
         load_sb3("ppo", tmp_path / "model.zip", traces, policy_kwargs={"net_arch": [8]})
     with pytest.raises(InputError, match=r"policy_net.*policy_kwargs=\{\} for SB3's own defaults"):
         load_sb3("ppo", tmp_path / "model.zip", traces, policy_kwargs={"net_arch": [8]})
-    with pytest.raises(InputError, match=r"Expected arguments of PPO, but .* 'net_arch'"):
+    with pytest.raises(InputError, match=r"argument of 'ppo', got 'net_arch'. Known: .*policy_kwargs"):
         load_sb3("ppo", tmp_path / "model.zip", traces, net_arch=[8])
     (tmp_path / "broken.zip").write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match="a zip of a ppo model of this architecture"):
@@ -179,3 +184,26 @@ def test_without_sb3_contrib_its_algorithms_name_the_package_to_install(monkeypa
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'seenn-env\[contrib\]'"):
         train("qrdqn", make_traces(50))
+
+
+def test_an_observation_of_another_shape_than_the_models_own_is_one_sentence(tmp_path):
+    traces, backbone = full_traces(), small_backbone()
+    env = to_sb3(EarlyExitVectorEnv(4, traces, observation="rich"))
+    model = PPO("MlpPolicy", env, n_steps=8, batch_size=8, device="cpu")
+    model.save(tmp_path / "model.zip")
+    wrong = LearnedPolicy.of(model, observation="features")
+    for run in (
+        lambda: evaluate(model, traces),
+        lambda: compare({"ppo": model}, traces),
+        lambda: classify(few_samples(), backbone, model, num_slots=4),
+        lambda: evaluate(wrong, traces),
+        lambda: calibrate(wrong, traces, target_timesteps=2),
+        lambda: classify(few_samples(), backbone, wrong, num_slots=4),
+    ):
+        with pytest.raises(
+            InputError, match=r"trained on, of shape \[17\], got 'features' of \[6\]: name it by observation="
+        ):
+            run()
+    with pytest.raises(InputError, match="state its observation and policy_kwargs"):
+        load_sb3("ppo", tmp_path / "model.zip", traces, policy_kwargs={})
+    assert evaluate(model, traces, observation="rich").mean_timesteps >= 1

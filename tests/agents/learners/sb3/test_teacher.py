@@ -6,8 +6,8 @@ import torch
 
 from agents import train
 from agents.calibration.best_rule import best_threshold
+from agents.learners.sb3.presets import PRESETS
 from agents.learners.sb3.teacher import Teacher
-from agents.learners.sb3.training import PRESETS
 from seenn_env import EarlyExitVectorEnv, Traces, evaluate, to_sb3
 from tests.helpers.programs import load_program
 from tests.helpers.traces import make_traces

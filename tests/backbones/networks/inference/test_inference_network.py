@@ -195,6 +195,9 @@ def test_a_check_on_calibration_data_is_reported_and_refuses_a_form_that_disagre
     with pytest.raises(bb.InputError, match=r"form 'strange' to agree on 0.9990 of 40 answers, got 0\.\d+ \(accuracy"):
         plain.optimize(calibration=calibration)
     assert plain.optimize(calibration=calibration, min_agreement=None).report.agreement.min() < 0.9
+    for share in (2, -0.1):
+        with pytest.raises(bb.InputError, match=r"min_agreement in \[0, 1\], or None, got"):
+            plain.optimize(min_agreement=share)
 
 
 @pytest.mark.parametrize(
