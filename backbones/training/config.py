@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args, get_origin, get_type_hints
 
-from backbones.argument_checks import check_fields
+from backbones.argument_checks import Natural, check_fields
 from backbones.errors import InputError, unknown_name
 
 
@@ -72,7 +72,7 @@ class TrainingConfig:
     own_statistics: bool = False
     """Each of several processes normalises by its own images, and only running estimates are averaged: faster, but the
     result depends on the number of processes."""
-    seed: int = 0
+    seed: Natural = 0
     """Of the order of the images and their augmentation."""
 
     def __post_init__(self) -> None:
