@@ -7,6 +7,7 @@ import numpy as np
 
 from agents.comparison.bootstrap import Interval
 from backbones.errors import unknown_name
+from backbones.one_line import one_line
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Row:
     timesteps_of_seeds: tuple[float, ...]
     energy_pj: float | None = None
     """Mean energy of an image; None for traces without energy."""
+
+    __repr__ = one_line
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,10 @@ class Comparison:
     timesteps: int
     resamples: int
     """R of the bootstrap."""
+
+    def __repr__(self) -> str:
+        names = ", ".join(row.name for row in self.rows)
+        return f"Comparison({self.dataset}, split {self.split}, {self.samples} samples: {names})"
 
     def __getitem__(self, name: str) -> Row:
         rows = {row.name: row for row in self.rows}

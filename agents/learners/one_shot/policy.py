@@ -19,6 +19,7 @@ from backbones import InputError, Samples
 from backbones.argument_checks import Natural, Positive, check_kinds
 from backbones.contract import check_images
 from backbones.machine import torch_threads
+from backbones.one_line import one_line
 from seenn_env import Traces
 from seenn_env.traces import image_places
 
@@ -51,6 +52,8 @@ class TimestepNetwork(ScoredPolicy):
     samples: Samples | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     seed: Natural = 0
+
+    __repr__ = one_line
     observation = "image"
     decides = "start"
 
