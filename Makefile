@@ -54,7 +54,8 @@ structure: $(READY)
 	$(BIN)/python tests/structure.py
 
 benchmark: $(READY)
-	$(BIN)/seenn benchmark environments --output runs/benchmark --overwrite
+	mkdir -p runs
+	$(BIN)/python benchmarks/environments/environments.py --output runs/environments.json
 
 # The network and the augmented views of docs/cards/cifar10-jpeg.md (14 MB), out of the repository's own history.
 WEIGHTS_AT := 78eb36e94d203f45237c0e75157a27868a523f54

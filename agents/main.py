@@ -10,40 +10,93 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
-from backbones.errors import InputError
+from backbones.errors import InputError, unknown_name
 
 
-def parse(arguments: Sequence[str] | None) -> Any:
-    """The command that the arguments name, with its options; exits with 2 and one sentence where they are bad."""
-    from tyro.extras import subcommand_cli_from_dict
+def parse(arguments: Sequence[str]) -> Any:
+    """The command that the arguments name, with its options; prints help or the version and exits with 0.
+
+    Raises:
+        InputError: for an unknown command, or bad options.
+    """
+    import tyro
 
     from agents.commands.table import COMMANDS
 
-    errors = io.StringIO()
+    name, *options = arguments or ["--help"]
+    if name in ("-h", "--help"):
+        _print_help(COMMANDS)
+        sys.exit(0)
+    if name == "--version":
+        from importlib.metadata import version
+
+        print("seenn", version("seenn-env"))
+        sys.exit(0)
+    if name not in COMMANDS:
+        raise unknown_name("command", name, COMMANDS)
+    prog, refusal, explanation = f"seenn {name}", io.StringIO(), io.StringIO()
     try:
-        with contextlib.redirect_stderr(errors):
-            return subcommand_cli_from_dict(
-                COMMANDS, prog="seenn", args=arguments, description="Spiking networks that know when to stop."
-            )
+        with contextlib.redirect_stderr(refusal):
+            return tyro.cli(COMMANDS[name], prog=prog, args=options)
     except SystemExit as stop:
-        if stop.code == 2:  # tyro draws a box around its sentences
-            words = re.sub(r"[─━═╭╮╰╯│|]|-{4,}", " ", errors.getvalue())
-            words = re.sub(r"^\s*\w+ \w+\s*$|Error parsing \S+:", "", words, count=2, flags=re.MULTILINE)
-            print("seenn:", " ".join(words.split()), file=sys.stderr)
-        raise
+        if stop.code != 2:
+            raise
+    with contextlib.redirect_stdout(explanation), contextlib.suppress(SystemExit):
+        tyro.cli(COMMANDS[name], prog=prog, args=["--help"])
+    known = re.findall(r"^[│| ]+(?:-h, )?(--[\w-]+)(?:, (--[\w-]+))?", explanation.getvalue(), re.MULTILINE)
+    reason = _reason(refusal.getvalue(), options, [flag for flags in known for flag in flags])
+    raise InputError(f"{reason} See {prog} --help.")
+
+
+def _print_help(commands: Any) -> None:
+    print("usage: seenn COMMAND [OPTIONS]\n\nSpiking networks that know when to stop.\n\ncommands:")
+    for name, command in commands.items():
+        summary, *_ = command.__doc__.splitlines()
+        print(f"  {name:<16}{summary}")
+    print("\nseenn COMMAND --help explains a command, seenn --version prints the version.")
+    print("\nExample, which takes two minutes:\n\n    seenn quickstart --output runs/quickstart")
+
+
+def _reason(refusal: str, options: Sequence[str], known: Sequence[str]) -> str:
+    """The reason for which tyro refuses options, out of the box that it draws, or an unknown option and its like."""
+    for option in options:
+        flag = option.partition("=")[0].replace("_", "-")
+        if flag.startswith("--") and flag not in known:
+            close = get_close_matches(flag, known, 1)
+            return f"Expected known options, got {flag}." + (f" Did you mean {close[0]}?" if close else "")
+    plain = re.sub(r"\x1b\[[\d;]*m", "", refusal)
+    _, reason, *_ = re.split(r"^╭.*$|^[^\w\n]{4,}$", plain, flags=re.MULTILINE)
+    lines = [line.strip("│ ") for line in reason.strip().splitlines()]
+    if lines[0].startswith("Missing from"):
+        missing = [line.split()[0] for line in lines if line.startswith("--")]
+        return f"Expected {' and '.join(missing)}, got none."
+    return re.sub(r"^Error parsing \w+: ", "", " ".join(lines)).rstrip(".!") + "."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; exits with 0, 1 (the run failed), 2 (bad arguments, one sentence) or 130 (stopped by Ctrl-C)."""
+    """Run a command.
+
+    Exits with 0, 1 (the run failed, or an input could not be used), 2 (bad arguments, one sentence), 130 (stopped by
+    Ctrl-C) or 141 (the reader of the output closed it, as `head` does).
+    """
     # PyTorch takes large memory pages if this is set before its first tensor: clearing small ones for every layer
     # takes a good part of a training step.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    if os.environ.get("NO_COLOR"):
+        os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")
     command: Any = None
     try:
-        command = parse(arguments)
-        command.run()
+        try:
+            from backbones.argument_checks import check_fields
+
+            command = parse(sys.argv[1:] if arguments is None else arguments)
+            check_fields(command)
+            command.run()
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         resumes = getattr(command, "resumes", False)
         below_a_bar = "\n" if sys.stderr.isatty() else ""
@@ -51,6 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{below_a_bar}seenn: stopped; the same command {then}.", file=sys.stderr)
         exec("")  # else `python -m` ends by SIGINT if it stopped another exec, such as the making of a dataclass
         sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again when it exits
+        sys.exit(141)
     except InputError as error:
         print(f"seenn: {error}", file=sys.stderr)
         sys.exit(2)

@@ -101,7 +101,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if isinstance(hint, TypeVar):
         return hint.__bound__ is None or _fits(value, hint.__bound__)
     if kind is Annotated:
-        return _fits(value, parts[0]) and value >= parts[1].least
+        limits = [each for each in parts[1:] if isinstance(each, AtLeast)]
+        return _fits(value, parts[0]) and all(value >= each.least for each in limits)
     if kind in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in parts)
     if kind is typing.Literal:

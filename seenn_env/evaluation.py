@@ -13,6 +13,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.argument_checks import check_kinds
+from backbones.one_line import one_line
 from seenn_env.entry_points import users_own
 from seenn_env.observations.observation import AnyObservation, Observation
 from seenn_env.rewards import Energy, Reward, pay
@@ -87,6 +88,8 @@ class Evaluation:
     """`[N]` of the reward passed to `evaluate`."""
     energy_pj: np.ndarray | None = None
     """`[N]` up to and including the exit, where the traces have it."""
+
+    __repr__ = one_line
 
     @property
     def accuracy(self) -> float:

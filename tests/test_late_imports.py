@@ -78,10 +78,9 @@ def test_large_packages_are_not_imported(program, tmp_path):
 
 
 def test_help_lists_every_command_with_its_first_sentence(tmp_path):
-    done = run(tmp_path, HELP.format(arguments=["--help"]))
-    text = " ".join(done.stdout.replace("│", " ").split())
+    lines = [" ".join(line.split()) for line in run(tmp_path, HELP.format(arguments=["--help"])).stdout.splitlines()]
     for name, command in COMMANDS.items():
-        assert f"• {name} {command.__doc__.split('.')[0]}" in text.replace("  ", " ")
+        assert f"{name} {command.__doc__.split('.')[0]}." in lines
 
 
 @pytest.mark.parametrize("package", ["tyro", "numpy", "torch"])

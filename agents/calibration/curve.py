@@ -14,6 +14,7 @@ import numpy as np
 from agents.calibration.costs import measured_costs
 from agents.rules.score import ScoredPolicy
 from backbones.argument_checks import check_kinds
+from backbones.one_line import one_line
 from seenn_env import Traces
 
 
@@ -29,6 +30,8 @@ class Curve:
     """`[M]` a fraction."""
     mean_cost: np.ndarray
     """`[M]` mean timesteps, unless exits have another cost."""
+
+    __repr__ = one_line
 
     @check_kinds
     def nearest(self, target_timesteps: float) -> int:

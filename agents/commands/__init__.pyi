@@ -1,5 +1,5 @@
 from .benchmark.command import machine
-from .benchmark.timing import race
+from .benchmark.timing import Speeds, race
 from .compare import line_up
 from .data import DataOptions
 from .policies import named_rules
@@ -10,6 +10,7 @@ __all__ = [
     "RECORDED",
     "DataOptions",
     "Quickstart",
+    "Speeds",
     "TrainBackbone",
     "line_up",
     "machine",

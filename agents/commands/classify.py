@@ -21,6 +21,7 @@ from agents.commands.output import check_file, on_terminal
 from agents.commands.policies import named_policy
 from agents.commands.unused_options import refuse_unused
 from backbones import InputError
+from backbones.argument_checks import Natural, Positive
 from backbones.atomic import open_atomic
 from backbones.data import check_fit
 
@@ -32,7 +33,11 @@ class Classify:
     """Classify images; the network stops for each image where the policy exits.
 
     The output has one line for each image, as comma-separated values: its name, class, timesteps, confidence, and
-    the problem of an image that cannot be used.
+    the problem of an image that cannot be used. The command exits with 1 where there is one.
+
+    For example:
+
+        seenn classify --backbone digits --dataset digits --policy margin --output runs/answers.csv
     """
 
     backbone: Path
@@ -49,7 +54,7 @@ class Classify:
     """File of a policy, or the name of a rule."""
     threshold: float | None = None
     """Threshold of the policy (default: its own)."""
-    slots: int = 128
+    slots: Positive = 128
     """Slots of the pool: images that the network runs at once."""
     optimize: bool = False
     """Run the inference form: norms folded, memory reused; answers may differ by rounding."""
@@ -59,11 +64,11 @@ class Classify:
     """Write each answer when it is complete, not in the order of the inputs."""
     class_names: tuple[str, ...] = ()
     """Names of the classes, in order (default: the backbone's, else the dataset's, else numbers)."""
-    energy_images: int = 256
+    energy_images: Natural = 256
     """Number of images, drawn at random, whose energy is counted afterwards; 0 for none."""
     output: Path | None = None
     """File of the answers (default: they are printed)."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the dataset's division."""
     device: str = "cpu"
     """Device that the network runs on."""
@@ -79,8 +84,6 @@ class Classify:
             refuse_unused(self, ["split", "seed"], "without a --dataset")
         else:
             refuse_unused(self, ["resize"], "with a --dataset")
-        if self.slots < 1:
-            raise InputError(f"Expected at least 1 slot, got {self.slots}.")
         if self.output is not None:
             check_file(self.output, self)
         else:
@@ -132,6 +135,8 @@ class Classify:
             )
         if self.output is not None:
             print("answers:", self.output)
+        if broken:
+            sys.exit(1)
 
 
 def _line(answer: deployment.Answer, names: tuple[str, ...]) -> tuple[Any, ...]:

@@ -13,6 +13,7 @@ from agents.commands.policies import named_rules
 from agents.commands.train import load_traces
 from agents.commands.unused_options import refuse_unused
 from backbones import InputError
+from backbones.argument_checks import Natural
 from seenn_env import Traces
 from seenn_env.evaluation import evaluated_rows
 
@@ -24,7 +25,12 @@ RULES = ("confidence", "per-timestep-margin")
 
 @dataclass(frozen=True)
 class Compare:
-    """Compare policies and rules: a table, a picture, JSON and TensorBoard."""
+    """Compare policies and rules: a table, a picture, JSON and TensorBoard.
+
+    For example:
+
+        seenn compare --traces digits --calibration digits --policies PPO=runs/ppo.safetensors --output runs/compare
+    """
 
     traces: tuple[Path, ...]
     """Traces files to compare on."""
@@ -40,7 +46,7 @@ class Compare:
     """Learned policies as NAME=FILE; one NAME several times is one policy over several seeds."""
     rules: tuple[str, ...] | None = None
     """Names of the rules to calibrate (default: confidence and per-timestep-margin)."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the bootstrap."""
     overwrite: bool = False
     """Replace an earlier result."""
@@ -57,6 +63,8 @@ class Compare:
         calibrated = named_rules(RULES if self.rules is None else self.rules)
         if not self.calibration:
             refuse_unused(self, ["rules", "targets"], "without --calibration")
+        else:
+            check_targets(self.targets, test.timesteps)
         calibration = load_traces(self.calibration).select("calibration") if self.calibration else None
         for group in learned.values():
             for policy in group:
@@ -68,6 +76,13 @@ class Compare:
         print(agents.compare(entries, test, log_dir=output.work, seed=self.seed).table())
         output.close()
         print("report:", output.final)
+
+
+def check_targets(targets: tuple[float, ...], timesteps: int) -> None:
+    """Raise an `InputError` for no targets, or for mean timesteps out of 1…T."""
+    if not targets or min(targets) < 1 or max(targets) > timesteps:
+        given = " ".join(f"{target:g}" for target in targets) or "none"
+        raise InputError(f"Expected targets from 1 to T = {timesteps}, got {given}.")
 
 
 def line_up(

@@ -15,23 +15,29 @@ from agents.commands.output import check_file
 from agents.commands.train_backbone import accuracy_line
 from agents.commands.unused_options import refuse_unused
 from backbones import contract, conversion, networks
+from backbones.argument_checks import Natural, Positive
 
 
 @dataclass(frozen=True)
 class Convert:
-    """Convert a network that `seenn train-backbone --neuron qcfs` (or relu) trained, and compare accuracies."""
+    """Convert a network that `seenn train-backbone --neuron qcfs` (or relu) trained, and compare accuracies.
+
+    For example:
+
+        seenn convert --backbone runs/qcfs/backbone.safetensors --timesteps 32 --output runs/converted.safetensors
+    """
 
     backbone: Path
     """File of the network without time."""
     output: Path
     """File of the spiking network."""
-    timesteps: int = 32
+    timesteps: Positive = 32
     """T."""
     method: Literal["max", "percentile"] | None = None
     """How thresholds of ReLUs are set (default: percentile); QCFS networks have learned theirs."""
     percentile: float = 99.9
     """Percentile of a layer's activations."""
-    images: int = 1000
+    images: Positive = 1000
     """Number of training images that thresholds of ReLUs are set on."""
     dataset: str | None = "digits"
     """Name of the dataset that thresholds of ReLUs are set and accuracies compared on; None does neither."""
@@ -39,7 +45,7 @@ class Convert:
     """Place and division of the dataset."""
     split: Literal["policy", "calibration", "test"] = "calibration"
     """Split that accuracies are compared on."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the dataset's division (the one that the network was trained with), and of the choice of images."""
     device: str = "cpu"
     """Device that the network runs on."""
@@ -61,8 +67,6 @@ class Convert:
         splits = None if self.dataset is None else self.data.load_for(ann, self.dataset, self.seed)
         images = None
         if splits is not None and not learned:
-            if self.images < 1:
-                raise bb.InputError(f"Expected at least 1 image to set thresholds on, got {self.images}.")
             rows = np.random.default_rng(self.seed).permutation(len(splits.train))[: self.images]
             images = splits.train.images[np.sort(rows)]
         network = bb.convert(ann, images, timesteps=self.timesteps, method=self.method, percentile=self.percentile)

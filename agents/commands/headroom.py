@@ -11,12 +11,18 @@ from agents.commands.output import check_file
 from agents.commands.train import load_traces
 from agents.commands.unused_options import refuse_unused
 from backbones import machine
+from backbones.argument_checks import Natural
 from backbones.atomic import write_atomic
 
 
 @dataclass(frozen=True)
 class Headroom:
-    """Measure the gain of per-timestep thresholds and cross-fitted optimal stopping over confidence."""
+    """Measure the gain of per-timestep thresholds and cross-fitted optimal stopping over confidence.
+
+    For example:
+
+        seenn headroom --traces digits --targets 1.2 1.5 2
+    """
 
     traces: tuple[Path, ...] = (Path("digits"),)
     """Traces files, or packaged names."""
@@ -30,7 +36,7 @@ class Headroom:
     """Observation of optimal stopping."""
     output: Path | None = None
     """A .json file for the figures too."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the folds and the bootstrap."""
     overwrite: bool = False
     """Replace an existing file."""

@@ -11,15 +11,18 @@ import agents
 import backbones as bb
 import seenn_env
 from agents.commands.compare import MAKES as COMPARISON
-from agents.commands.compare import RULES, line_up
+from agents.commands.compare import RULES, check_targets, line_up
 from agents.commands.output import EVENTS, on_terminal, open_folder, progress_bar
 from agents.commands.policies import named_rules
 from agents.commands.train_backbone import accuracy_line
 from backbones import machine
+from backbones.argument_checks import Natural, Positive
 from backbones.atomic import remove_with_leftovers
 
 RECORDED = {"policy": 20, "calibration": 20, "test": 10}
 """Rows of each image, by split."""
+TIMESTEPS = 8
+"""T."""
 MAKES = (
     rf"(backbone|{'|'.join(RECORDED)}|ppo-seed\d+)\.safetensors|\.?training\.pt(\.\w+\.tmp)?|backbone/{EVENTS}"
     rf"|ppo-seed\d+/(.+/)?{EVENTS}|comparison/({COMPARISON})"
@@ -29,19 +32,24 @@ MAKES = (
 
 @dataclass(frozen=True)
 class Quickstart:
-    """Train an SNN on digits, record it, learn when to exit (SEENN-II), calibrate thresholds, compare."""
+    """Train an SNN on digits, record it, learn when to exit (SEENN-II), calibrate thresholds, compare.
+
+    For example:
+
+        seenn quickstart --output runs/quickstart
+    """
 
     output: Path = Path("runs/quickstart")
     """Folder for all results."""
     targets: tuple[float, ...] = (1.2, 1.5, 2.0)
     """Mean timesteps at which policies are compared."""
-    seeds: int = 3
+    seeds: Positive = 3
     """Number of policies that PPO trains."""
-    epochs: int = 30
+    epochs: Positive = 30
     """Passes of the backbone over its 700 training images."""
-    total_timesteps: int = 600_000
+    total_timesteps: Positive = 600_000
     """Environment steps of each PPO training."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the backbone; PPO's seeds count on from it."""
     device: str = "cpu"
     """Device that the network runs on."""
@@ -56,6 +64,8 @@ class Quickstart:
 
     def _run(self) -> None:
         begin = time.monotonic()
+        check_targets(self.targets, TIMESTEPS)
+        machine.named_device(self.device)
         output = open_folder(self.output, self, self.overwrite, makes=MAKES)
         folder = output.work
         splits = bb.load_dataset("digits")
@@ -78,11 +88,11 @@ class Quickstart:
         if file.exists():
             remove_with_leftovers(folder / "training.pt")
             return bb.load(file, device=self.device)
-        print(f"train a spiking network on {len(splits.train)} digits: Poisson spikes, T = 8", flush=True)
+        print(f"train a spiking network on {len(splits.train)} digits: Poisson spikes, T = {TIMESTEPS}", flush=True)
         network = bb.build(
             "small",
             num_classes=10,
-            timesteps=8,
+            timesteps=TIMESTEPS,
             input_shape=(1, 8, 8),
             encoding="poisson",
             width=32,

@@ -14,6 +14,7 @@ from agents.commands.data import DataOptions
 from agents.commands.output import check_file, on_terminal
 from agents.commands.unused_options import refuse_unused
 from backbones import data, machine
+from backbones.argument_checks import Natural, Positive
 from backbones.energy import EnergyModel
 from backbones.hashing import hash_json
 from seenn_env import Traces
@@ -21,7 +22,12 @@ from seenn_env import Traces
 
 @dataclass(frozen=True)
 class Record:
-    """Record a backbone's logits at every timestep; killed at any moment, the same command continues."""
+    """Record a backbone's logits at every timestep; killed at any moment, the same command continues.
+
+    For example:
+
+        seenn record --backbone digits --split policy calibration --repeats 20 --output runs/traces.safetensors
+    """
 
     backbone: Path
     """File of the backbone."""
@@ -33,13 +39,13 @@ class Record:
     """Place and division of the dataset."""
     split: tuple[Literal["train", "policy", "calibration", "test"], ...] = ("policy",)
     """Splits to record, one after another, into one file."""
-    repeats: int = 1
+    repeats: Positive = 1
     """Rows of each image; a random encoding draws input spikes for each."""
-    crop: int = 0
+    crop: Natural = 0
     """Pixels of padding for random crops of all repeats but the first."""
     flip: bool = False
     """Mirror half of the repeats but the first."""
-    batch_size: int = 256
+    batch_size: Positive = 256
     """Rows of a batch."""
     dtype: Literal["float32", "float16"] = "float16"
     """Type of the stored values."""
@@ -55,9 +61,9 @@ class Record:
     """Also store the images."""
     corruption: str | None = None
     """Corrupt the images first: gaussian-noise, gaussian-blur, contrast, brightness or jpeg."""
-    severity: int = 3
+    severity: Positive = 3
     """Severity of the corruption, from 1 to 5."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the dataset's division: the one that the backbone was trained with."""
     device: str = "cpu"
     """Device that the network runs on."""

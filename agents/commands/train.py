@@ -9,12 +9,18 @@ import agents
 from agents import learners
 from agents.commands.output import check_file, check_log_dir, progress_bar
 from agents.commands.unused_options import refuse_unused
+from backbones.argument_checks import Natural, Positive
 from seenn_env import Traces, evaluate
 
 
 @dataclass(frozen=True)
 class Train:
-    """Learn when to exit on the rows of split "policy"."""
+    """Learn when to exit on the rows of split "policy".
+
+    For example:
+
+        seenn train --traces digits --algorithm ppo --target-timesteps 1.5 --output runs/ppo.safetensors
+    """
 
     traces: tuple[Path, ...]
     """Traces files, with rows of split "policy", and of "calibration" where there is a target."""
@@ -30,9 +36,9 @@ class Train:
     """Reward to learn from: linear (the default) or seenn (the default of one-shot)."""
     reward_options: dict[str, float] = field(default_factory=dict)
     """Options of the reward, as NAME VALUE pairs: cost, or beta."""
-    total_timesteps: int | None = None
+    total_timesteps: Positive | None = None
     """Steps of the environment, for the algorithms of stable-baselines3 (default: 300,000)."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the network, the episodes and the actions."""
     log_dir: Path | None = None
     """Folder for TensorBoard."""

@@ -15,6 +15,7 @@ from agents.commands.data import DataOptions
 from agents.commands.output import EVENTS, on_terminal, open_folder
 from agents.commands.unused_options import refuse_unused
 from backbones import machine, networks, training
+from backbones.argument_checks import Positive
 from backbones.atomic import remove_with_leftovers
 from backbones.data import check_division, check_fit
 
@@ -27,7 +28,12 @@ MAKES = rf"backbone\.safetensors|\.?training\.pt(\.\w+\.tmp)?|tensorboard/{EVENT
 
 @dataclass(frozen=True)
 class TrainBackbone:
-    """Train a spiking network and freeze it; killed at any moment, the same command continues."""
+    """Train a spiking network and freeze it; killed at any moment, the same command continues.
+
+    For example:
+
+        seenn train-backbone --dataset digits --epochs 30 --output runs/digits
+    """
 
     output: Path
     """Folder for backbone.safetensors and TensorBoard."""
@@ -37,23 +43,23 @@ class TrainBackbone:
     """Place and division of the dataset."""
     network: str = "small"
     """Name of the architecture."""
-    width: int | None = None
+    width: Positive | None = None
     """Channels of its first layer (default: the architecture's own)."""
     stem: str | None = None
     """First layer where the architecture has several: small, or large, which quarters the image (default: small)."""
     norm: str | None = None
     """tdbn, bn or tdbn-per-timestep, with statistics for each timestep (default: the architecture's)."""
-    timesteps: int = 8
+    timesteps: Positive = 8
     """T."""
     encoding: str = "poisson"
     """direct, poisson or latency; of frames over time, event."""
     neuron: str = "lif"
     """lif, if or plif; or qcfs or relu for a network without time (T = 1) that `seenn convert` takes."""
-    levels: int | None = None
+    levels: Positive | None = None
     """Levels L of the activation qcfs (default: its own, 4)."""
     initial: Path | None = None
     """Backbone of the same architecture whose weights training starts from (default: random weights)."""
-    threads: int | None = None
+    threads: Positive | None = None
     """CPU threads (default: torch's choice); equal weights need an equal number."""
     training: tyro.conf.OmitArgPrefixes[bb.TrainingConfig] = field(default_factory=bb.TrainingConfig)
     """Settings of the training; its seed is that of the initial weights too."""
@@ -67,8 +73,6 @@ class TrainBackbone:
 
     def run(self) -> None:
         """Train, print the accuracy at every timestep, save."""
-        if self.threads is not None and self.threads < 1:
-            raise bb.InputError(f"Expected at least 1 thread, got {self.threads}.")
         with nullcontext() if self.threads is None else machine.torch_threads(self.threads):
             self._run()
 

@@ -23,6 +23,7 @@ from agents.commands.output import check_file, open_folder
 from agents.commands.policies import named_policy
 from agents.commands.unused_options import refuse_unused
 from backbones import InputError, networks
+from backbones.argument_checks import Natural
 from backbones.atomic import open_atomic
 from backbones.packaged_files import is_packaged
 from seenn_env import EarlyExitEnv, rendering
@@ -34,7 +35,12 @@ MAKES = r"\d{3,}\.png"
 
 @dataclass(frozen=True)
 class Watch:
-    """Show the timesteps of one image until a policy exits."""
+    """Show the timesteps of one image until a policy exits.
+
+    For example:
+
+        seenn watch --traces digits --policy margin --threshold 0.9 --output runs/episode.gif
+    """
 
     traces: str | None = None
     """File or packaged name of traces to replay (default, without a backbone: digits)."""
@@ -46,7 +52,7 @@ class Watch:
     """Place and division of the dataset."""
     split: str = "test"
     """Split of the images."""
-    row: int | None = None
+    row: Natural | None = None
     """Row of the split (default: one at random)."""
     policy: str = "margin"
     """File of a policy, or the name of a rule: confidence, entropy or margin."""
@@ -56,7 +62,7 @@ class Watch:
     """A .gif, or a folder for one .png a timestep (default: the episode plays in the terminal)."""
     fps: float = 1.0
     """Frames per second of a GIF, or in the terminal."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the choice of the image."""
     device: str = "cpu"
     """Device that a backbone from a file runs on."""
@@ -75,8 +81,8 @@ class Watch:
             refuse_unused(self, ["overwrite"], "without an --output")
         elif not self.output.suffix:
             refuse_unused(self, ["fps"], "with pictures one by one")
-        if not self.fps > 0:
-            raise InputError(f"Expected fps > 0, got {self.fps}.")
+        if not 0.01 <= self.fps <= 100:
+            raise InputError(f"Expected fps from 0.01 to 100, got {self.fps:g}.")
         if self.output is not None and self.output.suffix.lower() not in ("", ".gif"):
             raise InputError(f"Expected the output to be a .gif or a folder, got {self.output}.")
         if self.output is not None and self.output.suffix:

@@ -9,6 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
+from backbones.one_line import one_line
+
 RESAMPLES = 2000
 
 
@@ -22,12 +24,14 @@ class Interval:
     p_value: float = 1.0
     """Two-sided, of "it is 0": twice the smaller share of draws on one side of 0, of R + 1 draws."""
 
+    __repr__ = one_line
+
     @classmethod
     def of(cls, estimate: float, draws: np.ndarray) -> "Interval":
         """The interval of bootstrap draws `[R]`."""
         low, high = np.quantile(draws, [0.025, 0.975])
         beyond = min(np.count_nonzero(draws <= 0), np.count_nonzero(draws >= 0)) + 1
-        return cls(float(estimate), float(low), float(high), min(1.0, 2 * beyond / (len(draws) + 1)))
+        return cls(float(estimate), float(low), float(high), min(1.0, float(2 * beyond / (len(draws) + 1))))
 
     def points(self) -> str:
         """A difference in percentage points, with its interval."""

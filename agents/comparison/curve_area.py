@@ -19,6 +19,7 @@ from agents.comparison.matched_accuracy import matched_accuracy
 from agents.comparison.multiple_comparisons import max_t
 from agents.rules.score import ScoredPolicy
 from backbones import InputError
+from backbones.one_line import one_line
 from seenn_env import Traces
 
 
@@ -34,6 +35,8 @@ class Endpoint:
     """G differences at the targets."""
     draws: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), repr=False, compare=False)
     """`[R, G]` the differences in every resample."""
+
+    __repr__ = one_line
 
     def verdict(self, margin: float = 0.002) -> str:
         """The verdict by the interval of the area, with a margin of non-inferiority.
@@ -66,6 +69,8 @@ class MatchedCurve:
     """`[G]`."""
     draws: np.ndarray
     """`[R, G]` in every resample."""
+
+    __repr__ = one_line
 
     def over(self, rival: "MatchedCurve") -> Endpoint:
         """This curve minus a rival's, of the same resamples, at the targets of this one.

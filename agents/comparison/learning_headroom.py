@@ -20,6 +20,7 @@ from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import Confidence, Margin
 from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
+from backbones.one_line import one_line
 from seenn_env import Traces
 
 POLICIES = ("per-timestep margin", "optimal stopping")
@@ -45,6 +46,8 @@ class Headroom:
     folds: int
     split: str
     """Of the rows."""
+
+    __repr__ = one_line
 
     def table(self) -> str:
         """As text."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from agents.comparison.bootstrap import Interval
 from backbones.errors import unknown_name
+from backbones.one_line import one_line
 
 
 def family_of(name: str) -> str:
@@ -46,6 +47,8 @@ class Row:
         except ValueError:
             return None
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -74,6 +77,10 @@ class Comparison:
     """The family of the rule with the best accuracy on these rows, over all mean timesteps of the comparison."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """Fingerprint of the backbone, seed of the bootstrap, versions."""
+
+    def __repr__(self) -> str:
+        names = ", ".join(row.name for row in self.rows)
+        return f"Comparison({self.dataset}, split {self.split}, {self.samples} samples: {names})"
 
     def __getitem__(self, name: str) -> Row:
         rows = {row.name: row for row in self.rows}

@@ -23,6 +23,7 @@ from backbones.argument_checks import check_kinds
 from backbones.contract import encoding_of
 from backbones.errors import kind_of
 from backbones.machine import named_device
+from backbones.one_line import one_line
 from seenn_env import Policy, stream
 from seenn_env.evaluation import check_timesteps, decides
 from seenn_env.observations import AnyObservation, softmax
@@ -65,6 +66,8 @@ class Classification:
     """Of a sample of the images; None for `energy_images=0`, or a backbone whose operations cannot be counted."""
     class_names: tuple[str, ...] = ()
     """`[K]`, where the backbone has them."""
+
+    __repr__ = one_line
 
     @property
     def images_per_second(self) -> float:

@@ -21,6 +21,7 @@ import torch
 from backbones import Backbone, InputError
 from backbones.energy import EnergyModel, Metered
 from backbones.networks import InferenceNetwork
+from backbones.one_line import one_line
 
 _BATCH = 64
 
@@ -35,6 +36,8 @@ class ExitEnergy:
     """`[M]` float64 of the network's operations up to and including the exit, without the policy's own."""
     seconds: float
     """Duration of the count, after the answers."""
+
+    __repr__ = one_line
 
     @property
     def images(self) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 from agents.rules.score import ScoredPolicy, scores_by_timestep, timestep_of
 from backbones import InputError
 from backbones.argument_checks import Positive, check_fields, check_kinds
+from backbones.one_line import one_line
 from seenn_env import Traces
 from seenn_env.observations import softmax
 
@@ -36,6 +37,8 @@ class ConformalSets(ScoredPolicy):
     miscoverage: float = 0.1
     size: Positive = 1
     nonconformity: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32), compare=False)
+
+    __repr__ = one_line
     observation = "logits"
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from agents.rules.score import ScoredPolicy, delegated, timestep_of
 from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
+from backbones.one_line import one_line
 from seenn_env import Traces
 
 _PRICES = np.geomspace(3e-4, 0.3, 28)
@@ -37,6 +38,8 @@ class PerTimestep(ScoredPolicy):
     rule: ScoredPolicy
     thresholds: tuple[float, ...] = ()
     shift: float = 0.0
+
+    __repr__ = one_line
     observation = delegated("rule", "observation")
     macs = delegated("rule", "macs")
     fitted = delegated("rule", "fitted")

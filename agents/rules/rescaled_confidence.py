@@ -13,6 +13,7 @@ import numpy as np
 from agents.rules.score import COLUMNS, ScoredPolicy, scores_by_timestep, timestep_of
 from backbones import InputError
 from backbones.argument_checks import check_kinds
+from backbones.one_line import one_line
 from seenn_env import Traces
 from seenn_env.observations import softmax
 
@@ -36,6 +37,8 @@ class ScaledConfidence(ScoredPolicy):
 
     threshold: float = 0.9
     temperatures: tuple[float, ...] = ()
+
+    __repr__ = one_line
     observation = "logits"
     largest = 1.0
 
@@ -84,6 +87,8 @@ class PerformanceConfidence(ScoredPolicy):
     threshold: float = 0.9
     confidences: tuple[tuple[float, ...], ...] = ()
     accuracies: tuple[tuple[float, ...], ...] = ()
+
+    __repr__ = one_line
     observation = "features"
     largest = 1.0
 

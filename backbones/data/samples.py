@@ -16,6 +16,7 @@ from backbones.argument_checks import Natural, Positive, check_fields, check_kin
 from backbones.contract.inputs import channels_advice
 from backbones.deferred_rows import RowView, rows_of
 from backbones.errors import InputError, unknown_name
+from backbones.one_line import one_line
 from backbones.tensors import is_tensor
 
 SPLITS = ("train", "policy", "calibration", "test")
@@ -114,6 +115,8 @@ class Splits:
     policy: Samples
     calibration: Samples
     test: Samples
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -7,10 +7,10 @@ from stable_baselines3 import PPO
 
 import agents
 import backbones as bb
-from agents.commands.benchmark.scale import AnonymousMemory
 from backbones.contract import make_keys
 from seenn_env import EarlyExitVectorEnv, Traces, evaluate, record, stream, to_sb3
 from seenn_env.streaming import ArrayFeed
+from tests.helpers.programs import load_program
 from tests.helpers.recorded import small_backbone
 
 RULES = (agents.Confidence(), agents.Entropy(), agents.Margin(), agents.PerTimestep(agents.Margin()))
@@ -86,7 +86,7 @@ def stream_many(total, warm_up):
         seen[exits.places] += 1
         done += len(exits.places)
         if done >= warm_up and (start is None or done % 64 == 0 or done == total):
-            now = AnonymousMemory().start
+            now = load_program("benchmarks/environments/scale").AnonymousMemory().start
             start = start or now
             growth = max(growth, now - start)
     return seen, growth

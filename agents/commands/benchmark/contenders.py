@@ -1,4 +1,4 @@
-"""Contenders of `seenn benchmark live`: ways to run a policy over images.
+"""Contenders of `seenn benchmark`: ways to run a policy over images.
 
 Letters: B rows of a batch or slots of a pool, T timesteps.
 """

@@ -1,4 +1,4 @@
-"""`seenn benchmark live`: throughput of live early exit, beside the limit set by the mean exit timestep.
+"""`seenn benchmark`: throughput of live early exit, beside the limit set by the mean exit timestep.
 
 With c the cost of an image's stem and s that of a timestep, all T timesteps cost c + T·s an image, and a mean exit at
 t̄ costs at least c + t̄·s. The times of all contenders include the observation and the policy.

@@ -17,6 +17,7 @@ from agents.learners.perceptrons import count_macs, run_perceptron
 from agents.rules.score import ScoredPolicy, timestep_of
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_kinds
+from backbones.one_line import one_line
 from seenn_env import Traces
 from seenn_env.observations import AnyObservation
 
@@ -51,6 +52,8 @@ class ExitNetwork(ScoredPolicy):
     settings: dict[str, Any] = field(default_factory=dict)
     elapsed: Natural | None = None
     seed: Natural = 0
+
+    __repr__ = one_line
     probabilities = True
 
     def __post_init__(self) -> None:

@@ -20,6 +20,7 @@ from backbones import InputError
 from backbones.argument_checks import Positive
 from backbones.contract import check_images
 from backbones.machine import torch_threads
+from backbones.one_line import one_line
 from seenn_env import Traces
 from seenn_env.evaluation import check_timesteps
 
@@ -48,6 +49,8 @@ class TimestepNetwork(ScoredPolicy):
     width: Positive = 16
     threshold: float | None = None  # type: ignore[assignment]
     settings: dict[str, Any] = field(default_factory=dict)
+
+    __repr__ = one_line
     observation = "image"
     decides = "start"
 

@@ -16,6 +16,7 @@ from agents.learners.macs import count_multiplications
 from agents.rules.score import ScoredPolicy, no_export
 from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
+from backbones.one_line import one_line
 from seenn_env.evaluation import check_columns, normaliser_of
 from seenn_env.observations import AnyObservation
 
@@ -71,6 +72,8 @@ class LearnedPolicy(ScoredPolicy):
     settings: dict[str, Any] = field(default_factory=dict)
     normaliser: Normaliser | None = None
     seed: Natural = 0
+
+    __repr__ = one_line
 
     @classmethod
     @check_kinds

@@ -16,6 +16,7 @@ from agents.learners.perceptrons import count_macs, run_perceptron
 from agents.learners.stopping.trees import run_trees
 from agents.rules.score import ScoredPolicy, scores_by_timestep, timestep_of
 from backbones.argument_checks import Natural, Positive
+from backbones.one_line import one_line
 from seenn_env.observations import AnyObservation
 
 
@@ -39,6 +40,8 @@ class OptimalStopping(ScoredPolicy):
     threshold: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
     elapsed: Natural | None = None
+
+    __repr__ = one_line
 
     @property
     def macs(self) -> int:  # type: ignore[override]

@@ -18,6 +18,7 @@ from backbones.networks.inference.inplace_neuron import InPlaceFire
 from backbones.networks.kernels.winograd import use_winograd
 from backbones.networks.norms import TimestepScale
 from backbones.networks.stepped_network import State, SteppedNetwork, pooled
+from backbones.one_line import one_line
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -37,6 +38,8 @@ class Report:
     """`[T]` of the other form."""
     samples: int
     """N."""
+
+    __repr__ = one_line
 
 
 class Cast(nn.Module):

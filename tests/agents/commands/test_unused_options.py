@@ -22,7 +22,6 @@ CLASSIFY = ("classify", "--backbone", "net", "--inputs", "net")
 TRAIN = ("train", "--traces", "traces", "--output", "out", "--algorithm")
 NETWORK = ("train-backbone", "--output", "out")
 RECORD = ("record", "--backbone", "net", "--output", "out")
-BENCHMARK = ("benchmark", "--output", "out")
 CASES = [
     ((*CLASSIFY, "--data-dir", "x"), "no --data-dir without a --dataset, got x"),
     ((*CLASSIFY, "--download"), "no --download without a --dataset"),
@@ -59,9 +58,6 @@ CASES = [
     (("watch", "--data-dir", "x"), "no --data-dir without a --dataset"),
     (("watch", "--row", "1", "--seed", "2"), "no --seed with a --row"),
     (("watch", "--output", "out", "--fps", "2"), "no --fps with pictures one by one"),
-    ((*BENCHMARK, "environments", "--gigabytes", "1"), "no --gigabytes with the part 'environments'"),
-    ((*BENCHMARK, "live", "--no-learning"), "no --learning with the part 'live'"),
-    ((*BENCHMARK, "scale", "--slots", "4"), "no --slots with the part 'scale'"),
 ]
 
 

@@ -73,7 +73,7 @@ def test_seenn_watch_refuses_bad_input_in_one_sentence(tmp_path, capsys):
         ((*WATCH, "--output", tmp_path / "a.gif"), "exists already"),
         ((*WATCH, "--output", tmp_path), "not a result of this program"),
         ((*WATCH, "--output", tmp_path / "a.mp4"), "a .gif or a folder"),
-        ((*WATCH, "--fps", "0"), "fps > 0, got 0.0"),
+        ((*WATCH, "--fps", "0"), "fps from 0.01 to 100, got 0"),
         (("watch", "--policy", "per-timestep-margin"), "a rule with one threshold"),
         (("watch", "--policy", "luck"), "rule (or a policy file), got 'luck'. Known: confidence"),
         (("watch", "--policy", tmp_path / "none.safetensors"), "found nothing at"),

@@ -193,7 +193,9 @@ def test_the_command_writes_a_line_for_each_image(network, digits, tmp_path, cap
     folder.mkdir()
     Image.fromarray(digits.test.images[0, 0]).save(folder / "a.png")
     (folder / "b.png").write_bytes(b"no")
-    main([*settings, "--inputs", str(folder), "--class-names", *"abcdefghij", "--optimize"])
+    with pytest.raises(SystemExit) as stop:
+        main([*settings, "--inputs", str(folder), "--class-names", *"abcdefghij", "--optimize"])
+    assert stop.value.code == 1
     printed = capsys.readouterr()
     assert printed.out.splitlines()[0] == "name,prediction,class,timesteps,confidence,problem"
     assert printed.out.splitlines()[1].split(",")[2] in "abcdefghij"
@@ -206,7 +208,7 @@ def test_the_commands_bad_input_is_one_sentence(network, tmp_path, capsys):
     settings = ["classify", "--backbone", str(tmp_path / "net.safetensors")]
     for more, words in (
         ([], "either --inputs or a --dataset"),
-        (["--dataset", "digits", "--slots", "0"], "at least 1 slot, got 0"),
+        (["--dataset", "digits", "--slots", "0"], "slots to be a whole number of 1 or more, got 0"),
         (["--dataset", "digits", "--class-names", "one"], "Expected 10 class names, got 1"),
         (["--dataset", "digits", "--policy", "luck"], "rule (or a policy file), got 'luck'"),
         (["--inputs", str(tmp_path / "none.png")], "found none at"),

@@ -1,4 +1,4 @@
-"""`seenn benchmark live` in small: its figures, its table and its contenders."""
+"""`seenn benchmark` in small: its figures, its table and its contenders."""
 
 import json
 
@@ -13,7 +13,7 @@ from seenn_env import stream
 from seenn_env.streaming import ArrayFeed
 from tests.helpers.recorded import few_samples, small_backbone
 
-SMALL = ["benchmark", "live", "--slots", "8", "--rounds", "2", "--images", "64", "--clock", "cpu"]
+SMALL = ["benchmark", "--slots", "8", "--rounds", "2", "--images", "64", "--clock", "cpu"]
 
 
 def test_it_writes_figures_and_the_table(tmp_path, capsys):

@@ -1,10 +1,15 @@
-"""`seenn benchmark scale`: speed and memory of an environment over traces that exceed memory.
+"""Speed and memory of an environment over traces that exceed memory.
 
-The traces are synthetic: logits whose confidence grows with time, in as many rows as give the size.
+    python benchmarks/environments/scale.py --output benchmarks/environments/scale.json
+
+The traces are synthetic: logits whose confidence grows with time, in as many rows as give the size. Their file is
+written to a folder (default: the current one), which needs twice as much room, measured and deleted.
 
 Letters: N rows, T timesteps, K classes.
 """
 
+import argparse
+import json
 import shutil
 import threading
 import time
@@ -14,9 +19,10 @@ from typing import Any, Self
 import numpy as np
 from tqdm import tqdm
 
-from agents.commands.output import on_terminal
+from agents.commands import machine
 from backbones import InputError
 from backbones.data import SPLITS
+from backbones.machine import torch_threads
 from seenn_env import EarlyExitVectorEnv, Traces
 from seenn_env.traces import write_tensors
 
@@ -62,9 +68,9 @@ def _anonymous_bytes() -> int | None:
 
 
 def measure_scale(
-    folder: Path, *, gigabytes: float, num_envs: int, rounds: int, seed: int, keep: bool
+    folder: Path, *, gigabytes: float, num_envs: int, rounds: int, seed: int
 ) -> tuple[dict[str, Any], str]:
-    """JSON-able figures and the table; the file in `folder` is deleted unless `keep`.
+    """JSON-able figures and the table; the file in `folder` is deleted.
 
     Raises:
         InputError: for a size or a number of rounds that is not positive, or a disk without room.
@@ -94,8 +100,7 @@ def measure_scale(
             rates = [_steps_per_second(envs, seed + turn) for turn in range(rounds + 1)][1:]  # the first warms up
         size = path.stat().st_size
     finally:
-        if not keep:
-            path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
     quartiles = np.quantile(rates, [0.25, 0.5, 0.75]).tolist()
     result = {
         "num_envs": num_envs,
@@ -113,7 +118,7 @@ def make_traces_file(path: Path, N: int, seed: int) -> None:
     labels = np.random.default_rng(seed).integers(CLASSES, size=N)
     try:
         logits = np.lib.format.open_memmap(draft, "w+", np.float16, (N, TIMESTEPS, CLASSES))
-        bar = tqdm(total=N, desc="write", unit="row", disable=not on_terminal())
+        bar = tqdm(total=N, desc="write", unit="row", disable=None)
         # Drawing all numbers would cost more than writing: chunks read one pool of them from different offsets.
         rng = np.random.default_rng([seed, 1])
         pool = rng.standard_normal(2 * _ROWS * CLASSES, np.float32).astype(np.float16)
@@ -171,3 +176,25 @@ def _table(result: dict[str, Any]) -> str:
         gib = [f"{value / 2**30:.2f}" for value in (peak, start)]
         lines.append(f"anonymous memory: peak {gib[0]} GiB, {gib[1]} before, aim ≤ {AIM_BYTES / 2**30:.0f}")
     return "\n".join(lines)
+
+
+def main() -> None:
+    """Print the table, and write the figures where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--gigabytes", type=float, default=10.0)
+    parser.add_argument("--num-envs", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, default=Path(), help="of the traces")
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    settings = {"gigabytes": args.gigabytes, "num_envs": args.num_envs, "rounds": args.rounds, "seed": args.seed}
+    with torch_threads(1):
+        result, table = measure_scale(args.folder, **settings)
+    print(table)
+    if args.output is not None:
+        args.output.write_text(json.dumps({"machine": machine(), **result}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

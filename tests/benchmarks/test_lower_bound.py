@@ -1,10 +1,12 @@
-"""The lower bounds of `seenn benchmark environments` give the steps of the environment."""
+"""The lower bounds of the speeds of environments give the steps of the environment."""
 
 import numpy as np
 import pytest
 
-from agents.commands.benchmark.lower_bound import BareGather, GatherWithDictionaries
 from seenn_env import EarlyExitVectorEnv, Traces, to_sb3
+from tests.helpers.programs import load_program
+
+lower_bound = load_program("benchmarks/environments/lower_bound")
 
 
 @pytest.mark.parametrize("exits", [0.1, 0.5, 0.9])
@@ -13,7 +15,7 @@ def test_the_bare_gather_gives_the_steps_of_the_environment(exits):
     env = to_sb3(EarlyExitVectorEnv(32, traces))
     env.seed(5)
     env.reset()
-    arrays, dictionaries = BareGather(traces, 32, 5), GatherWithDictionaries(traces, 32, 5)
+    arrays, dictionaries = lower_bound.BareGather(traces, 32, 5), lower_bound.GatherWithDictionaries(traces, 32, 5)
     rng = np.random.default_rng(0)
     for _ in range(200):
         actions = (rng.random(32) < exits).astype(np.int64)

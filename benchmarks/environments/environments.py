@@ -1,21 +1,30 @@
-"""`seenn benchmark environments`: speeds of vector environments, their SB3 form, and PPO end to end."""
+"""Speeds of vector environments, their SB3 form, and PPO end to end beside stable-baselines3's defaults.
 
+python benchmarks/environments/environments.py --output benchmarks/environments/environments.json
+
+With EnvPool installed, it is measured too. Speeds are steps of one thread in a second of processor time.
+"""
+
+import argparse
 import contextlib
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+from lower_bound import BareGather, GatherWithDictionaries
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from agents.commands.benchmark.lower_bound import BareGather, GatherWithDictionaries
-from agents.commands.benchmark.timing import Speeds, race
+from agents.commands import Speeds, machine, race
 from agents.learners.sb3.policy import LearnedPolicy
 from agents.learners.sb3.presets import PRESETS
+from backbones.machine import torch_threads
 from seenn_env import EarlyExitEnv, EarlyExitVectorEnv, Traces, evaluate, to_sb3
 from seenn_env.rewards import LinearReward
 
@@ -178,3 +187,23 @@ def measure_learning(traces: Traces, seed: int) -> tuple[dict[str, Any], list[st
     result["ratio"] = first / second
     lines.append(f"ratio of frames/s: {first / second:.1f}, aim ≥ 6")
     return result, lines
+
+
+def main() -> None:
+    """Print the table, and write the figures where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--num-envs", type=int, default=1024)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-learning", action="store_true", help="leave PPO out, which takes a minute or two")
+    parser.add_argument("--output", type=Path)
+    args = parser.parse_args()
+    with torch_threads(1):
+        result, table = measure_environments(args.num_envs, args.rounds, args.seed, not args.no_learning)
+    print(table)
+    if args.output is not None:
+        args.output.write_text(json.dumps({"machine": machine(), **result}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

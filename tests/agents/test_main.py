@@ -1,0 +1,104 @@
+"""The command line as a whole: help, version, suggestions, and the ends of a process that is stopped."""
+
+import os
+import pty
+import re
+import shlex
+import subprocess
+import sys
+import time
+
+import pytest
+
+from agents.commands.table import COMMANDS
+from agents.main import parse
+from backbones.argument_checks import check_fields
+from tests.helpers.commands import refused, seenn
+from tests.helpers.programs import run_python, start_python
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_every_command_has_an_example_that_is_taken(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        seenn(command, "--help")
+    assert stop.value.code == 0
+    (example,) = re.findall(rf"^    (seenn {command} .*)", capsys.readouterr().out, re.MULTILINE)
+    check_fields(parse(shlex.split(example)[1:]))
+
+
+def test_the_version_is_that_of_the_package():
+    from importlib.metadata import version
+
+    assert run_python("-m", "agents.main", "--version")[0] == f"seenn {version('seenn-env')}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["clasify"], "a known command, got 'clasify'. Did you mean 'classify'?"),
+        (["train", "--algoritm", "dqn"], "got --algoritm. Did you mean --algorithm? See seenn train --help."),
+        (["record", "--no_flipp"], "Did you mean --no-flip?"),
+        (["train", "--traces", "a", "--output", "b", "--depth", "3"], "got --depth. See"),
+        (["train"], "Expected --traces and --output, got none. See seenn train --help."),
+        (["train", "--traces", "a", "--output", "b", "--seed", "x"], "--seed: invalid literal for int()"),
+        (["train", "--traces", "a", "--output", "b", "stray"], "Unrecognized options: stray. See"),
+        (["train-backbone", "--output", "a", "--batch-size", "0"], "seenn: Expected epochs ≥ 1 and batch_size ≥ 2"),
+        (["compare", "--traces", "digits", "--output", "a", "--rules", "marginn"], "Did you mean 'margin'?"),
+    ],
+)
+def test_misspelt_arguments_are_one_sentence_with_a_suggestion(arguments, message, capsys):
+    assert message in refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["quickstart", "--targets", "0.5"], "targets from 1 to T = 8, got 0.5"),
+        (["quickstart", "--targets", "1.5", "9"], "targets from 1 to T = 8, got 1.5 9"),
+        (["quickstart", "--targets"], "targets from 1 to T = 8, got none"),
+        (["quickstart", "--seeds", "0"], "seeds to be a whole number of 1 or more, got 0"),
+        (["quickstart", "--epochs", "0"], "epochs to be a whole number of 1 or more, got 0"),
+        (["quickstart", "--total-timesteps", "0"], "total_timesteps to be a whole number of 1 or more, got 0"),
+        (["quickstart", "--seed", "-1"], "seed to be a whole number of 0 or more, got -1"),
+        (["quickstart", "--device", "gpu"], "the name of a device"),
+        (
+            ["compare", "--traces", "digits", "--calibration", "digits", "--targets"],
+            "targets from 1 to T = 8, got none",
+        ),
+        (["compare", "--traces", "digits", "--seed", "-1"], "seed to be a whole number of 0 or more, got -1"),
+        (["train-backbone", "--seed", "-1"], "seed to be a whole number of 0 or more, got -1"),
+        (["benchmark", "--slots"], "at least one size of the slot pool, got none"),
+        (["benchmark", "--slots", "0"], "slots to be a sequence, each a whole number of 1 or more"),
+        (["benchmark", "--rounds", "0"], "rounds to be a whole number of 1 or more, got 0"),
+        (["benchmark", "--device", "gpu"], "the name of a device"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_before_the_work(arguments, message, tmp_path, capsys):
+    begin = time.process_time()
+    assert message in refused(capsys, *arguments, "--output", tmp_path / "out")
+    assert time.process_time() - begin < 10
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["compare", "--traces", "digits"]])
+def test_a_closed_pipe_ends_the_command_quietly(arguments, tmp_path):
+    output = ["--output", str(tmp_path / "out")] if arguments[0] == "compare" else []
+    process = start_python("-m", "agents.main", *arguments, *output)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 141
+
+
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}])
+def test_help_is_coloured_on_terminals_alone_and_errors_never(environment):
+    ours, theirs = pty.openpty()
+    for arguments in (["--help"], ["--seed", "x"]):
+        process = subprocess.run(
+            [sys.executable, "-m", "agents.main", "train", *arguments],
+            env={**os.environ, "TERM": "xterm", **environment},
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+        )
+        assert b"\x1b" not in process.stderr
+    assert (b"\x1b" in os.read(ours, 100_000)) == (not environment)
+    assert "\x1b" not in run_python("-m", "agents.main", "train", "--help")[0]
