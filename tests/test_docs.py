@@ -155,7 +155,9 @@ def prepared(tmp_path, monkeypatch):
     """The names that pages take for granted, small."""
     monkeypatch.chdir(tmp_path)
     load, wrap, splits = bb.load_dataset, bb.wrap, bb.load_dataset("digits")
-    monkeypatch.setattr(bb, "load_dataset", lambda name, *rest: splits if name == "cifar10" else load(name, *rest))
+    monkeypatch.setattr(
+        bb, "load_dataset", lambda name, *rest, **named: splits if name == "cifar10" else load(name, *rest, **named)
+    )
     monkeypatch.setattr(bb, "wrap", lambda *given, **named: wrap(*given, framework="torch", **named))
     backbone = bb.build("small", num_classes=10, timesteps=4, input_shape=(1, 8, 8), width=4)
     layers = [torch.nn.Flatten(), torch.nn.Linear(64, 16), QCFS(), torch.nn.Linear(16, 10)]
@@ -182,7 +184,8 @@ ELSEWHERE = ("snntorch.md", "spikingjelly.md")
 """Pages whose snippets need a framework; the tests of its adapter run them."""
 SNIPPETS = [page for page in SITE if "```python" in page.read_text() and page.name not in ELSEWHERE]
 SMALLER = {
-    "live.md": {},
+    "folder_to_onnx.md": {"epochs=30": "epochs=4"},
+    "sb3.md": {"300_000": "32_768", "num_envs=1024": "num_envs=256"},
     "rl_libraries.md": {"100_000": "1024", "num_envs=1024": "num_envs=64", "n_steps=16": "n_steps=4"},
     "start.md": {
         "epochs=30": "epochs=2",
