@@ -55,7 +55,7 @@ def test_the_results_page_and_the_learners_are_rendered_from_their_result_files(
     assert page["into_readme"](readme, found, protocol) == readme
     learners = runpy.run_path(str(BENCHMARKS / "policies" / "learners.py"))["table"]
     result = json.loads((BENCHMARKS / "policies" / "learners.json").read_text())
-    assert f"<!-- learners -->\n{learners(result)}\n<!-- end" in (DOCS / "policies.md").read_text()
+    assert f"<!-- learners -->\n{learners(result)}\n<!-- end" in (DOCS / "learners.md").read_text()
 
 
 def test_the_quickstart_in_the_readme_is_that_of_its_result_file():
