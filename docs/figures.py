@@ -2,15 +2,16 @@
 
 python docs/figures.py            # a test fails when a table is stale
 
-A page has `<!-- figures: NAME -->`, the table of that name in `TABLES`, and `<!-- end of figures -->`. Pages that a
-benchmark writes itself (docs/results.md, docs/shift.md, docs/conversion.md, the learners in docs/policies.md) are
-rendered by that benchmark.
+A page has `<!-- figures: NAME -->`, the table of that name in `TABLES`, and `<!-- end of figures -->`. docs/results.md,
+its part of the README and docs/learners.md are rendered by functions of their benchmarks; docs/shift.md and
+docs/conversion.md by their benchmarks alone.
 """
 
 import hashlib
 import json
 import re
 import statistics
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -325,6 +326,20 @@ def main() -> None:
             page.write_text(rendered(text))
             print(page)
     results_figure(DOCS / "images" / "results.svg")
+    render_policies()
+
+
+def render_policies() -> None:
+    """Write docs/results.md, its part of the README, and the tables of docs/learners.md."""
+    sys.path.insert(0, str(RESULTS / "policies"))
+    import learners
+    import results_page
+
+    found, protocol = read("policies/policies.json")["backbones"], read("policies/protocol.json")
+    readme = DOCS.parent / "README.md"
+    (DOCS / "results.md").write_text(results_page.page(found, protocol))
+    readme.write_text(results_page.into_readme(readme.read_text(), found, protocol))
+    learners.PAGE.write_text(learners.into_page(learners.PAGE.read_text(), read("policies/learners.json")))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,19 @@
-"""Render the pages of docs/environments, and the list in docs/policies.md, from docstrings and the tables of names.
+"""Render the parts of pages that the code determines.
 
-python docs/render.py             # a test fails when the pages are stale
+python docs/render.py             # a test fails when a page is stale
+
+The pages of docs/environments and the list in docs/policies.md come from docstrings; a block of output below a block of
+Python comes from running the page's Python.
 
 Letters: N rows, T timesteps.
 """
 
+import contextlib
 import inspect
+import io
+import os
+import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,8 +145,35 @@ def with_policies(text: str) -> str:
     )
 
 
+SNIPPET = re.compile(r"^```python\n(.*?)^```(?:\n\n```text\n(.*?)^```)?", re.DOTALL | re.MULTILINE)
+"""A block of Python, and the output that the page states below it."""
+
+
+def with_outputs(text: str) -> str:
+    """A page with the outputs that it states made anew; its Python runs in an empty folder."""
+    names: dict[str, object] = {}
+
+    def run(match: re.Match[str]) -> str:
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            exec(match[1], names)
+        return match[0] if match[2] is None else f"```python\n{match[1]}```\n\n```text\n{output.getvalue()}```"
+
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            return SNIPPET.sub(run, text)
+        finally:
+            os.chdir(before)
+
+
 def main() -> None:
     """Write every page."""
+    for file in [*FOLDER.parent.glob("*.md"), *FOLDER.parent.glob("tutorials/*.md")]:
+        text = file.read_text()
+        if any(output for _, output in SNIPPET.findall(text)):
+            file.write_text(with_outputs(text))
+            print(file)
     POLICY_PAGE.write_text(with_policies(POLICY_PAGE.read_text()))
     FOLDER.mkdir(exist_ok=True)
     for name, (title, environment) in PAGES.items():

@@ -55,7 +55,7 @@ def test_the_results_page_and_the_learners_are_rendered_from_their_result_files(
     assert page["into_readme"](readme, found, protocol) == readme
     learners = runpy.run_path(str(BENCHMARKS / "policies" / "learners.py"))["table"]
     result = json.loads((BENCHMARKS / "policies" / "learners.json").read_text())
-    assert f"<!-- learners -->\n{learners(result)}\n<!-- end" in (DOCS / "policies.md").read_text()
+    assert f"<!-- learners -->\n{learners(result)}\n<!-- end" in (DOCS / "learners.md").read_text()
 
 
 def test_the_quickstart_in_the_readme_is_that_of_its_result_file():
@@ -155,7 +155,9 @@ def prepared(tmp_path, monkeypatch):
     """The names that pages take for granted, small."""
     monkeypatch.chdir(tmp_path)
     load, wrap, splits = bb.load_dataset, bb.wrap, bb.load_dataset("digits")
-    monkeypatch.setattr(bb, "load_dataset", lambda name, *rest: splits if name == "cifar10" else load(name, *rest))
+    monkeypatch.setattr(
+        bb, "load_dataset", lambda name, *rest, **named: splits if name == "cifar10" else load(name, *rest, **named)
+    )
     monkeypatch.setattr(bb, "wrap", lambda *given, **named: wrap(*given, framework="torch", **named))
     backbone = bb.build("small", num_classes=10, timesteps=4, input_shape=(1, 8, 8), width=4)
     layers = [torch.nn.Flatten(), torch.nn.Linear(64, 16), QCFS(), torch.nn.Linear(16, 10)]
@@ -182,7 +184,8 @@ ELSEWHERE = ("snntorch.md", "spikingjelly.md")
 """Pages whose snippets need a framework; the tests of its adapter run them."""
 SNIPPETS = [page for page in SITE if "```python" in page.read_text() and page.name not in ELSEWHERE]
 SMALLER = {
-    "live.md": {},
+    "folder_to_onnx.md": {"epochs=30": "epochs=4"},
+    "sb3.md": {"300_000": "32_768", "num_envs=1024": "num_envs=256"},
     "rl_libraries.md": {"100_000": "1024", "num_envs=1024": "num_envs=64", "n_steps=16": "n_steps=4"},
     "start.md": {
         "epochs=30": "epochs=2",

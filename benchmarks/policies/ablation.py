@@ -6,7 +6,7 @@
 The second learns from other rows of the policy split, such as `seenn record --split policy --repeats 4 --crop 4
 --flip` gives; rules are fitted to each image's first row.
 
-No policy sees the test split. docs/policies.md has the table.
+No policy sees the test split. docs/learners.md has the table.
 """
 
 import argparse

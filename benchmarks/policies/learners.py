@@ -1,6 +1,6 @@
 """Every learner against the best rule at targets from 1.05 to T - 1, on four kinds of traces.
 
-    python benchmarks/policies/learners.py --minutes 30    # continues where it was; learners.json, docs/policies.md
+    python benchmarks/policies/learners.py --minutes 30    # continues where it was; learners.json, docs/learners.md
     python benchmarks/policies/learners.py --qcfs FOLDER   # and FOLDER/{policy,calibration,test}.safetensors, T = 32
 
 Policies learn on policy with the defaults of `agents.train(…, target_timesteps=…)`, one for every target and seed,
@@ -28,7 +28,7 @@ from backbones.machine import torch_threads
 from seenn_env import Traces
 
 ROOT = Path(__file__).parents[2]
-RESULT, PAGE = Path(__file__).with_suffix(".json"), ROOT / "docs" / "policies.md"
+RESULT, PAGE = Path(__file__).with_suffix(".json"), ROOT / "docs" / "learners.md"
 TARGETS: dict[str, list[float]] = {
     "digits": [1.05, 1.5, 2, 4, 7],
     "cifar10-jpeg": [1.05, 1.2, 1.5, 2, 3],
@@ -135,9 +135,25 @@ def compare(output: Path, algorithms: list[str], seeds: int, name: str, traces: 
     result = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     result[name] = found
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
-    text = PAGE.read_text()
-    page = re.sub("(?<=<!-- learners -->\n).*(?=\n<!-- end of learners -->)", lambda _: table(result), text, flags=re.S)
-    PAGE.write_text(page)
+    PAGE.write_text(into_page(PAGE.read_text(), result))
+
+
+def into_page(text: str, result: dict[str, Any]) -> str:
+    """The page with the tables between its marks."""
+    return re.sub("(?<=<!-- learners -->\n).*(?=\n<!-- end of learners -->)", lambda _: table(result), text, flags=re.S)
+
+
+def areas(result: dict[str, Any]) -> list[str]:
+    """One row for each kind of traces: the area of every learner over the best rule on calibration."""
+    learners = list(dict.fromkeys(learner for about in result.values() for learner in about["rows"]))
+    lines = [f"| area on calibration | {' | '.join(learners)} |", "| --- " * (1 + len(learners)) + "|"]
+    for name in (name for name in TARGETS if name in result):
+        rows = result[name]["rows"]
+        cells = (
+            f"{rows[each]['calibration']['best_rule']['area'][0]:+.2f}" if each in rows else "" for each in learners
+        )
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
 
 
 def interval(each: Any) -> list[float]:
@@ -147,12 +163,12 @@ def interval(each: Any) -> list[float]:
 
 def table(result: dict[str, Any]) -> str:
     """The figures, as the page shows them."""
-    lines = []
+    lines = areas(result)
     for name in (name for name in TARGETS if name in result):
         about = result[name]
         heads = " | ".join(f"{target:g}" for target in about["targets"])
         lines += [
-            "" if lines else None,
+            "",
             f"{name}, best rule {about['best_rule']}, best of one threshold {about['best_single']}:",
             "",
             f"| learner | seeds | steps | split | area over best rule | over one threshold | {heads} |",
@@ -166,7 +182,7 @@ def table(result: dict[str, Any]) -> str:
                     f"| {algorithm} | {row['seeds']} | {row['steps'] or ''} | {split} | {shown(over['area'])} | "
                     f"{shown(single)} | {cells} |"
                 )
-    return "\n".join(line for line in lines if line is not None)
+    return "\n".join(lines)
 
 
 def shown(values: list[float]) -> str:

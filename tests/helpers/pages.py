@@ -3,19 +3,17 @@
 import ast
 import contextlib
 import io
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.programs import ROOT
+from tests.helpers.programs import ROOT, load_program
 
 DOCS = ROOT / "docs"
 SITE = sorted(page for page in DOCS.rglob("*.md") if not {"generated", "_build"} & set(page.parts))
 """The written pages of the documentation site."""
 
-BLOCK = re.compile(r"^```python\n(.*?)^```(?:\n\n```text\n(.*?)^```)?", re.DOTALL | re.MULTILINE)
-"""A block of Python, and the output that the page states below it."""
+SNIPPET = load_program("docs/render").SNIPPET
 
 
 def run_page(page: Path, names: dict[str, Any], smaller: Mapping[str, str]) -> str:
@@ -33,7 +31,7 @@ def run_page(page: Path, names: dict[str, Any], smaller: Mapping[str, str]) -> s
     for long, short in smaller.items():
         assert long in text, long
         text = text.replace(long, short)
-    for code, expected in BLOCK.findall(text):
+    for code, expected in SNIPPET.findall(text):
         ast.parse(code)
         output = io.StringIO()
         with contextlib.redirect_stdout(output):

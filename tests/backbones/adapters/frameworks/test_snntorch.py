@@ -22,6 +22,7 @@ from tests.helpers.adapted import (
     train,
 )
 from tests.helpers.leaks import leaks_not_found, random_images, random_layers, refused
+from tests.helpers.pages import DOCS, run_page
 from tests.helpers.programs import load_program
 
 
@@ -432,3 +433,9 @@ def test_the_example_goes_all_the_way_to_a_policy_that_keeps_its_target():
     result = load_program("examples/bring_your_own_snntorch").main(epochs=8, total_timesteps=30_000)
     assert result.accuracy > 0.85
     assert result.mean_timesteps == pytest.approx(2, abs=0.4)
+
+
+def test_the_tutorial_goes_from_a_network_to_a_comparison():
+    smaller = {"epochs=20": "epochs=2", "200_000": "8192"}
+    printed = run_page(DOCS / "tutorials" / "snntorch.md", {}, smaller)
+    assert printed.count("PPO - confidence: ") == 2

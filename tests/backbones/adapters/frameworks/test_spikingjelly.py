@@ -16,6 +16,7 @@ import seenn_env
 from backbones.adapters import wrap
 from tests.helpers.adapted import T, keeps_every_promise, refilled_rows_run_afresh, running_mean, train
 from tests.helpers.leaks import leaks_not_found, random_images, random_layers, refused
+from tests.helpers.pages import DOCS, run_page
 from tests.helpers.programs import load_program
 
 
@@ -323,3 +324,9 @@ def test_the_example_goes_all_the_way_to_a_policy_that_keeps_its_target():
     result = load_program("examples/bring_your_own_spikingjelly").main(epochs=8, total_timesteps=30_000)
     assert result.accuracy > 0.85
     assert result.mean_timesteps == pytest.approx(2, abs=0.4)
+
+
+def test_the_tutorial_goes_from_a_network_to_a_comparison():
+    smaller = {"range(20)": "range(2)", "200_000": "8192"}
+    printed = run_page(DOCS / "tutorials" / "spikingjelly.md", {}, smaller)
+    assert printed.count("PPO - confidence: ") == 1
