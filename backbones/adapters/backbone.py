@@ -124,8 +124,7 @@ class AdaptedBackbone:
     def start(self, inputs: Tensor, keys: Tensor | None = None) -> AdaptedState:
         """The state before the first timestep. See `Backbone.start`.
 
-        Raises:
-            InputError: for inputs of another shape or form (see `images.check_images`), or a module in training mode.
+        An `InputError` for inputs of another shape or form (see `images.check_images`), or a module in training mode.
         """
         refuse_training(self.stepper.module)
         check_images(inputs, self.encoding, what="inputs")
@@ -181,23 +180,14 @@ class AdaptedBackbone:
 
 
 class ProbedBackbone(AdaptedBackbone):
-    """An `AdaptedBackbone` that is `Probed`: it also gives the output of one layer, pooled over space.
-
-    Args:
-        layer: path of the layer in the module.
-        arguments: those of `AdaptedBackbone`.
-    """
+    """An `AdaptedBackbone` that is `Probed`: it also gives the output of one layer, by its path, pooled over space."""
 
     def __init__(self, layer: str, *arguments: Any) -> None:
         self.layer = layer
         super().__init__(*arguments)
 
     def probe(self, state: AdaptedState) -> dict[str, Tensor]:
-        """`{"hidden": [B, F]}` of a `step`'s state. See `Probed.probe`.
-
-        Raises:
-            InputError: for a state before the first timestep.
-        """
+        """`{"hidden": [B, F]}` of a `step`'s state. See `Probed.probe`."""
         if state.hidden is None:
             raise InputError("Expected the state of a step to probe, got one before the first timestep: step it.")
         return {"hidden": state.hidden}

@@ -29,12 +29,12 @@ class Access(Protocol):
 
 
 class BufferAccess:
-    """State variables that are buffers of layers.
+    """State variables that are buffers of the layers of one class.
 
     Args:
         module: the spiking module.
-        kind: the class of the spiking layers.
-        reset: name of their method that resets them.
+        kind: the class.
+        reset: name of its method that resets them.
         saved: whether the `state_dict` has these buffers too.
     """
 

@@ -175,9 +175,6 @@ def check_start(stepper: Stepper, example: Tensor, first: Tensor, one: dict[str,
         first: `[B, K]` the module's own output of its first timestep.
         one: the state variables after it, by name.
         two: the state variables after a second timestep.
-
-    Raises:
-        InputError: with the reason.
     """
     before = _reset_memory(stepper, len(example))
     output, after = stepper.step(example, before)

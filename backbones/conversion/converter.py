@@ -105,11 +105,7 @@ def convert(
 
 
 def activations_of(network: SteppedNetwork) -> dict[str, Activation]:
-    """The activations of a network without time, by path.
-
-    Raises:
-        InputError: for a network that has none, or neurons beside them.
-    """
+    """The activations of a network without time, by path; an `InputError` for none, or neurons beside them."""
     activations: dict[str, Activation] = {}
     for path, module in network.named_modules():
         if isinstance(module, Activation):

@@ -164,9 +164,7 @@ class Division:
     def of(self, whole: Whole) -> Splits:
         """The splits of a dataset, stratified by class; large files stay mapped.
 
-        Raises:
-            InputError: where there are too few images for four splits, or the dataset's own splits are not
-                those four.
+        An `InputError` for too few images for four splits, or own splits that are not those four.
         """
         rows = self._own(whole) if whole.split is not None else self._divided(whole)
         sizes = {split: len(rows[split]) for split in SPLITS}
@@ -215,11 +213,7 @@ class Division:
 
 @check_kinds
 def stratified_split(labels: np.ndarray, sizes: dict[str, int], seed: Natural) -> dict[str, np.ndarray]:
-    """Disjoint, sorted places of `sizes` samples for each name, stratified by the labels `[N]`.
-
-    Raises:
-        InputError: for more than N samples.
-    """
+    """Disjoint, sorted places of `sizes` samples for each name, stratified by the labels `[N]`; at most N in all."""
     if sum(sizes.values()) > len(labels):
         raise InputError(f"Expected at least {sum(sizes.values())} images for the splits, got {len(labels)}.")
     rng = np.random.default_rng(seed)
@@ -287,9 +281,6 @@ def check_division(
     """Refuse another division of a dataset (`Splits.division`) than that of a network's training.
 
     None, an empty division, or one of another dataset is not compared.
-
-    Raises:
-        InputError: for another seed or other sizes of the same dataset.
     """
     if division and trained and division["dataset"] == trained["dataset"] and dict(division) != dict(trained):
         raise InputError(

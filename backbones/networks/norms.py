@@ -189,11 +189,7 @@ PER_TIMESTEP = "tdbn-per-timestep"
 
 
 def norm_maker(name: str, v_threshold: float, timesteps: int = 1) -> MakeNorm:
-    """A function `make(channels, alpha=1.0)` of the norms "tdbn", "bn" (which has no α) or "tdbn-per-timestep".
-
-    Raises:
-        InputError: for an unknown name.
-    """
+    """A function `make(channels, alpha=1.0)` of the norms "tdbn", "bn" (which has no α) or "tdbn-per-timestep"."""
     makers: dict[str, MakeNorm] = {
         "tdbn": partial(ThresholdBatchNorm2d, v_threshold=v_threshold),
         "bn": lambda channels, alpha=1.0: nn.BatchNorm2d(channels),

@@ -116,11 +116,7 @@ class Stage:
 
 
 def stages_of(config: TrainingConfig, timesteps: int) -> tuple[Stage, ...]:
-    """The stages of a run; `timesteps` is the network's T.
-
-    Raises:
-        InputError: where a stage has more timesteps than the network.
-    """
+    """The stages of a run; an `InputError` where one has more than the network's `timesteps`."""
     plan = config.stages or ((timesteps, config.epochs, config.learning_rate),)
     stages: list[Stage] = []
     for T, epochs, rate in plan:

@@ -20,11 +20,7 @@ from backbones.errors import InputError, kind_of
 
 
 def to_module(graph: Any, dt: float | None) -> Any:
-    """A torch module `(inputs, state) -> (output, state)` of a graph, a path or such a module.
-
-    Raises:
-        InputError: for a graph with unknown nodes, an unreadable file, or without `dt`.
-    """
+    """A torch module `(inputs, state) -> (output, state)` of a graph, a path or such a module; or an `InputError`."""
     import nir
     import nirtorch
 

@@ -109,11 +109,7 @@ def _refuse_parts(root: Path, parts: dict[str, str]) -> None:
 
 
 def list_images(root: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
-    """The images of a class-per-folder tree: files sorted by class and name, labels `[N]`, class names.
-
-    Raises:
-        InputError: for a wrong folder or a class without images.
-    """
+    """The images of a class-per-folder tree: files sorted by class and name, labels `[N]`, class names."""
     files: list[Path] = []
     labels: list[int] = []
     folders = _folders(root)
@@ -129,11 +125,7 @@ def list_images(root: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
 
 
 def list_annotated(folder: Path, class_names: tuple[str, ...]) -> tuple[list[Path], np.ndarray]:
-    """Files and labels `[N]` of Tiny-ImageNet's `val`: lines of name, class and a box, separated by tabs.
-
-    Raises:
-        InputError: for a line of another form, an unknown class, a missing image, or a class without images.
-    """
+    """Files and labels `[N]` of Tiny-ImageNet's `val`: lines of name, class and a box, separated by tabs."""
     table, codes = folder / ANNOTATIONS, {name: label for label, name in enumerate(class_names)}
     rows: list[tuple[int, Path]] = []
     for number, line in enumerate(table.read_text().splitlines(), 1):
