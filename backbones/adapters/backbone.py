@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Never
 import torch
 from torch import Tensor, nn
 
-from backbones.adapters.fingerprint import settings_of, weights_of
+from backbones.adapters.fingerprint import settings_of
 from backbones.adapters.stepping import Memory, Stepper
 from backbones.contract.check import Rounding
 from backbones.contract.inputs import channels_advice, check_images
@@ -97,8 +97,9 @@ class AdaptedBackbone:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over classes, settings, reset values, weights, timesteps and encoding, 32 digits of it."""
-        weights = weights_of(self.stepper.module, self.stepper.state_names)
-        return hash_json([*self._settings, weights])[:32]
+        tensors = self.stepper.module.state_dict().items()
+        weights = {name: each for name, each in tensors if name not in self.stepper.state_names}
+        return hash_json([*self._settings, hash_tensors(weights)[:32]])[:32]
 
     def to(self, device: str | torch.device) -> "AdaptedBackbone":
         """This backbone if it is on the device, else one of a copy of the module.

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from backbones.errors import InputError, kind_of
+from backbones.errors import InputError, first_line, kind_of
 from backbones.state_tree import leaves_of, map_leaves
 
 Memory = Any
@@ -137,11 +137,10 @@ def call(module: nn.Module, *arguments: Any) -> Any:
     except InputError:
         raise
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, NotImplementedError) as error:
-        first = str(error).strip().split("\n")[0]
         shape = list(arguments[0].shape)
         raise InputError(
             f"Expected {type(module).__name__} to run one timestep of inputs {shape}, it raised "
-            f"{type(error).__name__}: {first.rstrip('.')}. Check the shape of the inputs, and time_axis."
+            f"{type(error).__name__}: {first_line(error)}. Check the shape of the inputs, and time_axis."
         ) from error
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from backbones.argument_checks import Positive, check_kinds
 from backbones.contract.inputs import check_channels, check_images
 from backbones.conversion.thresholds import METHODS, thresholds_of
-from backbones.conversion.tracing import Activations, as_images, trace
+from backbones.conversion.tracing import Activations, MaxPool, as_images, trace
 from backbones.data.samples import Samples
 from backbones.errors import InputError, unknown_name
 from backbones.networks.building import build
@@ -32,7 +32,7 @@ def convert(
     timesteps: Positive = 32,
     method: str | None = None,
     percentile: float = 99.9,
-    max_pool: str = "refuse",
+    max_pool: MaxPool = "refuse",
     activations: Activations | None = None,
     mean: float | list[float] = 0.0,
     std: float | list[float] = 1.0,

@@ -105,6 +105,7 @@ def test_activations_describe_how_a_module_is_qcfs():
         ({Hidden: lambda part: part.thresh}, r"activations\[Hidden\] to give \(threshold, levels\) of 5, but"),
         ({Hidden: lambda part: part.up}, r"of 5, but: 'Hidden' object has no attribute 'up'"),
         ({"Hidden": 3}, "activations to be a dictionary, each value a function"),
+        ({"Hidden": read_staircase}, "activations to be a dictionary, each value a function"),
         ([Hidden], "Expected activations to be a dictionary"),
     ):
         with pytest.raises(bb.InputError, match=message):
