@@ -58,7 +58,7 @@ def trace(
     images = as_images(images)
     if images.dim() != 4 or len(images) == 0:
         raise InputError(f"Expected images [N, C, H, W], got {list(images.shape)}.")
-    mean, std = _numbers("mean", mean), _numbers("std", std)
+    scale = {"mean": _numbers("mean", mean), "std": _numbers("std", std)}
     first = images[:8]
     with _in_evaluation(module), torch.no_grad():
         staircases = _staircases_of(module, activations or {})
@@ -69,12 +69,12 @@ def trace(
             traced = fx.GraphModule(module, _Tracer(staircases).trace(module))
             reader = GraphReader(traced, module, max_pool, staircases)
         with refusing(f"Expected a module that takes images {list(images.shape)}"):
-            answer = module(_normed(first, mean, std, module))
+            answer = module(_normed(first, module, **scale))
         _check_logits(answer, len(first))
         wanted = []
         for rows in (first, _noise_like(first)):
             with refusing(f"Expected a module that takes images {list(images.shape)}"):
-                inputs = _normed(rows, mean, std, module)
+                inputs = _normed(rows, module, **scale)
                 if not _alike(module(inputs), traced(inputs)):
                     raise _other_logits()
                 wanted.append(_Replacing(traced, reader.replaced).run(inputs))
@@ -84,8 +84,7 @@ def trace(
             timesteps=1,
             input_shape=images.shape[1:],
             neuron=reader.neuron(),
-            mean=mean,
-            std=std,
+            **scale,
             nodes=reader.nodes,
         )
         _copy_weights(network, reader)
@@ -214,7 +213,7 @@ def _noise_like(images: Tensor) -> Tensor:
     return torch.rand(images.shape, generator=generator).to(images.dtype)
 
 
-def _normed(images: Tensor, mean: Any, std: Any, module: nn.Module) -> Tensor:
+def _normed(images: Tensor, module: nn.Module, mean: Any, std: Any) -> Tensor:
     weight = first_weight(module)
     values = images.to(weight.device, weight.dtype) / (255 if images.dtype == torch.uint8 else 1)
     mean, std = (
