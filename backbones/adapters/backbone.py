@@ -102,11 +102,7 @@ class AdaptedBackbone:
         return hash_json([*self._settings, hash_tensors(weights)[:32]])[:32]
 
     def to(self, device: str | torch.device) -> "AdaptedBackbone":
-        """This backbone if it is on the device, else one of a copy of the module.
-
-        Raises:
-            InputError: for a missing device.
-        """
+        """This backbone on a device: itself, or one of a copy of the module; an `InputError` for a missing one."""
         place = named_device(str(device))
         if place.type == self.device.type and place.index in (None, self.device.index):
             return self

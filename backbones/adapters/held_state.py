@@ -74,10 +74,6 @@ class HeldState:
         layout: form of its inputs and result.
         example: `[B, …]` inputs, at least 2, to find the state with.
         run: runs the module for a timestep (default: the module itself).
-
-    Raises:
-        InputError: for a module without state, with state that belongs to the whole batch, or that runs more than
-            one timestep in a call.
     """
 
     def __init__(

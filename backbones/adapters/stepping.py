@@ -73,14 +73,9 @@ class Layout:
         return output
 
     def agree(self, whole: Callable[[Tensor], Any], steps: Callable[[Tensor], Tensor], example: Tensor) -> None:
-        """Refuse a module with a time axis whose results differ between T timesteps in one call and T calls.
+        """Refuse a module with a time axis whose T timesteps in one call (`whole`) are not T calls (`steps`: the mean).
 
         Most rows have to be close, not all equal: another batch shape rounds differently, which may flip a spike.
-
-        Args:
-            whole: runs the module from its reset state on inputs with all timesteps.
-            steps: `[B, …]` to the mean `[B, K]` of T outputs of single timesteps.
-            example: `[B, …]`.
         """
         if self.time_axis is None or self.timesteps == 1:
             return

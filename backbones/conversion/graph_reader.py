@@ -78,7 +78,7 @@ class GraphReader:
             threshold, levels = self.staircases[module]
             name = self._add(node, (NEURON, {"levels": levels}), node.args[:1] or tuple(node.kwargs.values()))
             self.learned[name] = threshold, levels
-            self.replaced[node] = QCFS(levels, threshold).to(first_weight(module)).activate
+            self.replaced[node] = QCFS(levels, threshold).to(first_weight(module)).fire
             return
         known = type_before_parametrizations(module)
         if known not in MODULES:

@@ -51,9 +51,6 @@ def read_events(
         size: pixels a side of the frames (default: the sensor's own).
         cache_dir: folder for the cache.
         download: download missing files into `root`.
-
-    Raises:
-        InputError: where tonic is not installed, or recordings are missing or unreadable.
     """
     parts = [_open(name, root, download, settings) for settings in EVENT_SETS[name].parts]
     orders = [sorted(range(len(part)), key=lambda row, part=part: str(part.data[row])) for part in parts]  # type: ignore[misc]

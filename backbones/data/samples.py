@@ -236,19 +236,15 @@ def check_fit(
     network: str = "the network",
     class_names: Sequence[str] = (),
 ) -> None:
-    """Refuse samples that do not fit a network.
+    """Refuse samples of other classes, another T or another shape than a network's, where they are known.
 
     Args:
         samples: still images, or frames over time.
         num_classes: K of the network.
         timesteps: T of the network.
-        sample_shape: of one input, where it is known: (C, H, W), or (T, C, H, W) of frames.
+        sample_shape: of one input: (C, H, W), or (T, C, H, W) of frames.
         network: its name in the error.
-        class_names: of its classes, where they are known.
-
-    Raises:
-        InputError: for more or fewer classes than K, the same classes in another order, frames for another T, or
-            images of another shape.
+        class_names: of its classes, in their order.
     """
     if samples.class_names and num_classes != len(samples.class_names):
         raise InputError(

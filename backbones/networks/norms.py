@@ -99,11 +99,7 @@ class TimestepBatchNorm2d(nn.Module):
         """Replaced by the network's own."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """`[rows, C, H, W]` to the same; in training mode, the rows of a timestep are consecutive.
-
-        Raises:
-            InputError: where the network changes the number of timesteps between layers.
-        """
+        """`[rows, C, H, W]` to the same; in training mode, the rows of a timestep are consecutive."""
         when = self.clock.when
         if when is None:
             if self.training:

@@ -44,11 +44,7 @@ class Tree:
 
 
 def read_tree(root: Path) -> Tree:
-    """The images of a folder in one of the layouts above.
-
-    Raises:
-        InputError: for a wrong folder, a class without images, or classes that differ between the parts.
-    """
+    """The images of a folder in one of the layouts above; an `InputError` for any other, or classes without images."""
     if not root.is_dir():
         raise InputError(f"Expected a folder of images, found none at {root}.")
     folders = _parts_of(root)
