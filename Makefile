@@ -30,7 +30,7 @@ test-adapter-%: $(READY)
 	test -x $(VENV)-$*/bin/python || $(BIN)/python -m venv $(VENV)-$*
 	$(BIN)/python -c '$(SITE)' > "$$($(VENV)-$*/bin/python -c '$(SITE)')/shared.pth"
 	$(VENV)-$*/bin/python -m pip install --quiet --no-deps $(PACKAGES_$*)
-	PYTHONPATH=. $(VENV)-$*/bin/python -m pytest tests/backbones/adapters/test_wrapping.py tests/backbones/adapters/frameworks/test_$*.py
+	PYTHONPATH=. $(VENV)-$*/bin/python -m pytest tests/backbones/adapters/test_wrapping.py tests/backbones/adapters/frameworks/test_$**.py
 
 check: $(READY)
 	$(BIN)/ruff format --check .

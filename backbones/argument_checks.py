@@ -18,7 +18,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import numpy as np
 
 from backbones.deferred_rows import RowView
-from backbones.errors import InputError, kind_of, with_article
+from backbones.errors import InputError, kind_of, unknown_name, with_article
 from backbones.tensors import is_tensor, tensor_types
 
 P = ParamSpec("P")
@@ -75,6 +75,8 @@ def check_fields(settings: Any) -> None:
 
 
 def _check(name: str, value: Any, hint: Any) -> None:
+    if typing.get_origin(hint) is typing.Literal and isinstance(value, str) and value not in typing.get_args(hint):
+        raise unknown_name(name, value, typing.get_args(hint))
     if not _fits(value, hint):
         parts = typing.get_args(hint)
         if typing.get_origin(hint) in (dict, Mapping) and isinstance(value, Mapping):
@@ -120,6 +122,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, Mapping) and all(
             _fits(each, part) for pair in value.items() for each, part in zip(pair, parts, strict=True)
         )
+    if kind is type:
+        return isinstance(value, type)
     if hint is None or hint is types.NoneType:
         return value is None
     if not isinstance(hint, type):

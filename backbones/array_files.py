@@ -56,11 +56,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: M
 
 
 def map_arrays(path: Path, *, kind: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Read-only arrays in the file, not in memory, and the metadata.
-
-    Args:
-        path: the file.
-        kind: what it should be, for messages: "a policy file".
+    """Read-only arrays in the file, not in memory, and the metadata; `kind` names it in messages: "a policy file".
 
     Raises:
         InputError: for a file that is not whole.

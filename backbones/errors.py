@@ -1,5 +1,7 @@
 """The exception for input that the caller can correct."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -22,3 +24,20 @@ def kind_of(value: object) -> str:
 def with_article(name: str) -> str:
     """The name, after a or an."""
     return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"
+
+
+@contextmanager
+def refusing(expected: str, *, advice: str = "") -> Iterator[None]:
+    """Turn exceptions of foreign code inside the block into an `InputError` with their first line."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{expected}, but: {first_line(error)}.{advice}") from error
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an exception's text, without the mark at its end; its class where it has none."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return line.rstrip(".!") or type(error).__name__

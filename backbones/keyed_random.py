@@ -22,13 +22,9 @@ def mix32(x: Tensor) -> Tensor:
 
 
 def hash_uniform(seed: int, keys: Tensor, timestep: Tensor, positions: int) -> Tensor:
-    """`[B, positions]` float32 uniforms in [0, 1), multiples of 2⁻²⁴.
+    """`[B, positions]` float32 uniforms in [0, 1), multiples of 2⁻²⁴, for a seed, `keys` and `timestep`, `[B]` int64.
 
-    Args:
-        seed: the encoding's seed.
-        keys: `[B]` int64 names of the rows; all 64 bits count.
-        timestep: `[B]` int64.
-        positions: how many numbers a row needs.
+    All 64 bits of a key count.
     """
     row = mix32(torch.full_like(keys, seed & _MASK))
     row = mix32(row ^ mix32((keys >> 32) & _MASK) ^ 0x9E3779B9)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from backbones.argument_checks import Positive, check_kinds
 from backbones.atomic import write_atomic
 from backbones.contract.protocol import Backbone
-from backbones.errors import InputError
+from backbones.errors import InputError, refusing
 from backbones.networks.neurons.neuron import LIF
 from backbones.networks.stepped_network import State, SteppedNetwork
 
@@ -109,7 +109,7 @@ def to_onnx(module: nn.Module, inputs: tuple[Tensor, ...], names: tuple[str, ...
     for package in ("onnx", "onnxruntime", "onnxscript"):
         if find_spec(package) is None:
             raise InputError(f"Expected the package {package} to export, found none: pip install 'seenn-env[onnx]'.")
-    with _quiet(), _refusing("that torch.onnx can export"):
+    with _quiet(), refusing("Expected layers that torch.onnx can export"):
         program = torch.onnx.export(
             module.eval(),
             inputs,
@@ -130,13 +130,13 @@ def runner(model: bytes) -> Run:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    with _refusing("that onnxruntime can run"):
+    with refusing("Expected layers that onnxruntime can run"):
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = {each.name for each in session.get_inputs()}
 
     def run(values: dict[str, Tensor]) -> list[Tensor]:
         inputs = {name: value.numpy() for name, value in values.items() if name in names}
-        with _refusing("that can be run"):
+        with refusing("Expected layers that can be run"):
             return [torch.as_tensor(np.asarray(output)) for output in session.run(None, inputs)]
 
     return run
@@ -239,16 +239,6 @@ class _Step(nn.Module):
         state = State(source, keys, timestep, readout, None, membranes, fresh)
         logits, after = self.network.step(state)
         return logits, after.timestep, after.readout, *after.membranes
-
-
-@contextmanager
-def _refusing(what: str) -> Iterator[None]:
-    """Turn an exception of the exporter or a runtime into an `InputError`."""
-    try:
-        yield
-    except Exception as error:
-        cause = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise InputError(f"Expected layers {what}, but: {cause.rstrip('.')}.") from error
 
 
 @contextmanager

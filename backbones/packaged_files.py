@@ -8,15 +8,9 @@ BACKBONES = Path(__file__).parent / "packaged"
 
 
 def packaged_file(name: str | Path, folder: Path, kind: str) -> Path:
-    """The file of that name in a folder of packaged ones, or the path of another file.
+    """The packaged file of that name in a folder, or the path of another file, which has a suffix or exists.
 
-    Args:
-        name: of a packaged file, unless it has a suffix or is a file itself.
-        folder: of the packaged files.
-        kind: their kind in the error.
-
-    Raises:
-        InputError: for an unknown name.
+    An `InputError` for an unknown name says its `kind`.
     """
     file = Path(name)
     if file.suffix or file.exists():

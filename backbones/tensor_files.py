@@ -25,12 +25,7 @@ def save_tensor_file(path: str | Path, tensors: Mapping[str, Tensor], metadata: 
 
 @check_kinds
 def load_tensor_file(path: str | Path, *, kind: str, format: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read tensors and metadata.
-
-    Args:
-        path: the file.
-        kind: its expected content in messages: "a policy".
-        format: the expected "format" of its metadata.
+    """Read the tensors and metadata of a file of that "format"; `kind` is its expected content in messages: "a policy".
 
     Raises:
         InputError: for a file that is missing, not whole, or of another format.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Never
 import torch
 from torch import Tensor, nn
 
-from backbones.adapters.fingerprint import settings_of, weights_of
+from backbones.adapters.fingerprint import settings_of
 from backbones.adapters.stepping import Memory, Stepper
 from backbones.contract.check import Rounding
 from backbones.contract.inputs import channels_advice, check_images
@@ -97,15 +97,12 @@ class AdaptedBackbone:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over classes, settings, reset values, weights, timesteps and encoding, 32 digits of it."""
-        weights = weights_of(self.stepper.module, self.stepper.state_names)
-        return hash_json([*self._settings, weights])[:32]
+        tensors = self.stepper.module.state_dict().items()
+        weights = {name: each for name, each in tensors if name not in self.stepper.state_names}
+        return hash_json([*self._settings, hash_tensors(weights)[:32]])[:32]
 
     def to(self, device: str | torch.device) -> "AdaptedBackbone":
-        """This backbone if it is on the device, else one of a copy of the module.
-
-        Raises:
-            InputError: for a missing device.
-        """
+        """This backbone on a device: itself, or one of a copy of the module; an `InputError` for a missing one."""
         place = named_device(str(device))
         if place.type == self.device.type and place.index in (None, self.device.index):
             return self
@@ -124,8 +121,7 @@ class AdaptedBackbone:
     def start(self, inputs: Tensor, keys: Tensor | None = None) -> AdaptedState:
         """The state before the first timestep. See `Backbone.start`.
 
-        Raises:
-            InputError: for inputs of another shape or form (see `images.check_images`), or a module in training mode.
+        An `InputError` for inputs of another shape or form (see `images.check_images`), or a module in training mode.
         """
         refuse_training(self.stepper.module)
         check_images(inputs, self.encoding, what="inputs")
@@ -181,23 +177,14 @@ class AdaptedBackbone:
 
 
 class ProbedBackbone(AdaptedBackbone):
-    """An `AdaptedBackbone` that is `Probed`: it also gives the output of one layer, pooled over space.
-
-    Args:
-        layer: path of the layer in the module.
-        arguments: those of `AdaptedBackbone`.
-    """
+    """An `AdaptedBackbone` that is `Probed`: it also gives the output of one layer, by its path, pooled over space."""
 
     def __init__(self, layer: str, *arguments: Any) -> None:
         self.layer = layer
         super().__init__(*arguments)
 
     def probe(self, state: AdaptedState) -> dict[str, Tensor]:
-        """`{"hidden": [B, F]}` of a `step`'s state. See `Probed.probe`.
-
-        Raises:
-            InputError: for a state before the first timestep.
-        """
+        """`{"hidden": [B, F]}` of a `step`'s state. See `Probed.probe`."""
         if state.hidden is None:
             raise InputError("Expected the state of a step to probe, got one before the first timestep: step it.")
         return {"hidden": state.hidden}

@@ -74,10 +74,5 @@ def described(value: Any, depth: int = 0) -> str:
     return _name(type(value))
 
 
-def weights_of(module: nn.Module, state_names: frozenset[str]) -> str:
-    """A hash of the weights, without state."""
-    return hash_tensors({name: each for name, each in module.state_dict().items() if name not in state_names})[:32]
-
-
 def _name(value: Any) -> str:
     return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__name__)}"

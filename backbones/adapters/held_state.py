@@ -29,12 +29,12 @@ class Access(Protocol):
 
 
 class BufferAccess:
-    """State variables that are buffers of layers.
+    """State variables that are buffers of the layers of one class.
 
     Args:
         module: the spiking module.
-        kind: the class of the spiking layers.
-        reset: name of their method that resets them.
+        kind: the class.
+        reset: name of its method that resets them.
         saved: whether the `state_dict` has these buffers too.
     """
 
@@ -74,10 +74,6 @@ class HeldState:
         layout: form of its inputs and result.
         example: `[B, …]` inputs, at least 2, to find the state with.
         run: runs the module for a timestep (default: the module itself).
-
-    Raises:
-        InputError: for a module without state, with state that belongs to the whole batch, or that runs more than
-            one timestep in a call.
     """
 
     def __init__(

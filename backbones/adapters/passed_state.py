@@ -26,9 +26,6 @@ class PassedState:
         module: the spiking module, in evaluation mode.
         example: `[B, …]` inputs, at least 2.
         layout: form of its inputs and result.
-
-    Raises:
-        InputError: for a module that takes no state, or one with state that belongs to the whole batch.
     """
 
     state_names: frozenset[str] = frozenset()

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from backbones.errors import InputError, kind_of
+from backbones.errors import InputError, first_line, kind_of
 from backbones.state_tree import leaves_of, map_leaves
 
 Memory = Any
@@ -73,14 +73,9 @@ class Layout:
         return output
 
     def agree(self, whole: Callable[[Tensor], Any], steps: Callable[[Tensor], Tensor], example: Tensor) -> None:
-        """Refuse a module with a time axis whose results differ between T timesteps in one call and T calls.
+        """Refuse a module with a time axis whose T timesteps in one call (`whole`) are not T calls (`steps`: the mean).
 
         Most rows have to be close, not all equal: another batch shape rounds differently, which may flip a spike.
-
-        Args:
-            whole: runs the module from its reset state on inputs with all timesteps.
-            steps: `[B, …]` to the mean `[B, K]` of T outputs of single timesteps.
-            example: `[B, …]`.
         """
         if self.time_axis is None or self.timesteps == 1:
             return
@@ -137,11 +132,10 @@ def call(module: nn.Module, *arguments: Any) -> Any:
     except InputError:
         raise
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, NotImplementedError) as error:
-        first = str(error).strip().split("\n")[0]
         shape = list(arguments[0].shape)
         raise InputError(
             f"Expected {type(module).__name__} to run one timestep of inputs {shape}, it raised "
-            f"{type(error).__name__}: {first.rstrip('.')}. Check the shape of the inputs, and time_axis."
+            f"{type(error).__name__}: {first_line(error)}. Check the shape of the inputs, and time_axis."
         ) from error
 
 
@@ -175,9 +169,6 @@ def check_start(stepper: Stepper, example: Tensor, first: Tensor, one: dict[str,
         first: `[B, K]` the module's own output of its first timestep.
         one: the state variables after it, by name.
         two: the state variables after a second timestep.
-
-    Raises:
-        InputError: with the reason.
     """
     before = _reset_memory(stepper, len(example))
     output, after = stepper.step(example, before)

@@ -12,17 +12,11 @@ from backbones.state_tree import leaves_of
 
 @contextmanager
 def one_timestep(module: nn.Module, owners: frozenset[str] = frozenset()) -> Iterator[None]:
-    """Refuse a call of the module that runs more than one timestep through a layer.
+    """Refuse one call of the module inside the `with` that runs more than one timestep through a layer.
 
     A further timestep is a call of a layer that continues from the state of its last call: from its arguments, or held
-    by the layer. Layers with time on an axis have that axis in their output, beside the rows of their state.
-
-    Args:
-        module: the module that is called once inside the `with`.
-        owners: paths of the state variables that layers hold.
-
-    Raises:
-        InputError: with the layer and the number of timesteps.
+    by the layer (`owners`: paths of the state variables). Layers with time on an axis have that axis in their output,
+    beside the rows of their state.
     """
     after: dict[nn.Module, list[Tensor]] = {}
     counts: dict[nn.Module, int] = {}

@@ -21,13 +21,8 @@ def root_of(kind: type) -> str:
 def constants_of(module: nn.Module, framework: str, state: frozenset[str]) -> dict[str, Any]:
     """Copies, by path, of everything in a module that has to stay the same while the network runs.
 
-    Of the framework's own layers these are numbers and buffers (their other tensors do not matter); of other layers
-    also tensors and collections.
-
-    Args:
-        module: the module.
-        framework: name of the package whose layers declare their state.
-        state: paths of the state variables, which may change.
+    Of the framework's own layers these are numbers and buffers but for `state`, the paths of the state variables (their
+    other tensors do not matter); of other layers also tensors and collections.
     """
     constants: dict[str, Any] = {}
     for path, part in module.named_modules():

@@ -131,11 +131,7 @@ def wrap(
 
 
 def framework_of(module: Any) -> str:
-    """The name of the framework whose layers a module has.
-
-    Raises:
-        InputError: for a module with layers of none, or of more than one.
-    """
+    """The name of the one framework whose layers a module has; else an `InputError`."""
     if isinstance(module, str | Path):
         return "nir"
     if not isinstance(module, nn.Module):
@@ -170,11 +166,7 @@ def _title(name: str) -> str:
 
 
 def _adapter(name: str) -> Any:
-    """The adapter of that framework, whose packages are installed.
-
-    Raises:
-        InputError: for an unknown name, or a framework that is not installed.
-    """
+    """The adapter of that framework; an `InputError` for an unknown one, or one that is not installed."""
     if name == "torch":
         return SimpleNamespace(default_time_axis=lambda module: None, make_stepper=partial(PassedState, "torch"))
     if name not in FRAMEWORKS:

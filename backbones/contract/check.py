@@ -47,7 +47,6 @@ def check_backbone(backbone: Backbone, inputs: Tensor, keys: Tensor | None = Non
         inputs: `[B, …]`, at least 4 different rows.
         keys: `[B]` int64 names of the rows (default: 0…B-1).
 
-
     Raises:
         BackboneError: for the first promise that is broken.
         InputError: for inputs of another form (see `images.check_images`).
@@ -108,11 +107,7 @@ def _expect(holds: bool, message: str) -> None:
 
 
 class _Places:
-    """Compares runs whose rows are at the same or at other places, and remembers the roundings.
-
-    Args:
-        scale: the largest logit.
-    """
+    """Compares runs whose rows are at the same or at other places in parts of `scale`, and remembers the roundings."""
 
     def __init__(self, scale: float) -> None:
         self.scale, self.largest, self.rows = scale, 0.0, 0.0

@@ -65,11 +65,7 @@ _ACCEPTED = "uint8 or floats in [0, 1]"
 
 
 def as_tensor(values: Any, what: str = "images") -> "Tensor":
-    """A tensor of a tensor, an array or a sequence of numbers.
-
-    Raises:
-        InputError: for anything else, a single number included.
-    """
+    """A tensor of a tensor, an array or a sequence of numbers; an `InputError` for anything else or a single number."""
     import torch
 
     if isinstance(values, torch.Tensor):
@@ -85,11 +81,7 @@ def as_tensor(values: Any, what: str = "images") -> "Tensor":
 
 
 def check_channels(images: Any, what: str = "images") -> None:
-    """Refuse `[B, H, W, C]` where `[B, C, H, W]` is expected, as far as the shape shows it.
-
-    Raises:
-        InputError: with the remedy.
-    """
+    """Refuse `[B, H, W, C]` where `[B, C, H, W]` is expected, as far as the shape shows it."""
     shape = tuple(images.shape)
     if len(shape) == 4 and min(shape[1:3]) > 4 and (shape[3] in (3, 4) or (shape[3] == 1 and shape[1] == shape[2])):
         raise InputError(f"Expected {what} [B, C, H, W], got {list(shape)}{channels_advice(shape[1:])}")

@@ -19,11 +19,7 @@ REPEAT_BITS = 16
 
 
 def make_keys(index: np.ndarray, repeat: np.ndarray | int = 0) -> np.ndarray:
-    """`[N]` int64 row names of dataset indices and repeats (below 2¹⁶).
-
-    Raises:
-        InputError: for values that are no whole numbers, or different numbers of them.
-    """
+    """`[N]` int64 row names of whole numbers: dataset indices and repeats (below 2¹⁶); else an `InputError`."""
     for name, values in (("index", index), ("repeat", repeat)):
         kind = np.asarray(values).dtype.kind if isinstance(values, np.ndarray | int | Sequence) else ""
         if kind not in ("i", "u") and np.size(values):
@@ -112,11 +108,7 @@ def probe(backbone: Backbone, state: State, names: Sequence[str]) -> dict[str, T
 
 @check_kinds
 def probe_sizes(backbone: Backbone, images: np.ndarray, names: Sequence[str] | None = None) -> dict[str, int]:
-    """`{name: F}` of these probes (default: all), measured by one timestep of some images.
-
-    Raises:
-        InputError: for a backbone without them.
-    """
+    """`{name: F}` of these probes (default: all), by one timestep of some images; an `InputError` without them."""
     if names is None and not isinstance(backbone, Probed):
         return {}
     _, state = backbone.step(backbone.start(as_tensor(images)))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from backbones.argument_checks import Positive, check_kinds
 from backbones.contract.inputs import check_channels, check_images
 from backbones.conversion.thresholds import METHODS, thresholds_of
-from backbones.conversion.tracing import Activations, as_images, trace
+from backbones.conversion.tracing import Activations, MaxPool, as_images, trace
 from backbones.data.samples import Samples
 from backbones.errors import InputError, unknown_name
 from backbones.networks.building import build
@@ -32,7 +32,7 @@ def convert(
     timesteps: Positive = 32,
     method: str | None = None,
     percentile: float = 99.9,
-    max_pool: str = "refuse",
+    max_pool: MaxPool = "refuse",
     activations: Activations | None = None,
     mean: float | list[float] = 0.0,
     std: float | list[float] = 1.0,
@@ -105,11 +105,7 @@ def convert(
 
 
 def activations_of(network: SteppedNetwork) -> dict[str, Activation]:
-    """The activations of a network without time, by path.
-
-    Raises:
-        InputError: for a network that has none, or neurons beside them.
-    """
+    """The activations of a network without time, by path; an `InputError` for none, or neurons beside them."""
     activations: dict[str, Activation] = {}
     for path, module in network.named_modules():
         if isinstance(module, Activation):

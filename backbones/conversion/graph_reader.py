@@ -20,16 +20,13 @@ _TAKEN = frozenset({IMAGE, *dir(nn.ModuleDict())})
 
 
 class GraphReader:
-    """Nodes of a graph network, read from a traced module.
+    """Nodes of a graph network, read from a traced module; an `InputError` by its path for what a graph cannot have.
 
     Args:
         traced: the module as traced by torch.fx.
         module: the module itself.
         max_pool: see `backbones.conversion.converter.convert`.
         staircases: λ and L of the parts that compute QCFS.
-
-    Raises:
-        InputError: for a layer or function that a graph cannot have, by its path.
     """
 
     def __init__(
@@ -81,7 +78,7 @@ class GraphReader:
             threshold, levels = self.staircases[module]
             name = self._add(node, (NEURON, {"levels": levels}), node.args[:1] or tuple(node.kwargs.values()))
             self.learned[name] = threshold, levels
-            self.replaced[node] = QCFS(levels, threshold).to(first_weight(module)).activate
+            self.replaced[node] = QCFS(levels, threshold).to(first_weight(module)).fire
             return
         known = type_before_parametrizations(module)
         if known not in MODULES:

@@ -43,12 +43,7 @@ def thresholds_of(
 ) -> dict[str, float]:
     """The percentile of each activation's values over all images and places; 1 where they are all 0.
 
-    Args:
-        network: without time, in evaluation mode.
-        activations: its activations by path.
-        images: `[N, C, H, W]`.
-        percentile: in (0, 100], by nearest rank; 100 is the maximum.
-        batch_size: images at once.
+    The percentile is in (0, 100], by nearest rank; 100 is the maximum.
 
     Raises:
         InputError: for no images, a percentile out of range, or activations that are not finite.

@@ -54,19 +54,22 @@ def _average_pool(
     return "average-pool", locals()
 
 
+def _max_pool(
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Layer:
+    del return_indices
+    return "max-pool", locals()
+
+
 FUNCTIONS: dict[Any, Callable[..., Layer]] = {
     F.adaptive_avg_pool2d: lambda output_size: ("adaptive-average-pool", {"output_size": output_size}),
     F.avg_pool2d: _average_pool,
-    F.max_pool2d: lambda kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False: (
-        "max-pool",
-        {
-            "kernel_size": kernel_size,
-            "stride": stride,
-            "padding": padding,
-            "dilation": dilation,
-            "ceil_mode": ceil_mode,
-        },
-    ),
+    F.max_pool2d: _max_pool,
     "flatten": lambda start_dim=0, end_dim=-1: ("flatten", {"start_dim": start_dim, "end_dim": end_dim}),
     "mean": lambda dim, keepdim=False: (
         "mean",

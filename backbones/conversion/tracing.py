@@ -5,34 +5,36 @@ ann = trace(torchvision.models.resnet18().eval(), images, max_pool="average")
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from backbones.argument_checks import check_kinds
 from backbones.contract.inputs import as_tensor
 from backbones.conversion.graph_reader import GraphReader, first_weight
 from backbones.conversion.qcfs_modules import Staircase, is_staircase, read_staircase
 from backbones.data.samples import Samples
-from backbones.errors import InputError, unknown_name
+from backbones.errors import InputError, first_line, refusing
 from backbones.networks.building import build
 from backbones.networks.network import SpikingNetwork
 
-MAX_POOL = ("refuse", "average", "spikes")
+MaxPool = Literal["refuse", "average", "spikes"]
 
 Activations = Mapping[type[nn.Module], Callable[[Any], tuple[float, int]]]
 """`{class of a QCFS module: function(module) -> (λ, L)}`."""
 
 
+@check_kinds
 def trace(
     module: nn.Module,
     images: Tensor | np.ndarray | Samples,
     *,
-    max_pool: str = "refuse",
+    max_pool: MaxPool = "refuse",
     activations: Activations | None = None,
-    mean: float | list[float] = 0.0,
-    std: float | list[float] = 1.0,
+    mean: float | list[float] | np.ndarray = 0.0,
+    std: float | list[float] | np.ndarray = 1.0,
 ) -> SpikingNetwork:
     """The module as a network without time (neuron "relu" or "qcfs", T = 1), with a copy of its weights.
 
@@ -53,32 +55,26 @@ def trace(
     Raises:
         InputError: for a layer or function that a graph cannot have, by its path.
     """
-    if max_pool not in MAX_POOL:
-        raise unknown_name("max_pool", max_pool, MAX_POOL)
-    if not isinstance(module, nn.Module):
-        raise InputError(f"Expected a torch module to convert, got {type(module).__name__}.")
-    activations = {} if activations is None else activations
-    if not isinstance(activations, Mapping) or not all(
-        isinstance(kind, type) and callable(read) for kind, read in activations.items()
-    ):
-        raise InputError(f"Expected activations as {{class: function(module) -> (λ, L)}}, got {activations!r}.")
     images = as_images(images)
     if images.dim() != 4 or len(images) == 0:
         raise InputError(f"Expected images [N, C, H, W], got {list(images.shape)}.")
-    mean, std = _numbers("mean", mean), _numbers("std", std)
+    scale = {"mean": _numbers("mean", mean), "std": _numbers("std", std)}
     first = images[:8]
     with _in_evaluation(module), torch.no_grad():
-        staircases = _staircases_of(module, activations)
-        with _refusing("that torch.fx can trace", " Leave out control flow that depends on tensors (and len(x))."):
+        staircases = _staircases_of(module, activations or {})
+        with refusing(
+            "Expected a module that torch.fx can trace",
+            advice=" Leave out control flow that depends on tensors (and len(x)).",
+        ):
             traced = fx.GraphModule(module, _Tracer(staircases).trace(module))
             reader = GraphReader(traced, module, max_pool, staircases)
-        with _refusing(f"that takes images {list(images.shape)}"):
-            answer = module(_normed(first, mean, std, module))
+        with refusing(f"Expected a module that takes images {list(images.shape)}"):
+            answer = module(_normed(first, module, **scale))
         _check_logits(answer, len(first))
         wanted = []
         for rows in (first, _noise_like(first)):
-            with _refusing(f"that takes images {list(images.shape)}"):
-                inputs = _normed(rows, mean, std, module)
+            with refusing(f"Expected a module that takes images {list(images.shape)}"):
+                inputs = _normed(rows, module, **scale)
                 if not _alike(module(inputs), traced(inputs)):
                     raise _other_logits()
                 wanted.append(_Replacing(traced, reader.replaced).run(inputs))
@@ -88,8 +84,7 @@ def trace(
             timesteps=1,
             input_shape=images.shape[1:],
             neuron=reader.neuron(),
-            mean=mean,
-            std=std,
+            **scale,
             nodes=reader.nodes,
         )
         _copy_weights(network, reader)
@@ -150,7 +145,7 @@ def _given_staircase(module: nn.Module, path: str, read: Callable[[Any], tuple[f
         threshold, levels = float(threshold), int(levels)
     except Exception as error:
         raise InputError(
-            f"Expected activations[{kind}] to give (threshold, levels) of {path}, but: {_first_line(error)}."
+            f"Expected activations[{kind}] to give (threshold, levels) of {path}, but: {first_line(error)}."
         ) from error
     if not is_staircase(module, threshold, levels):
         raise InputError(
@@ -211,22 +206,6 @@ def _in_evaluation(module: nn.Module) -> Iterator[None]:
             part.training = training
 
 
-@contextmanager
-def _refusing(what: str, advice: str = "") -> Iterator[None]:
-    """Turn an exception of the module into an `InputError`."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"Expected a module {what}, but: {_first_line(error)}.{advice}") from error
-
-
-def _first_line(error: Exception) -> str:
-    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return line.rstrip(".!") or type(error).__name__
-
-
 def _noise_like(images: Tensor) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     if images.dtype == torch.uint8:
@@ -234,7 +213,7 @@ def _noise_like(images: Tensor) -> Tensor:
     return torch.rand(images.shape, generator=generator).to(images.dtype)
 
 
-def _normed(images: Tensor, mean: Any, std: Any, module: nn.Module) -> Tensor:
+def _normed(images: Tensor, module: nn.Module, mean: Any, std: Any) -> Tensor:
     weight = first_weight(module)
     values = images.to(weight.device, weight.dtype) / (255 if images.dtype == torch.uint8 else 1)
     mean, std = (

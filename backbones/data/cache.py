@@ -17,30 +17,15 @@ CACHE_NAME = ".seenn-cache"
 
 
 def cache_file(folder: Path, kind: str, files: list[Path], root: Path, *settings: Any) -> Path:
-    """The path of a cache, which depends on names, sizes and times of its source files and on settings.
-
-    Args:
-        folder: for caches.
-        kind: beginning of the file's name.
-        files: the source files, in order.
-        root: folder that their names are relative to.
-        settings: JSON-able.
-    """
+    """The path of a cache, by names (below `root`), sizes and times of its source files, and settings."""
     about = [[str(f.relative_to(root)), (info := f.stat()).st_size, info.st_mtime_ns] for f in files]
     return folder / f"{kind}-{hash_json([about, *settings])[:16]}.npy"
 
 
 def cached_rows(cache: Path, rows: Iterator[np.ndarray], count: int, description: str) -> np.ndarray:
-    """`[count, …]` uint8, memory-mapped from the file `cache`; where it is missing, it is written.
+    """`[count, …]` uint8, memory-mapped from the file `cache`; where it is missing, it is written from `rows`.
 
-    Args:
-        cache: the file.
-        rows: `count` arrays of one shape, computed only for a missing file.
-        count: N.
-        description: for the progress bar.
-
-    Raises:
-        InputError: where the file cannot be written.
+    An `InputError` where it cannot be written; the description is the progress bar's.
     """
     if not cache.exists():
         first = next(rows)

@@ -51,9 +51,6 @@ def read_events(
         size: pixels a side of the frames (default: the sensor's own).
         cache_dir: folder for the cache.
         download: download missing files into `root`.
-
-    Raises:
-        InputError: where tonic is not installed, or recordings are missing or unreadable.
     """
     parts = [_open(name, root, download, settings) for settings in EVENT_SETS[name].parts]
     orders = [sorted(range(len(part)), key=lambda row, part=part: str(part.data[row])) for part in parts]  # type: ignore[misc]
@@ -76,13 +73,8 @@ def read_events(
 def count_events(events: np.ndarray, timesteps: int, sensor: tuple[int, int], size: int | None = None) -> np.ndarray:
     """`[T, 2, H, W]` uint8 counts, at most 255, of events by interval of time, polarity (0 off, 1 on) and place.
 
-    The T intervals between the first event and the last are equal.
-
-    Args:
-        events: `[E]` with fields "t", "x", "y" and "p"; events beyond the sensor do not count.
-        timesteps: T.
-        sensor: (W, H) in pixels.
-        size: side of the frames; events of several pixels are added up (default: the sensor's own).
+    The T intervals between the first event and the last are equal. Events `[E]` have fields "t", "x", "y" and "p";
+    those beyond the sensor (W, H) do not count; of frames of another size, those of several pixels are added up.
     """
     W, H = sensor
     width, height = (W, H) if size is None else (size, size)

@@ -38,11 +38,7 @@ def save_frames(
     split: np.ndarray | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Path:
-    """Write a frames file of the type of its name, atomically.
-
-    Raises:
-        InputError: for arrays that `read_frames` refuses, or another type of file.
-    """
+    """Write a frames file of the type of its name, atomically; an `InputError` for what `read_frames` refuses."""
     path = Path(path)
     arrays = {"frames": np.ascontiguousarray(frames), "labels": np.asarray(labels, np.int64)}
     if split is not None:
@@ -60,11 +56,7 @@ def save_frames(
 
 
 def read_frames(path: Path, timesteps: int | None = None) -> Whole:
-    """The frames, labels and splits of a file.
-
-    Args:
-        path: the file.
-        timesteps: the expected T (None accepts any).
+    """The frames, labels and splits of a file, of any T or the expected one.
 
     Raises:
         InputError: for a missing or damaged file, arrays of other shapes, a class without frames, or another T.

@@ -167,9 +167,7 @@ class Division:
     def of(self, whole: Whole) -> Splits:
         """The splits of a dataset, stratified by class; large files stay mapped.
 
-        Raises:
-            InputError: where there are too few images for four splits, or the dataset's own splits are not
-                those four.
+        An `InputError` for too few images for four splits, or own splits that are not those four.
         """
         rows = self._own(whole) if whole.split is not None else self._divided(whole)
         sizes = {split: len(rows[split]) for split in SPLITS}
@@ -218,11 +216,7 @@ class Division:
 
 @check_kinds
 def stratified_split(labels: np.ndarray, sizes: dict[str, int], seed: Natural) -> dict[str, np.ndarray]:
-    """Disjoint, sorted places of `sizes` samples for each name, stratified by the labels `[N]`.
-
-    Raises:
-        InputError: for more than N samples.
-    """
+    """Disjoint, sorted places of `sizes` samples for each name, stratified by the labels `[N]`; at most N in all."""
     if sum(sizes.values()) > len(labels):
         raise InputError(f"Expected at least {sum(sizes.values())} images for the splits, got {len(labels)}.")
     rng = np.random.default_rng(seed)
@@ -245,19 +239,15 @@ def check_fit(
     network: str = "the network",
     class_names: Sequence[str] = (),
 ) -> None:
-    """Refuse samples that do not fit a network.
+    """Refuse samples of other classes, another T or another shape than a network's, where they are known.
 
     Args:
         samples: still images, or frames over time.
         num_classes: K of the network.
         timesteps: T of the network.
-        sample_shape: of one input, where it is known: (C, H, W), or (T, C, H, W) of frames.
+        sample_shape: of one input: (C, H, W), or (T, C, H, W) of frames.
         network: its name in the error.
-        class_names: of its classes, where they are known.
-
-    Raises:
-        InputError: for more or fewer classes than K, the same classes in another order, frames for another T, or
-            images of another shape.
+        class_names: of its classes, in their order.
     """
     if samples.class_names and num_classes != len(samples.class_names):
         raise InputError(
@@ -290,9 +280,6 @@ def check_division(
     """Refuse another division of a dataset (`Splits.division`) than that of a network's training.
 
     None, an empty division, or one of another dataset is not compared.
-
-    Raises:
-        InputError: for another seed or other sizes of the same dataset.
     """
     if division and trained and division["dataset"] == trained["dataset"] and dict(division) != dict(trained):
         raise InputError(

@@ -32,12 +32,7 @@ TORCHVISION_SETS = {
 
 
 def read_torchvision(name: str, root: Path, *, download: bool = False) -> Whole:
-    """A dataset of `TORCHVISION_SETS`: training images, then torchvision's own test images.
-
-    Args:
-        name: of the dataset.
-        root: folder of torchvision's folder or files.
-        download: download missing files into `root`.
+    """A dataset of `TORCHVISION_SETS` in torchvision's folder or files: training images, then its own test images.
 
     Raises:
         InputError: for missing or damaged files, or a failed download.

@@ -20,11 +20,7 @@ _DIGIT = 256
 
 
 def counted_layers(network: nn.Module) -> list[nn.Module]:
-    """The layers of a network whose synapses can be counted.
-
-    Raises:
-        InputError: for a network with weights anywhere else, or without layers.
-    """
+    """The layers of a network whose synapses can be counted; an `InputError` for none, or weights anywhere else."""
     if not isinstance(network, nn.Module):
         raise InputError(
             f"Expected a network that is a torch.nn.Module to count operations, got {kind_of(network)}: "
@@ -54,18 +50,11 @@ def counted_layers(network: nn.Module) -> list[nn.Module]:
 
 
 def fan_out(layer: nn.Module, shape: torch.Size, *, dense: bool = False) -> Tensor:
-    """Number of a layer's weights that each of its inputs is multiplied with.
+    """`[*shape]` int64 number of a layer's weights that each input of a row is multiplied with, on the CPU.
 
     In a convolution it depends on the place (border, stride, padding, dilation). The sum of the layer's outputs with
-    every weight 1 and no bias is linear in the inputs, and its derivatives are these numbers.
-
-    Args:
-        layer: one of `LAYERS`.
-        shape: of one row's input: `[C, H, W]` for a `Conv2d`.
-        dense: count weights that are 0 too.
-
-    Returns:
-        `[*shape]` int64, on the CPU.
+    every weight 1 and no bias is linear in the inputs, and its derivatives are these numbers. `dense` counts weights
+    that are 0 too.
     """
     weight: Tensor = layer.weight.detach().cpu()  # type: ignore[operator]
     present = torch.ones_like(weight, dtype=torch.bool) if dense else weight != 0
@@ -90,14 +79,10 @@ def fan_out(layer: nn.Module, shape: torch.Size, *, dense: bool = False) -> Tens
 
 
 class ExactDot:
-    """Exact sum of the whole numbers that a row's inputs select, by float32 products.
+    """Exact sum of the whole `numbers` `[n]` (at least 0) that a row's inputs select, by float32 products.
 
     The numbers are divided by their greatest common divisor and split into digits to the base 256, and long sums are
     cut so that no partial sum reaches 2²⁴: float32 represents each of them.
-
-    Args:
-        numbers: `[n]` int64, at least 0.
-        device: of the inputs.
     """
 
     def __init__(self, numbers: Tensor, device: torch.device) -> None:
@@ -116,11 +101,7 @@ class ExactDot:
                 return
 
     def parts(self, selected: Tensor) -> list[tuple[Tensor, int]]:
-        """Pairs of `[B]` float32 whole numbers and their unit: the sums are Σ part·unit.
-
-        Args:
-            selected: `[B, n]` zeros and ones of any dtype.
-        """
+        """Pairs of `[B]` float32 whole numbers and their unit, of `[B, n]` zeros and ones: the sums are Σ part·unit."""
         selected = selected.float()
         if torch.is_autocast_enabled(selected.device.type):  # it would round the sums
             with torch.autocast(selected.device.type, enabled=False):

@@ -50,6 +50,8 @@ class Metered:
         self.timesteps, self.num_classes = backbone.timesteps, backbone.num_classes
         wraps = isinstance(backbone, Wrapping) and not isinstance(backbone, nn.Module)
         self._counter = OperationCounter(backbone.module if wraps else backbone)  # type: ignore[attr-defined, arg-type]
+        self.sees_spikes = self._counter.sees_spikes
+        """Whether the backbone has neurons whose spikes are counted."""
 
     def __repr__(self) -> str:
         return f"Metered({self.backbone!r})"
@@ -69,11 +71,6 @@ class Metered:
         """The backbone's own, where it has one."""
         return getattr(self.backbone, "sample_shape", None)
 
-    @property
-    def sees_spikes(self) -> bool:
-        """Whether the backbone has neurons whose spikes are counted."""
-        return self._counter.sees_spikes
-
     def start(self, inputs: Tensor, keys: Tensor | None = None) -> MeteredState:
         """See `Backbone.start`."""
         with self._counter as counter:
@@ -90,7 +87,7 @@ class Metered:
                     f"Expected layers to run as modules, got {kind_of(self.backbone)} that ran none: count the "
                     "operations of its plain form."
                 )
-            return logits, MeteredState(after, state.operations.plus(counter.take()))
+            return logits, MeteredState(after, Operations(state.operations.counts + counter.take().counts))
 
     def refill(self, state: MeteredState, rows: Tensor, inputs: Tensor, keys: Tensor | None = None) -> MeteredState:
         """See `Backbone.refill`; the rows' counts start from 0."""

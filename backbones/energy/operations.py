@@ -59,10 +59,6 @@ class Operations(NamedTuple):
         """`[B]` spikes of the neurons (`LIF` and its subclasses)."""
         return self.counts[:, 3]
 
-    def plus(self, other: "Operations") -> "Operations":
-        """The counts of both."""
-        return Operations(self.counts + other.counts)
-
     def metrics(self) -> dict[str, float]:
         """Means over the rows, by NeuroBench's names."""
         return dict(zip(NEUROBENCH, self.counts[:, :3].double().mean(0).tolist(), strict=True))
@@ -97,6 +93,8 @@ class OperationCounter:
         self._parts: list[tuple[int, int, Tensor]] = []
         self._dense = 0
         self._scratch = torch.empty(0)
+        self.sees_spikes = bool(self._neurons)
+        """Whether the network has neurons whose spikes are counted."""
         self.rows: int | None = None
         """B of the counts since the last `take`; None without any."""
         self.batch: int | None = None
@@ -108,11 +106,6 @@ class OperationCounter:
         self._hooks += [module.register_forward_hook(self._pass_on) for module in self._passing]
         self._forget()
         return self
-
-    @property
-    def sees_spikes(self) -> bool:
-        """Whether the network has neurons whose spikes are counted."""
-        return bool(self._neurons)
 
     def __exit__(self, *_: object) -> None:
         for hook in self._hooks:

@@ -106,11 +106,7 @@ def build(
 
 
 def _neuron_config(neuron: Any) -> dict[str, Any]:
-    """`{"type": name, **settings}` of a name, settings or a neuron (of which those that differ from the defaults).
-
-    Raises:
-        InputError: for anything else, or a neuron of a class without a name.
-    """
+    """`{"type": name, **settings}` of a name, settings or a neuron (of which those that differ from the defaults)."""
     if isinstance(neuron, str):
         return {"type": neuron}
     if isinstance(neuron, Mapping) and "type" in neuron:

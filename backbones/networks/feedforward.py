@@ -72,14 +72,10 @@ class PlainBody(nn.Module):
 
 
 def vgg(description: tuple[int, ...], *, pooled_side: int = 1) -> Callable[[dict[str, Any], MakeNeuron], Parts]:
-    """A maker of plain spiking networks.
+    """A maker of plain spiking networks of a description: channels of each layer in units of the width, and `POOL`.
 
-    Its options: `width` (default 64), the channels of the first layer; `norm` (default "tdbn"; or "bn",
-    "tdbn-per-timestep"); `stem` as in `residual.resnet`.
-
-    Args:
-        description: channels of each layer in units of the width, and `POOL`.
-        pooled_side: side to which space is average-pooled before the readout.
+    Space is average-pooled to `pooled_side` before the readout. Options: `width` (default 64), the channels of the
+    first layer; `norm` (default "tdbn"; or "bn", "tdbn-per-timestep"); `stem` as in `residual.resnet`.
     """
 
     def make(config: dict[str, Any], neuron: MakeNeuron) -> Parts:

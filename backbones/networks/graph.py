@@ -114,13 +114,10 @@ def _make(node: Node, neuron: MakeNeuron) -> nn.Module:
 
 
 def graph(config: dict[str, Any], neuron: MakeNeuron) -> Parts:
-    """Stem, body and head of a graph.
+    """Stem, body and head of a graph; an `InputError` where nothing spikes or the nodes do not fit together.
 
     The stem ends at the last place before the first neuron where the rest needs one tensor only; the head begins at the
     first such place after the last neuron. Options: `nodes`.
-
-    Raises:
-        InputError: for a graph in which nothing spikes, or whose nodes do not fit together.
     """
     nodes: list[Node] = config["options"].get("nodes", [])
     spiking = [place for place, node in enumerate(nodes) if node["layer"] == NEURON]

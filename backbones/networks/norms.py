@@ -99,11 +99,7 @@ class TimestepBatchNorm2d(nn.Module):
         """Replaced by the network's own."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """`[rows, C, H, W]` to the same; in training mode, the rows of a timestep are consecutive.
-
-        Raises:
-            InputError: where the network changes the number of timesteps between layers.
-        """
+        """`[rows, C, H, W]` to the same; in training mode, the rows of a timestep are consecutive."""
         when = self.clock.when
         if when is None:
             if self.training:
@@ -189,11 +185,7 @@ PER_TIMESTEP = "tdbn-per-timestep"
 
 
 def norm_maker(name: str, v_threshold: float, timesteps: int = 1) -> MakeNorm:
-    """A function `make(channels, alpha=1.0)` of the norms "tdbn", "bn" (which has no α) or "tdbn-per-timestep".
-
-    Raises:
-        InputError: for an unknown name.
-    """
+    """A function `make(channels, alpha=1.0)` of the norms "tdbn", "bn" (which has no α) or "tdbn-per-timestep"."""
     makers: dict[str, MakeNorm] = {
         "tdbn": partial(ThresholdBatchNorm2d, v_threshold=v_threshold),
         "bn": lambda channels, alpha=1.0: nn.BatchNorm2d(channels),

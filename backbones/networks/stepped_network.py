@@ -132,8 +132,7 @@ class SteppedNetwork(nn.Module):
     def start(self, inputs: Tensor, keys: Tensor | None = None) -> State:
         """The state before the first timestep. See `Backbone.start`.
 
-        Raises:
-            InputError: for inputs of another shape or form (see `images.check_images`), or a network in training mode.
+        An `InputError` for inputs of another shape or form (see `images.check_images`), or a network in training mode.
         """
         inputs, keys = as_tensors(inputs, keys)
         check_images(inputs, self.encoding, what="inputs")
@@ -173,11 +172,7 @@ class SteppedNetwork(nn.Module):
         )
 
     def probe(self, state: State) -> dict[str, Tensor]:
-        """Spikes and potentials of the last hidden layer. See `Probed.probe`.
-
-        Raises:
-            InputError: for a state before the first timestep.
-        """
+        """Spikes and potentials of the last hidden layer after a step. See `Probed.probe`."""
         if state.hidden is None:
             raise InputError("Expected the state of a step to probe, got one before the first timestep: step it.")
         return {"hidden": state.hidden, "membrane": pooled(state.membranes[-1])}

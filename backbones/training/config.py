@@ -1,10 +1,10 @@
 """Settings of a training run: its stages, and their optimizer and learning-rate schedule."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal
 
 from backbones.argument_checks import AtLeast, Natural, Positive, check_fields
-from backbones.errors import InputError, unknown_name
+from backbones.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,6 @@ class TrainingConfig:
                 f"Expected accumulate to divide batch_size into parts of at least 2 images, got {self.accumulate} "
                 f"and {self.batch_size}."
             )
-        for name, hint in get_type_hints(type(self)).items():
-            if get_origin(hint) is Literal and getattr(self, name) not in get_args(hint):
-                kind = {"keep": "kind of weights to keep"}.get(name, name)
-                raise unknown_name(kind, getattr(self, name), get_args(hint))
 
 
 @dataclass(frozen=True)
@@ -116,11 +112,7 @@ class Stage:
 
 
 def stages_of(config: TrainingConfig, timesteps: int) -> tuple[Stage, ...]:
-    """The stages of a run; `timesteps` is the network's T.
-
-    Raises:
-        InputError: where a stage has more timesteps than the network.
-    """
+    """The stages of a run; an `InputError` where one has more than the network's `timesteps`."""
     plan = config.stages or ((timesteps, config.epochs, config.learning_rate),)
     stages: list[Stage] = []
     for T, epochs, rate in plan:

@@ -165,11 +165,7 @@ def train(
 def check_training(
     network: Backbone, splits: Splits, config: TrainingConfig, teacher: nn.Module | None = None
 ) -> tuple[Stage, ...]:
-    """The stages of a run, after checking its arguments.
-
-    Raises:
-        InputError: as `train`.
-    """
+    """The stages of a run, after checking its arguments as `train` does."""
     if not isinstance(network, SteppedNetwork):
         raise InputError(
             f"Expected a network of this package to train, got {type(network).__name__}: train a wrapped module in "

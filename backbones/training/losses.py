@@ -51,17 +51,10 @@ def distillation_loss(outputs: Tensor, targets: Tensor, *, temperature: float = 
 
 @torch.no_grad()
 def teacher_logits(teacher: nn.Module, network: SpikingNetwork, images: Tensor, keys: Tensor) -> Tensor:
-    """`[B, K]` the teacher's logits.
+    """`[B, K]` the teacher's logits of images `[B, C, H, W]`.
 
-    Args:
-        teacher: a spiking network, of which the mean output is taken; or a module from images, normalised by the
-            student's mean and standard deviation, to logits.
-        network: the student.
-        images: `[B, C, H, W]` uint8 or in [0, 1].
-        keys: `[B]` int64.
-
-    Raises:
-        InputError: for a teacher of another number of classes.
+    A spiking teacher gives its mean output; any other module gets images normalised by the student's mean and standard
+    deviation. An `InputError` for another number of classes than the student's, `network`.
     """
     if isinstance(teacher, SpikingNetwork):
         logits = teacher(images, keys).mean(0)

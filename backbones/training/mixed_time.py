@@ -72,11 +72,7 @@ def change_time(spikes: Tensor, before: int, after: int) -> Tensor:
 
 
 def forward_mixed(network: SpikingNetwork, images: Tensor, keys: Tensor | None, times: list[int]) -> Tensor:
-    """`[T of the last stage, B, K]` outputs, differentiable.
-
-    Raises:
-        InputError: for another number of stages than the network's.
-    """
+    """`[T of the last stage, B, K]` outputs, differentiable; an `InputError` for another number of stages."""
     heads = stage_heads(network)
     if len(times) != len(heads) + 1:
         raise InputError(f"Expected timesteps of {len(heads) + 1} stages, got {len(times)}.")

@@ -11,13 +11,7 @@ from backbones.networks.norms import TimestepBatchNorm2d
 
 @torch.no_grad()
 def reestimate_norms(network: SpikingNetwork, batches: Iterable[tuple[Tensor, Tensor]], timesteps: int) -> None:
-    """Set every norm's running estimates to their plain mean over batches.
-
-    Args:
-        network: the network; its mode stays.
-        batches: `[B, C, H, W]` images and `[B]` keys.
-        timesteps: T of the passes.
-    """
+    """Set every norm's running estimates to their plain mean over batches of images and keys; the mode stays."""
     training = network.training
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d | TimestepBatchNorm2d)]
     momenta = [norm.momentum for norm in norms]

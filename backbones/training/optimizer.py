@@ -9,14 +9,7 @@ from backbones.training.config import TrainingConfig
 def make_optimizer(
     network: nn.Module, config: TrainingConfig, rate: float, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """The optimizer and the learning-rate schedule of a stage.
-
-    Args:
-        network: whose weights.
-        config: names and settings.
-        rate: the peak learning rate.
-        steps: of the stage.
-    """
+    """The optimizer and the learning-rate schedule of a stage of so many steps, with its peak rate."""
     decay = config.weight_decay
     optimizer: torch.optim.Optimizer
     if config.optimizer == "adamw":

@@ -23,8 +23,7 @@ from backbones.networks.replaced_forward import forwards_replaced
 def shared_statistics(network: nn.Module, group: ProcessGroup) -> Iterator[None]:
     """Norms in training mode take their statistics over all processes' images inside the block.
 
-    Raises:
-        InputError: for norms per timestep in several processes.
+    An `InputError` for norms per timestep in several processes.
     """
     if not group.alone and any(isinstance(module, TimestepBatchNorm2d) for module in network.modules()):
         raise InputError(

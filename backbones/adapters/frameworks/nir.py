@@ -16,29 +16,19 @@ from torch import Tensor, nn
 
 from backbones.adapters.frameworks.nir_neurons import NEURONS, Neuron
 from backbones.adapters.passed_state import PassedState
-from backbones.errors import InputError, kind_of
+from backbones.errors import InputError, kind_of, refusing
 
 
 def to_module(graph: Any, dt: float | None) -> Any:
-    """A torch module `(inputs, state) -> (output, state)` of a graph, a path or such a module.
-
-    Raises:
-        InputError: for a graph with unknown nodes, an unreadable file, or without `dt`.
-    """
+    """A torch module `(inputs, state) -> (output, state)` of a graph, a path or such a module; or an `InputError`."""
     import nir
     import nirtorch
 
     if isinstance(graph, str | Path):
         if not Path(graph).is_file():
             raise InputError(f"Expected the path of a NIR graph, got {graph}, which is no file.")
-        try:
+        with refusing(f"Expected a NIR graph that can be read in {graph}", advice=" Write it again with nir.write."):
             graph = nir.read(graph)
-        except Exception as error:  # of h5py, numpy and nir
-            cause = str(error).strip().split("\n")[0]
-            raise InputError(
-                f"Expected a NIR graph in {graph}, but it cannot be read ({type(error).__name__}: {cause}): write it "
-                "again with nir.write."
-            ) from error
     if isinstance(graph, nn.Module):
         if dt is not None:
             raise InputError(f"Expected a NIR graph to apply dt={dt} to, got a module, whose neurons have theirs.")
@@ -60,14 +50,8 @@ def to_module(graph: Any, dt: float | None) -> Any:
                 f"Expected nodes that keep their state by row, got {path}, {kind_of(node)}. "
                 f"Known: {', '.join(sorted(kind.__name__ for kind in makers))}."
             )
-    try:
+    with refusing("Expected a NIR graph whose nodes and edges fit together", advice=" Check its edges and shapes."):
         return nirtorch.nir_to_torch(graph, makers, default_map={}).eval()
-    except Exception as error:  # of nirtorch and torch.fx
-        cause = str(error).strip().split("\n")[0]
-        raise InputError(
-            f"Expected a NIR graph whose nodes and edges fit together, but it cannot be wired ({type(error).__name__}: "
-            f"{cause}): check its edges and shapes."
-        ) from error
 
 
 def default_time_axis(module: nn.Module) -> int | None:
@@ -112,14 +96,6 @@ class _Threshold(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         return (inputs > self.threshold).to(inputs.dtype)
-
-
-class _SumPool2d(nn.AvgPool2d):
-    """Sums of windows, zeros outside."""
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        height, width = self.kernel_size  # type: ignore[misc]
-        return super().forward(inputs) * (height * width)
 
 
 def _affine(node: Any) -> nn.Linear:
@@ -169,6 +145,8 @@ _LAYERS: dict[str, Callable[[Any], nn.Module]] = {
     "Linear": _affine,
     "Output": lambda node: nn.Identity(),
     "Scale": lambda node: _Scale(node.scale),
-    "SumPool2d": lambda node: _SumPool2d(_size(node.kernel_size), _size(node.stride), _size(node.padding)),
+    "SumPool2d": lambda node: nn.AvgPool2d(
+        _size(node.kernel_size), _size(node.stride), _size(node.padding), divisor_override=1
+    ),
     "Threshold": lambda node: _Threshold(node.threshold),
 }

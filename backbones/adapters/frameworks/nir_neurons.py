@@ -19,11 +19,9 @@ PARAMETERS = ("tau", "tau_mem", "tau_syn", "r", "v_leak", "w_in", "v_threshold",
 
 
 class Neuron(nn.Module):
-    """A neuron of a NIR node, whose parameters decide its equations.
+    """A neuron of a NIR node (of `NEURONS`, without batch), whose parameters decide its equations.
 
-    Args:
-        node: one of `NEURONS`, with parameters that have no batch.
-        dt: length of a timestep, in the unit of the node's time constants.
+    `dt` is the length of a timestep, in the unit of the node's time constants.
     """
 
     def __init__(self, node: Any, dt: float) -> None:

@@ -30,15 +30,9 @@ class _ByHand(BufferAccess):
     """Access to the states that layers hold, and to those that `forward` takes and returns.
 
     The place of each state in the result follows from the layers: it is the result of the layer that was given the
-    state; where that cannot be seen, the order decides.
-
-    Args:
-        module: the spiking module.
-        states: names of the states that `forward` takes, and whether they are None by default.
-        example: `[B, …]` inputs.
-
-    Raises:
-        InputError: for a module that does not start its states, or does not return all of them.
+    state; where that cannot be seen, the order decides. `states`: names of the states that `forward` takes, and whether
+    they are None by default. An `InputError` for a module that does not start its states, or does not return all of
+    them.
     """
 
     def __init__(self, module: nn.Module, states: dict[str, bool], example: Tensor) -> None:

@@ -44,11 +44,7 @@ class Tree:
 
 
 def read_tree(root: Path) -> Tree:
-    """The images of a folder in one of the layouts above.
-
-    Raises:
-        InputError: for a wrong folder, a class without images, or classes that differ between the parts.
-    """
+    """The images of a folder in one of the layouts above; an `InputError` for any other, or classes without images."""
     if not root.is_dir():
         raise InputError(f"Expected a folder of images, found none at {root}.")
     folders = _parts_of(root)
@@ -109,11 +105,7 @@ def _refuse_parts(root: Path, parts: dict[str, str]) -> None:
 
 
 def list_images(root: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
-    """The images of a class-per-folder tree: files sorted by class and name, labels `[N]`, class names.
-
-    Raises:
-        InputError: for a wrong folder or a class without images.
-    """
+    """The images of a class-per-folder tree: files sorted by class and name, labels `[N]`, class names."""
     files: list[Path] = []
     labels: list[int] = []
     folders = _folders(root)
@@ -129,11 +121,7 @@ def list_images(root: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
 
 
 def list_annotated(folder: Path, class_names: tuple[str, ...]) -> tuple[list[Path], np.ndarray]:
-    """Files and labels `[N]` of Tiny-ImageNet's `val`: lines of name, class and a box, separated by tabs.
-
-    Raises:
-        InputError: for a line of another form, an unknown class, a missing image, or a class without images.
-    """
+    """Files and labels `[N]` of Tiny-ImageNet's `val`: lines of name, class and a box, separated by tabs."""
     table, codes = folder / ANNOTATIONS, {name: label for label, name in enumerate(class_names)}
     rows: list[tuple[int, Path]] = []
     for number, line in enumerate(table.read_text().splitlines(), 1):

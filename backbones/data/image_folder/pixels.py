@@ -20,13 +20,9 @@ IMAGE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 def decoded(files: list[Path], root: Path, cache_dir: Path, size: int | None = None) -> np.ndarray:
-    """`[N, C, H, W]` uint8, memory-mapped; decoded the first time, or when a file has changed.
+    """`[N, C, H, W]` uint8, memory-mapped; decoded the first time, or when a file (named from `root`) has changed.
 
-    Args:
-        files: the images.
-        root: folder that their names are relative to.
-        cache_dir: folder for the cache.
-        size: resize to size × size (shorter side first, then the middle); None keeps the size.
+    `size` resizes to size × size (shorter side first, then the middle).
 
     Raises:
         InputError: for an unreadable image or one of another shape, or a cache that cannot be written.

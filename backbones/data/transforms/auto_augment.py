@@ -55,12 +55,10 @@ def check_images(images: Tensor) -> None:
 
 
 def auto_augment(images: Tensor, uniform: Tensor, fill: list[int]) -> Tensor:
-    """`[B, C, H, W]` uint8 to the same.
+    """`[B, C, H, W]` uint8, of 1 or 3 channels, to the same.
 
-    Args:
-        images: `[B, C, H, W]` uint8, of 1 or 3 channels.
-        uniform: `[B, UNIFORMS]` in [0, 1): for the sub-policy, and the chance and the sign of each step.
-        fill: `[C]` value of padding.
+    `uniform` `[B, UNIFORMS]` in [0, 1): for the sub-policy, and the chance and the sign of each step; `fill` `[C]`:
+    value of padding.
     """
     chosen = uniform.cpu().numpy()
     steps = POLICIES[(chosen[:, 0] * len(POLICIES)).astype(int)]  # [B, 2, 3]

@@ -40,9 +40,6 @@ def corrupt(samples: Samples, corruption: str, severity: int, *, seed: Natural =
         corruption: one of `CORRUPTIONS`.
         severity: from 1 to 5.
         seed: of the noise.
-
-    Raises:
-        InputError: for an unknown corruption, a severity out of range, or other images.
     """
     if corruption not in _STRENGTHS:
         raise unknown_name("corruption", corruption, _STRENGTHS)

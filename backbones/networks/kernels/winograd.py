@@ -94,12 +94,7 @@ class WinogradConv2d(nn.Conv2d):
 
 @torch.no_grad()
 def use_winograd(body: nn.Module, sizes: dict[nn.Conv2d, tuple[int, int]]) -> int:
-    """Replace the convolutions of a body for which it is faster, in place; returns their number.
-
-    Args:
-        body: the module.
-        sizes: (H, W) of each convolution's input.
-    """
+    """Replace the convolutions for which it is faster, by the (H, W) of their inputs, and return their number."""
     count = 0
     for parent in list(body.modules()):
         for name, child in list(parent.named_children()):
@@ -122,8 +117,7 @@ def is_faster(conv: nn.Conv2d, height: int, width: int) -> bool:
 def transforms(height: int, width: int) -> dict[str, Tensor]:
     """B and A of all tiles of an image, float64.
 
-    Returns:
-        rows_into `[6·H/4, H]`, columns_into `[6·W/4, W]`, rows_out_of `[H, 6·H/4]`, columns_out_of `[W, 6·W/4]`.
+    rows_into `[6·H/4, H]`, columns_into `[6·W/4, W]`, rows_out_of `[H, 6·H/4]`, columns_out_of `[W, 6·W/4]`.
     """
     matrices = {}
     for name, side in (("rows", height), ("columns", width)):

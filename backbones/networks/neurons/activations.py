@@ -16,7 +16,7 @@ from backbones.networks.neurons.neuron import LIF
 
 
 class Activation(LIF):
-    """A function of the current alone, which is also its potential.
+    """A function of the current alone, which is also its potential: `fire` computes its values, none below 0.
 
     `v_threshold` is 1: norms give currents of unit variance.
     """
@@ -28,21 +28,9 @@ class Activation(LIF):
         """See `LIF.settings`; it has none."""
         return {}
 
-    def activate(self, current: Tensor) -> Tensor:
-        """`[B, …]` currents to values, none below 0."""
-        raise NotImplementedError
-
-    def forward(self, current: Tensor, v: Tensor, fresh: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Values of the current, and the current; `v` and `fresh` have no part in it."""
-        return self.activate(current), current
-
     def charge(self, current: Tensor, v: Tensor | None) -> Tensor:
         """The current."""
         return current
-
-    def fire(self, v: Tensor) -> Tensor:
-        """Values of a current."""
-        return self.activate(v)
 
     def reset(self, v: Tensor, spikes: Tensor) -> Tensor:
         """The current: there is nothing to reset."""
@@ -78,9 +66,9 @@ class QCFS(Activation):
         """See `LIF.settings`; the threshold is the learned one."""
         return {"levels": self.levels, "threshold": self.threshold.item()}
 
-    def activate(self, current: Tensor) -> Tensor:
+    def fire(self, v: Tensor) -> Tensor:
         """`[B, …]` multiples of λ/L from 0 to λ."""
-        part = (current / self.threshold).clamp(0, 1)
+        part = (v / self.threshold).clamp(0, 1)
         level = torch.floor(part.detach() * self.levels + 0.5) / self.levels
         if torch.is_grad_enabled():
             level = part + (level - part.detach())
@@ -94,9 +82,9 @@ class QCFS(Activation):
 class ReLU(Activation):
     """max(0, z), for networks that are converted by thresholds from data."""
 
-    def activate(self, current: Tensor) -> Tensor:
+    def fire(self, v: Tensor) -> Tensor:
         """`[B, …]` values of 0 and above."""
-        return F.relu(current)
+        return F.relu(v)
 
     def extra_repr(self) -> str:
         """It has no settings."""

@@ -62,11 +62,7 @@ class _Spike(torch.autograd.Function):
 
 
 def derivative_function(name: str, **options: float) -> "functools.partial[Tensor]":
-    """The derivative of the surrogate "triangle", "dspike", "atan" or "sigmoid" with its parameter (γ, b or α).
-
-    Raises:
-        InputError: for an unknown name.
-    """
+    """The surrogate's derivative with its parameter (γ, b or α); an `InputError` for an unknown name."""
     if name not in DERIVATIVES:
         raise unknown_name("surrogate gradient", name, DERIVATIVES)
     return functools.partial(DERIVATIVES[name], **options)

@@ -43,13 +43,13 @@ def test_qcfs_of_values_worked_out_by_hand():
     current = torch.tensor([-1.0, 0.0, 0.24, 0.25, 0.74, 0.75, 1.0, 1.74, 1.75, 2.0, 9.0])
     # L = 4, λ = 2: steps of ½, each beginning a quarter before
     expected = torch.tensor([0, 0, 0, 0.5, 0.5, 1, 1, 1.5, 2, 2, 2])
-    assert torch.equal(QCFS(levels=4, threshold=2.0).activate(current), expected)
+    assert torch.equal(QCFS(levels=4, threshold=2.0).fire(current), expected)
 
 
 def test_gradients_of_qcfs_are_those_of_a_clip_with_the_rounding_as_a_constant():
     activation = QCFS(levels=4, threshold=2.0)
     current = torch.tensor([-1.0, 0.6, 3.0], requires_grad=True)
-    activation.activate(current).sum().backward()
+    activation.fire(current).sum().backward()
     assert current.grad.tolist() == [0, 1, 0]
     # inside: level - z/λ = ¼ - 0.3; above: 1; below: 0
     assert activation.threshold.grad.item() == pytest.approx(0.25 - 0.3 + 1, abs=1e-6)
@@ -64,7 +64,7 @@ def test_spikes_over_as_many_timesteps_as_levels_are_the_activation(levels):
     for _ in range(levels):
         spikes, v = neuron(current, v)
         total += spikes
-    torch.testing.assert_close(total / levels, QCFS(levels, threshold).activate(current).detach())
+    torch.testing.assert_close(total / levels, QCFS(levels, threshold).fire(current).detach())
 
 
 def test_a_converted_neuron_worked_out_by_hand():
@@ -165,8 +165,8 @@ def test_thresholds_from_data_are_the_largest_value_or_the_percentile_of_each_la
     seen: list[torch.Tensor] = []
 
     def watch(neuron, current):
-        seen.append(neuron.activate(current).flatten())
-        return neuron.activate(current)
+        seen.append(neuron.fire(current).flatten())
+        return neuron.fire(current)
 
     with torch.no_grad():
         before.body(before.start(IMAGES).source, watch)

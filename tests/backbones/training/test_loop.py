@@ -208,7 +208,7 @@ def test_accuracy_at_every_timestep_is_in_tensorboard(digits, tmp_path):
         ({"schedule": "step"}, "schedule, got 'step'. Known: cosine, onecycle"),
         ({"loss": "hinge"}, "loss, got 'hinge'. Known: mean, tet"),
         ({"precision": "float16"}, "precision, got 'float16'. Known: bfloat16, float32"),
-        ({"keep": "all"}, "weights to keep, got 'all'. Known: best, last"),
+        ({"keep": "all"}, "keep, got 'all'. Known: best, last"),
         ({"stages": ((1, 0, 0.1),)}, r"stages \(timesteps ≥ 1, epochs ≥ 1, rate > 0\), got \(1, 0, 0.1\)"),
         ({"learning_rate": -1.0}, "learning_rate above 0, got -1.0"),
         ({"weight_decay": -1.0}, "weight_decay to be a number of 0 or more, got -1.0"),

@@ -199,7 +199,9 @@ def test_a_file_that_cannot_be_read_is_one_sentence(spoil, tmp_path):
     path = tmp_path / "network.nir"
     nir.write(path, recurrent())
     spoil(path)
-    with pytest.raises(bb.InputError, match=r"Expected a NIR graph in .*network.nir, but it cannot be read") as refused:
+    with pytest.raises(
+        bb.InputError, match=r"Expected a NIR graph that can be read in .*network.nir, but: "
+    ) as refused:
         wrap(path, torch.rand(8, 64), T, dt=DT)
     assert "\n" not in str(refused.value)
 

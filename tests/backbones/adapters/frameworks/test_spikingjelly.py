@@ -168,7 +168,7 @@ def test_hidden_spikes_are_the_layers_own(trained, digits):
     ("make", "message"),
     [
         (lambda: nn.Sequential(encoding.LatencyEncoder(T), small(neuron.IFNode())).eval(), r"got 0\.(spike|t), "),
-        (lambda: small(layer.BatchNormThroughTime1d(T, 64), neuron.IFNode()), r"got 1\.t, a int that changes"),
+        (lambda: small(layer.BatchNormThroughTime1d(T, 64), neuron.IFNode()), r"got 1\.t, an int that changes"),
         (lambda: small(neuron.SlidingPSN(k=2)), r"got 1, a parallel neuron \(SlidingPSN\)"),
         (lambda: small(neuron.MaskedPSN(k=2, T=T)), r"got 1, a parallel neuron \(MaskedPSN\)"),
         (lambda: small(neuron.IFNode(), layer.Delay(1)), r"got 2\.queue, a list that changes"),
