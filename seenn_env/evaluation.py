@@ -13,7 +13,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.argument_checks import check_kinds
-from seenn_env.entry_points import users_own
+from backbones.errors import users_own
 from seenn_env.observations.observation import AnyObservation, Observation
 from seenn_env.rewards import Energy, Reward, pay
 from seenn_env.traces.traces import Traces

@@ -220,9 +220,6 @@ class Traces:
             part._check_seal()
         first = parts[0]
         for other in parts[1:]:
-            sizes = [(part.timesteps, part.num_classes) for part in (first, other)]
-            if sizes[0] != sizes[1]:
-                raise InputError(f"Expected traces of equal T and K, got {sizes[0]} and {sizes[1]}.")
             other.check_backbone(first.info.get("fingerprint"))
             for name in ROW_FIELDS:
                 fields = (getattr(first, name), getattr(other, name))
