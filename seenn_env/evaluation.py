@@ -169,14 +169,9 @@ STEP_ACTIONS = "of 0 (continue) or 1 (exit)"
 
 
 def predicted(policy: Any, observation: Any, choices: int, meaning: str, **memory: Any) -> tuple[np.ndarray, Any]:
-    """Actions `[B]` int64 in 0…`choices` - 1 of a policy for observations `[B, …]`, and its next state.
+    """Actions `[B]` int64 below `choices` of a policy for observations `[B, …]`, and its next state.
 
-    Args:
-        policy: with `predict`.
-        observation: `[B, …]`.
-        choices: the number of actions.
-        meaning: that of the actions, in words.
-        memory: the further arguments of `predict`.
+    `meaning` is that of the actions in words; `memory` holds the further arguments of `predict`.
 
     Raises:
         InputError: for a `predict` that takes or returns something else.

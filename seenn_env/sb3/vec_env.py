@@ -67,12 +67,10 @@ def to_sb3(
     adapter resets the finished rows. `NEXT_STEP` ones are treated the same way wherever rows can be reset
     alone: Gymnasium's `SyncVectorEnv`, and `AsyncVectorEnv` with shared memory.
 
-    Any other `NEXT_STEP` environment (such as Gymnasium's native CartPole) resets a row in a step that ignores the
-    row's action, and SB3 cannot skip a row. The adapter warns, and returns that step as an episode of its own that
-    starts and ends at the last observation: reward 0, done, no `info["episode"]`, and `TimeLimit.truncated` of the
-    real end. After a termination this trains a value of 0 for an observation whose value is never used; after a
-    truncation it pulls the value V there towards gamma V. Logged episodes are exact; `num_timesteps` counts the extra
-    steps.
+    Any other `NEXT_STEP` environment (such as Gymnasium's native CartPole) resets a row in a step of its own, and SB3
+    cannot skip a row. The adapter warns, and returns that step as an episode that starts and ends at the last
+    observation: reward 0, done, no `info["episode"]`, and `TimeLimit.truncated` of the real end. After a truncation
+    it pulls the value V there towards gamma V. Logged episodes are exact; `num_timesteps` counts the extra steps.
 
     Finished rows also have `info["episode"]` (return, length, seconds since construction), so no `Monitor` is needed
     and `env_is_wrapped(Monitor)` is True; figures of a sub-environment's own `Monitor` are kept.
