@@ -58,9 +58,8 @@ def decides(policy: Any) -> Literal["step", "start", "end"]:
         own = "step" if hasattr(policy, "predict") else "end"
     named = isinstance(own, str) and own in ("step", "start", "end")
     if isinstance(policy, type) or not named or not hasattr(policy, "exit_timesteps" if own == "end" else "predict"):
-        remedy = "make an object of it" if isinstance(policy, type) else "see seenn_env.Policy"
-        if isinstance(policy, str | list | tuple):
-            remedy = "load the policy of that name" if isinstance(policy, str) else "pass one policy at a time"
+        remedies: dict[type, str] = {str: "load the policy of that name", list: "pass one policy at a time"}
+        remedy = remedies.get(type(policy), "see seenn_env.Policy")
         raise InputError(
             "Expected a policy with predict (decides = 'step' or 'start'), or with exit_timesteps (decides = 'end'), "
             f"got {policy!r}: {remedy}."

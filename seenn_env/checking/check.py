@@ -33,8 +33,6 @@ from seenn_env.checking.autoreset import (
 )
 from seenn_env.checking.results import Recorder, VectorEnvError, difference, require_same, row_info
 
-__all__ = ["VectorEnvError", "check_vector_env"]
-
 
 @check_kinds
 def check_vector_env(
