@@ -1,7 +1,7 @@
 """The exception for input that the caller can correct."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
 
 
@@ -26,15 +26,24 @@ def with_article(name: str) -> str:
     return f"{'an' if name[0] in 'AEIOaeio' else 'a'} {name}"
 
 
+USAGE_ERRORS = (TypeError, ValueError, ImportError, AttributeError)
+"""Of an object that is used in another way than it was made for."""
+
+
 @contextmanager
-def refusing(expected: str, *, advice: str = "") -> Iterator[None]:
+def refusing(expected: str, *, advice: str = "", errors: tuple[type[Exception], ...] = (Exception,)) -> Iterator[None]:
     """Turn exceptions of foreign code inside the block into an `InputError` with their first line."""
     try:
         yield
     except InputError:
         raise
-    except Exception as error:
+    except errors as error:
         raise InputError(f"{expected}, but: {first_line(error)}.{advice}") from error
+
+
+def users_own(expected: str) -> AbstractContextManager[None]:
+    """`refusing` for the use of a user's own object, whose other errors are the user's."""
+    return refusing(f"Expected {expected}", errors=USAGE_ERRORS)
 
 
 def first_line(error: Exception) -> str:

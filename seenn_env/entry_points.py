@@ -1,11 +1,9 @@
 """Entry points: a user's own objects by "module:name", as Gymnasium names environments."""
 
 import importlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from backbones import InputError
+from backbones.errors import users_own
 
 
 def is_entry_point(name: object) -> bool:
@@ -22,14 +20,3 @@ def load_entry_point(name: str, kind: str) -> Any:
     module, _, attribute = name.partition(":")
     with users_own(f"the {kind} {name!r} to be importable as module:name"):
         return getattr(importlib.import_module(module), attribute)
-
-
-@contextmanager
-def users_own(expected: str) -> Iterator[None]:
-    """Turn errors in the use of a user's own object into an `InputError` of the expectation that it fails."""
-    try:
-        yield
-    except InputError:
-        raise
-    except (TypeError, ValueError, ImportError, AttributeError) as error:
-        raise InputError(f"Expected {expected}, but {str(error).rstrip('.')}.") from error

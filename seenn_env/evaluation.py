@@ -13,8 +13,8 @@ import numpy as np
 
 from backbones import InputError
 from backbones.argument_checks import check_kinds
+from backbones.errors import users_own
 from backbones.one_line import one_line
-from seenn_env.entry_points import users_own
 from seenn_env.observations.observation import AnyObservation, Observation
 from seenn_env.rewards import Energy, Reward, pay
 from seenn_env.traces.traces import Traces
@@ -59,9 +59,8 @@ def decides(policy: Any) -> Literal["step", "start", "end"]:
         own = "step" if hasattr(policy, "predict") else "end"
     named = isinstance(own, str) and own in ("step", "start", "end")
     if isinstance(policy, type) or not named or not hasattr(policy, "exit_timesteps" if own == "end" else "predict"):
-        remedy = "make an object of it" if isinstance(policy, type) else "see seenn_env.Policy"
-        if isinstance(policy, str | list | tuple):
-            remedy = "load the policy of that name" if isinstance(policy, str) else "pass one policy at a time"
+        remedies: dict[type, str] = {str: "load the policy of that name", list: "pass one policy at a time"}
+        remedy = remedies.get(type(policy), "see seenn_env.Policy")
         raise InputError(
             "Expected a policy with predict (decides = 'step' or 'start'), or with exit_timesteps (decides = 'end'), "
             f"got {policy!r}: {remedy}."
@@ -172,14 +171,9 @@ STEP_ACTIONS = "of 0 (continue) or 1 (exit)"
 
 
 def predicted(policy: Any, observation: Any, choices: int, meaning: str, **memory: Any) -> tuple[np.ndarray, Any]:
-    """Actions `[B]` int64 in 0…`choices` - 1 of a policy for observations `[B, …]`, and its next state.
+    """Actions `[B]` int64 below `choices` of a policy for observations `[B, …]`, and its next state.
 
-    Args:
-        policy: with `predict`.
-        observation: `[B, …]`.
-        choices: the number of actions.
-        meaning: that of the actions, in words.
-        memory: the further arguments of `predict`.
+    `meaning` is that of the actions in words; `memory` holds the further arguments of `predict`.
 
     Raises:
         InputError: for a `predict` that takes or returns something else.

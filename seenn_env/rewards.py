@@ -15,8 +15,8 @@ import numpy as np
 
 from backbones import InputError
 from backbones.argument_checks import check_kinds
-from backbones.errors import unknown_name
-from seenn_env.entry_points import is_entry_point, load_entry_point, users_own
+from backbones.errors import unknown_name, users_own
+from seenn_env.entry_points import is_entry_point, load_entry_point
 
 
 class Energy(NamedTuple):
@@ -137,11 +137,9 @@ def make_reward(reward: AnyReward, options: dict[str, Any] | None = None) -> Rew
         else:
             raise unknown_name("reward", reward, REWARDS)
         if isinstance(maker, type) or not hasattr(maker, "range"):
-            try:
+            known = ", ".join(option.name for option in fields(maker)) if reward in REWARDS else "its own"
+            with users_own(f"options of the reward {reward!r} ({known}), got {options}"):
                 return make_reward(maker(**(options or {})))
-            except TypeError as error:
-                known = ", ".join(option.name for option in fields(maker)) if reward in REWARDS else "its own"
-                raise InputError(f"Expected options of the reward {reward!r} ({known}), got {options}.") from error
         made = maker
     if options:
         raise InputError(f"Expected no reward_options beside a reward object, got {options}: give them to the object.")

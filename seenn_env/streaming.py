@@ -17,7 +17,7 @@ from torch import Tensor
 from backbones import InputError, SlotPool
 from backbones.argument_checks import Natural, check_kinds
 from backbones.contract import Probed
-from seenn_env.entry_points import users_own
+from backbones.errors import users_own
 from seenn_env.evaluation import (
     STEP_ACTIONS,
     Policy,

@@ -21,7 +21,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import batch_space, iterate
 
 from backbones.argument_checks import Natural, Positive, check_kinds
-from backbones.errors import InputError
+from backbones.errors import users_own
 from seenn_env.checking.autoreset import (
     ROUNDS,
     check_autoreset,
@@ -32,8 +32,6 @@ from seenn_env.checking.autoreset import (
     random_rows,
 )
 from seenn_env.checking.results import Recorder, VectorEnvError, difference, require_same, row_info
-
-__all__ = ["VectorEnvError", "check_vector_env"]
 
 
 @check_kinds
@@ -59,10 +57,8 @@ def check_vector_env(
     with ExitStack() as stack:
 
         def build(make: Callable[[], VectorEnv]) -> VectorEnv:
-            try:
+            with users_own(f"{make!r} to make an environment"):
                 env = make()
-            except TypeError as error:
-                raise InputError(f"Expected {make!r} to make an environment, but {error}.") from error
             stack.callback(close_quietly, env)
             return env
 

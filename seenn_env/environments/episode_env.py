@@ -10,10 +10,11 @@ import numpy as np
 
 from backbones import InputError
 from backbones.argument_checks import check_kinds
+from backbones.errors import unknown_name
 from seenn_env.environments.dynamics import Settings, make_dynamics, observation_space
 from seenn_env.environments.reset_arguments import checked_options, checked_seed
 from seenn_env.rendering.episode import Episode
-from seenn_env.rendering.modes import RENDER_METADATA, RENDERERS, Window, check_render_mode, warn_of_no_mode
+from seenn_env.rendering.modes import RENDER_METADATA, RENDERERS, Window, warn_of_no_mode
 from seenn_env.traces.traces import Traces
 
 NO_PREDICTION = -1
@@ -53,7 +54,9 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         self.observation_names, self.observation_space = observation_space(dynamics)
         self.action_space: gym.spaces.Discrete = gym.spaces.Discrete(self.timesteps if self.one_shot else 2)
         self.traces: Traces | None = dynamics.traces
-        self.render_mode = check_render_mode(render_mode)
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise unknown_name("render_mode", render_mode, self.metadata["render_modes"])
+        self.render_mode = render_mode
         self._window = Window() if render_mode == "human" else None
         if render_mode is not None:
             dynamics.keep_activity()

@@ -104,6 +104,6 @@ def _embedding(embedding: np.ndarray | str | Path, sample: np.ndarray, index: np
     if not (np.abs(table) <= EMBEDDING_RANGE).all():
         raise InputError(f"Expected an embedding within ±{EMBEDDING_RANGE:g}, got values beyond or NaN: scale it.")
     places = np.arange(M) if index is None else image_places(index, sample)
-    F = table.shape[1]
-    space = gym.spaces.Box(-EMBEDDING_RANGE, EMBEDDING_RANGE, (F,), np.float32)
-    return StaticObservation(table.astype(np.float32), places, space, tuple(f"embedding_{f}" for f in range(F)))
+    space = gym.spaces.Box(-EMBEDDING_RANGE, EMBEDDING_RANGE, table.shape[1:], np.float32)
+    names = tuple(f"embedding_{f}" for f in range(table.shape[1]))
+    return StaticObservation(table.astype(np.float32), places, space, names)

@@ -24,9 +24,9 @@ import numpy as np
 
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
-from backbones.errors import unknown_name
+from backbones.errors import unknown_name, users_own
 from seenn_env.arrays import large_array
-from seenn_env.entry_points import is_entry_point, load_entry_point, users_own
+from seenn_env.entry_points import is_entry_point, load_entry_point
 from seenn_env.observations.columns import (
     FEATURES,
     GAP_RANGE,

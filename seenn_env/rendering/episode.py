@@ -63,11 +63,6 @@ class Episode:
         return len(self.logits)
 
     @property
-    def num_classes(self) -> int:
-        """K."""
-        return self.logits.shape[1]
-
-    @property
     def correct(self) -> bool:
         """Whether the present prediction is correct."""
         return bool(self.timestep) and self.right(-1)
@@ -95,8 +90,9 @@ class Episode:
 
     def shown_classes(self) -> np.ndarray:
         """The classes with a row of bars, in their order."""
-        if self.num_classes <= MOST_CLASSES or self.timestep == 0:
-            return np.arange(min(self.num_classes, MOST_CLASSES))
+        K = self.logits.shape[1]
+        if K <= MOST_CLASSES or self.timestep == 0:
+            return np.arange(min(K, MOST_CLASSES))
         peaks = self.probabilities.max(0)
         peaks[self.predictions[-1]] = np.inf
         return np.sort(np.argsort(-peaks, kind="stable")[:MOST_CLASSES])

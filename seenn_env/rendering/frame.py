@@ -5,8 +5,6 @@ frame = rgb_array(episode)                                    # [H, W, 3] uint8
 Letters: T timesteps, K classes, F features of the last hidden layer.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from backbones.argument_checks import check_kinds
@@ -36,31 +34,14 @@ _ANSWERS, _STRIP, _GAP = 40, 64, 12
 _SMALL, _TEXT, _LARGE = 11, 13, 17
 
 
-@dataclass(frozen=True)
 class _Columns:
     """Geometry of the timesteps' columns, in pixels."""
 
-    timesteps: int
-
-    @property
-    def pitch(self) -> int:
-        """From one column to the next."""
-        return min(max(96, 192 // self.timesteps), max(8, 576 // self.timesteps))
-
-    @property
-    def bar(self) -> int:
-        """Width of a column without the gap after it."""
-        return self.pitch - (9 if self.pitch > 60 else max(1, self.pitch // 8))
-
-    @property
-    def wide(self) -> bool:
-        """Whether bars are horizontal, with predictions below; else they are vertical."""
-        return self.bar >= 34
-
-    @property
-    def right(self) -> int:
-        """Right edge of the last column."""
-        return self.left(self.timesteps) - self.pitch + self.bar
+    def __init__(self, timesteps: int) -> None:
+        self.pitch = min(max(96, 192 // timesteps), max(8, 576 // timesteps))
+        self.bar = self.pitch - (9 if self.pitch > 60 else max(1, self.pitch // 8))
+        self.wide = self.bar >= 34  # bars are horizontal, with predictions below; else they are vertical
+        self.right = self.left(timesteps) - self.pitch + self.bar
 
     def left(self, column: int) -> int:
         """Left edge of a column (from 0)."""

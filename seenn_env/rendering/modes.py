@@ -8,7 +8,6 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from backbones.errors import unknown_name
 from seenn_env.rendering.episode import Episode
 from seenn_env.rendering.frame import rgb_array
 from seenn_env.rendering.text import ansi
@@ -19,17 +18,6 @@ RENDERERS: dict[str, Callable[[Episode], np.ndarray | str]] = {"rgb_array": rgb_
 """By mode; "human" shows frames in a `Window`."""
 
 RENDER_METADATA: dict[str, Any] = {"render_modes": ["rgb_array", "human", "ansi"], "render_fps": 4}
-
-
-def check_render_mode(mode: str | None, known: tuple[str, ...] = ("rgb_array", "human", "ansi")) -> str | None:
-    """The mode as it is.
-
-    Raises:
-        InputError: for a mode that is not known.
-    """
-    if mode is not None and mode not in known:
-        raise unknown_name("render_mode", mode, known)
-    return mode
 
 
 def warn_of_no_mode(env: gym.Env | gym.vector.VectorEnv) -> None:

@@ -13,12 +13,12 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv, VectorWra
 from backbones.errors import InputError
 
 
-def chain(vector_env: Any) -> Iterator[Any]:
-    """The vector environment and those inside it, down to the base."""
-    yield vector_env
-    while isinstance(vector_env, VectorWrapper):
-        vector_env = vector_env.env
-        yield vector_env
+def chain(env: Any) -> Iterator[Any]:
+    """The environment, single or vector, and those inside its wrappers, down to the base."""
+    yield env
+    while isinstance(env, VectorWrapper | gym.Wrapper):
+        env = env.env
+        yield env
 
 
 class SubEnvironments:
@@ -79,7 +79,7 @@ class SubEnvironments:
         if any(isinstance(env, wrapper_class) for env in chain(self.vector_env)):
             return [True] * self.num_envs
         if isinstance(self.base, SyncVectorEnv):
-            return [_has_wrapper(env, wrapper_class) for env in self.base.envs]
+            return [any(isinstance(each, wrapper_class) for each in chain(env)) for env in self.base.envs]
         if isinstance(self.base, AsyncVectorEnv):  # the wrappers are in other processes, known by name
             return [f"<{wrapper_class.__name__}<" in text for text in self.base.call("__str__")]
         return [False] * self.num_envs
@@ -99,11 +99,3 @@ class SubEnvironments:
 
     def _owner(self, name: str) -> VectorEnv:
         return next((env for env in chain(self.vector_env) if hasattr(env, name)), self.base)
-
-
-def _has_wrapper(env: Any, wrapper_class: type) -> bool:
-    while isinstance(env, gym.Wrapper):
-        if isinstance(env, wrapper_class):
-            return True
-        env = env.env
-    return False

@@ -4,7 +4,7 @@
     model = PPO("MlpPolicy", to_sb3(vector_env))
     model.learn(100_000)
 
-Letters: N rows of the vector environment, F rows that finished in this step.
+Letters: N rows of the vector environment (B slots, S of them, where it steps by arrays), F rows that finished.
 """
 
 import time
@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import compress
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from gymnasium import spaces
@@ -23,7 +23,6 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvO
 
 from backbones.argument_checks import check_kinds
 from backbones.errors import InputError
-from seenn_env.sb3.array_steps import ArrayVectorEnv, slot_infos
 from seenn_env.sb3.rows import (
     ENDINGS,
     copy_batch,
@@ -35,8 +34,23 @@ from seenn_env.sb3.rows import (
 )
 from seenn_env.sb3.sub_environments import SubEnvironments
 
-_EXTRA_STEP_KEYS = ("terminal_observation", "TimeLimit.truncated")
-_INFOS = ("finished", "episode", "all")
+
+@runtime_checkable
+class ArrayVectorEnv(Protocol):
+    """A vector environment that can step without dictionaries."""
+
+    has_array_steps: bool
+    """Whether `advance` is equal to `step`."""
+
+    def advance(self, actions: np.ndarray) -> Any:
+        """One action `[B]` for each slot; the result of the step, in arrays that belong to the caller.
+
+        `observations` `[B, …]` after the reset of the slots that ended, `rewards` `[B]` float32, `ended` `[B]` bool,
+        `slots` `[S]` those that ended, and of these `last` `[S, …]` observations and `success` `[S]` bool.
+        """
+
+    def final_infos(self, step: Any) -> list[dict[str, Any]]:
+        """`[S]` the infos of the episodes that ended in a step, fresh."""
 
 
 @check_kinds
@@ -53,17 +67,15 @@ def to_sb3(
     adapter resets the finished rows. `NEXT_STEP` ones are treated the same way wherever rows can be reset
     alone: Gymnasium's `SyncVectorEnv`, and `AsyncVectorEnv` with shared memory.
 
-    Any other `NEXT_STEP` environment (such as Gymnasium's native CartPole) resets a row in a step that ignores the
-    row's action, and SB3 cannot skip a row. The adapter warns, and returns that step as an episode of its own that
-    starts and ends at the last observation: reward 0, done, no `info["episode"]`, and `TimeLimit.truncated` of the
-    real end. After a termination this trains a value of 0 for an observation whose value is never used; after a
-    truncation it pulls the value V there towards gamma V. Logged episodes are exact; `num_timesteps` counts the extra
-    steps.
+    Any other `NEXT_STEP` environment (such as Gymnasium's native CartPole) resets a row in a step of its own, and SB3
+    cannot skip a row. The adapter warns, and returns that step as an episode that starts and ends at the last
+    observation: reward 0, done, no `info["episode"]`, and `TimeLimit.truncated` of the real end. After a truncation
+    it pulls the value V there towards gamma V. Logged episodes are exact; `num_timesteps` counts the extra steps.
 
     Finished rows also have `info["episode"]` (return, length, seconds since construction), so no `Monitor` is needed
     and `env_is_wrapped(Monitor)` is True; figures of a sub-environment's own `Monitor` are kept.
 
-    An environment with steps as arrays (`array_steps.ArrayVectorEnv`) is stepped by them, unless `infos="all"`.
+    An environment with steps as arrays (`ArrayVectorEnv`) is stepped by them, unless `infos="all"`.
 
     Args:
         vector_env: the environment; closing the adapter closes it.
@@ -81,7 +93,7 @@ class SB3VecEnv(VecEnv):
     def __init__(
         self, vector_env: VectorEnv, *, infos: Literal["finished", "episode", "all"], partial_reset: bool | None
     ) -> None:
-        if infos not in _INFOS:
+        if infos not in ("finished", "episode", "all"):
             raise InputError(f"Expected infos to be 'finished', 'episode' or 'all', got {infos!r}.")
         if "autoreset_mode" not in vector_env.metadata:
             raise InputError(
@@ -98,7 +110,7 @@ class SB3VecEnv(VecEnv):
                     f"{type(vector_env.unwrapped).__name__} resets rows in the step after their last, so SB3 "
                     "sees one extra step per episode (see to_sb3); prefer AutoresetMode.SAME_STEP, or pass "
                     "partial_reset=True if its reset honours options['reset_mask'].",
-                    stacklevel=3,
+                    stacklevel=4,
                 )
         self.vector_env = vector_env
         self._inside = SubEnvironments(vector_env)
@@ -169,7 +181,8 @@ class SB3VecEnv(VecEnv):
             self._returns[dones] = 0
             self._lengths[dones] = 0
             if self._extra_step:
-                endings = [{key: info[key] for key in _EXTRA_STEP_KEYS} for info in finished]
+                kept = ("terminal_observation", "TimeLimit.truncated")
+                endings = [{key: info[key] for key in kept} for info in finished]
                 self._ended = dict(zip(np.flatnonzero(dones).tolist(), endings, strict=True))
             else:
                 if not self._same_step:
@@ -193,8 +206,15 @@ class SB3VecEnv(VecEnv):
         self._lengths += 1
         returns, lengths = self._returns[step.slots].round(6), self._lengths[step.slots]
         self._returns[step.slots] = self._lengths[step.slots] = 0
-        final_infos = None if self._episode_infos else env.final_infos(step)
-        infos = slot_infos(step, returns, lengths, self._seconds(), final_infos)
+        successes, seconds = step.success.tolist(), self._seconds()
+        finals = [{"is_success": each} for each in successes] if self._episode_infos else env.final_infos(step)
+        infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        endings = zip(step.slots.tolist(), step.last, returns.tolist(), lengths.tolist(), finals, strict=True)
+        for slot, observation, total, length, info in endings:
+            info["terminal_observation"] = observation
+            info["TimeLimit.truncated"] = False
+            info["episode"] = {"r": total, "l": length, "t": seconds}
+            infos[slot] = info
         self._keep_reset_infos({}, step.ended)
         return step.observations, step.rewards, step.ended, infos
 

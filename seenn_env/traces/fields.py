@@ -167,9 +167,9 @@ def used_images(images: np.ndarray | None, index: np.ndarray | None, sample: np.
     if images is None or index is None:
         return {}
     used = np.isin(index, sample)
-    if used.all():
-        return {"images": images, "image_index": index}
-    return {"images": images[used], "image_index": index[used]}
+    if not used.all():
+        images, index = images[used], index[used]
+    return {"images": images, "image_index": index}
 
 
 def join_images(

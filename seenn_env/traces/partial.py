@@ -17,9 +17,6 @@ import numpy as np
 from backbones import InputError
 from backbones.machine import ProcessGroup
 
-_LAYOUT = 2
-"""Version of the folder's layout, part of the settings."""
-
 
 class PartialRecording:
     """Fields `[N, …]` by name, and a flag for each batch of rows that is done.
@@ -65,7 +62,7 @@ class PartialRecording:
                 f"Expected all {group.size} processes that record on one machine, got {here} on this one: "
                 "start torchrun with one node."
             )
-        file, wanted = folder / "settings.json", json.dumps({**settings, "layout": _LAYOUT}, sort_keys=True)
+        file, wanted = folder / "settings.json", json.dumps(settings, sort_keys=True)
         same = file.exists() and file.read_text() == wanted
         if file.exists() and not same and not overwrite:
             raise InputError(f"{folder} holds part of a recording with other settings: delete it, or set overwrite.")

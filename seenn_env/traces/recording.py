@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from backbones import Backbone, InputError, Samples
-from backbones.argument_checks import check_kinds
+from backbones.argument_checks import Positive, check_kinds
 from backbones.contract import check_images, make_keys, probe_sizes, run_probed
 from backbones.data import Augmentation, check_fit
 from backbones.energy import EnergyModel, Metered
@@ -35,9 +35,9 @@ def record(
     samples: Samples,
     path: str | Path | None = None,
     *,
-    repeats: int = 1,
+    repeats: Positive = 1,
     augmentation: Augmentation | None = None,
-    batch_size: int = 256,
+    batch_size: Positive = 256,
     dtype: Literal["float32", "float16"] = "float32",
     hidden: bool = False,
     membrane: bool = False,
@@ -76,8 +76,6 @@ def record(
             samples of other classes, shape, form or T than the backbone's, NaN or infinity, or a backbone without the
             probes or counts to record.
     """
-    if repeats < 1 or batch_size < 1:
-        raise InputError(f"Expected repeats ≥ 1 and batch_size ≥ 1, got {repeats} and {batch_size}.")
     if energy_model is not None and not energy:
         raise InputError("Expected energy=True with an energy_model, got energy=False: omit the model.")
     check_dtype(dtype)

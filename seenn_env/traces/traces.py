@@ -222,9 +222,6 @@ class Traces:
             part._check_seal()
         first = parts[0]
         for other in parts[1:]:
-            sizes = [(part.timesteps, part.num_classes) for part in (first, other)]
-            if sizes[0] != sizes[1]:
-                raise InputError(f"Expected traces of equal T and K, got {sizes[0]} and {sizes[1]}.")
             other.check_backbone(first.info.get("fingerprint"))
             for name in ROW_FIELDS:
                 fields = (getattr(first, name), getattr(other, name))
@@ -234,10 +231,8 @@ class Traces:
                         f"Expected {name} in all of the traces, of one size, or in none, got {shapes[0]} and "
                         f"{shapes[1]} a row: record the same of each."
                     )
-        keys = [np.stack([part.split_codes, part.sample, part.repeat], 1) for part in parts]
-        distinct, times = np.unique(
-            np.concatenate([np.unique(key, axis=0) for key in keys]), axis=0, return_counts=True
-        )
+        keys = [np.unique(np.stack([part.split_codes, part.sample, part.repeat], 1), axis=0) for part in parts]
+        distinct, times = np.unique(np.concatenate(keys), axis=0, return_counts=True)
         if times.max() > 1:
             code, sample, repeat = distinct[times.argmax()].tolist()
             raise InputError(

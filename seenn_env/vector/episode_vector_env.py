@@ -20,9 +20,9 @@ from backbones.errors import unknown_name
 from seenn_env.environments.dynamics import Settings, make_dynamics, observation_space
 from seenn_env.environments.episode_env import NO_PREDICTION
 from seenn_env.environments.reset_arguments import checked_options, checked_seeds
-from seenn_env.rendering.modes import RENDER_METADATA, RENDERERS, check_render_mode, warn_of_no_mode
+from seenn_env.rendering.modes import RENDER_METADATA, RENDERERS, warn_of_no_mode
 from seenn_env.traces.traces import Traces
-from seenn_env.vector.sampling import make_order
+from seenn_env.vector.sampling import ORDERS
 
 AUTORESET_MODES: dict[Any, AutoresetMode] = {mode.name.lower(): mode for mode in AutoresetMode}
 INFO_NAMES = ("label", "prediction", "correct", "timestep", "sample")
@@ -80,7 +80,9 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise unknown_name("autoreset_mode", mode, AUTORESET_MODES)
         self.autoreset_mode = mode
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode, "partial_reset": True}
-        self.render_mode = check_render_mode(render_mode, ("rgb_array", "ansi"))
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise unknown_name("render_mode", render_mode, self.metadata["render_modes"])
+        self.render_mode = render_mode
         self.num_envs = num_envs
         if render_mode is not None:
             dynamics.keep_activity()
@@ -91,7 +93,9 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._num_actions = self.timesteps if self.one_shot else 2
         self.single_action_space = gym.spaces.Discrete(self._num_actions)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._order = make_order(order, len(dynamics.labels), num_envs)
+        if order not in ORDERS:
+            raise unknown_name("order", order, ORDERS)
+        self._order = ORDERS[order](len(dynamics.labels), num_envs)
         self._first_timestep = 1 if dynamics.static is None else 0
         self._all_slots = np.arange(num_envs)
         self._row = np.zeros(num_envs, np.int64)

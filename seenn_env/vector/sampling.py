@@ -3,12 +3,12 @@
 Letters: N rows, S slots that start afresh.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 from gymnasium.utils import seeding
 
-from backbones.errors import unknown_name
 from seenn_env.environments.reset_arguments import Seeds
 
 
@@ -79,16 +79,9 @@ class _Sequential:
         return rows
 
 
-ORDERS: dict[str, type] = {"epoch": _Epoch, "independent": _Independent, "sequential": _Sequential}
-
-
-def make_order(name: str, N: int, num_envs: int) -> Order:
-    """The order of that name.
-
-    Raises:
-        InputError: for a name that is not known.
-    """
-    if name not in ORDERS:
-        raise unknown_name("order", name, ORDERS)
-    order: Order = ORDERS[name](N, num_envs)
-    return order
+ORDERS: dict[str, Callable[[int, int], Order]] = {
+    "epoch": _Epoch,
+    "independent": _Independent,
+    "sequential": _Sequential,
+}
+"""By name, each made of N and `num_envs`."""

@@ -5,7 +5,8 @@ from functools import partial
 
 import pytest
 
-from seenn_env.checking.check import VectorEnvError, check_vector_env
+from seenn_env.checking.check import check_vector_env
+from seenn_env.checking.results import VectorEnvError
 from tests.helpers.counting import SAME, Count, CountVector
 
 

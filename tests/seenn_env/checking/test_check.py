@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv
 
-from seenn_env.checking.check import VectorEnvError, check_vector_env
+from seenn_env.checking.check import check_vector_env
+from seenn_env.checking.results import VectorEnvError
 from tests.helpers.counting import DISABLED, NEXT, SAME, Count, CountVector
 
 MODES = pytest.mark.parametrize("mode", [NEXT, SAME, DISABLED], ids=lambda mode: mode.name)
