@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backbones.argument_checks import check_kinds
-from seenn_env.rewards import Reward, pay
+from seenn_env.rewards import Reward
 from seenn_env.traces.traces import Traces
 
 RULE_COLUMNS = {"confidence": 1, "margin": 1, "entropy": -1}
@@ -54,8 +54,7 @@ def reference_scores(traces: Traces, reward: Reward, *, one_shot: bool = False) 
     """The reference scores of `EarlyExit` on all rows, or (`one_shot`) of `ChooseTimestep`."""
     N, T = traces.correct.shape
     timestep = np.broadcast_to(np.arange(1, T + 1), (N, T))
-    rewards = pay(reward, traces.correct, timestep, T, traces.energy()).astype(np.float64)
-
+    rewards = traces.rewards(reward).astype(np.float64)
     values = (rewards, traces.correct, timestep)
     rows = np.arange(N)
 

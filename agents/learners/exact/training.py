@@ -13,7 +13,6 @@ from torch import Tensor
 
 from agents.calibration.best_rule import best_threshold, wants_to_exit
 from agents.learners.exact.policy import ExitNetwork
-from agents.learners.exit_rewards import exit_rewards
 from agents.learners.perceptrons import make_perceptron, run_perceptron
 from agents.rules.score import elapsed_column
 from backbones import InputError
@@ -97,7 +96,7 @@ def train_exit_network(
     F = columns.shape[-1]
     correct = torch.from_numpy(traces.correct.astype(np.float32))
     share = torch.linspace(0, 1, T) if T > 1 else torch.zeros(1)
-    row_rewards = torch.from_numpy(exit_rewards(traces, reward, reward_options))
+    row_rewards = torch.from_numpy(traces.rewards(reward, reward_options))
     cost = getattr(make_reward(reward, reward_options), "cost", 0.1)
     generator = torch.Generator().manual_seed(seed)
     weights = make_perceptron(F + T, hidden=settings.hidden, seed=seed)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.learners.exit_rewards import exit_rewards
 from agents.learners.stopping.policy import OptimalStopping, gains
 from agents.learners.stopping.trees import fit_trees
 from agents.rules.score import elapsed_column
@@ -93,7 +92,7 @@ def _fit(
 ) -> tuple[OptimalStopping, float]:
     """A policy, and its mean timesteps on its own rows."""
     N, T = traces.predictions.shape
-    rewards = exit_rewards(traces, reward, options)
+    rewards = traces.rewards(reward, options)
     columns, elapsed = traces.columns(observation), elapsed_column(traces.observation(observation))
     later, timesteps = rewards[:, -1].astype(np.float64), np.full(N, T)
     tensors: dict[str, Tensor] = {}

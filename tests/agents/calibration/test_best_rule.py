@@ -8,6 +8,7 @@ import pytest
 from agents import Confidence, calibrate, train
 from agents.calibration import exit_curve
 from agents.calibration.best_rule import SINGLE_THRESHOLDS, best_threshold, wants_to_exit, warn_if_worse
+from agents.learners.exact.training import ExitSettings
 from agents.learners.sb3.priced_time import FollowTarget, PricedTime
 from agents.learners.training import ALGORITHMS
 from backbones import InputError
@@ -138,4 +139,4 @@ def test_the_price_follows_the_timesteps_that_are_spent():
 
 def test_settings_of_the_constraint_are_checked():
     with pytest.raises(InputError, match="dual_rate, penalty and imitation of at least 0"):
-        train("exact", make_traces(50), penalty=-1.0)
+        ExitSettings(penalty=-1.0)
