@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.learners.perceptrons import count_macs, run_perceptron
+from agents.learners.perceptrons import run_perceptron
 from agents.rules.score import ScoredPolicy, timestep_of
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive
@@ -55,7 +55,7 @@ class ExitNetwork(ScoredPolicy):
     @property
     def macs(self) -> int:  # type: ignore[override]
         """See `ScoredPolicy.macs`."""
-        return count_macs(self.tensors)
+        return sum(tensor.numel() for name, tensor in self.tensors.items() if name.startswith("weight_"))
 
     def inputs(self, observation: np.ndarray) -> Tensor:
         """`[B, T + F]` inputs of the network for an observation `[B, F]`."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.calibration.best_rule import best_threshold, wants_to_exit
+from agents.calibration.best_rule import best_threshold
 from agents.learners.exact.policy import ExitNetwork
 from agents.learners.perceptrons import make_perceptron, run_perceptron
 from agents.rules.score import elapsed_column
@@ -95,7 +95,7 @@ def train_exit_network(
     columns = traces.columns(observation)
     F = columns.shape[-1]
     correct = torch.from_numpy(traces.correct.astype(np.float32))
-    share = torch.linspace(0, 1, T) if T > 1 else torch.zeros(1)
+    share = torch.linspace(0, 1, T)
     row_rewards = torch.from_numpy(traces.rewards(reward, reward_options))
     cost = getattr(make_reward(reward, reward_options), "cost", 0.1)
     generator = torch.Generator().manual_seed(seed)
@@ -115,12 +115,12 @@ def train_exit_network(
     for tensor in weights.values():
         tensor.requires_grad_(True)
     size = max(settings.batch_size // (T - 1), 1)
-    with torch_threads(1), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with torch_threads(1):
         if dual:
             assert target_timesteps is not None
             target_share = (target_timesteps - 1) / (T - 1)
-            labels = torch.from_numpy(wants_to_exit(best_threshold(traces, target_timesteps), traces))
+            rule = best_threshold(traces, target_timesteps)
+            labels = torch.from_numpy((rule.trace_scores(traces) >= rule.level).astype(np.float32))
             _imitate(weights, inputs, labels, settings, _batches(N, size, settings.imitation, generator))
         optimizer = torch.optim.AdamW(weights.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, count)
