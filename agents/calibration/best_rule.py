@@ -27,12 +27,6 @@ def best_threshold(traces: Traces, target_timesteps: float) -> ScoredPolicy:
     return max(candidates, key=lambda pair: pair[0])[1]
 
 
-def wants_to_exit(policy: ScoredPolicy, traces: Traces) -> np.ndarray:
-    """`[N, T-1]` float32: 1 where a policy's score reaches its level."""
-    exits: np.ndarray = (policy.trace_scores(traces) >= policy.level).astype(np.float32)
-    return exits
-
-
 def warn_if_worse(policy: ScoredPolicy, name: str, traces: Traces, target_timesteps: float) -> None:
     """Warn where a policy is significantly less accurate than the best rule of one threshold, on the same traces.
 

@@ -3,10 +3,7 @@
 rule = calibrate(Confidence(), traces.select("calibration"), target_timesteps=1.5)
 """
 
-from collections.abc import Sequence
 from typing import Any, Literal, overload
-
-import numpy as np
 
 from agents.calibration.curve import exit_curve
 from agents.calibration.guarantees import Scored, control_risk
@@ -32,24 +29,10 @@ def calibrate(
 
 
 @overload
-def calibrate(
-    policy: Scored,
-    traces: Traces,
-    *,
-    target_timesteps: float | None = None,
-    target_accuracy: float | None = None,
-    target_energy_pj: float | None = None,
-    target_cost: float | None = None,
-    costs: np.ndarray | Sequence[Any] | None = None,
-    max_risk: float | None = None,
-    confidence: float = 0.95,
-    risk: Literal["accuracy", "consistency"] = "accuracy",
-    randomise: bool = False,
-    seed: int = 0,
-) -> Scored | Mixed | FixedTimestep: ...
+def calibrate(policy: Scored, traces: Traces, **options: Any) -> Scored | Mixed | FixedTimestep: ...
 
 
-@check_kinds
+@check_kinds  # type: ignore[misc]  # options are checked at run time
 def calibrate(
     policy: Scored,
     traces: Traces,
@@ -91,19 +74,18 @@ def calibrate(
             a score.
     """
     traces.refuse_test("calibration")
+    targets = {
+        "target_timesteps": target_timesteps,
+        "target_accuracy": target_accuracy,
+        "target_energy_pj": target_energy_pj,
+        "target_cost": target_cost,
+    }
     if max_risk is not None:
-        for value in (target_timesteps, target_accuracy, target_energy_pj, target_cost):
+        for name, value in targets.items():
             if value is not None:
-                raise InputError(f"Expected either max_risk or a target, got both, {max_risk} and {value}.")
+                raise InputError(f"Expected either max_risk or a target, got both, {max_risk} and {name} = {value}.")
         return control_risk(policy, traces, max_risk=max_risk, confidence=confidence, risk=risk).policy
-    target = make_target(
-        traces,
-        target_timesteps=target_timesteps,
-        target_accuracy=target_accuracy,
-        target_energy_pj=target_energy_pj,
-        target_cost=target_cost,
-        costs=costs,
-    )
+    target = make_target(traces, targets, costs)
     plain: Any = policy.policy if isinstance(policy, Mixed) else policy
     plain = plain if plain.fitted else plain.fit(traces)
     charged = target.costs(plain)

@@ -49,47 +49,33 @@ class Target:
         return first, second, share
 
 
-def make_target(
-    traces: Traces,
-    *,
-    target_timesteps: float | None,
-    target_accuracy: float | None,
-    target_energy_pj: float | None,
-    target_cost: float | None,
-    costs: Any,
-) -> Target:
-    """The target that is not None.
+def make_target(traces: Traces, targets: dict[str, float | None], costs: Any) -> Target:
+    """The target that is not None, by its name as an argument of `calibrate`.
 
     Raises:
         InputError: for none or several of them, a target out of range, or costs that are missing.
     """
-    values = {
-        "target_timesteps": target_timesteps,
-        "target_accuracy": target_accuracy,
-        "target_energy_pj": target_energy_pj,
-        "target_cost": target_cost,
-    }
-    named = [name for name, value in values.items() if value is not None]
-    if len(named) != 1:
-        raise InputError(f"Expected exactly one of {', '.join(values)}, got {', '.join(named) or 'none'}.")
+    given = {name: value for name, value in targets.items() if value is not None}
+    if len(given) != 1:
+        raise InputError(f"Expected exactly one of {', '.join(targets)}, got {', '.join(given) or 'none'}.")
+    [(name, value)] = given.items()
     T = traces.timesteps
-    if target_timesteps is not None:
-        if not 1 <= target_timesteps <= T:
-            raise InputError(f"Expected target_timesteps from 1 to T = {T}, got {target_timesteps}.")
-        return Target(target_timesteps, lambda policy: None)
-    if target_accuracy is not None:
-        if not 0 < target_accuracy <= 1:
-            raise InputError(f"Expected target_accuracy in (0, 1], a fraction, got {target_accuracy}.")
-        return Target(target_accuracy, lambda policy: None, accuracy=True)
-    if target_energy_pj is not None:
-        _check_cost("target_energy_pj", target_energy_pj, energy_costs(None, traces))
-        return Target(target_energy_pj, lambda policy: energy_costs(policy, traces))
+    if name == "target_timesteps":
+        if not 1 <= value <= T:
+            raise InputError(f"Expected target_timesteps from 1 to T = {T}, got {value}.")
+        return Target(value, lambda policy: None)
+    if name == "target_accuracy":
+        if not 0 < value <= 1:
+            raise InputError(f"Expected target_accuracy in (0, 1], a fraction, got {value}.")
+        return Target(value, lambda policy: None, accuracy=True)
+    if name == "target_energy_pj":
+        _check_cost(name, value, energy_costs(None, traces))
+        return Target(value, lambda policy: energy_costs(policy, traces))
     if costs is None:
         raise InputError("Expected costs with target_cost, [T] or [N, T] of exits at each timestep, got none.")
     measured = measured_costs(costs, traces)
-    assert target_cost is not None
-    _check_cost("target_cost", target_cost, measured)
-    return Target(target_cost, lambda policy: measured)
+    _check_cost(name, value, measured)
+    return Target(value, lambda policy: measured)
 
 
 def _check_cost(name: str, target: float, costs: np.ndarray) -> None:

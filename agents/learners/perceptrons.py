@@ -37,8 +37,3 @@ def run_perceptron(weights: Mapping[str, Tensor], columns: Tensor) -> Tensor:
         if layer < layers - 1:
             hidden = torch.tanh(hidden)
     return hidden[0, :, 0]
-
-
-def count_macs(weights: Mapping[str, Tensor]) -> int:
-    """Multiplications and additions for one row."""
-    return sum(tensor.numel() for name, tensor in weights.items() if name.startswith("weight_"))

@@ -6,14 +6,13 @@
 Letters: B rows, T timesteps.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from agents.rules.draws import Draws, next_draws, uniform
 from agents.rules.score import COLUMNS, ScoredPolicy
-from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
 from seenn_env import Traces
 
@@ -135,18 +134,8 @@ class Patience(ScoredPolicy):
     Its scores are whole numbers: a target between them needs `calibrate(…, randomise=True)`.
     """
 
-    patience: float = 2
+    threshold: float = 2
     observation = "features"
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if not self.patience >= 1:
-            raise InputError(f"Expected patience ≥ 1, got {self.patience}: a prediction lasts at least one timestep.")
-
-    @property
-    def level(self) -> float:
-        """See `ScoredPolicy.level`."""
-        return float(self.patience)
 
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`: 1 at a first step."""
@@ -162,11 +151,6 @@ class Patience(ScoredPolicy):
             agrees = agrees & ~np.asarray(episode_start, bool)
         streak = np.where(agrees, before + 1, 1.0)
         return streak, streak
-
-    @check_kinds
-    def at_level(self, level: float) -> "Patience":
-        """See `ScoredPolicy.at_level`."""
-        return replace(self, patience=max(float(level), 1.0))
 
 
 @dataclass(frozen=True)

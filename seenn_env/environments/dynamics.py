@@ -100,8 +100,7 @@ class ReplayedDynamics:
         self.labels, self.sample = np.asarray(traces.labels), np.asarray(traces.sample)
         self.observation = None if observation is None else traces.observation(observation)
         N, self._timesteps = traces.predictions.shape
-        timestep = np.broadcast_to(np.arange(1, self._timesteps + 1), traces.predictions.shape)
-        self._rewards = pay(reward, traces.correct, timestep, self._timesteps, traces.energy()).reshape(-1)
+        self._rewards = traces.rewards(reward).reshape(-1)
         self._predictions = traces.predictions.reshape(-1)
         columns = np.empty((N, self._timesteps, 0), np.float32) if observation is None else traces.columns(observation)
         self._columns = columns.reshape(N * self._timesteps, columns.shape[-1])

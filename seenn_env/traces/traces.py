@@ -22,7 +22,7 @@ from backbones.errors import unknown_name
 from backbones.packaged_files import packaged_file
 from seenn_env.arrays import join_rows, read_only, row_chunks, take_rows
 from seenn_env.observations.observation import AnyObservation, Observation, TraceShape, make_observation
-from seenn_env.rewards import Energy
+from seenn_env.rewards import AnyReward, Energy, make_reward, pay
 from seenn_env.traces.fields import (
     ROW_FIELDS,
     SPLIT_CODES,
@@ -311,6 +311,12 @@ class Traces:
     def observation(self, observation: AnyObservation) -> Observation:
         """The observation of that name (or a user's own) for these traces' T, K and F."""
         return make_observation(observation, **vars(self.shape))
+
+    @check_kinds
+    def rewards(self, reward: AnyReward, options: dict[str, Any] | None = None) -> np.ndarray:
+        """`[N, T]` float32: a reward, or the one of that name with options, for an exit after each timestep."""
+        timestep = np.broadcast_to(np.arange(1, self.timesteps + 1), self.correct.shape)
+        return pay(make_reward(reward, options), self.correct, timestep, self.timesteps, self.energy())
 
     def energy(self) -> Energy | None:
         """`[N, T]` the energy of every row up to each timestep; None where it was not recorded."""

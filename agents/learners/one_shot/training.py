@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.learners.exit_rewards import exit_rewards
 from agents.learners.one_shot.policy import TimestepNetwork, as_inputs, make_timestep_network
 from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
@@ -68,7 +67,7 @@ def train_timestep_network(
         raise InputError(f"Expected the observation 'image' for 'one-shot', got {observation!r}: omit it.")
     used, back = np.unique(traces.image_places, return_inverse=True)
     N, T = traces.predictions.shape
-    losses = -exit_rewards(traces, reward, reward_options).astype(np.float64)
+    losses = -traces.rewards(reward, reward_options).astype(np.float64)
     summed = np.stack([np.bincount(back, losses[:, t], len(used)) for t in range(T)], 1)
     per_image = torch.from_numpy((summed * len(used) / N).astype(np.float32))
     inputs = as_inputs(np.asarray(traces.images)[used])

@@ -36,70 +36,30 @@ class Preset:
         return ["num_envs", *(name for name in signature(self.algorithm()).parameters if name not in _FIXED)]
 
 
-_OFF_POLICY: dict[str, Any] = {
+_NETWORK = {"policy_kwargs": {"net_arch": [64, 64]}}
+_ROLLOUTS: dict[str, Any] = {"n_steps": 16, "n_epochs": 4, "learning_rate": 3e-3, "gamma": 1.0}
+_REPLAY: dict[str, Any] = {
     "learning_rate": 1e-3,
     "buffer_size": 200_000,
     "learning_starts": 10_000,
     "batch_size": 1024,
-    "train_freq": 4,
     "gradient_steps": 4,
     "gamma": 1.0,
-    "target_update_interval": 10_000,
     "exploration_fraction": 0.3,
     "exploration_final_eps": 0.1,
 }
+_QUANTILES = {"policy_kwargs": {"net_arch": [64, 64], "n_quantiles": 25}}
+_MEMORY = {"policy_kwargs": {"net_arch": [32], "lstm_hidden_size": 32, "enable_critic_lstm": True}}
 
 PRESETS: dict[str, Preset] = {
-    "ppo": Preset(
-        "PPO",
-        1024,
-        {
-            "n_steps": 16,
-            "batch_size": 4096,
-            "n_epochs": 4,
-            "learning_rate": 3e-3,
-            "gamma": 1.0,
-            "gae_lambda": 0.95,
-            "ent_coef": 0.0,
-            "policy_kwargs": {"net_arch": [64, 64]},
-        },
-    ),
-    "a2c": Preset(
-        "A2C",
-        512,
-        {
-            "n_steps": 4,
-            "learning_rate": 3e-3,
-            "gamma": 1.0,
-            "ent_coef": 0.0,
-            "policy_kwargs": {"net_arch": [64, 64]},
-        },
-    ),
-    "dqn": Preset("DQN", 128, {**_OFF_POLICY, "policy_kwargs": {"net_arch": [64, 64]}}),
-    "qrdqn": Preset(
-        "QRDQN",
-        128,
-        {**_OFF_POLICY, "policy_kwargs": {"net_arch": [64, 64], "n_quantiles": 25}},
-        package="sb3_contrib",
-    ),
+    "ppo": Preset("PPO", 1024, {**_ROLLOUTS, "batch_size": 4096, **_NETWORK}),
+    "a2c": Preset("A2C", 512, {"n_steps": 4, "learning_rate": 3e-3, "gamma": 1.0, **_NETWORK}),
+    "dqn": Preset("DQN", 128, {**_REPLAY, **_NETWORK}),
+    "qrdqn": Preset("QRDQN", 128, {**_REPLAY, **_QUANTILES}, package="sb3_contrib"),
     "recurrent-ppo": Preset(
-        "RecurrentPPO",
-        256,
-        {
-            "n_steps": 16,
-            "batch_size": 2048,
-            "n_epochs": 4,
-            "learning_rate": 3e-3,
-            "gamma": 1.0,
-            "gae_lambda": 0.95,
-            "ent_coef": 0.0,
-            "policy_kwargs": {"net_arch": [32], "lstm_hidden_size": 32, "enable_critic_lstm": True},
-        },
-        policy="MlpLstmPolicy",
-        package="sb3_contrib",
+        "RecurrentPPO", 256, {**_ROLLOUTS, "batch_size": 2048, **_MEMORY}, "MlpLstmPolicy", "sb3_contrib"
     ),
 }
-
 VALUE_BASED = [name for name, preset in PRESETS.items() if "buffer_size" in preset.arguments]
 
 

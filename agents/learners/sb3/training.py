@@ -123,7 +123,8 @@ def train_sb3(
             if isinstance(model, OnPolicyAlgorithm):
                 callbacks.append(FollowTarget(env, target_timesteps))
             else:
-                model.policy.load_state_dict(_with_targets(model.policy.state_dict()))
+                weights = model.policy.state_dict()  # the target network takes the weights of the other
+                model.policy.load_state_dict({n: weights[n.replace("_net_target.", "_net.")] for n in weights})
             start = LearnedPolicy.of(model, observation=observation, settings=facts)
         model.set_logger(configure(None if log_dir is None else str(log_dir), ["tensorboard"] if log_dir else []))
         with _arguments_checked(algorithm, overrides):
@@ -172,11 +173,6 @@ def _taught_arguments(algorithm: str, T: int) -> dict[str, Any]:
         "n_steps": T - 1,  # whole episodes: bootstrapped estimates, step by step, would lose the initial values
         "learning_starts": 1000,
     }
-
-
-def _with_targets(weights: dict[str, Any]) -> dict[str, Any]:
-    """The weights of a value-based policy, with those of the network copied to its target network."""
-    return {name: weights[name.replace("_net_target.", "_net.")] for name in weights}
 
 
 def _falling(rate: float) -> Callable[[float], float]:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from agents.learners.exit_rewards import exit_rewards
 from agents.rules.score import COLUMNS, ScoredPolicy, scores_by_timestep, timestep_of
 from backbones import InputError
 from backbones.argument_checks import Positive, check_kinds
@@ -61,7 +60,7 @@ class TabularStopping(ScoredPolicy):
         """
         traces.refuse_test("fitting a table")
         T = traces.timesteps
-        rewards = exit_rewards(traces, reward, reward_options).astype(np.float64)
+        rewards = traces.rewards(reward, reward_options).astype(np.float64)
         confidence = traces.columns(cls.observation)[..., _CONFIDENCE].astype(np.float64)
         edges = np.quantile(confidence[:, : T - 1], np.arange(1, bins) / bins, axis=0).T.reshape(max(T - 1, 0), -1)
         gains = np.zeros((T - 1, bins))

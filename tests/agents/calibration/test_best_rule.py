@@ -7,7 +7,8 @@ import pytest
 
 from agents import Confidence, calibrate, train
 from agents.calibration import exit_curve
-from agents.calibration.best_rule import SINGLE_THRESHOLDS, best_threshold, wants_to_exit, warn_if_worse
+from agents.calibration.best_rule import SINGLE_THRESHOLDS, best_threshold, warn_if_worse
+from agents.learners.exact.training import ExitSettings
 from agents.learners.sb3.priced_time import FollowTarget, PricedTime
 from agents.learners.training import ALGORITHMS
 from backbones import InputError
@@ -47,9 +48,6 @@ def test_the_best_threshold_is_the_most_accurate_of_all_at_the_target():
     for other in SINGLE_THRESHOLDS:
         curve = exit_curve(other, traces)
         assert curve.accuracy[curve.nearest(3.0)] <= evaluate(rule, traces).accuracy
-    wants = wants_to_exit(rule, traces)
-    exits = np.concatenate([wants, np.ones((len(traces), 1))], 1).argmax(1) + 1
-    assert np.array_equal(exits, evaluate(rule, traces).exit_timesteps)
 
 
 @pytest.mark.parametrize("target", CONVEX)
@@ -138,4 +136,4 @@ def test_the_price_follows_the_timesteps_that_are_spent():
 
 def test_settings_of_the_constraint_are_checked():
     with pytest.raises(InputError, match="dual_rate, penalty and imitation of at least 0"):
-        train("exact", make_traces(50), penalty=-1.0)
+        ExitSettings(penalty=-1.0)

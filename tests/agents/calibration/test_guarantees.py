@@ -7,7 +7,7 @@ from scipy import stats
 from agents import Confidence, FixedTimestep, Margin, calibrate
 from agents.calibration.curve import exits_at
 from agents.calibration.guarantees import control_risk, p_values
-from agents.rules.rescaled_confidence import ScaledConfidence
+from agents.rules.scaled_confidence import ScaledConfidence
 from backbones import InputError
 from seenn_env import Traces, evaluate
 from tests.helpers.traces import make_traces
@@ -127,7 +127,7 @@ def test_calibrate_gives_the_policy_of_the_promise(levels):
     traces = Traces.merge(make_traces(1500, split="calibration", seed=9), levels)
     promised = control_risk(Margin(), traces, max_risk=0.06, confidence=0.9).policy
     assert calibrate(Margin(), traces, max_risk=0.06, confidence=0.9) == promised
-    with pytest.raises(InputError, match=r"either max_risk or a target, got both, 0\.06 and 1\.5"):
+    with pytest.raises(InputError, match=r"either max_risk or a target, got both, 0\.06 and target_timesteps = 1\.5"):
         calibrate(Margin(), traces, max_risk=0.06, target_timesteps=1.5)
 
 
