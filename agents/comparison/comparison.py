@@ -18,11 +18,12 @@ from agents.comparison.result import Comparison, Difference, Row
 from agents.policies import RULE_KINDS
 from agents.rules.per_timestep import PerTimestep
 from agents.rules.score import ScoredPolicy
+from agents.rules.training_backbone import check_trained_for
 from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
 from backbones.errors import unknown_name
 from seenn_env import Evaluation, Policy, Traces, evaluate
-from seenn_env.evaluation import check_timesteps, evaluated_rows
+from seenn_env.evaluation import evaluated_rows
 from seenn_env.observations import AnyObservation
 
 
@@ -50,8 +51,8 @@ def compare(
         seed: of the bootstrap.
 
     Raises:
-        InputError: for no policies, one made for another T, rivals or observations of unknown policies, rivals without
-            a score, or several splits without "test".
+        InputError: for no policies, one trained for another T or backbone, rivals or observations of unknown policies,
+            rivals without a score, or several splits without "test".
     """
     if not policies or any(isinstance(group, Sequence) and not group for group in policies.values()):
         raise InputError("Expected at least one policy to compare, got none.")
@@ -63,7 +64,7 @@ def compare(
     clusters = Clusters(traces.sample, seed=seed)
     members = {name: list(group) if isinstance(group, Sequence) else [group] for name, group in policies.items()}
     for policy in (policy for group in members.values() for policy in group):
-        check_timesteps(policy, traces.timesteps)
+        check_trained_for(policy, traces)
     results = {
         name: [evaluate(p, traces, observation=observations.get(name)) for p in group]
         for name, group in members.items()

@@ -38,6 +38,7 @@ class PerTimestep(ScoredPolicy):
     thresholds: tuple[float, ...] = ()
     shift: float = 0.0
     observation = delegated("rule", "observation")
+    settings = delegated("rule", "settings")
     macs = delegated("rule", "macs")
     fitted = delegated("rule", "fitted")
 
