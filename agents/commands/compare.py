@@ -68,7 +68,7 @@ class Compare:
         calibration = load_traces(self.calibration).select("calibration") if self.calibration else None
         for group in learned.values():
             for policy in group:
-                test.check_backbone(rules.fingerprint_of(policy))
+                rules.check_trained_for(policy, test)
         if calibration is not None:
             calibration.check_backbone(test.info.get("fingerprint"))
         entries = line_up(test, calibration, self.targets, calibrated, learned)

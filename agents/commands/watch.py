@@ -122,8 +122,8 @@ class Watch:
             observation="features" if decides(policy) == "start" else observation_of(policy),
             render_mode="rgb_array",
         )
-        if env.traces is not None:
-            env.traces.check_backbone(rules.fingerprint_of(policy))
+        dynamics: Any = env.dynamics
+        rules.check_trained_for(policy, env.traces or dynamics.backbone)
         return env
 
 

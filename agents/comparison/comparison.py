@@ -20,11 +20,12 @@ from agents.policies import RULE_KINDS
 from agents.rules.per_timestep import PerTimestep
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import FixedTimestep, Uniform
+from agents.rules.training_backbone import check_trained_for
 from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
 from backbones.errors import unknown_name
 from seenn_env import Evaluation, Policy, Traces, evaluate
-from seenn_env.evaluation import check_timesteps, decides, evaluated_rows
+from seenn_env.evaluation import decides, evaluated_rows
 from seenn_env.observations import AnyObservation
 
 
@@ -52,8 +53,8 @@ def compare(
         seed: of the bootstrap.
 
     Raises:
-        InputError: for no policies, one made for another T, rivals or observations of unknown policies, rivals without
-            a score, or several splits without "test".
+        InputError: for no policies, one trained for another T or backbone, rivals or observations of unknown policies,
+            rivals without a score, or several splits without "test".
     """
     members = {name: list(group) if isinstance(group, list | tuple) else [group] for name, group in policies.items()}
     if not members or not all(members.values()):
@@ -65,7 +66,7 @@ def compare(
             raise unknown_name("policy of observation", name, policies)
     clusters = Clusters(traces.sample, seed=seed)
     for policy in (policy for group in members.values() for policy in group):
-        check_timesteps(policy, traces.timesteps)
+        check_trained_for(policy, traces)
     results = {
         name: [evaluate(p, traces, observation=observations.get(name)) for p in group]
         for name, group in members.items()

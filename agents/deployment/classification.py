@@ -18,6 +18,7 @@ from torch import nn
 
 from agents.deployment.energy import EnergySample, ExitEnergy, counted, sample_of, stacked
 from agents.deployment.inputs import Item, ReadAhead, read_items
+from agents.rules.training_backbone import check_trained_for
 from backbones import Backbone, InputError, SlotPool
 from backbones.argument_checks import check_kinds
 from backbones.contract import encoding_of
@@ -25,7 +26,7 @@ from backbones.errors import kind_of
 from backbones.machine import named_device
 from backbones.one_line import one_line
 from seenn_env import Policy, stream
-from seenn_env.evaluation import check_timesteps, decides
+from seenn_env.evaluation import decides
 from seenn_env.observations import AnyObservation, softmax
 from seenn_env.streaming import Exits
 
@@ -97,7 +98,8 @@ def classify(
         settings: those of `answers`.
 
     Raises:
-        InputError: for inputs of another kind, a policy that decides in hindsight, or one made for another T.
+        InputError: for inputs of another kind, or a policy that decides in hindsight or was trained for another T or
+            backbone.
     """
     columns: list[tuple[int, int, float]] = []
     broken: list[Answer] = []
@@ -161,7 +163,7 @@ def answers(
     if dtype not in ("float32", "float16"):
         raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
     decides(policy)  # refuses a policy before the backbone runs
-    check_timesteps(policy, backbone.timesteps)
+    check_trained_for(policy, backbone)
     shape = input_shape or getattr(backbone, "sample_shape", None)
     if shape is None:
         raise InputError(f"Expected input_shape for {kind_of(backbone)}, which has no sample_shape: pass it.")

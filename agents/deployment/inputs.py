@@ -64,7 +64,7 @@ def read_items(
     if isinstance(inputs, list | tuple) and inputs and all(isinstance(entry, str | Path) for entry in inputs):
         files = [file for entry in inputs for file in _files(Path(entry))]
         return (_read(file, place, shape, resize) for place, file in enumerate(files))
-    if not isinstance(inputs, Iterable):
+    if not isinstance(inputs, Iterable) or getattr(inputs, "ndim", 1) == 0:
         raise InputError(
             "Expected images to classify (an array, Samples, paths, or an iterable of images), "
             f"got {type(inputs).__name__}."

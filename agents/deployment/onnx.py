@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.rules.score import ScoredPolicy, no_export
+from agents.rules.training_backbone import check_trained_for
 from backbones import Backbone, InputError
 from backbones.argument_checks import Positive, check_kinds
 from backbones.onnx_export import network_files, runner, to_onnx, write_files
@@ -33,11 +34,10 @@ def export(network: Backbone, policy: Any, folder: str | Path, *, num_slots: Pos
         num_slots: B, fixed in the files.
 
     Raises:
-        InputError: for another policy, or as `export_network` does.
+        InputError: for another policy, one trained for another T or backbone, or as `export_network` does.
     """
-    DecisionModule(policy, network.timesteps)  # refuses a policy before the network is exported
-    files = network_files(network, num_slots)
-    return write_files({**files, "policy.onnx": _policy_file(network, policy, num_slots)}, folder)
+    policy_file = _policy_file(network, policy, num_slots)  # refuses a policy before the network is exported
+    return write_files({**network_files(network, num_slots), "policy.onnx": policy_file}, folder)
 
 
 def export_policy(network: Backbone, policy: Any, folder: Path, *, num_slots: int) -> None:
@@ -47,6 +47,7 @@ def export_policy(network: Backbone, policy: Any, folder: Path, *, num_slots: in
 
 def _policy_file(network: Backbone, policy: Any, num_slots: int) -> bytes:
     decide = DecisionModule(policy, network.timesteps).eval()
+    check_trained_for(policy, network)
     logits = torch.zeros(num_slots, network.num_classes)
     timestep = torch.ones(num_slots, dtype=torch.int64)
     names = ("logits", "previous", "timestep")

@@ -14,7 +14,6 @@ from torch.utils.tensorboard import SummaryWriter
 
 from agents.calibration.best_rule import best_threshold
 from agents.calibration.curve import exits_at, level_curve
-from agents.learners.exit_rewards import exit_rewards
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import Oracle
 from seenn_env import Traces
@@ -45,7 +44,7 @@ class ExactEvaluation:
         target_timesteps: float | None = None,
     ) -> None:
         self.traces, self.target = traces, target_timesteps
-        self.rewards = exit_rewards(traces, reward, reward_options)
+        self.rewards = traces.rewards(reward, reward_options)
 
     def __call__(self, policy: ScoredPolicy) -> dict[str, float]:
         """Values by tag."""

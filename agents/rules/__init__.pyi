@@ -1,8 +1,9 @@
 from .conformal import ConformalSets
 from .per_timestep import PerTimestep
 from .scaled_confidence import ScaledConfidence
-from .score import ScoredPolicy, fingerprint_of
+from .score import ScoredPolicy
 from .thresholds import Confidence, Entropy, FixedTimestep, Gap, Margin, Oracle, Patience, SummedConfidence, Uniform
+from .training_backbone import check_trained_for
 
 __all__ = [
     "Confidence",
@@ -18,5 +19,5 @@ __all__ = [
     "ScoredPolicy",
     "SummedConfidence",
     "Uniform",
-    "fingerprint_of",
+    "check_trained_for",
 ]

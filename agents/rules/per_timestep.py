@@ -41,6 +41,7 @@ class PerTimestep(ScoredPolicy):
 
     __repr__ = one_line
     observation = delegated("rule", "observation")
+    settings = delegated("rule", "settings")
     macs = delegated("rule", "macs")
     fitted = delegated("rule", "fitted")
 

@@ -71,7 +71,10 @@ def as_tensor(values: Any, what: str = "images") -> "Tensor":
     if isinstance(values, torch.Tensor):
         tensor = values
     else:
-        array = np.asarray(values)
+        try:
+            array = np.asarray(values)
+        except ValueError:  # sequences of different lengths
+            array = np.array(None)
         if array.dtype.kind not in "buif":
             raise InputError(f"Expected {what} as an array or a tensor of numbers, got {kind_of(values)}.")
         tensor = torch.as_tensor(array if array.flags.writeable else array.copy())

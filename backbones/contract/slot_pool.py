@@ -64,8 +64,7 @@ class SlotPool:
         """The state of the slots; the next call uses it up."""
         return self._state
 
-    @check_kinds
-    def refill(self, rows: Rows, inputs: np.ndarray | Tensor, keys: np.ndarray | Tensor | None = None) -> None:
+    def refill(self, rows: Rows, inputs: np.ndarray | Tensor, keys: Rows | None = None) -> None:
         """Start some slots afresh on new inputs; the others continue.
 
         Args:
@@ -74,23 +73,27 @@ class SlotPool:
             keys: `[R]` int64 names of the inputs (default: all 0).
 
         Raises:
-            InputError: for rows that are not in 0…B-1 or come twice, or counts that differ.
+            InputError: for rows that are not in 0…B-1 or come twice, counts that differ, or keys of other numbers.
         """
-        rows = _whole(rows)
+        rows = _whole_numbers(rows)
         R = len(rows)
         if R == 0:
             return
-        if rows.min() < 0 or rows.max() >= self.num_slots or np.bincount(rows).max() > 1:
-            raise InputError(f"Expected different rows in 0…{self.num_slots - 1}, got {rows.tolist()}.")
+        numbers = rows.tolist()
+        if min(numbers) < 0 or max(numbers) >= self.num_slots or len(set(numbers)) < R:
+            raise InputError(f"Expected different rows in 0…{self.num_slots - 1}, got {numbers}.")
         inputs = as_tensor(inputs, "inputs")
-        keys = torch.zeros(R, dtype=torch.int64) if keys is None else as_tensor(keys, "keys")
-        if len(inputs) != R or len(keys) != R:
+        keys = np.zeros(R, np.int64) if keys is None else _whole_numbers(keys, "keys")
+        if inputs.shape[0] != R or len(keys) != R:
             raise InputError(f"Expected {R} inputs and keys for {R} rows, got {len(inputs)} and {len(keys)}.")
+        keys = as_tensor(keys)
+        if numbers != sorted(numbers):
+            order = np.argsort(rows)
+            rows, inputs, keys = rows[order], inputs[order], keys[order]
         if self._state is None:
             self._begin(rows, inputs, keys)
         elif self.num_slots == R:
-            order = torch.from_numpy(np.argsort(rows))
-            self._state = self.backbone.start(inputs.index_select(0, order), keys.index_select(0, order))
+            self._state = self.backbone.start(inputs, keys)
         else:
             for at in range(0, R, self._at_once):
                 now = slice(at, at + self._at_once)
@@ -109,13 +112,12 @@ class SlotPool:
         """`{name: [B, F]}` those of `Probed.probe`'s, of the last step."""
         return probe(self.backbone, self._state, names)
 
-    @check_kinds
     def shrink(self, rows: Rows) -> None:
         """Keep only these rows, in this order, as slots 0…R-1: for the tail, when no inputs remain.
 
         Another batch shape may round differently (see the equality contract of `Backbone`).
         """
-        rows = _whole(rows)
+        rows = _whole_numbers(rows)
         if self._state is None or len(rows) < 1 or rows.min() < 0 or rows.max() >= self.num_slots:
             raise InputError(
                 f"Expected filled rows in 0…{self.num_slots - 1} to keep, at least one, got {rows.tolist()}."
@@ -153,9 +155,9 @@ class SlotPool:
         return all(one is None or torch.equal(one, other[: len(one)]) for one, other in pairs)
 
 
-def _whole(rows: Rows) -> np.ndarray:
+def _whole_numbers(values: Rows, what: str = "rows") -> np.ndarray:
     """`[R]` int64; an `InputError` for other numbers."""
-    array = np.asarray(rows)
+    array = values if isinstance(values, np.ndarray) else as_tensor(values, what).cpu().numpy()
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise InputError(f"Expected rows [R] of whole numbers, got {list(array.shape)} of {array.dtype}.")
+        raise InputError(f"Expected {what} [R] of whole numbers, got {list(array.shape)} of {array.dtype}.")
     return array.astype(np.int64, copy=False)

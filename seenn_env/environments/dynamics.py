@@ -188,8 +188,10 @@ class LiveDynamics:
             trial.step()
         self.pool = bb.SlotPool(self.backbone, num_slots)
         self._slots, self._rows = np.arange(num_slots), np.zeros(num_slots, np.int64)
+        self._sample = self.sample[self._rows]
         self._logits = np.zeros((num_slots, T + 1, K), dtype)
         self._columns = np.zeros((num_slots, T + 1, len(self.observation.names) if self.observation else 0), np.float32)
+        self._before: Any = None  # prepared logits of the last step
         self._energy_pj = np.zeros((num_slots, T + 1), np.float32)
         self._full_pj = np.full(len(self.labels), np.nan, np.float32)  # of each row, once it has run to T
         self._keeps_activity = False
@@ -199,6 +201,7 @@ class LiveDynamics:
         """See `Dynamics`."""
         self._rows[slots] = rows
         rows = self._rows[slots]
+        self._sample[slots] = self.sample[rows]
         self.pool.refill(slots, self.samples.images[self._image_index[rows]], self.keys[rows])
 
     def predictions(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
@@ -245,17 +248,19 @@ class LiveDynamics:
     def _run_to(self, slots: Index, timestep: Index) -> None:
         """Step the pool until these slots have done that many timesteps."""
         T = self.shape.timesteps
-        while (self.pool.timestep[slots] < timestep).any():
-            sample = self.sample[self._rows]
-            logits = finite_array(self.pool.step(), self.dtype, "logits", sample)
+        while np.count_nonzero(self.pool.timestep[slots] < timestep):
+            logits = finite_array(self.pool.step(), self.dtype, "logits", self._sample)
             entry = np.minimum(self.pool.timestep - 1, T)  # the last is for slots that run past T
             self._logits[self._slots, entry] = logits
             if self.observation is not None:
                 probed = self.pool.probe(self.observation.probes)
-                probes = {name: finite_array(values, self.dtype, name, sample) for name, values in probed.items()}
-                previous = self._logits[self._slots, np.maximum(entry - 1, 0)]
-                now = np.minimum(self.pool.timestep, T)
-                self._columns[self._slots, entry] = self.observation(logits, previous, now, **probes)
+                probes = {name: finite_array(values, self.dtype, name, self._sample) for name, values in probed.items()}
+                now, reached = self.observation.prepared(logits), np.minimum(self.pool.timestep, T)
+                before = now if self._before is None else self._before
+                self._columns[self._slots, entry] = self.observation.of_prepared(
+                    now, before, reached, self.num_slots, probes
+                )
+                self._before = now
             if self._model is not None:
                 counts = self.pool.state.operations.counts.cpu().numpy()
                 self._energy_pj[self._slots, entry] = energy_pj(counts, self._model)
@@ -265,7 +270,7 @@ class LiveDynamics:
     def _store_activity(self, hidden: "Tensor | None", entry: np.ndarray) -> None:
         """Of the last hidden layer `[B, F]`, where the backbone gives it."""
         if hidden is not None:
-            values = finite_array(hidden, self.dtype, "hidden", self.sample[self._rows])
+            values = finite_array(hidden, self.dtype, "hidden", self._sample)
             if self._activity is None:
                 self._activity = np.zeros((*self._logits.shape[:2], values.shape[1]), values.dtype)
             self._activity[self._slots, entry] = values

@@ -42,6 +42,6 @@ def checked_options(options: Any) -> Mapping[str, Any]:
     Raises:
         InputError: for something else than a dictionary.
     """
-    if not isinstance(options, Mapping | None):
+    if options is not None and not isinstance(options, Mapping):
         raise InputError(f"Expected options to be a dictionary, or None, got {options!r}.")
     return options or {}

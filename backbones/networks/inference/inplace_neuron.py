@@ -13,7 +13,7 @@ Letters: B rows.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import compress
+from itertools import groupby
 from typing import Any, cast
 
 import torch
@@ -89,8 +89,12 @@ def step_in_place(neuron: LIF, current: Tensor, v: Tensor, spikes: Tensor, fresh
     room = None if v.is_cuda or spikes.dtype == v.dtype else torch.empty_like(v[:most])
     for begin in range(0, len(v), most):
         x, v_, spikes_ = (tensor[begin : begin + most] for tensor in (current, v, spikes))
-        for row in compress(range(begin, begin + most), fresh[begin : begin + most]):
-            v[row].fill_(neuron.v_init)  # an eighth of the time of a masked fill
+        row = begin
+        for starts, run in groupby(fresh[begin : begin + most]):  # an eighth of the time of a masked fill
+            stop = row + len(list(run))
+            if starts:
+                v[row:stop].fill_(neuron.v_init)
+            row = stop
         fired = spikes_ if room is None else room[: len(v_)].copy_(x)
         torch.add(x if room is None else fired, v_, alpha=leak, out=v_)
         if neuron.v_rest and leak != 1:

@@ -168,6 +168,8 @@ def test_a_reader_ahead_gives_everything_once():
 def test_inputs_that_cannot_be_classified_are_refused(network, tmp_path):
     with pytest.raises(bb.InputError, match="an iterable of images\\), got int"):
         classify(7, network, Margin())
+    with pytest.raises(bb.InputError, match="an iterable of images\\), got ndarray"):
+        classify(np.array(0.5), network, Margin())
     with pytest.raises(bb.InputError, match="found none at"):
         classify(tmp_path / "missing.png", network, Margin())
     with pytest.raises(bb.InputError, match="found none"):

@@ -126,12 +126,25 @@ def test_probes_are_those_of_the_last_step():
         (lambda pool: pool.refill([4], images(1)), r"different rows in 0…3, got \[4\]"),
         (lambda pool: pool.refill([1, 1], images(2)), r"different rows in 0…3, got \[1, 1\]"),
         (lambda pool: pool.refill([1], images(2)), "1 inputs and keys for 1 rows, got 2 and 1"),
+        (lambda pool: pool.refill([[0], [1, 2]], images(2)), "rows as an array or a tensor of numbers, got a list"),
+        (lambda pool: pool.refill([0], images(1), [0.5]), r"keys \[R\] of whole numbers, got \[1\] of float64"),
         (lambda pool: pool.shrink([]), r"rows in 0…3 to keep, at least one, got \[\]"),
     ],
 )
 def test_bad_calls_are_one_sentence(use, message):
     with pytest.raises(bb.InputError, match=message):
         use(bb.SlotPool(make("direct"), 4))
+
+
+def test_slots_may_be_named_in_any_order():
+    inputs, keys = images(6), np.arange(6)
+    one, other = (bb.SlotPool(make("poisson"), 6) for _ in range(2))
+    order = np.array([3, 0, 5, 1, 4, 2])
+    for rows in (slice(0, 6), slice(0, 6), slice(1, 4)):  # the first filling, all slots, some of them
+        one.refill(order[rows], inputs[rows], keys[rows])
+        ranked = np.argsort(order[rows])
+        other.refill(order[rows][ranked], inputs[rows][ranked], keys[rows][ranked])
+        assert torch.equal(one.step(), other.step())
 
 
 def test_arrays_that_are_read_only_are_taken_without_a_warning():
