@@ -14,7 +14,7 @@ from agents.learners.stopping.policy import OptimalStopping
 from agents.learners.stopping.tabular import TabularStopping
 from agents.rules.conformal import ConformalSets
 from agents.rules.per_timestep import PerTimestep
-from agents.rules.rescaled_confidence import PerformanceConfidence, ScaledConfidence
+from agents.rules.scaled_confidence import ScaledConfidence
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import (
     Confidence,
@@ -38,7 +38,6 @@ SINGLE_RULES: tuple[type[ScoredPolicy], ...] = (
     Gap,
     SummedConfidence,
     ScaledConfidence,
-    PerformanceConfidence,
     Patience,
     ConformalSets,
 )

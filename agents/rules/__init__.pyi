@@ -1,6 +1,6 @@
 from .conformal import ConformalSets
 from .per_timestep import PerTimestep
-from .rescaled_confidence import PerformanceConfidence, ScaledConfidence
+from .scaled_confidence import ScaledConfidence
 from .score import ScoredPolicy, fingerprint_of
 from .thresholds import Confidence, Entropy, FixedTimestep, Gap, Margin, Oracle, Patience, SummedConfidence, Uniform
 
@@ -14,7 +14,6 @@ __all__ = [
     "Oracle",
     "Patience",
     "PerTimestep",
-    "PerformanceConfidence",
     "ScaledConfidence",
     "ScoredPolicy",
     "SummedConfidence",

@@ -49,7 +49,6 @@ def contenders(learned: Traces) -> dict[str, Callable[[float], Any]]:
     def rule(given: Any) -> Callable[[float], Any]:
         return lambda t: calibrate(given, first, target_timesteps=t)
 
-    served = train_exit_network(learned, ExitSettings(cost_input=True, steps=300), observation="rich")
     rules = {"confidence": Confidence(), "entropy": Entropy(), "margin": Margin(), "gap": Gap()}
     found = {name: rule(given) for name, given in rules.items()}
     found |= {f"per-timestep {name}": rule(PerTimestep(given)) for name, given in rules.items()}
@@ -59,11 +58,9 @@ def contenders(learned: Traces) -> dict[str, Callable[[float], Any]]:
         "exact, features, of 1/4 the images": exact("features", part(1 / 4)),
         "exact, features, of 1/2 the images": exact("features", part(1 / 2)),
         "exact, rich": exact("rich"),
-        "exact, rich, cost as input": rule(served),
         "exact, classes": exact("rich+classes"),
         "optimal stopping, features": stopping("features", trees=40),
         "optimal stopping, rich": stopping("rich", trees=40),
-        "optimal stopping, features, network": stopping("features", regressor="network"),
         "table": lambda t: TabularStopping.fit(learned, cost=COSTS[t]),
     }
 

@@ -24,7 +24,7 @@ from agents.learners.training import train
 from agents.policy_files import load, save
 from agents.rules.conformal import ConformalSets
 from agents.rules.per_timestep import PerTimestep
-from agents.rules.rescaled_confidence import PerformanceConfidence, ScaledConfidence
+from agents.rules.scaled_confidence import ScaledConfidence
 from agents.rules.thresholds import (
     Confidence,
     Entropy,
@@ -91,7 +91,7 @@ def functions(tmp_path_factory):
     one_shot = train("one-shot", full, epochs=1, width=2)
     sb3 = LearnedPolicy.of(model, observation="features")
     table = TabularStopping.fit(learned_from, bins=2)
-    rules = (Confidence, Entropy, Gap, Margin, SummedConfidence, ScaledConfidence, PerformanceConfidence, Patience)
+    rules = (Confidence, Entropy, Gap, Margin, SummedConfidence, ScaledConfidence, Patience)
     policies = (
         *(rule() for rule in rules),
         ConformalSets(),
@@ -102,7 +102,7 @@ def functions(tmp_path_factory):
         table,
         Mixed(Margin(), 0.5, 0.5),
     )
-    fitted = (ScaledConfidence(), PerformanceConfidence(), ConformalSets(), PerTimestep(ScaledConfidence()))
+    fitted = (ScaledConfidence(), ConformalSets(), PerTimestep(ScaledConfidence()))
     compared = compare({"margin": Margin()}, held_out)
     curve = exit_curve(Margin(), held_out)
     costs = np.arange(1.0, 5.0)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from agents.calibration.best_rule import best_threshold, wants_to_exit
-from agents.learners.exact.policy import COST_RANGE, ExitNetwork, cost_column
+from agents.learners.exact.policy import ExitNetwork
 from agents.learners.exit_rewards import exit_rewards
 from agents.learners.perceptrons import make_perceptron, run_perceptron
 from agents.rules.score import elapsed_column
@@ -37,8 +37,6 @@ class ExitSettings:
     """Of Adam, with cosine decay to 0."""
     weight_decay: float = 1e-3
     """As in AdamW."""
-    cost_input: bool = False
-    """Condition the network on the time cost: one network for all costs."""
     entropy: float = 0.02
     """Weight of the entropy of the exit timestep, falling to 0: early in training no exit becomes certain."""
     dual_rate: float = 0.03
@@ -90,15 +88,9 @@ def train_exit_network(
 
     All rows are training data. The arguments are those of `agents.train`; `on_progress` is called with the fraction
     done.
-
-    Raises:
-        InputError: for a cost input with a reward other than "linear".
     """
-    linear = reward == "linear"
-    if settings.cost_input and not linear:
-        raise InputError(f"Expected the reward 'linear' for a network that takes the time cost, got {reward!r}.")
     N, T = traces.predictions.shape
-    dual = target_timesteps is not None and linear and not settings.cost_input
+    dual = target_timesteps is not None and reward == "linear"
     count = max(160, 20 * T) * (2 if dual else 1) if settings.steps is None else settings.steps
     settings = replace(settings, steps=count)
     columns = traces.columns(observation)
@@ -108,14 +100,13 @@ def train_exit_network(
     row_rewards = torch.from_numpy(exit_rewards(traces, reward, reward_options))
     cost = getattr(make_reward(reward, reward_options), "cost", 0.1)
     generator = torch.Generator().manual_seed(seed)
-    weights = make_perceptron(F + T + settings.cost_input, hidden=settings.hidden, seed=seed)
+    weights = make_perceptron(F + T, hidden=settings.hidden, seed=seed)
     flat = columns[:, : max(T - 1, 1)].reshape(-1, F)
     scales = {"mean": torch.from_numpy(flat.mean(0)), "scale": torch.from_numpy(np.maximum(flat.std(0), 1e-3))}
     policy = ExitNetwork(
         weights | scales,
         observation,
         T,
-        cost=0.1 if settings.cost_input else None,
         settings={"exact": {**asdict(settings), "hidden": list(settings.hidden)}},
         elapsed=elapsed_column(traces.observation(observation)),
     )
@@ -135,17 +126,8 @@ def train_exit_network(
         optimizer = torch.optim.AdamW(weights.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, count)
         for step, rows in enumerate(_batches(N, size, count, generator)):
-            batch = inputs[rows]
-            if settings.cost_input:
-                costs = torch.exp(_uniform(len(rows), np.log(COST_RANGE), generator))
-                cost_inputs = cost_column(costs)[:, None].expand(-1, T - 1, 1)
-                batch = torch.cat([cost_inputs, batch[..., 1:]], dim=-1)
-                rewards = correct[rows] - costs[:, None] * share
-            elif dual:
-                rewards = correct[rows] - cost * share
-            else:
-                rewards = row_rewards[rows]
-            logits = run_perceptron(weights, batch.reshape(-1, batch.shape[-1]))
+            rewards = correct[rows] - cost * share if dual else row_rewards[rows]
+            logits = run_perceptron(weights, inputs[rows].flatten(0, 1))
             distribution = exit_distribution(torch.sigmoid(logits).reshape(len(rows), T - 1))
             values = (distribution * rewards).sum(-1)
             if settings.entropy:
@@ -192,7 +174,3 @@ def _batches(count: int, size: int, steps: int, generator: torch.Generator) -> I
                 return
             done += 1
             yield rows
-
-
-def _uniform(count: int, bounds: np.ndarray, generator: torch.Generator) -> Tensor:
-    return bounds[0] + (bounds[1] - bounds[0]) * torch.rand(count, generator=generator)

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from agents.learners.perceptrons import count_macs, run_perceptron
 from agents.learners.stopping.trees import run_trees
 from agents.rules.score import ScoredPolicy, scores_by_timestep, timestep_of
 from backbones.argument_checks import Natural, Positive
@@ -25,8 +23,7 @@ class OptimalStopping(ScoredPolicy):
     """Exits when the gain of exiting, fitted by backward induction, is at least the threshold.
 
     Args:
-        tensors: for each timestep t, trees "tree_t" `[R, J, 5]` and "base_t" (see `fit_trees`), or the weights of a
-            network with the prefix "t.", and "mean" and "scale" `[F]`.
+        tensors: for each timestep t, trees "tree_t" `[R, J, 5]` and "base_t" (see `fit_trees`).
         observation: name of the observation.
         timesteps: T.
         threshold: a gain in reward; 0 is the optimum at the time cost of the fit.
@@ -45,12 +42,9 @@ class OptimalStopping(ScoredPolicy):
 
     @property
     def macs(self) -> int:  # type: ignore[override]
-        """See `ScoredPolicy.macs`; of trees, the comparisons and additions on one path each."""
-        trees = self.tensors.get("tree_0")
-        if trees is not None:
-            return int(trees.shape[0]) * (int(np.ceil(np.log2(trees.shape[1]))) + 1)
-        first = {name[2:]: tensor for name, tensor in self.tensors.items() if name.startswith("0.")}
-        return count_macs(first)
+        """See `ScoredPolicy.macs`: the comparisons and additions on one path of each tree."""
+        trees, nodes, _ = self.tensors["tree_0"].shape if self.timesteps > 1 else (0, 1, 0)
+        return trees * (int(np.ceil(np.log2(nodes))) + 1)
 
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`: the expected reward of exiting now minus that of continuing."""
@@ -61,11 +55,4 @@ class OptimalStopping(ScoredPolicy):
 
 def gains(tensors: dict[str, Tensor], t: int, columns: np.ndarray) -> np.ndarray:
     """`[B]` float64 the fitted gain at place `t` (timestep t + 1), of columns `[B, F]`."""
-    trees = tensors.get(f"tree_{t}")
-    if trees is not None:
-        return run_trees(trees.numpy(), columns) + float(tensors[f"base_{t}"])
-    weights = {name.split(".", 1)[1]: tensor for name, tensor in tensors.items() if name.startswith(f"{t}.")}
-    with torch.no_grad():
-        inputs = (torch.from_numpy(np.array(columns, np.float32)) - tensors["mean"]) / tensors["scale"]
-        gain: np.ndarray = run_perceptron(weights, inputs).double().numpy()
-    return gain
+    return run_trees(tensors[f"tree_{t}"].numpy(), columns) + float(tensors[f"base_{t}"])

@@ -12,13 +12,11 @@ import torch
 from torch import Tensor
 
 from agents.learners.exit_rewards import exit_rewards
-from agents.learners.perceptrons import make_perceptron, run_perceptron
 from agents.learners.stopping.policy import OptimalStopping, gains
 from agents.learners.stopping.trees import fit_trees
 from agents.rules.score import elapsed_column
 from backbones import InputError
 from backbones.argument_checks import check_fields
-from backbones.machine import torch_threads
 from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
 
@@ -27,30 +25,22 @@ from seenn_env.observations import AnyObservation
 class StoppingSettings:
     """Settings of the fit of `OptimalStopping`."""
 
-    regressor: str = "trees"
-    """"trees" (scikit-learn's histogram gradient boosting) or "network"."""
     trees: int = 60
-    """Boosting rounds."""
+    """Boosting rounds of scikit-learn's histogram gradient boosting."""
     leaves: int = 8
     """Leaves of a tree."""
     smallest_leaf: int = 60
     """Rows of a leaf, at least."""
     learning_rate: float = 0.08
     """Of boosting."""
-    hidden: tuple[int, ...] = (32, 32)
-    """Units of a network's hidden layers."""
-    steps: int = 200
-    """Gradient steps of a network."""
     rounds: int = 7
     """Bisections of the time cost towards a target, from 0.001 to T - 1 (where a timestep costs as much as a correct
     answer earns); 0 keeps the cost of the reward."""
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.regressor not in ("trees", "network"):
-            raise InputError(f"Expected the regressor 'trees' or 'network', got {self.regressor!r}.")
-        if min(self.trees, self.leaves - 1, self.smallest_leaf, self.steps) < 1 or self.rounds < 0:
-            raise InputError(f"Expected trees, smallest_leaf and steps of at least 1 and 2 leaves, got {self}.")
+        if min(self.trees, self.leaves - 1, self.smallest_leaf) < 1 or self.rounds < 0:
+            raise InputError(f"Expected trees and smallest_leaf of at least 1 and 2 leaves, got {self}.")
 
 
 def fit_optimal_stopping(
@@ -107,52 +97,19 @@ def _fit(
     columns, elapsed = traces.columns(observation), elapsed_column(traces.observation(observation))
     later, timesteps = rewards[:, -1].astype(np.float64), np.full(N, T)
     tensors: dict[str, Tensor] = {}
-    if settings.regressor == "network":
-        flat = columns.reshape(-1, columns.shape[-1])
-        tensors = {"mean": torch.from_numpy(flat.mean(0)), "scale": torch.from_numpy(np.maximum(flat.std(0), 1e-3))}
     for t in reversed(range(T - 1)):
         target = rewards[:, t] - later
-        if settings.regressor == "network":
-            tensors |= _fit_network(columns[:, t], target, settings, t, seed, tensors)
-        else:
-            trees, base = fit_trees(
-                columns[:, t],
-                target,
-                max_iter=settings.trees,
-                max_leaf_nodes=settings.leaves,
-                min_samples_leaf=settings.smallest_leaf,
-                learning_rate=settings.learning_rate,
-                random_state=seed,
-            )
-            tensors |= {f"tree_{t}": torch.from_numpy(trees), f"base_{t}": torch.from_numpy(base)}
+        trees, base = fit_trees(
+            columns[:, t],
+            target,
+            max_iter=settings.trees,
+            max_leaf_nodes=settings.leaves,
+            min_samples_leaf=settings.smallest_leaf,
+            learning_rate=settings.learning_rate,
+            random_state=seed,
+        )
+        tensors |= {f"tree_{t}": torch.from_numpy(trees), f"base_{t}": torch.from_numpy(base)}
         exits = gains(tensors, t, columns[:, t]) >= 0
         later, timesteps = np.where(exits, rewards[:, t], later), np.where(exits, t + 1, timesteps)
-    facts = {"optimal-stopping": {**asdict(settings), "hidden": list(settings.hidden)}, "fitted_options": options or {}}
+    facts = {"optimal-stopping": asdict(settings), "fitted_options": options or {}}
     return OptimalStopping(tensors, observation, T, settings=facts, elapsed=elapsed), float(timesteps.mean())
-
-
-def _fit_network(
-    columns: np.ndarray,
-    target: np.ndarray,
-    settings: StoppingSettings,
-    t: int,
-    seed: int,
-    scales: dict[str, Tensor],
-) -> dict[str, Tensor]:
-    inputs = (torch.from_numpy(np.ascontiguousarray(columns)) - scales["mean"]) / scales["scale"]
-    targets = torch.from_numpy(target.astype(np.float32))
-    weights = make_perceptron(columns.shape[-1], hidden=settings.hidden, seed=seed + t)
-    for tensor in weights.values():
-        tensor.requires_grad_(True)
-    optimizer = torch.optim.AdamW(weights.values(), lr=1e-2, weight_decay=1e-3)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
-    generator = torch.Generator().manual_seed(seed)
-    with torch_threads(1):
-        for _ in range(settings.steps):
-            rows = torch.randint(len(targets), (min(2048, len(targets)),), generator=generator)
-            loss = (run_perceptron(weights, inputs[rows]) - targets[rows]).square().mean()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    return {f"{t}.{name}": tensor.detach() for name, tensor in weights.items()}

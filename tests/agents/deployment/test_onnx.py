@@ -35,12 +35,11 @@ def valued() -> LearnedPolicy:
     return LearnedPolicy(DQNPolicy(box, gym.spaces.Discrete(2), lambda _: 0.0, net_arch=[16]).eval(), "features", 0.0)
 
 
-def exit_network(observation: str = "features", columns: int = 6, cost: float | None = None) -> ExitNetwork:
-    inputs = 4 + columns + (cost is not None)
-    tensors = make_perceptron(inputs, hidden=(16,), seed=1)
+def exit_network(observation: str = "features", columns: int = 6) -> ExitNetwork:
+    tensors = make_perceptron(4 + columns, hidden=(16,), seed=1)
     tensors["weight_1"] = torch.randn(tensors["weight_1"].shape, generator=torch.Generator().manual_seed(0))
     tensors |= {"mean": torch.full((columns,), 0.2), "scale": torch.full((columns,), 0.5)}
-    return ExitNetwork(tensors, observation, 4, cost=cost)
+    return ExitNetwork(tensors, observation, 4)
 
 
 def exits_of(policy, traces) -> np.ndarray:
@@ -75,7 +74,6 @@ def test_features_in_torch_are_those_of_the_environments(traces):
         valued(),
         exit_network(),
         exit_network("logits"),
-        exit_network(cost=0.1),
         PerTimestep(exit_network(), (0.9, 0.5, 0.3)),
     ],
     ids=lambda policy: f"{type(policy).__name__}-{getattr(policy, 'observation', '')}",

@@ -23,22 +23,21 @@ def two_kinds(split: str = "policy", N: int = 4000) -> Traces:
     return Traces(logits=logits, labels=np.zeros(N, int), split=split)
 
 
-@pytest.mark.parametrize("regressor", ["trees", "network"])
 @pytest.mark.parametrize(("right_from", "timestep"), [(1, 1), (3, 3)])
-def test_it_learns_trivial_traces(regressor, right_from, timestep):
-    result = evaluate(train("optimal-stopping", trivial(right_from), regressor=regressor), trivial(right_from))
+def test_it_learns_trivial_traces(right_from, timestep):
+    result = evaluate(train("optimal-stopping", trivial(right_from)), trivial(right_from))
     assert result.accuracy == 1
     assert result.mean_timesteps == pytest.approx(timestep, abs=0.02)
 
 
-@pytest.mark.parametrize("kind", ["trees", "network", "table"])
+@pytest.mark.parametrize("kind", ["trees", "table"])
 @pytest.mark.parametrize(("cost", "wait"), [(0.3, True), (0.9, False)])
 def test_it_waits_exactly_where_waiting_pays(kind, cost, wait):
     traces = two_kinds()  # for the unsure, waiting gains 0.6 and costs `cost`
     if kind == "table":
         policy = TabularStopping.fit(traces, bins=2, cost=cost)
     else:
-        policy = train("optimal-stopping", traces, regressor=kind, reward_options={"cost": cost})
+        policy = train("optimal-stopping", traces, reward_options={"cost": cost})
     unsure = traces.columns("features")[:, 0, 0] < 0.7
     exits = evaluate(policy, traces).exit_timesteps
     assert (exits[~unsure] == 1).all()
@@ -58,10 +57,9 @@ def test_stored_trees_are_scikit_learns():
     assert run_trees(trees, fresh) + base == pytest.approx(model.predict(fresh), abs=1e-9)
 
 
-@pytest.mark.parametrize("regressor", ["trees", "network"])
-def test_it_meets_a_target_is_saved_and_comes_back(regressor, tmp_path):
+def test_it_meets_a_target_is_saved_and_comes_back(tmp_path):
     both = Traces.merge(make_traces(1500), make_traces(1500, split="calibration", seed=1))
-    policy = train("optimal-stopping", both, target_timesteps=1.6, regressor=regressor)
+    policy = train("optimal-stopping", both, target_timesteps=1.6)
     calibration = both.select("calibration")
     found = evaluate(policy, calibration)
     assert found.mean_timesteps == pytest.approx(1.6, abs=0.03)
@@ -89,7 +87,6 @@ def test_a_table_is_the_best_of_all_tables_on_its_rows(tmp_path):
 
 def test_bad_input_is_one_sentence(traces):
     for run, message in [
-        (lambda: train("optimal-stopping", traces, regressor="forest"), "'trees' or 'network', got 'forest'"),
         (lambda: train("optimal-stopping", traces, leaves=1), "2 leaves"),
         (lambda: TabularStopping.fit(make_traces(20, split="test")), "nothing is chosen on test"),
         (lambda: TabularStopping.fit(traces, bins=0), "bins to be a whole number of 1 or more, got 0"),

@@ -8,7 +8,7 @@ import pytest
 from agents import Confidence, Entropy, Margin, Patience, PerTimestep, calibrate, load, save
 from agents.calibration import Mixed
 from agents.policies import POLICIES, RULES
-from agents.rules import ConformalSets, Gap, PerformanceConfidence, ScaledConfidence, ScoredPolicy, SummedConfidence
+from agents.rules import ConformalSets, Gap, ScaledConfidence, ScoredPolicy, SummedConfidence
 from backbones import InputError
 from seenn_env import Traces, evaluate
 from seenn_env.observations.columns import softmax
@@ -68,20 +68,6 @@ def test_temperatures_are_found_where_they_are_known():
     )
 
 
-def test_performance_confidence_is_the_accuracy_of_rows_of_like_confidence():
-    traces = make_traces(20_000, split="calibration")
-    rule = PerformanceConfidence().fit(traces)
-    for t in range(traces.timesteps - 1):
-        scores = rule.trace_scores(traces)[:, t]
-        for low, high in [(0.3, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.01)]:
-            rows = (scores >= low) & (scores < high)
-            if rows.sum() < 500:
-                continue
-            assert traces.correct[rows, t].mean() == pytest.approx(scores[rows].mean(), abs=0.03)
-    order = np.argsort(Confidence().trace_scores(traces)[:, 0], kind="stable")
-    assert (np.diff(rule.trace_scores(traces)[order, 0]) >= 0).all()
-
-
 def test_conformal_sets_hold_the_label_as_often_as_they_promise():
     calibration, test = (make_traces(4000, split="calibration", seed=seed) for seed in (1, 2))
     rule = ConformalSets(miscoverage=0.1).fit(calibration)
@@ -117,7 +103,7 @@ def test_every_rule_is_calibrated_saved_and_does_the_same_again(name, tmp_path):
     assert np.array_equal(evaluate(again, traces).exit_timesteps, found.exit_timesteps)
 
 
-@pytest.mark.parametrize("rule", [Patience(), PerformanceConfidence(), PerTimestep(Patience()), Margin()], ids=repr)
+@pytest.mark.parametrize("rule", [Patience(), ScaledConfidence(), PerTimestep(Patience()), Margin()], ids=repr)
 @pytest.mark.parametrize("target", [1.2, 1.9, 2.6])
 def test_with_chance_every_rule_meets_every_target_however_its_scores_tie(rule, target, tmp_path):
     traces = make_traces(6000, split="calibration")
@@ -133,7 +119,7 @@ def test_with_chance_every_rule_meets_every_target_however_its_scores_tie(rule, 
 
 def test_rules_refuse_traces_that_they_cannot_use(tmp_path):
     test = make_traces(50, split="test")
-    for rule in (ScaledConfidence(), PerformanceConfidence(), ConformalSets()):
+    for rule in (ScaledConfidence(), ConformalSets()):
         with pytest.raises(InputError, match="nothing is chosen on test"):
             rule.fit(test)
         with pytest.raises(InputError, match="fit or calibrate"):
