@@ -4,7 +4,7 @@ from .deployment.classification import classify
 from .deployment.onnx import export
 from .learners.exact.policy import ExitNetwork
 from .learners.one_shot.policy import TimestepNetwork
-from .learners.stopping.policy import OptimalStopping
+from .learners.sb3.evaluation_callback import EvaluationCallback
 from .learners.training import train
 from .policy_files import load, save
 from .rules.per_timestep import PerTimestep
@@ -13,10 +13,10 @@ from .rules.thresholds import Confidence, Entropy, FixedTimestep, Margin, Oracle
 __all__ = [
     "Confidence",
     "Entropy",
+    "EvaluationCallback",
     "ExitNetwork",
     "FixedTimestep",
     "Margin",
-    "OptimalStopping",
     "Oracle",
     "Patience",
     "PerTimestep",

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import agents
 import backbones as bb
 import seenn_env
+from agents import learners
 from agents.commands.compare import MAKES as COMPARISON
 from agents.commands.compare import RULES, check_targets, line_up
 from agents.commands.output import EVENTS, on_terminal, open_folder, progress_bar
@@ -25,7 +26,7 @@ TIMESTEPS = 8
 """T."""
 MAKES = (
     rf"(backbone|{'|'.join(RECORDED)}|ppo-seed\d+)\.safetensors|\.?training\.pt(\.\w+\.tmp)?|backbone/{EVENTS}"
-    rf"|ppo-seed\d+/(.+/)?{EVENTS}|comparison/({COMPARISON})"
+    rf"|training/(.+/)?{EVENTS}|comparison/({COMPARISON})"
 )
 """Files of the result."""
 
@@ -73,6 +74,7 @@ class Quickstart:
         traces = {split: self._record(folder, backbone, splits[split]) for split in RECORDED}
         print(traces["test"].summary(), flush=True)
         learned = [self._learn(folder, traces, self.seed + i) for i in range(self.seeds)]
+        learners.write_means(folder / "training", "ppo")
         print("compare on test: rules and policies calibrated on calibration", flush=True)
         policies = {"SEENN-II (sequential, PPO)": learned}
         entries = line_up(traces["test"], traces["calibration"], self.targets, named_rules(RULES), policies)
@@ -130,7 +132,7 @@ class Quickstart:
                 traces["policy"],
                 seed=seed,
                 total_timesteps=self.total_timesteps,
-                log_dir=folder / f"ppo-seed{seed}",
+                log_dir=folder / "training",
                 on_progress=move,
             )
         agents.save(policy, file)

@@ -1,6 +1,8 @@
 from .exact.policy import ExitNetwork
 from .exact.training import ExitSettings, train_exit_network
+from .learning_curve import write_means
 from .one_shot.policy import TimestepNetwork
+from .sb3.evaluation_callback import EvaluationCallback
 from .sb3.policy import LearnedPolicy
 from .sb3.training import load_sb3
 from .stopping.policy import OptimalStopping
@@ -10,6 +12,7 @@ from .training import TRAINERS, train
 
 __all__ = [
     "TRAINERS",
+    "EvaluationCallback",
     "ExitNetwork",
     "ExitSettings",
     "LearnedPolicy",
@@ -21,4 +24,5 @@ __all__ = [
     "load_sb3",
     "train",
     "train_exit_network",
+    "write_means",
 ]

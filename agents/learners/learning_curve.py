@@ -1,16 +1,19 @@
 """Learning curves of every algorithm in TensorBoard: a policy in training, evaluated exactly on held-out rows.
 
-with LearningCurve("runs/log", "ppo-seed0", held_out, target_timesteps=1.5, total=300_000) as curve:
-    curve(step, policy)          # writes every total / POINTS steps
+curve = LearningCurve("runs/log", "ppo-seed0", ExactEvaluation(held_out, target_timesteps=1.5))
+curve(0.1, lambda: policy)
 """
 
+import math
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
 from agents.calibration.best_rule import best_threshold
 from agents.calibration.curve import exits_at, level_curve
@@ -68,40 +71,53 @@ class ExactEvaluation:
 class LearningCurve:
     """The curve of one training: a run of its own in a folder for TensorBoard, beside the runs of references.
 
+    The step of a scalar is 1,000 × the fraction of the training that is done, whatever the algorithm.
+
     Args:
         log_dir: the folder.
         name: of the run; a second training of that name gets "-2".
         evaluation: of the policies.
-        total: steps of the training.
     """
 
-    def __init__(self, log_dir: str | Path, name: str, evaluation: ExactEvaluation, *, total: int) -> None:
-        self.evaluation, self.total = evaluation, total
+    def __init__(self, log_dir: str | Path, name: str, evaluation: ExactEvaluation) -> None:
+        self.evaluation = evaluation
         self.folder = next(
             folder
-            for number in range(1, 10**6)
+            for number in count(1)
             if not (folder := Path(log_dir) / (name if number == 1 else f"{name}-{number}")).exists()
         )
         if not list(Path(log_dir).glob("events.out.tfevents.*")):
             _write_layout(Path(log_dir), evaluation.target)
-        _write_references(Path(log_dir), evaluation, total)
+        _write_references(Path(log_dir), evaluation)
         self._writer = SummaryWriter(str(self.folder))
         self._next = 0.0
 
-    def __call__(self, step: int, policy: Callable[[], ScoredPolicy]) -> None:
-        """Evaluate and write the policy, where the last time was long enough ago."""
-        if step >= self._next or step >= self.total:
-            self._next = step + self.total / POINTS
+    def __call__(self, done: float, policy: Callable[[], ScoredPolicy]) -> None:
+        """Write the policy's values, where the last time was long enough ago."""
+        if done >= self._next:
+            self._next = min(done + 1 / POINTS, 1.0) if done < 1 else math.inf
             for tag, value in self.evaluation(policy()).items():
-                self._writer.add_scalar(tag, value, step)
+                self._writer.add_scalar(tag, value, round(1000 * done))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self, policy: ScoredPolicy) -> None:
+        """Write the trained policy's row of the tab "HParams"."""
+        facts = {
+            name: value if isinstance(value, str) else float(value or 0)
+            for name in ("algorithm", "reward", "seed", "total_timesteps")
+            if isinstance(value := policy.settings.get(name), str | int | float)
+        }
+        facts["observation"] = str(policy.observation)
+        metrics = {f"hparam/{tag.partition('/')[2]}": value for tag, value in self.evaluation(policy).items()}
+        write_hparams(self._writer, facts, metrics)
         self._writer.close()
+
+
+def write_hparams(writer: SummaryWriter, facts: dict[str, Any], metrics: dict[str, float]) -> None:
+    """One row of the tab "HParams" for the writer's run."""
+    for summary in hparams(facts, metrics):
+        writer._get_file_writer().add_summary(summary)  # add_hparams would make a run of its own
+    for name, value in metrics.items():
+        writer.add_scalar(name, value)
 
 
 def _write_layout(log_dir: Path, target_timesteps: float | None) -> None:
@@ -114,12 +130,17 @@ def _write_layout(log_dir: Path, target_timesteps: float | None) -> None:
     }
     if target_timesteps is None:
         del charts["accuracy at the target (%)"]
-    layout = {title: ["Multiline", [f"eval/{tag}$"]] for title, tag in charts.items()}
+    lines = {title: ["Multiline", [f"eval/{tag}$"]] for title, tag in charts.items()}
+    bands = {
+        title: ["Margin", [f"eval/{tag}", f"seeds/{tag}_low", f"seeds/{tag}_high"]] for title, tag in charts.items()
+    }
     with SummaryWriter(str(log_dir)) as writer:
-        writer.add_custom_scalars({"training, evaluated exactly on held-out rows": layout})
+        writer.add_custom_scalars(
+            {"training, evaluated exactly": lines, "training, mean and range of the seeds": bands}
+        )
 
 
-def _write_references(log_dir: Path, evaluation: ExactEvaluation, total: int) -> None:
+def _write_references(log_dir: Path, evaluation: ExactEvaluation) -> None:
     """Flat lines of the oracle and of the best rule with one threshold at the target, once."""
     traces, target = evaluation.traces, evaluation.target
     lines = {"oracle": evaluation.of_exits(Oracle().exit_timesteps(traces))}
@@ -131,5 +152,20 @@ def _write_references(log_dir: Path, evaluation: ExactEvaluation, total: int) ->
         if not folder.exists():
             with SummaryWriter(str(folder)) as writer:
                 for tag, value in values.items():
-                    for step in np.linspace(0, total, POINTS).astype(int):  # dense, for TensorBoard's smoothing
+                    for step in range(0, 1001, 1000 // POINTS):  # dense, for TensorBoard's smoothing
                         writer.add_scalar(tag, value, step)
+
+
+def write_means(log_dir: str | Path, algorithm: str) -> None:
+    """A run "ppo (mean of 3 seeds)" with the mean, smallest and largest values of an algorithm's runs in a folder."""
+    runs = [folder for folder in sorted(Path(log_dir).glob(f"{algorithm}-seed*")) if folder.is_dir()]
+    logs = [EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload() for folder in runs]
+    tags = [f"eval/{tag}" for tag in TAGS if all(f"eval/{tag}" in log.Tags()["scalars"] for log in logs)]
+    with SummaryWriter(str(Path(log_dir) / f"{algorithm} (mean of {len(runs)} seeds)")) as writer:
+        for tag in tags:
+            values = [{event.step: event.value for event in log.Scalars(tag)} for log in logs]
+            for step in sorted(set.intersection(*map(set, values))):
+                present = [each[step] for each in values]
+                writer.add_scalar(tag, float(np.mean(present)), step)
+                for name, end in (("low", min(present)), ("high", max(present))):
+                    writer.add_scalar(f"seeds/{tag.partition('/')[2]}_{name}", end, step)

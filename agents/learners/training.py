@@ -71,7 +71,8 @@ def train(
         reward: name of the reward (default: "linear"; "seenn" for "one-shot").
         reward_options: its options.
         total_timesteps: steps of the environment, for stable-baselines3 alone (default: 300,000).
-        log_dir: folder for TensorBoard, for stable-baselines3 alone.
+        log_dir: folder for TensorBoard, in which the training becomes a run ("ppo-seed0") beside runs of references:
+            exact evaluations on the rows of split "calibration" (or else "policy") over 1,000 × the fraction done.
         on_progress: called with the fraction done.
         overrides: arguments of the algorithm in place of the preset's, or fields of its settings.
 
@@ -81,12 +82,10 @@ def train(
     """
     if algorithm not in ALGORITHMS:
         raise unknown_name("algorithm", algorithm, ALGORITHMS)
-    if algorithm in TRAINERS:
-        for name, value in (("total_timesteps", total_timesteps), ("log_dir", log_dir)):
-            if value is not None:
-                raise InputError(
-                    f"Expected no {name} for {algorithm!r}, which runs no environment, got {value}: omit it."
-                )
+    if algorithm in TRAINERS and total_timesteps is not None:
+        raise InputError(
+            f"Expected no total_timesteps for {algorithm!r}, which runs no environment, got {total_timesteps}: omit it."
+        )
     calibration = None if target_timesteps is None else traces.select("calibration")
     if reward is None:
         reward = "seenn" if algorithm == "one-shot" else "linear"
@@ -98,17 +97,36 @@ def train(
         "reward": reward,
         "reward_options": reward_options,
         "target_timesteps": target_timesteps,
-        "on_progress": on_progress,
+        "on_progress": None,
     }
     if observation is not None:
         common["observation"] = observation
     training_rows = traces.select("policy")
+    curve = None
+    if log_dir is not None:
+        from agents.learners.learning_curve import ExactEvaluation, LearningCurve  # imports TensorBoard, which is slow
+
+        held = traces.select("calibration") if "calibration" in traces.split.split("+") else training_rows
+        evaluation = ExactEvaluation(
+            held, reward=reward, reward_options=reward_options, target_timesteps=target_timesteps
+        )
+        curve = LearningCurve(log_dir, f"{algorithm}-seed{seed}", evaluation)
+    if curve is not None or on_progress is not None:
+
+        def report(done: float, policy: Callable[[], TrainedPolicy]) -> None:
+            if curve is not None:
+                curve(done, policy)
+            if on_progress is not None:
+                on_progress(done)
+
+        common["on_progress"] = report
     policy: TrainedPolicy
     if algorithm in PRESETS:
         from agents.learners.sb3.training import train_sb3  # imports stable-baselines3, which is slow
 
         total = total_timesteps or 300_000
-        policy = train_sb3(algorithm, training_rows, total_timesteps=total, log_dir=log_dir, **common, **overrides)
+        folder = None if curve is None else curve.folder
+        policy = train_sb3(algorithm, training_rows, total_timesteps=total, log_dir=folder, **common, **overrides)
         policy.settings["total_timesteps"] = total
     else:
         kind, learn, for_targets = TRAINERS[algorithm]
@@ -128,6 +146,8 @@ def train(
             "timesteps": traces.timesteps,
         }
     )
+    if curve is not None:
+        curve.close(policy)
     if calibration is None or target_timesteps is None:
         return policy
     calibrated = calibrate(policy, calibration, target_timesteps=target_timesteps)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 
 from agents.comparison.bootstrap import Interval
 from agents.comparison.report.curves import PolicyCurve
 from agents.comparison.report.figure import draw
 from agents.comparison.report.pictures import draw_exits, draw_reliability, image_grid, images_by_exit
 from agents.comparison.result import Comparison
+from agents.learners.learning_curve import write_hparams
 from agents.rules.score import ScoredPolicy
 from seenn_env import Evaluation, Traces
 
@@ -121,7 +121,4 @@ def _write_hparams(writer: SummaryWriter, curve: PolicyCurve, policies: Sequence
     for row in curve.rows:
         at = "" if row.target is None else f"_at_{row.target:g}"
         metrics |= {f"hparam/accuracy{at}": 100 * row.accuracy.estimate, f"hparam/timesteps{at}": row.mean_timesteps}
-    for summary in hparams(facts, metrics):
-        writer._get_file_writer().add_summary(summary)  # add_hparams would make a run of its own
-    for name, value in metrics.items():
-        writer.add_scalar(name, value)
+    write_hparams(writer, facts, metrics)

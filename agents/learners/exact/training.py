@@ -77,7 +77,7 @@ def train_exit_network(
     reward_options: dict[str, Any] | None = None,
     target_timesteps: float | None = None,
     seed: int = 0,
-    on_progress: Callable[[float], None] | None = None,
+    on_progress: Callable[[float, Callable[[], ExitNetwork]], None] | None = None,
 ) -> ExitNetwork:
     """A network that maximises Σ_t π_t Π_{s<t} (1 - π_s) r_t over the rows, exactly.
 
@@ -86,7 +86,7 @@ def train_exit_network(
     penalty keeps them there (`calibrate` makes them exact).
 
     All rows are training data. The arguments are those of `agents.train`; `on_progress` is called with the fraction
-    done.
+    done and a function that returns the policy at this time.
     """
     N, T = traces.predictions.shape
     dual = target_timesteps is not None and reward == "linear"
@@ -142,8 +142,8 @@ def train_exit_network(
             schedule.step()
             if dual:
                 cost = max(cost + settings.dual_rate * settings.penalty * float(excess.detach()), 0.0)
-            if on_progress is not None and (step + 1) % 10 == 0:
-                on_progress((step + 1) / count)
+            if on_progress is not None:
+                on_progress((step + 1) / count, lambda: policy)
     for tensor in weights.values():
         tensor.requires_grad_(False)
     if dual:

@@ -49,7 +49,7 @@ def train_timestep_network(
     reward_options: dict[str, Any] | None = None,
     target_timesteps: float | None = None,
     seed: int = 0,
-    on_progress: Callable[[float], None] | None = None,
+    on_progress: Callable[[float, Callable[[], TimestepNetwork]], None] | None = None,
 ) -> TimestepNetwork:
     """A network that minimises the expected loss (minus the expected reward) over the rows.
 
@@ -58,7 +58,7 @@ def train_timestep_network(
     beforehand, which is exact: the loss is linear in them.
 
     All rows are training data. The arguments are those of `agents.train`; `on_progress` is called with the fraction
-    done. A target has no effect on the training.
+    done and a function that returns the policy at this time. A target has no effect on the training.
 
     Raises:
         InputError: for another observation, or traces without images.
@@ -78,14 +78,22 @@ def train_timestep_network(
     batches = -(-len(used) // settings.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.epochs * batches)
     generator = torch.Generator().manual_seed(seed)
+    settings_of_policy = {"one-shot": asdict(settings)}
+
+    def policy() -> TimestepNetwork:
+        return TimestepNetwork(network.eval(), shape, T, settings.width, settings=settings_of_policy)
+
+    done, total = 0, settings.epochs * batches
     with torch_threads(1):
-        for epoch in range(settings.epochs):
+        for _ in range(settings.epochs):
             for rows in torch.randperm(len(used), generator=generator).chunk(batches):
+                network.train()
                 loss = (torch.softmax(network(inputs[rows]), 1) * per_image[rows]).sum(1).mean()
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-            if on_progress is not None:
-                on_progress((epoch + 1) / settings.epochs)
-    return TimestepNetwork(network.eval(), shape, T, settings.width, settings={"one-shot": asdict(settings)})
+                done += 1
+                if on_progress is not None:
+                    on_progress(done / total, policy)
+    return policy()

@@ -79,7 +79,7 @@ def train_sb3(
     total_timesteps: int,
     target_timesteps: float | None = None,
     log_dir: str | Path | None = None,
-    on_progress: Callable[[float], None] | None = None,
+    on_progress: Callable[[float, Callable[[], LearnedPolicy]], None] | None = None,
     observation: AnyObservation = "features",
     reward: str = "linear",
     reward_options: dict[str, Any] | None = None,
@@ -97,8 +97,14 @@ def train_sb3(
     """
     options = dict(reward_options or {})
     priced = target_timesteps is not None and reward == "linear" and traces.timesteps > 1
-    callbacks: list[BaseCallback] = [] if on_progress is None else [_Report(on_progress, total_timesteps)]
     facts: dict[str, Any] = {}
+
+    def policy() -> LearnedPolicy:
+        return LearnedPolicy.of(model, observation=observation, settings=facts)
+
+    callbacks: list[BaseCallback] = []
+    if on_progress is not None:
+        callbacks.append(_Report(lambda step: on_progress(min(step / total_timesteps, 1.0), policy)))
     start: LearnedPolicy | None = None
     with torch_threads(1):
         given = {"cost": 0.0} if priced else options
@@ -125,13 +131,13 @@ def train_sb3(
             else:
                 weights = model.policy.state_dict()  # the target network takes the weights of the other
                 model.policy.load_state_dict({n: weights[n.replace("_net_target.", "_net.")] for n in weights})
-            start = LearnedPolicy.of(model, observation=observation, settings=facts)
+            start = policy()
         model.set_logger(configure(None if log_dir is None else str(log_dir), ["tensorboard"] if log_dir else []))
         with _arguments_checked(algorithm, overrides):
             model.learn(total_timesteps, callback=CallbackList(callbacks))
     assert model.env is not None
     model.env.close()
-    trained = LearnedPolicy.of(model, observation=observation, settings=facts)
+    trained = policy()
     if start is None or target_timesteps is None:
         return trained
     accuracies = [_accuracy_at(policy, traces, target_timesteps) for policy in (start, trained)]
@@ -235,10 +241,13 @@ def _first_line(error: Exception) -> str:
 
 
 class _Report(BaseCallback):
-    def __init__(self, on_progress: Callable[[float], None], total: int) -> None:
+    def __init__(self, report: Callable[[int], None]) -> None:
         super().__init__()
-        self.on_progress, self.total = on_progress, total
+        self.report = report
+
+    def _on_training_start(self) -> None:
+        self.report(0)
 
     def _on_step(self) -> bool:
-        self.on_progress(min(self.num_timesteps / self.total, 1.0))
+        self.report(self.num_timesteps)
         return True

@@ -5,7 +5,7 @@
 Letters: B rows, F columns, T timesteps, R trees, J nodes of the largest tree.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,11 @@ class OptimalStopping(ScoredPolicy):
         """See `ScoredPolicy.macs`: the comparisons and additions on one path of each tree."""
         trees, nodes, _ = self.tensors["tree_0"].shape if self.timesteps > 1 else (0, 1, 0)
         return trees * (int(np.ceil(np.log2(nodes))) + 1)
+
+    def of_first(self, trees: int) -> "OptimalStopping":
+        """The policy of the first trees of every timestep."""
+        tensors = {name: value[:trees] if name.startswith("tree_") else value for name, value in self.tensors.items()}
+        return replace(self, tensors=tensors)
 
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`: the expected reward of exiting now minus that of continuing."""

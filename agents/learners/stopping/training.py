@@ -5,6 +5,7 @@ Letters: N rows, T timesteps, F columns.
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def fit_optimal_stopping(
     reward_options: dict[str, Any] | None = None,
     target_timesteps: float | None = None,
     seed: int = 0,
-    on_progress: Callable[[float], None] | None = None,
+    on_progress: Callable[[float, Callable[[], OptimalStopping]], None] | None = None,
 ) -> OptimalStopping:
     """A policy by the least squares of Longstaff and Schwartz (2001), on the gain of exiting over continuing.
 
@@ -59,7 +60,8 @@ def fit_optimal_stopping(
     the policy exits where the fit is positive.
 
     All rows are fitted; with a target and the reward "linear", its cost is bisected towards the target. The other
-    arguments are those of `agents.train`; `on_progress` is called with the fraction done.
+    arguments are those of `agents.train`; `on_progress` is called with the fraction done and a function
+    that returns the policy at this time.
 
     Raises:
         InputError: for a target together with options of the reward.
@@ -82,7 +84,8 @@ def fit_optimal_stopping(
         else:
             high = (low + high) / 2
         if on_progress is not None:
-            on_progress((round_ + 1) / rounds)
+            for tree in range(1, settings.trees + 1):
+                on_progress((round_ + tree / settings.trees) / rounds, partial(policy.of_first, tree))
     assert policy is not None
     return policy
 
