@@ -16,7 +16,7 @@ from backbones import InputError
 from seenn_env import Traces
 from seenn_env.evaluation import evaluated_rows
 
-MAKES = rf"table\.txt|comparison(-dark)?\.(json|png)|tensorboard/(.+/)?{EVENTS}"
+MAKES = rf"table\.txt|report\.html|comparison(-dark)?\.(json|png)|tensorboard/(.+/)?{EVENTS}"
 """Files of the result."""
 RULES = ("confidence", "per-timestep-margin")
 """Rules that are compared unless others are named."""
