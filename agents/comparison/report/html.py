@@ -147,7 +147,7 @@ def _galleries(
         return [], {}
     order = np.random.default_rng(0).permutation(len(traces))
     encoded: dict[int, str] = {}
-    for most in (12, 8, 4, 2):
+    for most in (12, 8, 4, 2, 1):
         chosen = {
             row.name: [
                 (t, _entries(results[row.name][0], traces, order, t, most)) for t in range(1, traces.timesteps + 1)
