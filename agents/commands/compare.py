@@ -67,7 +67,7 @@ class Compare:
         output = open_folder(self.output, self, self.overwrite, makes=MAKES)
         print(agents.compare(entries, test, log_dir=output.work, seed=self.seed).table())
         output.close()
-        print("report:", output.final)
+        print("report:", output.final / "report.html")
 
 
 def line_up(

@@ -59,7 +59,8 @@ def write_html(
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "points": _points, "p": _p_value, "words": _words}
-    shown = [row for curve in curves for row in curve.rows if row.exit_shares.max() < 1]
+    rows = [row for curve in curves for row in curve.rows]
+    shown = [row for row in rows if row.exit_shares.max() < 1] or rows
     names = [str(name) for name in traces.info.get("class_names", range(traces.num_classes))]
     images, galleries = _galleries(shown, results, traces)
     data = {

@@ -190,10 +190,12 @@ def test_twenty_policies_of_ten_thousand_images_stay_under_5_mb(tmp_path):
     assert all(entries for place in data["places"] for _, entries in place["gallery"])
 
 
-def test_traces_without_images_say_so(tmp_path):
-    traces = make_traces(100, split="test")
-    compare({"margin": Margin(0.5)}, traces, log_dir=tmp_path)
-    assert "These traces hold no images." in (tmp_path / "report.html").read_text()
+def test_without_images_or_a_rule_the_page_says_so(tmp_path):
+    compare({"fixed": FixedTimestep(1)}, make_traces(100, split="test"), log_dir=tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    assert "These traces hold no images." in text
+    assert "there is no rule to test policies against" in text
+    assert 'id="difference-plot"' not in text
 
 
 @pytest.fixture(scope="module")
