@@ -17,7 +17,7 @@ from backbones.argument_checks import Natural
 from seenn_env import Traces
 from seenn_env.evaluation import evaluated_rows
 
-MAKES = rf"table\.txt|comparison(-dark)?\.(json|png)|tensorboard/(.+/)?{EVENTS}"
+MAKES = rf"table\.txt|report\.html|comparison(-dark)?\.(json|png)|tensorboard/(.+/)?{EVENTS}"
 """Files of the result."""
 RULES = ("confidence", "per-timestep-margin")
 """Rules that are compared unless others are named."""
@@ -75,7 +75,7 @@ class Compare:
         output = open_folder(self.output, self, self.overwrite, makes=MAKES)
         print(agents.compare(entries, test, log_dir=output.work, seed=self.seed).table())
         output.close()
-        print("report:", output.final)
+        print("report:", output.final / "report.html")
 
 
 def check_targets(targets: tuple[float, ...], timesteps: int) -> None:

@@ -82,7 +82,7 @@ class Quickstart:
         output.close()
         print(f"\n{comparison.table()}\n")
         print(f"done in {time.monotonic() - begin:.0f} s")
-        print(f"picture: {output.final / 'comparison' / 'comparison.png'}")
+        print(f"report: {output.final / 'comparison' / 'report.html'}")
         print(f"TensorBoard: tensorboard --logdir {output.final}")
 
     def _backbone(self, folder: Path, splits: bb.Splits) -> bb.Backbone:

@@ -4,6 +4,8 @@ comparison = compare({"confidence": rule, "PPO": [seed0, seed1, seed2]}, traces,
 print(comparison.table())
 """
 
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -114,6 +116,7 @@ def compare(
             "fingerprint": traces.info.get("fingerprint"),
             "rows": len(traces),
             "bootstrap_seed": seed,
+            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             "versions": {name: version(name) for name in ("seenn-env", "torch", "numpy", "gymnasium")},
         },
     )

@@ -1,3 +1,4 @@
+from .canvas import enlarge
 from .episode import Episode
 from .frame import rgb_array
 from .text import ansi
@@ -5,5 +6,6 @@ from .text import ansi
 __all__ = [
     "Episode",
     "ansi",
+    "enlarge",
     "rgb_array",
 ]

@@ -1,4 +1,4 @@
-"""The folder of a report: table.txt, comparison.json, pictures, TensorBoard."""
+"""The folder of a report: table.txt, comparison.json, pictures, report.html, TensorBoard."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from typing import Any
 
 from agents.comparison.report.curves import policy_curves
 from agents.comparison.report.figure import DARK, LIGHT, draw
+from agents.comparison.report.html import write_html
 from agents.comparison.report.tensorboard import write_tensorboard
 from agents.comparison.result import Comparison
 from seenn_env import Evaluation, Traces
@@ -34,4 +35,5 @@ def write_report(
     (folder / "comparison.json").write_text(json.dumps(comparison.to_dict(), indent=1) + "\n")
     for name, theme in (("comparison.png", LIGHT), ("comparison-dark.png", DARK)):
         draw(comparison, curves, theme).savefig(folder / name, dpi=150)
+    write_html(comparison, curves, members, results, traces, folder / "report.html")
     write_tensorboard(comparison, curves, members, results, traces, folder / "tensorboard")

@@ -30,7 +30,8 @@ def test_quickstart_prints_the_table_and_writes_every_file(quickstart):
         assert text in output
     assert "per-timestep-margin @ 1.5: " in output
     assert "it/s" not in errors  # no progress bars in a pipe
-    for name in ("backbone.safetensors", "test.safetensors", "ppo-seed1.safetensors", "comparison/comparison.png"):
+    results = ("comparison/comparison.png", "comparison/report.html")
+    for name in ("backbone.safetensors", "test.safetensors", "ppo-seed1.safetensors", *results):
         assert (folder / name).is_file()
     stored = json.loads((folder / "comparison" / "comparison.json").read_text())
     assert next(row for row in stored["rows"] if "PPO" in row["name"])["seeds"] == 2
