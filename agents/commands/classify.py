@@ -84,10 +84,7 @@ class Classify:
             refuse_unused(self, ["split", "seed"], "without a --dataset")
         else:
             refuse_unused(self, ["resize"], "with a --dataset")
-        if self.output is not None:
-            check_file(self.output, self)
-        else:
-            refuse_unused(self, ["overwrite"], "without an --output")
+        check_file(self.output, self)
         policy = named_policy(self.policy, self.threshold)
         network = bb.load(self.backbone, device=self.device)
         backbone = network.optimize() if self.optimize else network

@@ -9,7 +9,6 @@ from pathlib import Path
 from agents import comparison
 from agents.commands.output import check_file
 from agents.commands.train import load_traces
-from agents.commands.unused_options import refuse_unused
 from backbones import machine
 from backbones.argument_checks import Natural
 from backbones.atomic import write_atomic
@@ -43,10 +42,7 @@ class Headroom:
 
     def run(self) -> None:
         """Print the table."""
-        if self.output is not None:
-            check_file(self.output, self)
-        else:
-            refuse_unused(self, ["overwrite"], "without an --output")
+        check_file(self.output, self)
         traces = load_traces(self.traces)
         if self.split is not None:
             traces = traces.select(self.split)

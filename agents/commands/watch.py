@@ -76,16 +76,14 @@ class Watch:
             refuse_unused(self, ["device"], "without the file of a --backbone")
         if self.row is not None:
             refuse_unused(self, ["seed"], "with a --row")
-        if self.output is None:
-            refuse_unused(self, ["overwrite"], "without an --output")
-        elif not self.output.suffix:
+        if self.output is None or self.output.suffix:
+            check_file(self.output, self)
+        else:
             refuse_unused(self, ["fps"], "with pictures one by one")
         if not 0.01 <= self.fps <= 100:
             raise InputError(f"Expected fps from 0.01 to 100, got {self.fps:g}.")
         if self.output is not None and self.output.suffix.lower() not in ("", ".gif"):
             raise InputError(f"Expected the output to be a .gif or a folder, got {self.output}.")
-        if self.output is not None and self.output.suffix:
-            check_file(self.output, self)
         policy = named_policy(self.policy, self.threshold)
         episodes = play(self._environment(policy), policy, self.row, self.seed)
         if self.output is None:
