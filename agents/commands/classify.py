@@ -41,7 +41,7 @@ class Classify:
     """
 
     backbone: Path
-    """File of the backbone."""
+    """File or packaged name of the backbone."""
     inputs: tuple[Path, ...] = ()
     """Image files, or folders of them."""
     dataset: str | None = None

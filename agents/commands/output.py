@@ -145,7 +145,7 @@ def check_file(path: Path | None, command: Any) -> None:
     if path.is_dir():
         raise InputError(f"Expected a file as the output, got the folder {path}: add a name.")
     if not path.exists():
-        return None
+        return
     if not command.overwrite:
         raise InputError(f"{path} exists already: choose another output, or pass --overwrite.")
     for source in inputs_of(command):
