@@ -38,7 +38,7 @@ def test_the_version_is_that_of_the_package():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["clasify"], "a known command, got 'clasify'. Did you mean 'classify'?"),
+        (["clasify"], "watch. Did you mean 'classify'?"),
         (["train", "--algoritm", "dqn"], "got --algoritm. Did you mean --algorithm? See seenn train --help."),
         (["record", "--no_flipp"], "Did you mean --no-flip?"),
         (["train", "--traces", "a", "--output", "b", "--depth", "3"], "got --depth. See"),
