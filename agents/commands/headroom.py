@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agents import comparison
 from agents.commands.output import check_file
+from agents.commands.stated_default import Stated
 from agents.commands.train import load_traces
 from backbones import machine
 from backbones.argument_checks import Natural
@@ -25,7 +26,7 @@ class Headroom:
 
     traces: tuple[Path, ...] = (Path("digits"),)
     """Traces files, or packaged names."""
-    split: str | None = None
+    split: Stated[str | None] = None
     """Split whose rows are used (default: all but those of "test")."""
     targets: tuple[float, ...] = (1.1, 1.2, 1.5, 2.0)
     """Mean timesteps."""

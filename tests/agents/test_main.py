@@ -29,6 +29,15 @@ def test_the_help_of_every_command_has_an_example_that_is_taken(command, capsys)
     check_fields(parse(shlex.split(example)[1:]))
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_states_one_default_for_an_option(command, capsys):
+    with pytest.raises(SystemExit):
+        seenn(command, "--help")
+    text = " ".join(re.sub(r"[│|]", " ", capsys.readouterr().out).split())
+    assert "(default" in text
+    assert not re.search(r"\(default[^()]*\)\.? \(default", text)
+
+
 def test_the_version_is_that_of_the_package():
     from importlib.metadata import version
 
