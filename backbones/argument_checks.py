@@ -103,8 +103,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if isinstance(hint, TypeVar):
         return hint.__bound__ is None or _fits(value, hint.__bound__)
     if kind is Annotated:
-        limits = [each for each in parts[1:] if isinstance(each, AtLeast)]
-        return _fits(value, parts[0]) and all(value >= each.least for each in limits)
+        return _fits(value, parts[0]) and all(value >= least for least in _limits(parts))
     if kind in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in parts)
     if kind is typing.Literal:
@@ -142,12 +141,17 @@ def _fits(value: Any, hint: Any) -> bool:
     return isinstance(value, hint)
 
 
+def _limits(parts: tuple[Any, ...]) -> list[float]:
+    """The smallest accepted number in the parts of an `Annotated`, if there is one."""
+    return [part.least for part in parts[1:] if isinstance(part, AtLeast)]
+
+
 def _in_words(hint: Any) -> str:
     kind, parts = typing.get_origin(hint), typing.get_args(hint)
     if isinstance(hint, TypeVar):
         return _in_words(hint.__bound__)
     if kind is Annotated:
-        return f"{_in_words(parts[0])} of {parts[1].least} or more"
+        return _in_words(parts[0]) + "".join(f" of {least} or more" for least in _limits(parts))
     if kind in (typing.Union, types.UnionType):
         return " or ".join(dict.fromkeys(_in_words(part) for part in parts))
     if kind is typing.Literal:

@@ -1,5 +1,4 @@
 from .benchmark.command import machine
-from .benchmark.timing import Speeds, race
 from .compare import line_up
 from .data import DataOptions
 from .policies import named_rules
@@ -10,10 +9,8 @@ __all__ = [
     "RECORDED",
     "DataOptions",
     "Quickstart",
-    "Speeds",
     "TrainBackbone",
     "line_up",
     "machine",
     "named_rules",
-    "race",
 ]

@@ -19,6 +19,7 @@ from agents import deployment
 from agents.commands.data import DataOptions
 from agents.commands.output import check_file, on_terminal
 from agents.commands.policies import named_policy
+from agents.commands.stated_default import Stated
 from agents.commands.unused_options import refuse_unused
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive
@@ -41,7 +42,7 @@ class Classify:
     """
 
     backbone: Path
-    """File of the backbone."""
+    """File or packaged name of the backbone."""
     inputs: tuple[Path, ...] = ()
     """Image files, or folders of them."""
     dataset: str | None = None
@@ -52,7 +53,7 @@ class Classify:
     """Split of the dataset."""
     policy: str = "margin"
     """File of a policy, or the name of a rule."""
-    threshold: float | None = None
+    threshold: Stated[float | None] = None
     """Threshold of the policy (default: its own)."""
     slots: Positive = 128
     """Slots of the pool: images that the network runs at once."""
@@ -62,11 +63,11 @@ class Classify:
     """Resize images of another size: the shorter side to the network's, then a crop of the middle."""
     as_completed: bool = False
     """Write each answer when it is complete, not in the order of the inputs."""
-    class_names: tuple[str, ...] = ()
+    class_names: Stated[tuple[str, ...]] = ()
     """Names of the classes, in order (default: the backbone's, else the dataset's, else numbers)."""
     energy_images: Natural = 256
     """Number of images, drawn at random, whose energy is counted afterwards; 0 for none."""
-    output: Path | None = None
+    output: Stated[Path | None] = None
     """File of the answers (default: they are printed)."""
     seed: Natural = 0
     """Seed of the dataset's division."""
@@ -84,10 +85,7 @@ class Classify:
             refuse_unused(self, ["split", "seed"], "without a --dataset")
         else:
             refuse_unused(self, ["resize"], "with a --dataset")
-        if self.output is not None:
-            check_file(self.output, self)
-        else:
-            refuse_unused(self, ["overwrite"], "without an --output")
+        check_file(self.output, self)
         policy = named_policy(self.policy, self.threshold)
         network = bb.load(self.backbone, device=self.device)
         backbone = network.optimize() if self.optimize else network

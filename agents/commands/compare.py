@@ -10,6 +10,7 @@ import agents
 from agents import rules
 from agents.commands.output import EVENTS, open_folder
 from agents.commands.policies import named_rules
+from agents.commands.stated_default import Stated
 from agents.commands.train import load_traces
 from agents.commands.unused_options import refuse_unused
 from backbones import InputError
@@ -36,7 +37,7 @@ class Compare:
     """Traces files to compare on."""
     output: Path
     """Folder for the results."""
-    split: str | None = None
+    split: Stated[str | None] = None
     """Split whose rows are compared on (default: "test", where the files have several)."""
     calibration: tuple[Path, ...] = ()
     """Traces files with rows of split "calibration", on which rules and policies are calibrated to the targets."""
@@ -44,7 +45,7 @@ class Compare:
     """Mean timesteps to calibrate to."""
     policies: tuple[str, ...] = ()
     """Learned policies as NAME=FILE; one NAME several times is one policy over several seeds."""
-    rules: tuple[str, ...] | None = None
+    rules: Stated[tuple[str, ...] | None] = None
     """Names of the rules to calibrate (default: confidence and per-timestep-margin)."""
     seed: Natural = 0
     """Seed of the bootstrap."""

@@ -12,6 +12,7 @@ import tyro
 import backbones as bb
 from agents.commands.data import DataOptions
 from agents.commands.output import check_file
+from agents.commands.stated_default import Stated
 from agents.commands.train_backbone import accuracy_line
 from agents.commands.unused_options import refuse_unused
 from backbones import contract, conversion, networks
@@ -33,7 +34,7 @@ class Convert:
     """File of the spiking network."""
     timesteps: Positive = 32
     """T."""
-    method: Literal["max", "percentile"] | None = None
+    method: Stated[Literal["max", "percentile"] | None] = None
     """How thresholds of ReLUs are set (default: percentile); QCFS networks have learned theirs."""
     percentile: float = 99.9
     """Percentile of a layer's activations."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import backbones as bb
+from agents.commands.stated_default import Stated
 from agents.commands.unused_options import refuse_unused
 from backbones import networks
 from backbones.data import check_division
@@ -17,13 +18,13 @@ class DataOptions:
 
     data_dir: Path | None = None
     """Folder of the data (or file, of frames), where the dataset is not part of a package."""
-    cache_dir: Path | None = None
+    cache_dir: Stated[Path | None] = None
     """Folder for decoded images and counted events (default: in the data's folder)."""
     image_size: int | None = None
     """Resize images of a folder, or count events, to this many pixels a side."""
-    policy_size: int | None = None
+    policy_size: Stated[int | None] = None
     """Images for the split policy (default: a tenth of those that are no test images)."""
-    calibration_size: int | None = None
+    calibration_size: Stated[int | None] = None
     """Images for the split calibration (default: likewise)."""
     download: bool = False
     """Download missing files; without it, nothing is downloaded."""

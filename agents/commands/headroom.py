@@ -8,8 +8,8 @@ from pathlib import Path
 
 from agents import comparison
 from agents.commands.output import check_file
+from agents.commands.stated_default import Stated
 from agents.commands.train import load_traces
-from agents.commands.unused_options import refuse_unused
 from backbones import machine
 from backbones.argument_checks import Natural
 from backbones.atomic import write_atomic
@@ -26,7 +26,7 @@ class Headroom:
 
     traces: tuple[Path, ...] = (Path("digits"),)
     """Traces files, or packaged names."""
-    split: str | None = None
+    split: Stated[str | None] = None
     """Split whose rows are used (default: all but those of "test")."""
     targets: tuple[float, ...] = (1.1, 1.2, 1.5, 2.0)
     """Mean timesteps."""
@@ -43,10 +43,7 @@ class Headroom:
 
     def run(self) -> None:
         """Print the table."""
-        if self.output is not None:
-            check_file(self.output, self)
-        else:
-            refuse_unused(self, ["overwrite"], "without an --output")
+        check_file(self.output, self)
         traces = load_traces(self.traces)
         if self.split is not None:
             traces = traces.select(self.split)

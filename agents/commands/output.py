@@ -17,6 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from agents.commands.unused_options import refuse_unused
 from backbones import InputError
 from backbones.data import SUFFIXES
 
@@ -126,17 +127,20 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_f
     return output
 
 
-def check_file(path: Path, command: Any) -> None:
+def check_file(path: Path | None, command: Any) -> None:
     """Check before the work that a file can be written and replaces no input.
 
     Args:
-        path: the output.
+        path: the output; without one, `overwrite` is refused.
         command: its dataclass; an existing file is replaced if its `overwrite` is set.
 
     Raises:
         InputError: for a file that exists, without `overwrite`; a folder; an input of the command; or a place that
             cannot be written to.
     """
+    if path is None:
+        refuse_unused(command, ["overwrite"], "without an --output")
+        return
     _check_place(path)
     if path.is_dir():
         raise InputError(f"Expected a file as the output, got the folder {path}: add a name.")

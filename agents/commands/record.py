@@ -30,7 +30,7 @@ class Record:
     """
 
     backbone: Path
-    """File of the backbone."""
+    """File or packaged name of the backbone."""
     output: Path
     """File of the traces."""
     dataset: str = "digits"

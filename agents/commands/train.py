@@ -8,6 +8,7 @@ from pathlib import Path
 import agents
 from agents import learners
 from agents.commands.output import check_file, check_log_dir, progress_bar
+from agents.commands.stated_default import Stated
 from agents.commands.unused_options import refuse_unused
 from backbones.argument_checks import Natural, Positive
 from seenn_env import Traces, evaluate
@@ -30,13 +31,13 @@ class Train:
     """ppo, a2c, dqn, qrdqn, recurrent-ppo (stable-baselines3), exact, optimal-stopping or one-shot."""
     target_timesteps: float | None = None
     """Mean timesteps to calibrate the policy to."""
-    observation: str | None = None
+    observation: Stated[str | None] = None
     """Observation of the policy (default: features, unless the algorithm has another)."""
-    reward: str | None = None
-    """Reward to learn from: linear (the default) or seenn (the default of one-shot)."""
+    reward: Stated[str | None] = None
+    """Reward to learn from: linear or seenn (default: linear; of one-shot: seenn)."""
     reward_options: dict[str, float] = field(default_factory=dict)
     """Options of the reward, as NAME VALUE pairs: cost, or beta."""
-    total_timesteps: Positive | None = None
+    total_timesteps: Stated[Positive | None] = None
     """Steps of the environment, for the algorithms of stable-baselines3 (default: 300,000)."""
     seed: Natural = 0
     """Seed of the network, the episodes and the actions."""

@@ -13,6 +13,7 @@ import tyro
 import backbones as bb
 from agents.commands.data import DataOptions
 from agents.commands.output import EVENTS, on_terminal, open_folder
+from agents.commands.stated_default import Stated
 from agents.commands.unused_options import refuse_unused
 from backbones import machine, networks, training
 from backbones.argument_checks import Positive
@@ -43,11 +44,11 @@ class TrainBackbone:
     """Place and division of the dataset."""
     network: str = "small"
     """Name of the architecture."""
-    width: Positive | None = None
+    width: Stated[Positive | None] = None
     """Channels of its first layer (default: the architecture's own)."""
-    stem: str | None = None
+    stem: Stated[str | None] = None
     """First layer where the architecture has several: small, or large, which quarters the image (default: small)."""
-    norm: str | None = None
+    norm: Stated[str | None] = None
     """tdbn, bn or tdbn-per-timestep, with statistics for each timestep (default: the architecture's)."""
     timesteps: Positive = 8
     """T."""
@@ -55,11 +56,11 @@ class TrainBackbone:
     """direct, poisson or latency; of frames over time, event."""
     neuron: str = "lif"
     """lif, if or plif; or qcfs or relu for a network without time (T = 1) that `seenn convert` takes."""
-    levels: Positive | None = None
+    levels: Stated[Positive | None] = None
     """Levels L of the activation qcfs (default: its own, 4)."""
-    initial: Path | None = None
+    initial: Stated[Path | None] = None
     """Backbone of the same architecture whose weights training starts from (default: random weights)."""
-    threads: Positive | None = None
+    threads: Stated[Positive | None] = None
     """CPU threads (default: torch's choice); equal weights need an equal number."""
     training: tyro.conf.OmitArgPrefixes[bb.TrainingConfig] = field(default_factory=bb.TrainingConfig)
     """Settings of the training; its seed is that of the initial weights too."""

@@ -21,6 +21,7 @@ from agents import rules
 from agents.commands.data import DataOptions
 from agents.commands.output import check_file, open_folder
 from agents.commands.policies import named_policy
+from agents.commands.stated_default import Stated
 from agents.commands.unused_options import refuse_unused
 from backbones import InputError, networks
 from backbones.argument_checks import Natural
@@ -42,7 +43,7 @@ class Watch:
         seenn watch --traces digits --policy margin --threshold 0.9 --output runs/episode.gif
     """
 
-    traces: str | None = None
+    traces: Stated[str | None] = None
     """File or packaged name of traces to replay (default, without a backbone: digits)."""
     backbone: str | None = None
     """File or packaged name of a backbone to run live instead."""
@@ -52,13 +53,13 @@ class Watch:
     """Place and division of the dataset."""
     split: str = "test"
     """Split of the images."""
-    row: Natural | None = None
+    row: Stated[Natural | None] = None
     """Row of the split (default: one at random)."""
     policy: str = "margin"
     """File of a policy, or the name of a rule: confidence, entropy or margin."""
-    threshold: float | None = None
+    threshold: Stated[float | None] = None
     """Threshold of the policy (default: its own)."""
-    output: Path | None = None
+    output: Stated[Path | None] = None
     """A .gif, or a folder for one .png a timestep (default: the episode plays in the terminal)."""
     fps: float = 1.0
     """Frames per second of a GIF, or in the terminal."""
@@ -77,16 +78,14 @@ class Watch:
             refuse_unused(self, ["device"], "without the file of a --backbone")
         if self.row is not None:
             refuse_unused(self, ["seed"], "with a --row")
-        if self.output is None:
-            refuse_unused(self, ["overwrite"], "without an --output")
-        elif not self.output.suffix:
+        if self.output is None or self.output.suffix:
+            check_file(self.output, self)
+        else:
             refuse_unused(self, ["fps"], "with pictures one by one")
         if not 0.01 <= self.fps <= 100:
             raise InputError(f"Expected fps from 0.01 to 100, got {self.fps:g}.")
         if self.output is not None and self.output.suffix.lower() not in ("", ".gif"):
             raise InputError(f"Expected the output to be a .gif or a folder, got {self.output}.")
-        if self.output is not None and self.output.suffix:
-            check_file(self.output, self)
         policy = named_policy(self.policy, self.threshold)
         episodes = play(self._environment(policy), policy, self.row, self.seed)
         if self.output is None:

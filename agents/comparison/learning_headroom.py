@@ -13,7 +13,7 @@ import numpy as np
 from agents.calibration.curve import exits_at
 from agents.calibration.level_search import calibrate
 from agents.comparison.bootstrap import Clusters, Interval
-from agents.comparison.matched_accuracy import difference_at, matched_accuracy
+from agents.comparison.matched_accuracy import matched_accuracy
 from agents.learners.stopping.training import StoppingSettings, fit_optimal_stopping
 from agents.rules.per_timestep import PerTimestep
 from agents.rules.score import ScoredPolicy
@@ -120,8 +120,8 @@ def headroom(
     gains: dict[str, list[Interval]] = {policy: [] for policy in POLICIES}
     for policy, of_targets in zip(POLICIES, scores, strict=True):
         for g, target in enumerate(targets):
-            accuracy = matched_accuracy(of_targets[g], traces.correct, np.array([target]), clusters)
-            gains[policy].append(difference_at(accuracy, 0, confidence, g))
+            estimate, draws = matched_accuracy(of_targets[g], traces.correct, np.array([target]), clusters)
+            gains[policy].append(Interval.of(estimate[0] - confidence[0][g], draws[:, 0] - confidence[1][:, g]))
     settled = (traces.predictions == traces.predictions[:, -1:]).argmax(1)
     return Headroom(
         targets=tuple(targets),

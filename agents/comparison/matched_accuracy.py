@@ -42,15 +42,6 @@ def matched_accuracy(
     return estimate, np.array([np.interp(targets, *pair) for pair in resampled])
 
 
-def difference_at(
-    policy: tuple[np.ndarray, np.ndarray], target: int, rival: tuple[np.ndarray, np.ndarray], rival_target: int
-) -> Interval:
-    """The difference of two results of `matched_accuracy`, each at the place of one of its targets."""
-    return Interval.of(
-        float(policy[0][target] - rival[0][rival_target]), policy[1][:, target] - rival[1][:, rival_target]
-    )
-
-
 def paired_difference(
     evaluations: Sequence[Evaluation], rival: ScoredPolicy, traces: Traces, clusters: Clusters
 ) -> Interval:

@@ -20,8 +20,9 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
+from timing import Speeds, race
 
-from agents.commands import Speeds, machine, race
+from agents.commands import machine
 from agents.learners.sb3.policy import LearnedPolicy
 from agents.learners.sb3.presets import PRESETS
 from backbones.machine import torch_threads

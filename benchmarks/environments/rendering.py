@@ -8,8 +8,9 @@ Contenders take turns, 15 rounds of 0.2 s; the table has medians [quartiles]. It
 import argparse
 
 import numpy as np
+from timing import race
 
-from agents.commands import machine, race
+from agents.commands import machine
 from seenn_env.rendering import Episode, ansi, rgb_array
 
 

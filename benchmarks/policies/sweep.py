@@ -10,6 +10,7 @@ must agree.
 import argparse
 import json
 import platform
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ import numpy as np
 
 from agents import Confidence
 from agents.calibration import exits_at, level_curve
-from agents.commands import race
 from seenn_env import Traces
 
 THRESHOLDS = 1000
@@ -51,21 +51,23 @@ def main() -> None:
     arguments = parser.parse_args()
     thresholds = np.linspace(0, 1, THRESHOLDS)
     result: dict[str, Any] = {"versions": {"python": platform.python_version(), "numpy": np.__version__}}
-    for name in ("cifar10-jpeg", "digits"):
-        traces = Traces.load(name)[:ROWS]
+    for dataset in ("cifar10-jpeg", "digits"):
+        traces = Traces.load(dataset)[:ROWS]
         scores, correct = Confidence().trace_scores(traces), traces.correct
         for one, other in zip(by_curve(scores, correct, thresholds), by_loop(scores, correct, thresholds), strict=True):
             assert np.allclose(one, other)
-        steps = THRESHOLDS * correct.size
-
-        def sweep(way: Any, scores: np.ndarray = scores, correct: np.ndarray = correct, steps: int = steps) -> int:
-            way(scores, correct, thresholds)
-            return steps
-
-        ways = {"curve": lambda sweep=sweep: sweep(by_curve), "loop": lambda sweep=sweep: sweep(by_loop)}
-        speeds = race(ways, rounds=arguments.rounds)
-        result[name] = {"N": len(traces), "T": traces.timesteps, "sample_steps_per_second": speeds.to_dict()}
-        print(name, {way: f"{speeds.median(way) / 1e6:,.0f} M sample-steps/s" for way in ways}, flush=True)
+        seconds: dict[str, list[float]] = {"curve": [], "loop": []}
+        for _ in range(arguments.rounds + 1):  # the first warms up
+            for name, way in (("curve", by_curve), ("loop", by_loop)):
+                begin = time.perf_counter()
+                way(scores, correct, thresholds)
+                seconds[name].append(time.perf_counter() - begin)
+        rates = {
+            name: np.quantile(THRESHOLDS * correct.size / np.array(each[1:]), [0.25, 0.5, 0.75]).tolist()
+            for name, each in seconds.items()
+        }
+        result[dataset] = {"N": len(traces), "T": traces.timesteps, "sample_steps_per_second": rates}
+        print(dataset, {name: f"{rate[1] / 1e6:,.0f} M sample-steps/s" for name, rate in rates.items()}, flush=True)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -12,9 +13,11 @@ import pytest
 
 from agents.commands.table import COMMANDS
 from agents.main import parse
+from backbones import save
 from backbones.argument_checks import check_fields
 from tests.helpers.commands import refused, seenn
 from tests.helpers.programs import run_python, start_python
+from tests.helpers.recorded import small_backbone
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -26,6 +29,15 @@ def test_the_help_of_every_command_has_an_example_that_is_taken(command, capsys)
     check_fields(parse(shlex.split(example)[1:]))
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_states_one_default_for_an_option(command, capsys):
+    with pytest.raises(SystemExit):
+        seenn(command, "--help")
+    text = " ".join(re.sub(r"[│|]", " ", capsys.readouterr().out).split())
+    assert "(default" in text
+    assert not re.search(r"\(default[^()]*\)\.? \(default", text)
+
+
 def test_the_version_is_that_of_the_package():
     from importlib.metadata import version
 
@@ -35,14 +47,14 @@ def test_the_version_is_that_of_the_package():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["clasify"], "a known command, got 'clasify'. Did you mean 'classify'?"),
+        (["clasify"], "watch. Did you mean 'classify'?"),
         (["train", "--algoritm", "dqn"], "got --algoritm. Did you mean --algorithm? See seenn train --help."),
         (["record", "--no_flipp"], "Did you mean --no-flip?"),
         (["train", "--traces", "a", "--output", "b", "--depth", "3"], "got --depth. See"),
         (["train"], "Expected --traces and --output, got none. See seenn train --help."),
         (["train", "--traces", "a", "--output", "b", "--seed", "x"], "--seed: invalid literal for int()"),
         (["train", "--traces", "a", "--output", "b", "stray"], "Unrecognized options: stray. See"),
-        (["train-backbone", "--output", "a", "--batch-size", "0"], "seenn: Expected epochs ≥ 1 and batch_size ≥ 2"),
+        (["train-backbone", "--output", "a", "--batch-size", "0"], "batch_size"),
         (["compare", "--traces", "digits", "--output", "a", "--rules", "marginn"], "Did you mean 'margin'?"),
     ],
 )
@@ -102,3 +114,23 @@ def test_help_is_coloured_on_terminals_alone_and_errors_never(environment):
         assert b"\x1b" not in process.stderr
     assert (b"\x1b" in os.read(ours, 100_000)) == (not environment)
     assert "\x1b" not in run_python("-m", "agents.main", "train", "--help")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "then"),
+    [
+        (["train-backbone", "--epochs", "1000"], "goes on from there"),
+        (["classify", "--backbone", "BACKBONE", "--dataset", "digits", "--slots", "1"], "begins anew"),
+    ],
+    ids=["train-backbone", "classify"],
+)
+def test_ctrl_c_at_work_is_one_line(arguments, then, tmp_path):
+    backbone = tmp_path / "backbone.safetensors"
+    save(small_backbone(), backbone)
+    arguments = [backbone if argument == "BACKBONE" else argument for argument in arguments]
+    output = [] if arguments[0] == "classify" else ["--output", str(tmp_path / "out")]
+    process = start_python("-u", "-m", "agents.main", *arguments, *output)
+    assert process.stdout.readline()  # the work has begun
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[1] == f"seenn: stopped; the same command {then}.\n"
+    assert process.returncode == 130

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import backbones.machine
 from agents.commands.output import open_folder
+from agents.commands.stated_default import Stated
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive
 
@@ -28,7 +29,7 @@ class Benchmark:
 
     backbone: str = "digits"
     """Name or file of the network."""
-    data_dir: Path | None = None
+    data_dir: Stated[Path | None] = None
     """Class-per-folder images for the network (default: the packaged digits, or noise)."""
     output: Path = Path("runs/benchmark")
     """Folder for live.json and live.txt."""
