@@ -50,6 +50,15 @@ def test_the_version_is_stated_alike_everywhere():
     assert f"## {version} " in (ROOT / "CHANGELOG.md").read_text()
 
 
+def test_the_workflow_runs_targets_that_exist():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "publish.yml").read_text())["jobs"]
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    targets = [command.removeprefix("make ") for command in commands if command.startswith("make ")]
+    rules = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert targets == ["check", "docs"]
+    assert set(targets) <= set(rules)
+
+
 def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text()) < 8000
 
