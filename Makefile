@@ -67,7 +67,7 @@ runs/cifar10-jpeg/%.safetensors:
 	mv $@.tmp $@
 
 clean:
-	rm -rf $(VENV) $(ADAPTERS:%=$(VENV)-%) runs build *.egg-info
+	rm -rf $(VENV) $(ADAPTERS:%=$(VENV)-%) runs build docs/_build docs/generated *.egg-info
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'

@@ -40,9 +40,20 @@ def as_restructured_text(app, kind, name, thing, options, lines) -> None:
     words = re.split(r"(`+[^`]+`+)", text)
     words[::2] = [word.replace("|", r"\|") for word in words[::2]]
     words[1::2] = [f"``{word.strip('`')}``" for word in words[1::2]]
-    lines[:] = "".join(words).split("\n")
+    text = re.sub(r"(?<=: )([A-Z])\.", r"\1\.", "".join(words))  # "T." would begin a list
+    lines[:] = text.split("\n")
     if kind not in ("attribute", "data"):  # of those, words before a colon would become the type
         lines[:] = GoogleDocstring(lines, NAPOLEON, app, kind, name, thing, options).lines()
+
+
+def short_types(app, kind, name, thing, options, signature, returns):
+    """A signature in plain names: without the bounds of numbers and with `...` for a field's factory."""
+
+    def short(text):
+        text = re.sub(r"~?typing\.Annotated\[(\w+), [^\]]*\]", r"\1", text or "").replace("<factory>", "...")
+        return re.sub(r"~(?:\w+\.)+", "", text)
+
+    return (short(signature), short(returns) or None) if signature else None
 
 
 def follow_links(app, name, content) -> None:
@@ -55,4 +66,5 @@ def setup(app) -> None:
     """Write the generated pages first."""
     site_pages.write(DOCS / "generated")
     app.connect("source-read", follow_links)
+    app.connect("autodoc-process-signature", short_types)
     app.connect("autodoc-process-docstring", as_restructured_text)

@@ -13,6 +13,7 @@ import inspect
 import io
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -169,6 +170,7 @@ def with_outputs(text: str) -> str:
 
 def main() -> None:
     """Write every page."""
+    sys.path.insert(0, str(FOLDER.parents[1]))  # a tutorial imports a program of examples/
     for file in [*FOLDER.parent.glob("*.md"), *FOLDER.parent.glob("tutorials/*.md")]:
         text = file.read_text()
         if any(output for _, output in SNIPPET.findall(text)):

@@ -6,11 +6,13 @@ import re
 import runpy
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 
 import agents
 import backbones as bb
@@ -39,6 +41,22 @@ def test_tables_of_figures_are_rendered_from_the_result_files():
 def test_the_picture_of_the_results_shows_the_present_figures():
     found = json.loads((BENCHMARKS / "policies" / "policies.json").read_text())["backbones"]
     assert runpy.run_path(str(DOCS / "figures.py"))["digest"](found) in (DOCS / "images" / "results.svg").read_text()
+
+
+def test_the_version_is_stated_alike_everywhere():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    assert f"version = {{{version}}}" in (DOCS / "citing.md").read_text()
+    assert f"## {version} " in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_workflow_runs_targets_that_exist():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "publish.yml").read_text())["jobs"]
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    targets = [command.removeprefix("make ") for command in commands if command.startswith("make ")]
+    rules = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert targets == ["check", "docs"]
+    assert set(targets) <= set(rules)
 
 
 def test_the_readme_is_short():

@@ -1,6 +1,7 @@
 """The documentation site: its index, its generated pages and its check of links."""
 
 import importlib.util
+import json
 import re
 import runpy
 from pathlib import Path
@@ -26,7 +27,13 @@ def test_the_index_names_every_page_once(site_pages):
     trees = re.findall(r"```\{toctree\}\n(.*?)```", (DOCS / "index.md").read_text(), re.DOTALL)
     listed = [line for tree in trees for line in tree.splitlines() if line and not line.startswith(":")]
     written = [str(page.relative_to(DOCS).with_suffix("")) for page in SITE if page.name != "index.md"]
-    made = ["gallery", "commands", *site_pages.DOORS, *(name.removesuffix(".md") for name in site_pages.ELSEWHERE)]
+    made = [
+        "gallery",
+        "commands",
+        "tutorial",
+        *site_pages.DOORS,
+        *(name.removesuffix(".md") for name in site_pages.ELSEWHERE),
+    ]
     assert sorted(listed) == sorted([*written, *(f"generated/{name}" for name in made)])
 
 
@@ -50,6 +57,22 @@ def test_the_interface_has_every_name_of_the_front_doors(site_pages):
         text = site_pages.interface(package)
         for name in __import__(package).__all__:
             assert re.search(rf"^\.\. auto\w+:: {package}\.{name}$", text, re.MULTILINE), name
+
+
+def test_the_notebook_runs_and_prints_what_it_shows_but_for_digits():
+    program = load_program("docs/run_notebook")
+    notebook = json.loads(program.NOTEBOOK.read_text())
+    again = program.executed(notebook)
+    for cell, new in zip(notebook["cells"], again["cells"], strict=True):
+        assert cell.get("execution_count") == new.get("execution_count")
+        kinds, texts = [], []
+        for each in (cell, new):
+            kinds.append([output["output_type"] for output in each.get("outputs", [])])
+            text = "".join(line for output in each.get("outputs", []) for line in output.get("text", []))
+            texts.append(re.sub(r"[\d.+-]+|\s+", " ", text).split())
+        assert kinds[0] == kinds[1]
+        assert texts[0] == texts[1]
+    assert sum("image/png" in o.get("data", {}) for cell in again["cells"] for o in cell.get("outputs", [])) == 1
 
 
 def test_links_follow_a_page_to_another_folder(site_pages):
