@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from agents import Confidence, OptimalStopping, Oracle, calibrate, load, save, train
-from agents.learners import TabularStopping
+from agents import Confidence, Oracle, calibrate, load, save, train
+from agents.learners import OptimalStopping, TabularStopping
 from agents.learners.stopping.trees import fit_trees, run_trees
 from backbones import InputError
 from seenn_env import Traces, evaluate

@@ -1,7 +1,6 @@
 """A policy that was trained for one backbone is refused by another, wherever the two meet."""
 
 import pytest
-from seenn_env.traces.packaged import packaged_file
 
 import agents
 import backbones as bb
@@ -12,7 +11,7 @@ from seenn_env import Traces, record
 
 @pytest.fixture(scope="module")
 def network() -> bb.Backbone:
-    return bb.load(packaged_file("backbone", "digits"))
+    return bb.load("digits")
 
 
 @pytest.fixture(scope="module")
