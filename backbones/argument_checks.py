@@ -76,7 +76,7 @@ def check_fields(settings: Any) -> None:
 
 def _check(name: str, value: Any, hint: Any) -> None:
     if typing.get_origin(hint) is typing.Literal and isinstance(value, str) and value not in typing.get_args(hint):
-        raise unknown_name(name, value, typing.get_args(hint))
+        raise unknown_name(f"value of {name}", value, typing.get_args(hint))
     if not _fits(value, hint):
         parts = typing.get_args(hint)
         if typing.get_origin(hint) in (dict, Mapping) and isinstance(value, Mapping):

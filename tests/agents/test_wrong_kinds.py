@@ -16,6 +16,7 @@ from agents.deployment.classification import answers, classify
 from agents.deployment.onnx import export
 from agents.learners.exact.policy import ExitNetwork
 from agents.learners.one_shot.policy import TimestepNetwork
+from agents.learners.sb3.evaluation_callback import EvaluationCallback
 from agents.learners.sb3.policy import LearnedPolicy
 from agents.learners.sb3.training import load_sb3, make_model
 from agents.learners.stopping.policy import OptimalStopping
@@ -118,6 +119,7 @@ def functions(tmp_path_factory):
             OptimalStopping, tensors=stopping.tensors, observation="features", timesteps=4, settings={}
         ),
         "TimestepNetwork": good(TimestepNetwork, network=one_shot.network, shape=(1, 8, 8), timesteps=4, settings={}),
+        "EvaluationCallback": good(EvaluationCallback, traces=held_out, every=8, target_timesteps=1.5),
         "LearnedPolicy": good(LearnedPolicy, network=sb3.network, settings={}),
         "LearnedPolicy.of": good(LearnedPolicy.of, model=model, observation="features"),
         "TabularStopping": good(TabularStopping, edges=table.edges, gains=table.gains, settings={}),

@@ -140,7 +140,7 @@ def test_a_policy_made_for_another_number_of_timesteps_is_refused(packaged):
         evaluate(FixedTimestep(9), test)
 
 
-PREDICT = r"Expected predict\(observation, state=None, .* to return actions \[600\] and the next state, but "
+PREDICT = r"Expected predict\(observation, state=None, .* to return actions \[600\] and the next state, but: "
 
 
 @pytest.mark.parametrize(

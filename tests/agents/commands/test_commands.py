@@ -99,7 +99,7 @@ def test_the_steps_of_the_way_one_by_one(tmp_path, capsys):
     other = tmp_path / "other.safetensors"
     seenn("record", "--backbone", tmp_path / "other" / "backbone.safetensors", "--split", "test", "--output", other)
     mixed = ["compare", "--traces", other, "--output", tmp_path / "mixed"]
-    assert "of the backbone" in refused(capsys, *mixed, *policies)
+    assert "for the backbone" in refused(capsys, *mixed, *policies)
     assert "of the backbone" in refused(capsys, *mixed, "--calibration", tmp_path / "calibration.safetensors")
     assert not (tmp_path / "mixed").exists()
 

@@ -106,7 +106,7 @@ def test_frames_are_tiled_and_closing_twice_is_harmless():
 def test_mistakes_are_explained():
     with pytest.raises(InputError, match="Expected vector_env to be a VectorEnv, got a TimeLimit"):
         to_sb3(gym.make("CartPole-v1"))
-    with pytest.raises(ValueError, match="Expected infos to be 'finished', 'episode' or 'all', got 'some'"):
+    with pytest.raises(ValueError, match="Expected the name of a known value of infos, got 'some'"):
         to_sb3(Counter(), infos="some")
     silent = Counter()
     silent.metadata = {}
