@@ -13,6 +13,7 @@ from agents.commands.classify import Classify
 from agents.commands.compare import Compare
 from agents.commands.convert import Convert
 from agents.commands.headroom import Headroom
+from agents.commands.info import Info
 from agents.commands.quickstart import Quickstart
 from agents.commands.record import Record
 from agents.commands.train import Train
@@ -29,5 +30,6 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "compare": Compare,
     "classify": Classify,
     "watch": Watch,
+    "info": Info,
     "benchmark": Benchmark,
 }
