@@ -30,10 +30,11 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True)
 class Info:
-    """Say what files and folders are: kind, format, origin, size and content. Exits with 1 for one of another program.
+    """Describe files and folders of this program: kind, format, origin, size and content.
 
-    Known are traces, policies, backbones, files of frames, caches of images, results of commands (complete or not),
-    states of a training, unfinished recordings and ONNX exports.
+    It exits with 1 where one is not of this program, or damaged. Known are traces, policies, backbones, files of
+    frames, caches of images, results of commands (complete or not), states of a training, unfinished recordings and
+    ONNX exports.
 
     For example:
 
@@ -256,7 +257,7 @@ def _lines(facts: Facts, indent: str) -> Iterator[str]:
         if isinstance(value, dict) and value:
             yield title
             yield from _lines(value, indent + "  ")
-        elif name == "accuracy":
+        elif name == "accuracy" and isinstance(value, list):
             yield f"{title} " + "  ".join(f"t={t} {100 * right:.2f} %" for t, right in enumerate(value, 1))
         elif isinstance(value, list | tuple):
             shown = [_number(each) for each in value[:_SHOWN]] + ["…"] * (len(value) > _SHOWN)

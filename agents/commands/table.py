@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agents.commands.benchmark.command import Benchmark
+from agents.commands.calibrate import Calibrate
 from agents.commands.classify import Classify
 from agents.commands.compare import Compare
 from agents.commands.convert import Convert
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "convert": Convert,
     "record": Record,
     "train": Train,
+    "calibrate": Calibrate,
     "headroom": Headroom,
     "compare": Compare,
     "classify": Classify,
