@@ -13,6 +13,7 @@ from agents.commands.calibrate import Calibrate
 from agents.commands.classify import Classify
 from agents.commands.compare import Compare
 from agents.commands.convert import Convert
+from agents.commands.export import Export
 from agents.commands.headroom import Headroom
 from agents.commands.info import Info
 from agents.commands.quickstart import Quickstart
@@ -31,6 +32,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "headroom": Headroom,
     "compare": Compare,
     "classify": Classify,
+    "export": Export,
     "watch": Watch,
     "info": Info,
     "benchmark": Benchmark,
