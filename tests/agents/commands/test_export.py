@@ -42,7 +42,7 @@ def test_bad_options_are_one_sentence_and_leave_no_folder(tmp_path, capsys):
         (("digits", "--policy", "cifar10-jpeg/ppo"), "network's 8 timesteps, got one that was made for 4"),
         (("digits", "--policy", "digits/ppo", "--threshold", "0.5", "--slots", "0"), "slots to be a whole number"),
         (("digits", "--policy", "per-timestep-margin"), "a rule with one threshold"),
-        ((tmp_path / "net", "--policy", "digits/exact"), "network's 2 timesteps, got one that was made for 8"),
+        ((tmp_path / "net", "--policy", "digits/exact"), "T = 2, the network's, got one for 8"),
         ((tmp_path / "none.safetensors",), "found nothing at"),
     )
     for options, message in cases:
