@@ -6,6 +6,7 @@ policy = load("cifar10-jpeg/ppo")                # a packaged one
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +18,36 @@ from backbones.errors import unknown_name
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 
 FORMAT = "seenn_env.policy/1"
-_PACKAGED = Path(__file__).parent / "data"
+PACKAGED = Path(__file__).parent / "data"
 
 
 @check_kinds
-def save(policy: AnyPolicy, path: str | Path) -> Path:
+def save(policy: AnyPolicy, path: str | Path, *, about: Mapping[str, Any] | None = None) -> Path:
     """Write a policy of this package to one file, atomically.
+
+    Args:
+        policy: the policy.
+        path: the file.
+        about: facts of its making, such as its target, that `seenn info` shows and `load` ignores.
 
     Raises:
         InputError: for a policy that is not of this package, or one with settings that JSON cannot hold.
     """
     tensors, facts = _to_tensors(policy)
     try:
-        config = json.dumps(facts, sort_keys=True)
+        metadata = {"format": FORMAT, "config": json.dumps(facts, sort_keys=True)}
+        metadata |= {"about": json.dumps(about, sort_keys=True)} if about else {}
     except TypeError as error:
         raise InputError(
             f"Expected a policy of facts that JSON holds to save, but {error}: give observation and reward by name, "
             "your own as 'module:name'."
         ) from error
-    return save_tensor_file(path, tensors, {"format": FORMAT, "config": config})
+    return save_tensor_file(path, tensors, metadata)
 
 
 def packaged_policies() -> tuple[str, ...]:
     """Names of the packaged policies, TRACES/POLICY; `docs/cards/policies.md` has their accuracies."""
-    return tuple(sorted(f"{file.parent.name}/{file.stem}" for file in _PACKAGED.glob("*/*.safetensors")))
+    return tuple(sorted(f"{file.parent.name}/{file.stem}" for file in PACKAGED.glob("*/*.safetensors")))
 
 
 @check_kinds
@@ -51,10 +58,10 @@ def load(path: str | Path) -> AnyPolicy:
         InputError: for a file that is missing, damaged or no policy, or an unknown name.
     """
     name = Path(path).as_posix()
-    if (_PACKAGED / name.split("/")[0]).is_dir() and not Path(path).suffix and not Path(path).exists():
+    if (PACKAGED / name.split("/")[0]).is_dir() and not Path(path).suffix and not Path(path).exists():
         if name not in packaged_policies():
             raise unknown_name("packaged policy", name, packaged_policies())
-        path = _PACKAGED / f"{name}.safetensors"
+        path = PACKAGED / f"{name}.safetensors"
     tensors, metadata = load_tensor_file(path, kind="a policy", format=FORMAT)
     return _from_tensors(json.loads(metadata["config"]), tensors)
 

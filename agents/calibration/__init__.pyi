@@ -1,5 +1,5 @@
 from .curve import Curve, exit_curve, exits_at, level_curve
-from .guarantees import Guarantee, control_risk
+from .guarantees import Guarantee, control_risk, least_samples
 from .level_search import calibrate
 from .randomised import Mixed
 
@@ -11,5 +11,6 @@ __all__ = [
     "control_risk",
     "exit_curve",
     "exits_at",
+    "least_samples",
     "level_curve",
 ]

@@ -147,6 +147,15 @@ def control_risk(
     )
 
 
+@check_kinds
+def least_samples(max_risk: float, confidence: float) -> int:
+    """The fewest samples on which `control_risk` allows an early exit that costs none of them anything.
+
+    n samples without a loss reject a mean loss above `max_risk` where (1 - max_risk)^n ≤ 1 - confidence.
+    """
+    return int(np.ceil(np.log1p(-confidence) / np.log1p(-max_risk)))
+
+
 def p_values(losses: np.ndarray, max_risk: float, level: float) -> np.ndarray:
     """`[L]` p-values of "the mean loss is above `max_risk`", for losses `[n, L]` in [-1, 1].
 

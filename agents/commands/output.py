@@ -21,7 +21,7 @@ from agents.commands.unused_options import refuse_unused
 from backbones import InputError
 from backbones.data import SUFFIXES
 
-_SETTINGS, _COMPLETE, _NEW = "settings.json", "complete", ".new"
+SETTINGS, COMPLETE, _NEW = "settings.json", "complete", ".new"
 
 EVENTS = r"events\.out\.tfevents\..+"
 """Names of TensorBoard's files."""
@@ -40,7 +40,7 @@ class ResultFolder:
 
     def close(self) -> None:
         """Mark the result as complete, and replace the old result with it, file by file."""
-        (self.work / _COMPLETE).write_text("\n".join(sorted(self._made(self.work))))
+        (self.work / COMPLETE).write_text("\n".join(sorted(self._made(self.work))))
         if self.work != self.final:
             self._replace()
 
@@ -56,19 +56,19 @@ class ResultFolder:
 
     def _replace(self) -> None:
         """Move the new files into place; resumable, because the list of the files moves last."""
-        new = set((self.work / _COMPLETE).read_text().split("\n")) - {""}
-        for name in (*new, _SETTINGS):
+        new = set((self.work / COMPLETE).read_text().split("\n")) - {""}
+        for name in (*new, SETTINGS):
             if (self.work / name).exists():
                 (self.final / name).parent.mkdir(parents=True, exist_ok=True)
                 (self.work / name).replace(self.final / name)
         for name in self._made(self.final) - new:
             (self.final / name).unlink()
-        (self.work / _COMPLETE).replace(self.final / _COMPLETE)
+        (self.work / COMPLETE).replace(self.final / COMPLETE)
         self._clear()
 
     def _clear(self) -> None:
         """Delete the command's files in `work`, and folders that are then empty."""
-        for name in (*self._made(self.work), _SETTINGS, _COMPLETE):
+        for name in (*self._made(self.work), SETTINGS, COMPLETE):
             (self.work / name).unlink(missing_ok=True)
         folders = [path for path in self.work.rglob("*") if path.is_dir()]
         for folder in (*sorted(folders, reverse=True), self.work, self.final):
@@ -99,13 +99,13 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_f
     _check_place(folder)
     output = ResultFolder(folder, folder, makes)
     new = ResultFolder(folder, folder / _NEW, makes)
-    if is_first and (new.work / _COMPLETE).exists():  # killed while it replaced the old result
+    if is_first and (new.work / COMPLETE).exists():  # killed while it replaced the old result
         new._replace()
-    file = folder / _SETTINGS
+    file = folder / SETTINGS
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if not file.is_file():
             raise InputError(f"{folder} holds something that is not a result of this program: choose another output.")
-        complete, same = (folder / _COMPLETE).exists(), file.read_text() == wanted
+        complete, same = (folder / COMPLETE).exists(), file.read_text() == wanted
         if complete and not overwrite:
             raise InputError(f"{folder} holds a complete result: choose another output, or pass --overwrite.")
         if not same and not overwrite:
@@ -119,7 +119,7 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_f
         if complete or not same:
             output = new
     if is_first:
-        file = output.work / _SETTINGS
+        file = output.work / SETTINGS
         if file.exists() and file.read_text() != wanted:
             output._clear()
         output.work.mkdir(parents=True, exist_ok=True)
@@ -203,6 +203,11 @@ def _command_of(settings: Path) -> str:
 def on_terminal() -> bool:
     """Whether standard error is a terminal, which shows progress bars."""
     return sys.stderr.isatty()
+
+
+def print_json(facts: Any) -> None:
+    """Print one JSON object on standard output."""
+    print(json.dumps(facts, indent=1, default=str))
 
 
 def progress_bar(description: str) -> tuple[tqdm, Callable[[float], None]]:

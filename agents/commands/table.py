@@ -9,10 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from agents.commands.benchmark.command import Benchmark
+from agents.commands.calibrate import Calibrate
 from agents.commands.classify import Classify
 from agents.commands.compare import Compare
 from agents.commands.convert import Convert
+from agents.commands.export import Export
 from agents.commands.headroom import Headroom
+from agents.commands.info import Info
 from agents.commands.quickstart import Quickstart
 from agents.commands.record import Record
 from agents.commands.train import Train
@@ -25,9 +28,12 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "convert": Convert,
     "record": Record,
     "train": Train,
+    "calibrate": Calibrate,
     "headroom": Headroom,
     "compare": Compare,
     "classify": Classify,
+    "export": Export,
     "watch": Watch,
+    "info": Info,
     "benchmark": Benchmark,
 }

@@ -1,4 +1,4 @@
-from .bootstrap import Clusters, Interval, across_seeds
+from .bootstrap import Clusters, Interval, across_seeds, mean_interval
 from .comparison import compare
 from .curve_area import Endpoint, MatchedCurve, matched_curve
 from .learning_headroom import Headroom, headroom
@@ -19,5 +19,6 @@ __all__ = [
     "holm",
     "matched_curve",
     "max_t",
+    "mean_interval",
     "paired_difference",
 ]

@@ -1,3 +1,4 @@
+from .frame_file import read_frames
 from .image_folder.layout import SUFFIXES
 from .image_folder.pixels import IMAGE_ERRORS, read_pixels
 from .loading import load_dataset
@@ -19,6 +20,7 @@ __all__ = [
     "check_fit",
     "corrupt",
     "load_dataset",
+    "read_frames",
     "read_pixels",
     "read_torchvision",
     "stratified_split",

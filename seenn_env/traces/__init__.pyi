@@ -2,9 +2,10 @@ from .energy import synaptic_operations, with_energy
 from .fields import ROW_FIELDS, image_places
 from .file import write_tensors
 from .recording import record
-from .traces import Traces
+from .traces import PACKAGED, Traces
 
 __all__ = [
+    "PACKAGED",
     "ROW_FIELDS",
     "Traces",
     "image_places",

@@ -1,0 +1,282 @@
+"""`seenn info`: the kind and the content of any file or folder of this program."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tyro
+
+import agents
+import backbones as bb
+import seenn_env.traces
+from agents.commands.output import COMPLETE, SETTINGS, print_json
+from backbones import InputError, data
+from backbones.array_files import map_arrays
+from backbones.errors import refusing
+from backbones.packaged_files import BACKBONES
+from seenn_env import Traces
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Info:
+    """Describe files and folders of this program: kind, format, origin, size and content.
+
+    It exits with 1 where one is not of this program, or damaged. Known are traces, policies, backbones, files of
+    frames, caches of images, results of commands (complete or not), states of a training, unfinished recordings and
+    ONNX exports.
+
+    For example:
+
+        seenn info digits cifar10-jpeg/ppo
+    """
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """Files, folders, or packaged names."""
+    json: bool = False
+    """Print one JSON object instead: "files" with the facts of each."""
+
+    def run(self) -> None:
+        """Print the facts of each; the sentences about others go to standard error."""
+        if not self.files:
+            raise InputError("Expected at least one file or folder, got none: name one after seenn info.")
+        described, failed = [], False
+        for name in self.files:
+            try:
+                described += [describe(path) for path in places(name)]
+            except InputError as error:
+                print(f"seenn: {error}", file=sys.stderr)
+                failed = True
+        if self.json:
+            print_json({"files": described})
+        else:
+            print("\n\n".join("\n".join(_heading(facts)) for facts in described))
+        if failed:
+            sys.exit(1)
+
+
+def places(name: Path) -> list[Path]:
+    """The path, or the packaged files of that name."""
+    if name.exists():
+        return [name]
+    from agents.policy_files import PACKAGED
+
+    folders = (seenn_env.traces.PACKAGED, BACKBONES, PACKAGED)
+    packaged = [file for folder in folders if (file := folder / f"{name}.safetensors").is_file()]
+    if not packaged:
+        raise InputError(f"Expected a file, a folder or a packaged name, found nothing at {name}.")
+    return packaged
+
+
+def describe(path: Path) -> Facts:
+    """Path, kind, size in bytes and further facts of a file or a folder.
+
+    Raises:
+        InputError: for one of no known kind, or a damaged one.
+    """
+    found = Found(path)
+    with refusing(f"Expected a file or folder that is whole, got {path}"):
+        for kind in KINDS:
+            if kind.fits(found):
+                about = {"format": found.format} if found.format else {}
+                return {"path": str(path), "kind": kind.name, **about, "bytes": found.size, **kind.facts(found)}
+    raise InputError(f"Expected a file or folder of this program, got {path}, which is none.")
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file or a folder, and a look inside."""
+
+    path: Path
+
+    @cached_property
+    def names(self) -> set[str]:
+        """Names of the files in a folder or a ZIP archive, or of the arrays of a safetensors file."""
+        if self.path.is_dir():
+            return {file.name for file in self.path.iterdir()}
+        if zipfile.is_zipfile(self.path):
+            with zipfile.ZipFile(self.path) as archive:
+                return set(archive.namelist())
+        return set(self._safetensors[0])
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """Of a safetensors file."""
+        outer = self._safetensors[1]
+        inner: dict[str, Any] = json.loads(outer["seenn_env"]) if "seenn_env" in outer else outer
+        return inner
+
+    @property
+    def format(self) -> str:
+        """Name and version of a format of ours, or nothing."""
+        return str(self.metadata.get("format", ""))
+
+    @property
+    def size(self) -> int:
+        """Bytes, of a folder those of all files in it."""
+        files = self.path.rglob("*") if self.path.is_dir() else [self.path]
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+    def json(self, name: str) -> dict[str, Any]:
+        """The object in a JSON file of a folder; nothing where there is none."""
+        try:
+            content = json.loads((self.path / name).read_text())
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    @cached_property
+    def _safetensors(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+        if not self.path.is_file():
+            return {}, {}
+        with self.path.open("rb") as file:
+            begins = file.read(9)[8:] == b"{"
+        return map_arrays(self.path, kind="a file of this program") if begins else ({}, {})
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of file or folder."""
+
+    name: str
+    fits: Callable[[Found], bool]
+    facts: Callable[[Found], Facts]
+
+
+def _traces(found: Found) -> Facts:
+    traces = Traces.load(found.path)
+    splits = {}
+    for name in traces.split.split("+"):
+        part = traces.select(name)
+        splits[name] = {
+            "samples": len(np.unique(part.sample)),
+            "rows": len(part),
+            "accuracy": part.accuracy.tolist(),
+            "average_earliest_time": part.aet,
+        }
+    columns = [name for name in seenn_env.traces.ROW_FIELDS if getattr(traces, name) is not None]
+    sizes = {"timesteps": traces.timesteps, "num_classes": traces.num_classes}
+    known = {"dtype": traces.logits.dtype.name, "columns": columns, "images": traces.images is not None}
+    return {**sizes, "splits": splits, **known, **traces.info}
+
+
+def _policy(found: Found) -> Facts:
+    policy: Any = agents.load(found.path)
+    facts = json.loads(found.metadata["config"])
+    made = json.loads(found.metadata.get("about", "{}"))
+    return {"class": facts.pop("kind"), "observation": str(policy.observation), **made, **facts}
+
+
+def _backbone(found: Found) -> Facts:
+    network = bb.load(found.path)
+    facts = {**network.config, "parameters": sum(each.numel() for each in network.parameters())}
+    origin = {"fingerprint": network.fingerprint, "class_names": network.class_names, "division": network.division}
+    return {**facts, **{name: value for name, value in origin.items() if value}}
+
+
+def _frames(found: Found) -> Facts:
+    whole = data.read_frames(found.path)
+    facts = {"shape": list(whole.images.shape), "dtype": whole.images.dtype.name, "class_names": whole.class_names}
+    if whole.split is None:
+        return facts
+    counts = np.bincount(whole.split, minlength=len(data.SPLITS)).tolist()
+    return {**facts, "splits": dict(zip(data.SPLITS, counts, strict=True))}
+
+
+def _cache(found: Found) -> Facts:
+    images = np.load(found.path, mmap_mode="r")
+    source, _ = found.path.stem.rsplit("-", 1)
+    return {"source": source, "shape": list(images.shape), "dtype": images.dtype.name}
+
+
+def _training(found: Found) -> Facts:
+    import torch
+
+    state = torch.load(found.path, map_location="cpu", weights_only=True, mmap=True)
+    if not isinstance(state, dict) or "run" not in state:
+        raise InputError(f"Expected a file or folder of this program, got {found.path}, which is another PyTorch file.")
+    network, settings, start = json.loads(state["run"])
+    done = {"epochs_done": len(state["losses"]), "optimizer_steps": state["steps"], "losses": state["losses"]}
+    best = {"best_accuracy": state["best_accuracy"]} if state["best"] is not None else {}
+    return {**done, **best, "network": network, "settings": settings, "fingerprint_at_start": start}
+
+
+def _recording(found: Found) -> Facts:
+    done = np.load(found.path / "done.npy")
+    settings = found.json(SETTINGS)
+    rows = next(iter(settings["shapes"].values()))[0]
+    progress = {"batches_done": int(done.sum()), "batches": len(done), "rows": rows}
+    return {**progress, **{name: value for name, value in settings.items() if name != "samples"}}
+
+
+def _result(found: Found) -> Facts:
+    settings = found.json(SETTINGS)
+    ours = {SETTINGS, COMPLETE}
+    paths = (file.relative_to(found.path).as_posix() for file in found.path.rglob("*") if file.is_file())
+    files = sorted(path for path in paths if path not in ours)
+    return {"command": settings.pop("command"), "complete": COMPLETE in found.names, "files": files, **settings}
+
+
+KINDS = (
+    Kind("traces", lambda found: found.format.startswith("seenn_env.traces/"), _traces),
+    Kind("policy", lambda found: found.format.startswith("seenn_env.policy/"), _policy),
+    Kind("backbone", lambda found: found.format.startswith("seenn_env.backbone/"), _backbone),
+    Kind("frames", lambda found: {"frames", "labels"} <= {name.removesuffix(".npy") for name in found.names}, _frames),
+    Kind("cached images", lambda found: bool(re.fullmatch(r".+-[0-9a-f]{16}\.npy", found.path.name)), _cache),
+    Kind("training state", lambda found: any(name.endswith("/data.pkl") for name in found.names), _training),
+    Kind("ONNX export", lambda found: {"network.json", "step.onnx"} <= found.names, lambda f: f.json("network.json")),
+    Kind(
+        "unfinished recording", lambda found: "done.npy" in found.names and "shapes" in found.json(SETTINGS), _recording
+    ),
+    Kind("result of a command", lambda found: "command" in found.json(SETTINGS), _result),
+)
+"""Every kind of file and folder; the first that fits counts."""
+
+
+def _heading(facts: Facts) -> Iterator[str]:
+    """Lines of text about one file or folder."""
+    facts = dict(facts)
+    version = f" ({facts.pop('format')})" if "format" in facts else ""
+    yield f"{facts.pop('path')}: {facts.pop('kind')}{version}, {_readable(facts.pop('bytes'))}"
+    yield from _lines(facts, "  ")
+
+
+def _lines(facts: Facts, indent: str) -> Iterator[str]:
+    for name, value in facts.items():
+        title = f"{indent}{name.replace('_', ' ')}:"
+        if isinstance(value, dict) and value:
+            yield title
+            yield from _lines(value, indent + "  ")
+        elif name == "accuracy" and isinstance(value, list):
+            yield f"{title} " + "  ".join(f"t={t} {100 * right:.2f} %" for t, right in enumerate(value, 1))
+        elif isinstance(value, list | tuple):
+            shown = [_number(each) for each in value[:_SHOWN]] + ["…"] * (len(value) > _SHOWN)
+            yield f"{title} {', '.join(shown) or 'none'}" + f" ({len(value)})" * (len(value) > _SHOWN)
+        else:
+            yield f"{title} {_number(value)}"
+
+
+_SHOWN = 12
+"""Entries of a list in text."""
+
+
+def _number(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _readable(size: int) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}" if unit != "bytes" else f"{size} bytes"
+        size /= 1000  # type: ignore[assignment]
+    return f"{size:.3g} GB"

@@ -1,0 +1,156 @@
+"""`seenn info`: the kind and the content of every file and folder of ours, and one sentence for others."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import agents
+import backbones as bb
+from agents.commands.output import open_folder
+from agents.commands.table import COMMANDS
+from backbones.data.frame_file import save_frames
+from backbones.data.image_folder.pixels import decoded
+from backbones.networks.network import SpikingNetwork
+from backbones.training.config import TrainingConfig
+from backbones.training.run_state import RunState
+from seenn_env import record
+from seenn_env.traces.partial import PartialRecording
+from tests.helpers.commands import refused, seenn
+from tests.helpers.recorded import few_samples, full_traces, small_backbone
+from tests.helpers.traces import make_traces
+
+
+def info(capsys, *names):
+    """The facts of each, by `--json`."""
+    seenn("info", *names, "--json")
+    return json.loads(capsys.readouterr().out)["files"]
+
+
+def refused_by_info(capsys, *names):
+    with pytest.raises(SystemExit) as stop:
+        seenn("info", *names)
+    assert stop.value.code == 1
+    return capsys.readouterr()
+
+
+def test_traces_have_accuracy_over_time_by_split_and_their_origin(tmp_path, capsys):
+    traces = full_traces("calibration")
+    traces.save(tmp_path / "traces.safetensors")
+    (facts,) = info(capsys, tmp_path / "traces.safetensors")
+    assert (facts["kind"], facts["format"]) == ("traces", "seenn_env.traces/1")
+    assert facts["bytes"] == (tmp_path / "traces.safetensors").stat().st_size
+    assert facts["splits"]["calibration"]["accuracy"] == pytest.approx(traces.accuracy.tolist())
+    assert (facts["splits"]["calibration"]["samples"], facts["splits"]["calibration"]["rows"]) == (12, 24)
+    assert facts["fingerprint"] == small_backbone().fingerprint
+    assert (facts["timesteps"], facts["num_classes"], facts["dataset"]) == (4, 10, "digits")
+    assert {"hidden", "membrane", "energy_pj"} <= set(facts["columns"])
+    seenn("info", tmp_path / "traces.safetensors")
+    shown = "  ".join(f"t={t} {100 * right:.2f} %" for t, right in enumerate(traces.accuracy, 1))
+    assert f"accuracy: {shown}\n" in capsys.readouterr().out
+
+
+def test_a_packaged_name_stands_for_all_files_of_that_name(capsys):
+    traces, backbone = info(capsys, "digits")
+    assert (traces["kind"], backbone["kind"]) == ("traces", "backbone")
+    assert traces["fingerprint"] == backbone["fingerprint"] == bb.load("digits").fingerprint
+    assert backbone["parameters"] == sum(each.numel() for each in bb.load("digits").parameters())
+
+
+def test_a_policy_has_its_algorithm_threshold_and_target(tmp_path, capsys):
+    file = tmp_path / "exact.safetensors"
+    make_traces(600, split=np.repeat(["policy", "calibration"], 300)).save(tmp_path / "traces.safetensors")
+    train = ["train", "--algorithm", "exact", "--traces", tmp_path / "traces.safetensors", "--output", file]
+    seenn(*train, "--target-timesteps", 1.5)
+    capsys.readouterr()
+    learned, packaged = info(capsys, file, "digits/confidence")
+    assert learned["kind"] == packaged["kind"] == "policy"
+    assert (learned["settings"]["algorithm"], learned["target_timesteps"]) == ("exact", 1.5)
+    assert learned["threshold"] == agents.load(file).threshold
+    assert (packaged["class"], packaged["threshold"]) == ("Confidence", agents.load("digits/confidence").threshold)
+
+
+def test_frames_of_both_types_have_shape_classes_and_splits(tmp_path, capsys):
+    frames = np.zeros((4, 3, 2, 5, 5), np.uint8)
+    for name, split in (("a.npz", None), ("b.safetensors", np.array([0, 0, 3, 3]))):
+        save_frames(tmp_path / name, frames, np.array([0, 1, 0, 1]), split=split, class_names=("wave", "clap"))
+    first, second = info(capsys, tmp_path / "a.npz", tmp_path / "b.safetensors")
+    for facts in (first, second):
+        assert (facts["kind"], facts["shape"]) == ("frames", [4, 3, 2, 5, 5])
+        assert facts["class_names"] == ["wave", "clap"]
+    assert "splits" not in first
+    assert second["splits"] == {"train": 2, "policy": 0, "calibration": 0, "test": 2}
+
+
+def test_a_cache_of_images_has_its_shape(tmp_path, capsys):
+    from PIL import Image
+
+    Image.new("L", (6, 5)).save(tmp_path / "one.png")
+    decoded([tmp_path / "one.png"], tmp_path, tmp_path)
+    (facts,) = info(capsys, *tmp_path.glob("*.npy"))
+    assert (facts["kind"], facts["source"], facts["shape"]) == ("cached images", "images", [1, 1, 5, 6])
+
+
+def test_a_training_state_has_its_epochs_and_settings(tmp_path, capsys):
+    network = small_backbone()
+    assert isinstance(network, SpikingNetwork)
+    state = RunState(network, TrainingConfig(epochs=9), network.fingerprint, losses=[2.0, 1.5], steps=14)
+    state.save(tmp_path / "training.pt")
+    (facts,) = info(capsys, tmp_path / "training.pt")
+    assert (facts["kind"], facts["epochs_done"], facts["optimizer_steps"]) == ("training state", 2, 14)
+    assert facts["losses"] == [2.0, 1.5]
+    assert facts["network"]["network"] == "small"
+    assert facts["fingerprint_at_start"] == network.fingerprint
+
+
+def test_an_unfinished_recording_has_its_progress(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(PartialRecording, "remove", lambda partial: None)
+    record(small_backbone(), few_samples("policy"), tmp_path / "traces.safetensors", batch_size=5)
+    folder = tmp_path / "traces.safetensors.partial"
+    done = np.load(folder / "done.npy")
+    done[-1] = 0
+    np.save(folder / "done.npy", done)
+    (facts,) = info(capsys, folder)
+    assert (facts["kind"], facts["batches_done"], facts["batches"]) == ("unfinished recording", 2, 3)
+    assert (facts["rows"], facts["split"], facts["dataset"]) == (12, "policy", "digits")
+
+
+def test_the_result_of_a_command_has_its_settings_and_files(tmp_path, capsys):
+    command = COMMANDS["compare"](traces=("digits",), output=tmp_path / "result", seed=3)
+    output = open_folder(tmp_path / "result", command, False, makes=r"table\.txt")
+    (output.work / "table.txt").write_text("a table")
+    (begun,) = info(capsys, tmp_path / "result")
+    output.close()
+    (done,) = info(capsys, tmp_path / "result")
+    assert (begun["kind"], begun["command"], begun["seed"]) == ("result of a command", "Compare", 3)
+    assert (begun["complete"], done["complete"]) == (False, True)
+    assert done["files"] == ["table.txt"]
+
+
+def test_an_onnx_export_has_its_sizes(tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    agents.export(small_backbone(), agents.Margin(), tmp_path / "deployed", num_slots=2)
+    (facts,) = info(capsys, tmp_path / "deployed")
+    assert (facts["kind"], facts["num_slots"]) == ("ONNX export", 2)
+    assert facts["fingerprint"] == small_backbone().fingerprint
+    assert facts["bytes"] == sum(file.stat().st_size for file in (tmp_path / "deployed").iterdir())
+
+
+def test_others_and_damaged_files_are_one_sentence_each_and_exit_1(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("dear")
+    (tmp_path / "folder").mkdir()
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pt")
+    (tmp_path / "numbers-0123456789abcdef.npy").write_bytes(b"no array")
+    full_traces().save(tmp_path / "cut.safetensors")
+    whole = (tmp_path / "cut.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[:-9])
+    names = ["notes.txt", "folder", "other.pt", "numbers-0123456789abcdef.npy", "cut.safetensors", "nothing"]
+    shown = refused_by_info(capsys, *(tmp_path / name for name in names), "digits/confidence")
+    sentences = shown.err.splitlines()
+    assert [name in sentence for name, sentence in zip(names, sentences, strict=True)] == [True] * len(names)
+    assert all(sentence.startswith("seenn: Expected a") for sentence in sentences)
+    assert "is not whole" in sentences[4]
+    assert "class: Confidence" in shown.out  # the others are described nevertheless
+    assert "at least one file or folder, got none" in refused(capsys, "info")
