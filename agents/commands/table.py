@@ -15,6 +15,7 @@ from agents.commands.convert import Convert
 from agents.commands.headroom import Headroom
 from agents.commands.quickstart import Quickstart
 from agents.commands.record import Record
+from agents.commands.sweep import Sweep
 from agents.commands.train import Train
 from agents.commands.train_backbone import TrainBackbone
 from agents.commands.watch import Watch
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "convert": Convert,
     "record": Record,
     "train": Train,
+    "sweep": Sweep,
     "headroom": Headroom,
     "compare": Compare,
     "classify": Classify,
