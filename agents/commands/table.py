@@ -18,6 +18,7 @@ from agents.commands.headroom import Headroom
 from agents.commands.info import Info
 from agents.commands.quickstart import Quickstart
 from agents.commands.record import Record
+from agents.commands.sweep import Sweep
 from agents.commands.train import Train
 from agents.commands.train_backbone import TrainBackbone
 from agents.commands.watch import Watch
@@ -29,6 +30,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "record": Record,
     "train": Train,
     "calibrate": Calibrate,
+    "sweep": Sweep,
     "headroom": Headroom,
     "compare": Compare,
     "classify": Classify,

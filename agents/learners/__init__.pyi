@@ -8,9 +8,10 @@ from .sb3.training import load_sb3
 from .stopping.policy import OptimalStopping
 from .stopping.tabular import TabularStopping
 from .stopping.training import StoppingSettings, fit_optimal_stopping
-from .training import TRAINERS, train
+from .training import ALGORITHMS, TRAINERS, train
 
 __all__ = [
+    "ALGORITHMS",
     "TRAINERS",
     "EvaluationCallback",
     "ExitNetwork",
