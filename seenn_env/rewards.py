@@ -183,3 +183,21 @@ def pay(
             f"{'correct' if right else 'wrong'} prediction at timestep {t}: correct the reward or its range."
         )
     return paid
+
+
+def now_and_at_first(
+    reward: Reward, correct: bool, timestep: int, timesteps: int, energy_pj: np.ndarray | None = None
+) -> tuple[float, float]:
+    """The rewards of an exit, and of one at timestep 1 with the same answer: less by the cost of time.
+
+    Args:
+        reward: that pays.
+        correct: whether the answer is correct.
+        timestep: of the exit.
+        timesteps: T.
+        energy_pj: `[T]` of the row, up to each timestep.
+    """
+    exits = np.array([timestep, 1])
+    energy = None if energy_pj is None else Energy(energy_pj[exits - 1], energy_pj[-1:])
+    now, at_first = pay(reward, np.full(2, correct), exits, timesteps, energy).tolist()
+    return now, at_first

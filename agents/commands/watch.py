@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import sys
@@ -23,6 +24,7 @@ from agents.commands.output import check_file, open_folder
 from agents.commands.policies import named_policy
 from agents.commands.stated_default import Stated
 from agents.commands.unused_options import refuse_unused
+from agents.rules.score import ScoredPolicy
 from backbones import InputError, networks
 from backbones.argument_checks import Natural
 from backbones.atomic import open_atomic
@@ -136,12 +138,25 @@ def play(env: EarlyExitEnv, policy: Any, row: int | None, seed: int) -> list[ren
             raise InputError("Expected an image for a policy that reads it, got none: record with images=True.")
         chosen = int(timesteps_at_start(policy, image[None], env.timesteps)[0])
         policy = agents.FixedTimestep(chosen)
+    scores: list[float] = []
     while not episodes[-1].exited:
+        if isinstance(policy, ScoredPolicy):
+            scores.append(float(policy.score_step(observation[None], state, start)[0][0]))
+            episodes[-1] = with_score(episodes[-1], policy, scores)
         action, state = policy.predict(observation[None], state=state, episode_start=start, deterministic=True)
         observation, *_ = env.step(int(action[0]))
-        episodes.append(env.episode)
+        episodes.append(with_score(env.episode, policy, scores))
         start = np.zeros(1, bool)
     return episodes
+
+
+def with_score(episode: rendering.Episode, policy: Any, scores: Sequence[float]) -> rendering.Episode:
+    """The episode with a policy's scores so far, if it has any."""
+    if not scores:
+        return episode
+    name, values = getattr(policy, "column", "score"), policy.sign * np.array(scores)
+    score = rendering.Score(name, values, policy.sign * policy.level, below=policy.sign < 0)
+    return dataclasses.replace(episode, score=score)
 
 
 def show(episodes: Sequence[rendering.Episode], fps: float) -> None:

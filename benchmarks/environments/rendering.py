@@ -24,7 +24,7 @@ def make_episode(T: int, K: int, shape: tuple[int, ...]) -> Episode:
         timesteps=T,
         exited=True,
         image=rng.integers(256, size=shape, dtype=np.uint8),
-        activity=rng.random((t, 512)),
+        spikes=rng.random((t, 512)),
     )
 
 

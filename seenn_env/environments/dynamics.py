@@ -34,12 +34,14 @@ from seenn_env.observations.observation import (
     reads_logits_alone,
 )
 from seenn_env.rendering.episode import Episode, recorded_episode
-from seenn_env.rewards import AnyReward, Energy, Reward, make_reward, pay
+from seenn_env.rewards import AnyReward, Energy, Reward, make_reward, now_and_at_first, pay
 from seenn_env.traces.energy import energy_pj
 from seenn_env.traces.fields import check_dtype, finite_array
 from seenn_env.traces.traces import Traces
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
 Index = np.ndarray | int
@@ -127,7 +129,12 @@ class ReplayedDynamics:
 
     def episode(self, slot: int, row: int, timestep: int, exited: bool) -> Episode:
         """See `Dynamics`."""
-        return recorded_episode(self.traces, row, timestep, exited)
+        rewards = None
+        if timestep:
+            correct, energy = bool(self.traces.correct[row, timestep - 1]), self.traces.energy_pj
+            energy_pj = None if energy is None else np.asarray(energy[row])
+            rewards = now_and_at_first(self.reward, correct, timestep, self._timesteps, energy_pj)
+        return recorded_episode(self.traces, row, timestep, exited, rewards)
 
 
 class LiveDynamics:
@@ -195,7 +202,7 @@ class LiveDynamics:
         self._energy_pj = np.zeros((num_slots, T + 1), np.float32)
         self._full_pj = np.full(len(self.labels), np.nan, np.float32)  # of each row, once it has run to T
         self._keeps_activity = False
-        self._activity: np.ndarray | None = None
+        self._activity: dict[str, np.ndarray] = {}
 
     def begin(self, slots: np.ndarray, rows: Index) -> None:
         """See `Dynamics`."""
@@ -235,6 +242,15 @@ class LiveDynamics:
     def episode(self, slot: int, row: int, timestep: int, exited: bool) -> Episode:
         """See `Dynamics`."""
         image = mean_over_frames(self.samples.images[self._image_index[row]][None])[0]
+        rewards = None
+        if timestep:
+            energy_pj = None
+            if self._model is not None:
+                self._run_to(slot, self.shape.timesteps)
+                energy_pj = self._energy_pj[slot, : self.shape.timesteps]
+            correct = bool(self.predictions(slot, row, timestep) == self.labels[row])
+            rewards = now_and_at_first(self.reward, correct, timestep, self.shape.timesteps, energy_pj)
+        activity = {name: values[slot, :timestep].copy() for name, values in self._activity.items()}
         return Episode(
             logits=self._logits[slot, :timestep].copy(),
             label=int(self.labels[row]),
@@ -242,7 +258,9 @@ class LiveDynamics:
             exited=exited,
             class_names=self.samples.class_names,
             image=image if image.ndim == 3 and image.dtype == np.uint8 else None,
-            activity=None if self._activity is None or timestep == 0 else self._activity[slot, :timestep].copy(),
+            spikes=activity.get("hidden"),
+            potentials=activity.get("membrane"),
+            rewards=rewards,
         )
 
     def _run_to(self, slots: Index, timestep: Index) -> None:
@@ -265,15 +283,15 @@ class LiveDynamics:
                 counts = self.pool.state.operations.counts.cpu().numpy()
                 self._energy_pj[self._slots, entry] = energy_pj(counts, self._model)
             if self._keeps_activity and isinstance(self.backbone, Probed):
-                self._store_activity(self.backbone.probe(self.pool.state).get("hidden"), entry)
+                self._store_activity(self.backbone.probe(self.pool.state), entry)
 
-    def _store_activity(self, hidden: "Tensor | None", entry: np.ndarray) -> None:
-        """Of the last hidden layer `[B, F]`, where the backbone gives it."""
-        if hidden is not None:
-            values = finite_array(hidden, self.dtype, "hidden", self._sample)
-            if self._activity is None:
-                self._activity = np.zeros((*self._logits.shape[:2], values.shape[1]), values.dtype)
-            self._activity[self._slots, entry] = values
+    def _store_activity(self, probed: "Mapping[str, Tensor]", entry: np.ndarray) -> None:
+        """The last hidden layer's spikes and potentials `[B, F]`, as far as the backbone gives them."""
+        for name in {"hidden", "membrane"} & set(probed):
+            values = finite_array(probed[name], self.dtype, name, self._sample)
+            if name not in self._activity:
+                self._activity[name] = np.zeros((*self._logits.shape[:2], values.shape[1]), values.dtype)
+            self._activity[name][self._slots, entry] = values
 
 
 class Settings(TypedDict, total=False):

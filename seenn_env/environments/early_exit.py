@@ -66,7 +66,9 @@ class EarlyExitEnv(EpisodeEnv):
     - `split`: split of the samples (default "policy")
     - `observation` (default "features"), `reward` (default "seenn"), `reward_options`: see above
     - `render_mode`: "rgb_array" (a frame `[H, W, 3]`), "ansi" (text), or "human" (a window; without a display,
-      the terminal): the image and the spikes if there are any, the class probabilities after each timestep, the exit
+      the terminal): the image, spikes and potentials if there are any; after each timestep the class probabilities
+      and the margin (in `seenn watch`, the policy's score and threshold); the reward so far and what time costs
+    - `render_size`: H, the height of frames in pixels, a multiple of 16 from 272 to 2176 (default 544)
     - `repeats`, `batch_size`, `dtype`: when live, as in `record`; equal values give equal bits
 
     `reset(options={"samples": row})` chooses a row of `env.unwrapped.traces` (when live: of the samples

@@ -9,12 +9,12 @@ import gymnasium as gym
 import numpy as np
 
 from backbones import InputError
-from backbones.argument_checks import check_kinds
-from backbones.errors import unknown_name
+from backbones.argument_checks import Positive, check_kinds
 from seenn_env.environments.dynamics import Settings, make_dynamics, observation_space
 from seenn_env.environments.reset_arguments import checked_options, checked_seed
 from seenn_env.rendering.episode import Episode
-from seenn_env.rendering.modes import RENDER_METADATA, RENDERERS, Window, warn_of_no_mode
+from seenn_env.rendering.frame import HEIGHT
+from seenn_env.rendering.modes import RENDER_METADATA, Window, check_mode, draw, warn_of_no_mode
 from seenn_env.traces.traces import Traces
 
 NO_PREDICTION = -1
@@ -47,6 +47,7 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         traces: Traces | str | Path | None = None,
         *,
         render_mode: str | None = None,
+        render_size: Positive = HEIGHT,
         **settings: Unpack[Settings],
     ) -> None:
         dynamics = make_dynamics(traces, one_shot=self.one_shot, **settings)
@@ -54,10 +55,9 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         self.observation_names, self.observation_space = observation_space(dynamics)
         self.action_space: gym.spaces.Discrete = gym.spaces.Discrete(self.timesteps if self.one_shot else 2)
         self.traces: Traces | None = dynamics.traces
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise unknown_name("render_mode", render_mode, self.metadata["render_modes"])
-        self.render_mode = render_mode
-        self._window = Window() if render_mode == "human" else None
+        check_mode(render_mode, render_size, self.metadata["render_modes"])
+        self.render_mode, self.render_size = render_mode, render_size
+        self._window = Window(render_size) if render_mode == "human" else None
         if render_mode is not None:
             dynamics.keep_activity()
         self._slots = np.arange(dynamics.num_slots)  # all hold the same row, and the first is read
@@ -119,13 +119,15 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
             warn_of_no_mode(self)
             return None
         if self._window is None:
-            return RENDERERS[self.render_mode](self.episode)
+            return draw(self.episode, self.render_mode, self.render_size)
         self._window.show(self.episode)
         return None
 
     @property
     def episode(self) -> Episode:
         """The episode so far, for rendering of one's own; live, its activity is kept with a render mode only.
+
+        `dataclasses.replace(env.episode, score=Score(…))` adds a policy's score to it, for `rendering.rgb_array`.
 
         Raises:
             ResetNeeded: before the first episode.

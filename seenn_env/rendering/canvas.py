@@ -1,10 +1,11 @@
 """A canvas of pixels: boxes, text and heat maps.
 
-canvas = Canvas(320, 64)
+canvas = Canvas(320, 64, scale=2)
 canvas.text(16, 40, "timestep 3", size=20, bold=True)
-canvas.pixels                                                 # [H, W, 3] uint8
+canvas.pixels                                                 # [128, 640, 3] uint8
 """
 
+import math
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -16,26 +17,30 @@ Color = tuple[int, int, int]
 
 PAPER: Color = (255, 255, 255)
 INK: Color = (28, 33, 43)
-GREY: Color = (122, 130, 143)
+GREY: Color = (111, 118, 130)
 FAINT: Color = (205, 210, 218)
 TRACK: Color = (239, 241, 245)
 BLUE: Color = (45, 104, 196)
 OTHER: Color = (166, 181, 205)
-RIGHT: Color = (0, 142, 104)
-WRONG: Color = (208, 80, 18)
-"""The colours of correct and wrong are distinct to colour-blind eyes (after Okabe and Ito)."""
+RIGHT: Color = (0, 134, 98)
+WRONG: Color = (202, 76, 16)
+"""Correct and wrong are distinct to colour-blind eyes (after Okabe and Ito); their text, and grey text, has a contrast
+of 4.5 on white and on black."""
 
 
 class Canvas:
-    """Pixels to draw on, with clipping at the edges.
+    """Pixels to draw on, with clipping at the edges; lengths are in units of `scale` pixels.
 
     Args:
-        width: in pixels.
-        height: in pixels.
+        width: rounded up to a multiple of 16 pixels, as video codecs require.
+        height: likewise.
+        scale: pixels of a unit.
     """
 
-    def __init__(self, width: int, height: int) -> None:
-        self._image = Image.new("RGB", (width, height), PAPER)
+    def __init__(self, width: float, height: float, scale: float = 1.0) -> None:
+        self._scale = scale
+        across, down = (16 * math.ceil(side * scale / 16) for side in (width, height))
+        self._image = Image.new("RGB", (across, down), PAPER)
         self._draw = ImageDraw.Draw(self._image)
 
     @property
@@ -43,32 +48,50 @@ class Canvas:
         """`[H, W, 3]` uint8, a copy."""
         return np.array(self._image)
 
-    def box(self, x: int, y: int, width: int, height: int, color: Color) -> None:
+    def box(self, x: float, y: float, width: float, height: float, color: Color) -> None:
         """A filled rectangle."""
-        if width > 0 and height > 0:
-            self._draw.rectangle((x, y, x + width - 1, y + height - 1), color)
+        left, top, right, bottom = self._edges(x, y, width, height)
+        if right >= left and bottom >= top:
+            self._draw.rectangle((left, top, right, bottom), color)
 
-    def frame(self, x: int, y: int, width: int, height: int, color: Color) -> None:
+    def frame(self, x: float, y: float, width: float, height: float, color: Color) -> None:
         """The edge of a rectangle."""
-        self._draw.rectangle((x, y, x + width - 1, y + height - 1), outline=color, width=2)
+        self._draw.rectangle(self._edges(x, y, width, height), outline=color, width=max(1, round(2 * self._scale)))
 
-    def pill(self, x: int, y: int, width: int, height: int, color: Color) -> None:
+    def pill(self, x: float, y: float, width: float, height: float, color: Color) -> None:
         """A filled rectangle with round corners."""
-        self._draw.rounded_rectangle((x, y, x + width - 1, y + height - 1), 8, color)
+        self._draw.rounded_rectangle(self._edges(x, y, width, height), 8 * self._scale, color)
 
-    def hatch(self, x: int, y: int, width: int, height: int, color: Color) -> None:
+    def hatch(self, x: float, y: float, width: float, height: float, color: Color) -> None:
         """Diagonal lines on paper."""
-        down, across = np.mgrid[:height, :width]
-        self.paste(x, y, np.where(((down + across) % 12 < 3)[..., None], color, PAPER).astype(np.uint8))
+        left, top, right, bottom = self._edges(x, y, width, height)
+        down, across = np.ogrid[: bottom - top + 1, : right - left + 1]
+        lines = (down + across) % (12 * self._scale) < 3 * self._scale
+        self._image.paste(color, (left, top), Image.fromarray(lines))
 
-    def paste(self, x: int, y: int, pixels: np.ndarray) -> None:
-        """Pixels `[h, w, 3]`."""
-        self._image.paste(Image.fromarray(pixels), (x, y))
+    def image(self, x: float, y: float, size: float, image: np.ndarray) -> None:
+        """An image `[C, H, W]` in the middle of a square, as by `enlarge`."""
+        left, top, right, _ = self._edges(x, y, size, size)
+        pixels = enlarge(image, right - left + 1)
+        height, width = pixels.shape[:2]
+        corner = left + (right - left + 1 - width) // 2, top + (right - left + 1 - height) // 2
+        self._image.paste(Image.fromarray(pixels), corner)
+
+    def lines(self, x: float, y: float, width: float, height: float, colors: np.ndarray) -> None:
+        """Horizontal lines of colours `[n, 3]`, which fill a rectangle."""
+        left, top, right, bottom = self._edges(x, y, width, height)
+        size = right - left + 1, bottom - top + 1
+        self._image.paste(Image.fromarray(colors[:, None]).resize(size, Image.Resampling.NEAREST), (left, top))
+
+    def _edges(self, x: float, y: float, width: float, height: float) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom in pixels, inclusive."""
+        left, top, right, bottom = (round(edge * self._scale) for edge in (x, y, x + width, y + height))
+        return left, top, right - 1, bottom - 1
 
     def text(
         self,
-        x: int,
-        y: int,
+        x: float,
+        y: float,
         text: str,
         *,
         size: int = 13,
@@ -80,7 +103,8 @@ class Canvas:
         """A line of text on the baseline y, cut to `width` with an ellipsis."""
         if width is not None:
             text = _cut(text, size, bold, width)
-        self._draw.text((x, y), text, color, _font(size, bold), anchor=f"{align[0]}s")
+        at = round(x * self._scale), round(y * self._scale)
+        self._draw.text(at, text, color, _font(size * self._scale, bold), anchor=f"{align[0]}s")
 
 
 @lru_cache(maxsize=4096)
@@ -152,7 +176,7 @@ _MEMBRANE = _ramp((22, 62, 140), (104, 158, 220), (246, 248, 251), (240, 164, 10
 
 
 @lru_cache(maxsize=64)
-def _font(size: int, bold: bool) -> ImageFont.FreeTypeFont:
+def _font(size: float, bold: bool) -> ImageFont.FreeTypeFont:
     import matplotlib  # for its font
 
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"

@@ -6,7 +6,6 @@ Letters: T timesteps, t of them done, K classes, F features of the last hidden l
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 
@@ -17,6 +16,53 @@ from seenn_env.traces.traces import Traces
 
 MOST_CLASSES = 10
 """Rows of bars; of more classes, those with the highest probabilities so far."""
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """The number that a policy compares with its threshold."""
+
+    name: str
+    values: np.ndarray
+    """`[s]` after timesteps 1…s; the policy does not decide at the others."""
+    threshold: float | None = None
+    """None of a number that nothing is compared with."""
+    below: bool = False
+    """Whether the policy exits at or below the threshold, instead of at or above."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def exits(self, value: float) -> bool:
+        """Whether the policy exits at this score."""
+        return self.threshold is not None and (value <= self.threshold if self.below else value >= self.threshold)
+
+    def rule(self) -> str:
+        """The condition of an exit in words."""
+        return (
+            ""
+            if self.threshold is None
+            else f"exit at {'≤' if self.below else '≥'} {self.threshold:.3g}".replace("-", "−")
+        )
+
+    def comparison(self) -> str:
+        """The last value beside the threshold, in as many decimals as tell them apart."""
+        if not len(self.values):
+            return ""
+        value = float(self.values[-1])
+        if self.threshold is None:
+            return f"{value:.2f}".replace("-", "−")
+        sign = ("<≥", ">≤")[self.below][self.exits(value)]
+        decimals = next((d for d in range(2, 7) if f"{value:.{d}f}" != f"{self.threshold:.{d}f}"), 2)
+        return f"{value:.{decimals}f} {sign} {self.threshold:.{decimals}f}".replace("-", "−")
+
+    def heights(self) -> np.ndarray:
+        """`[s + 1]` the values, and the threshold (or 0), as shares of a scale that has all of them, 0 and 1."""
+        all_values = np.append(self.values, self.threshold or 0.0)
+        finite = all_values[np.isfinite(all_values)]
+        low, high = min(0.0, *finite), max(1.0, *finite)
+        heights: np.ndarray = (all_values.clip(low, high) - low) / (high - low)
+        return heights
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +79,14 @@ class Episode:
     """K names, or none for 0…K-1."""
     image: np.ndarray | None = None
     """`[C, H, W]` uint8."""
-    activity: np.ndarray | None = None
-    """`[t, F]` of the last hidden layer."""
-    activity_kind: Literal["spikes", "membrane"] = "spikes"
-    """"spikes" (0…1) or "membrane"."""
+    spikes: np.ndarray | None = None
+    """`[t, F]` of the last hidden layer, 0…1."""
+    potentials: np.ndarray | None = None
+    """`[t, F]` of the same layer's membranes."""
+    score: Score | None = None
+    """Of the policy that decides; without one, the margin is shown."""
+    rewards: tuple[float, float] | None = None
+    """Of an exit at timestep t, paid where `exited`, and of one at timestep 1 with the same answer."""
 
     probabilities: np.ndarray = field(init=False)
     """`[t, K]`."""
@@ -45,14 +95,18 @@ class Episode:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        arrays = (self.logits, self.image, self.activity)
-        logits, image, activity = (() if given is None else given.shape for given in arrays)
+        values = None if self.score is None else self.score.values
+        arrays = (self.logits, self.image, self.spikes, self.potentials, values)
+        logits, image, *strips, scores = (None if given is None else np.shape(given) for given in arrays)
+        assert logits is not None
         fits = len(logits) == 2 and logits[0] <= self.timesteps and self.label < logits[1]
-        fits &= (self.image is None or len(image) == 3) and (self.activity is None or activity[:1] == logits[:1])
-        if not fits or self.activity_kind not in ("spikes", "membrane"):
+        fits &= image is None or len(image) == 3
+        fits &= all(strip is None or (len(strip) == 2 and strip[0] == logits[0]) for strip in strips)
+        if not fits or (scores is not None and (len(scores) != 1 or scores[0] > logits[0])):
             raise InputError(
-                f"Expected logits [t, K], t ≤ T = {self.timesteps}, label {self.label} < K, an image [C, H, W] and "
-                f"activity [t, F] of spikes or membrane, got {list(logits)}, {list(image)} and {list(activity)}."
+                f"Expected logits [t, K], t ≤ T = {self.timesteps}, label {self.label} < K, an image [C, H, W], spikes "
+                f"and potentials [t, F] and scores of t timesteps at most, got {logits}, {image}, "
+                f"{strips[0]}, {strips[1]} and {scores}."
             )
         object.__setattr__(self, "probabilities", softmax(self.logits.astype(np.float32)))
         object.__setattr__(self, "predictions", self.logits.argmax(-1))
@@ -84,6 +138,26 @@ class Episode:
             raise InputError(f"Expected a timestep up to {self.timestep}, the last one done, got {timestep}.")
         return float(self.probabilities[timestep - 1, self.predictions[timestep - 1]])
 
+    def shown_score(self) -> Score:
+        """The policy's score, or the margin."""
+        if self.score is not None:
+            return self.score
+        ranked = np.sort(self.probabilities, -1)
+        return Score("margin", ranked[:, -1] - (ranked[:, -2] if ranked.shape[1] > 1 else 0))
+
+    def reason(self) -> str:
+        """The score beside its threshold, in words."""
+        score = self.shown_score()
+        undecided = score.threshold is not None and len(score.values) < self.timestep == self.timesteps
+        return "last timestep" if undecided else score.comparison()
+
+    def reward_so_far(self) -> tuple[str, str]:
+        """The reward paid and the part of it that time costs, in words."""
+        if self.rewards is None:
+            return "", ""
+        now, at_first = self.rewards
+        return _signed(now if self.exited else 0.0), _signed(now - at_first)
+
     def right(self, column: int) -> bool:
         """Whether the prediction of a column (a timestep, from 0) is correct."""
         return int(self.predictions[column]) == self.label
@@ -104,14 +178,18 @@ class Episode:
         return f"exit at {self.timestep} of {self.timesteps}: {'right' if self.correct else 'wrong'}"
 
 
-def recorded_episode(traces: Traces, row: int, timestep: int, exited: bool) -> Episode:
+def recorded_episode(
+    traces: Traces, row: int, timestep: int, exited: bool, rewards: tuple[float, float] | None = None
+) -> Episode:
     """The episode of a row of traces after a timestep (0: before the first)."""
     image = None
     if traces.images is not None and traces.image_index is not None:
         place = np.flatnonzero(traces.image_index == traces.sample[row])
         image = np.asarray(traces.images[place[0]]) if len(place) else None
-    kind: Literal["spikes", "membrane"] = "spikes" if traces.hidden is not None else "membrane"
-    activity = traces.hidden if traces.hidden is not None else traces.membrane
+    spikes, potentials = (
+        None if activity is None else np.asarray(activity[row, :timestep])
+        for activity in (traces.hidden, traces.membrane)
+    )
     return Episode(
         logits=np.asarray(traces.logits[row, :timestep]),
         label=int(traces.labels[row]),
@@ -119,6 +197,11 @@ def recorded_episode(traces: Traces, row: int, timestep: int, exited: bool) -> E
         exited=exited,
         class_names=tuple(str(name) for name in traces.info.get("class_names", ())),
         image=image,
-        activity=None if activity is None else np.asarray(activity[row, :timestep]),
-        activity_kind=kind,
+        spikes=spikes,
+        potentials=potentials,
+        rewards=rewards,
     )
+
+
+def _signed(number: float) -> str:
+    return f"{number:+.3g}".replace("-", "−") if number else "0"

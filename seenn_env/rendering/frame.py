@@ -1,14 +1,16 @@
-"""An episode as a frame: the image, the class probabilities after each timestep, the exit.
+"""An episode as a frame: the image, the class probabilities and the policy's score after each timestep, the exit.
 
-frame = rgb_array(episode)                                    # [H, W, 3] uint8
+frame = rgb_array(episode, size=544)                          # [544, W, 3] uint8
 
 Letters: T timesteps, K classes, F features of the last hidden layer.
 """
 
 import numpy as np
 
-from backbones.argument_checks import check_kinds
+from backbones import InputError
+from backbones.argument_checks import Positive, check_kinds
 from seenn_env.rendering.canvas import (
+    BLUE,
     FAINT,
     GREY,
     INK,
@@ -18,7 +20,6 @@ from seenn_env.rendering.canvas import (
     TRACK,
     WRONG,
     Canvas,
-    enlarge,
     fitting_size,
     heat,
     pooled,
@@ -26,12 +27,26 @@ from seenn_env.rendering.canvas import (
 )
 from seenn_env.rendering.episode import Episode
 
-# The page, in pixels; its sides are multiples of 16, as video codecs require.
-_MARGIN, _IMAGE, _NAMES, _HEIGHT = 24, 224, 112, 432
+HEIGHT = 544
+"""Of a frame in pixels, unless another is asked for."""
+_SIZES = range(272, 4 * HEIGHT + 1, 16)
+"""Multiples of 16, as video codecs require."""
+
+# The page, in pixels of a frame of this height.
+_MARGIN, _IMAGE, _NAMES = 24, 224, 112
 _LEFT = _MARGIN + _IMAGE + _NAMES
-_NUMBERS, _TOP, _BOTTOM = 76, 88, 408
-_ANSWERS, _STRIP, _GAP = 40, 64, 12
+_NUMBERS, _TOP, _BOTTOM = 76, 88, HEIGHT - 24
+_ANSWERS, _STRIP, _GAP = 40, 48, 14
 _SMALL, _TEXT, _LARGE = 11, 13, 17
+
+
+def check_size(size: int) -> None:
+    """Refuse a size that frames cannot have."""
+    if size not in _SIZES:
+        raise InputError(
+            f"Expected render_size, the height of frames, to be a multiple of 16 from {_SIZES[0]} to {_SIZES[-1]} "
+            f"pixels, got {size}: use {min(_SIZES, key=lambda each: abs(each - size))}."
+        )
 
 
 class _Columns:
@@ -49,16 +64,29 @@ class _Columns:
 
 
 @check_kinds
-def rgb_array(episode: Episode) -> np.ndarray:
-    """`[H, W, 3]` uint8; the size depends on T alone."""
+def rgb_array(episode: Episode, *, size: Positive = HEIGHT) -> np.ndarray:
+    """`[size, W, 3]` uint8; W depends on T and the size alone.
+
+    Raises:
+        InputError: for a size that is no multiple of 16 from 272 to 2176.
+    """
+    check_size(size)
     columns = _Columns(episode.timesteps)
-    canvas = Canvas(-(-(columns.left(episode.timesteps) + _MARGIN) // 16) * 16, _HEIGHT)
+    canvas = Canvas(columns.left(episode.timesteps) + _MARGIN, HEIGHT, size / HEIGHT)
     _draw_image(canvas, episode)
+    _draw_legend(canvas)
     _draw_answer(canvas, episode)
     _draw_head(canvas, episode, columns)
-    _draw_bars(canvas, episode, columns)
-    if episode.activity is not None:
-        _draw_activity(canvas, episode, columns)
+    bottom = _BOTTOM
+    for name, kind, activity in (("potential", "membrane", episode.potentials), ("spikes", "spikes", episode.spikes)):
+        if activity is not None:
+            bottom -= _STRIP
+            _draw_activity(canvas, episode, columns, name, kind, activity, bottom)
+            bottom -= _GAP
+    rows = len(episode.shown_classes())
+    top = bottom - min(max(bottom - _GAP - _ANSWERS - _TOP - 64 * rows, 64), 160)  # few classes give it room
+    _draw_score(canvas, episode, columns, top, bottom)
+    _draw_bars(canvas, episode, columns, top - _GAP)
     if episode.exited:
         _draw_exit(canvas, episode, columns)
     return canvas.pixels
@@ -67,9 +95,8 @@ def rgb_array(episode: Episode) -> np.ndarray:
 def _draw_image(canvas: Canvas, episode: Episode) -> None:
     """The image, or the present prediction in large letters."""
     if episode.image is not None:
-        image = enlarge(episode.image, _IMAGE)
         canvas.box(_MARGIN, 24, _IMAGE, _IMAGE, TRACK)
-        canvas.paste(_MARGIN + (_IMAGE - image.shape[1]) // 2, 24 + (_IMAGE - len(image)) // 2, image)
+        canvas.image(_MARGIN, 24, _IMAGE, episode.image)
         return
     answer = episode.answer
     size = fitting_size(answer, _IMAGE - 24, (96, 64, 40, 28, 20), bold=True)
@@ -78,41 +105,48 @@ def _draw_image(canvas: Canvas, episode: Episode) -> None:
     canvas.text(*middle, answer, size=size, bold=True, align="middle", color=GREY, width=_IMAGE - 12)
 
 
+def _draw_legend(canvas: Canvas) -> None:
+    """The colours of the bars, below the image."""
+    x = _MARGIN
+    for words, color in (("right", RIGHT), ("wrong", WRONG), ("other class", OTHER)):
+        canvas.box(x, 262, 10, 10, color)
+        canvas.text(x + 15, 271, words, size=_SMALL, color=GREY)
+        x += text_width(words, _SMALL) + 33
+
+
 def _draw_answer(canvas: Canvas, episode: Episode) -> None:
-    """Label, prediction and state of the episode."""
-    x, middle = _MARGIN, _MARGIN + _IMAGE // 2
+    """Label, prediction, score, reward and state of the episode."""
     color = RIGHT if episode.correct else WRONG
     answer, share = "", ""
     if episode.timestep:
         answer, share = episode.answer, f"{100 * episode.confidence(episode.timestep):.0f} %"
-    rows = (("label", 284, episode.name(episode.label), INK, ""), ("answer", 318, answer, color, share))
-    for title, y, words, ink, right in rows:
-        width = _IMAGE - 72 - text_width(right, _LARGE)
+    score, (paid, time) = episode.shown_score(), episode.reward_so_far()
+    rows = (
+        ("label", episode.name(episode.label), INK, ""),
+        ("answer", answer, color, share),
+        (score.name, episode.reason(), INK, ""),
+        ("reward", paid, INK, time and f"time {time}"),
+    )
+    for y, (title, words, ink, right) in zip(range(314, 450, 36), rows, strict=True):
+        width = _IMAGE - 88 - text_width(right, _TEXT)
+        size = fitting_size(title, 74, (_TEXT, 12, _SMALL))
+        canvas.text(_MARGIN, y, title, size=size, color=GREY, width=74)
         size = fitting_size(words, width, (_LARGE, 15, _TEXT), bold=True)
-        canvas.text(x, y, title, color=GREY)
-        canvas.text(x + 64, y, words, size=size, bold=True, color=ink, width=width)
-        canvas.text(x + _IMAGE, y, right, size=_LARGE, color=GREY, align="right")
+        canvas.text(_MARGIN + 80, y, words, size=size, bold=True, color=ink, width=width)
+        canvas.text(_MARGIN + _IMAGE, y, right, color=GREY, align="right")
+    words, under, ink = episode.verdict(), TRACK, GREY
     if episode.exited:
-        words = f"{'✓' if episode.correct else '✗'} {episode.verdict()}"
-        size = fitting_size(words, _IMAGE - 16, (16, 15, 14, 13), bold=True)
-        canvas.pill(x, 362, _IMAGE, 46, color)
-        canvas.text(middle, 391, words, size=size, bold=True, color=PAPER, align="middle")
-    else:
-        canvas.pill(x, 362, _IMAGE, 46, TRACK)
-        canvas.text(middle, 391, episode.verdict(), size=16, color=GREY, align="middle")
+        words, under, ink = f"{'✓' if episode.correct else '✗'} {words}", color, PAPER
+    size = fitting_size(words, _IMAGE - 16, (16, 15, 14, 13), bold=episode.exited)
+    canvas.pill(_MARGIN, _BOTTOM - 46, _IMAGE, 46, under)
+    middle = _MARGIN + _IMAGE // 2
+    canvas.text(middle, _BOTTOM - 17, words, size=size, bold=episode.exited, color=ink, align="middle")
 
 
 def _draw_head(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
-    """The timestep, the legend and the columns' numbers."""
+    """The timestep and the columns' numbers."""
     t, T = episode.timestep, episode.timesteps
-    canvas.text(_LEFT, 44, f"timestep {t} of {T}", size=20, bold=True)
-    right = columns.right
-    if right - _LEFT >= 480:
-        for words, color in (("other class", OTHER), ("wrong answer", WRONG), ("right answer", RIGHT)):
-            canvas.text(right, 42, words, size=_SMALL, color=GREY, align="right")
-            right -= text_width(words, _SMALL) + 16
-            canvas.box(right, 33, 10, 10, color)
-            right -= 18
+    canvas.text(_LEFT, 42, f"timestep {t} of {T}", size=20, bold=True)
     every = -(-28 // columns.pitch)
     for column in range(every - 1, T, every):
         now = column + 1 == t
@@ -121,14 +155,13 @@ def _draw_head(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
         canvas.text(x, _NUMBERS, str(column + 1), bold=now, color=color, align="middle")
 
 
-def _draw_bars(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
+def _draw_bars(canvas: Canvas, episode: Episode, columns: _Columns, bottom: int) -> None:
     """A row for each class shown, a column for each timestep, and its prediction below."""
     t, bar = episode.timestep, columns.bar
-    bottom = _BOTTOM if episode.activity is None else _BOTTOM - _STRIP - _GAP
     end = bottom - _ANSWERS if columns.wide else bottom
     classes = episode.shown_classes()
     edges = np.linspace(_TOP, end, len(classes) + 1)
-    thickness = min(48, int(edges[1] - edges[0]) - 4)
+    thickness = min(72, int(edges[1] - edges[0]) - 4)
     for label, middle in zip(classes.tolist(), (edges[:-1] + edges[1:]) / 2, strict=True):
         top, is_label = int(middle - thickness / 2), label == episode.label
         color = INK if is_label else GREY
@@ -146,10 +179,9 @@ def _draw_bars(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
                 color = RIGHT if is_label else WRONG
             share = float(episode.probabilities[column, label])
             if columns.wide:
-                canvas.box(x, top, round(bar * share), thickness, color)
+                canvas.box(x, top, bar * share, thickness, color)
             else:
-                height = round(thickness * share)
-                canvas.box(x, top + thickness - height, bar, height, color)
+                canvas.box(x, top + thickness * (1 - share), bar, thickness * share, color)
     if not columns.wide:
         return
     for column, prediction in enumerate(episode.predictions.tolist()):
@@ -160,17 +192,32 @@ def _draw_bars(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
         canvas.text(x, bottom - 4, f"{100 * share:.0f} %", size=_SMALL, color=GREY, align="middle")
 
 
-def _draw_activity(canvas: Canvas, episode: Episode, columns: _Columns) -> None:
+def _draw_score(canvas: Canvas, episode: Episode, columns: _Columns, top: int, bottom: int) -> None:
+    """A standing bar for each timestep that has a score, and the threshold across."""
+    score, middle = episode.shown_score(), (top + bottom) // 2
+    canvas.text(_LEFT - 14, middle - 4, score.name, align="right", color=GREY, width=_NAMES - 22)
+    canvas.text(_LEFT - 14, middle + 12, score.rule(), size=_SMALL, align="right")
+    *heights, threshold = (score.heights() * (bottom - top)).tolist()
+    shown = episode.timestep if episode.exited else episode.timesteps
+    for column in range(shown):
+        canvas.box(columns.left(column), top, columns.bar, bottom - top, TRACK)
+    for column, height in enumerate(heights):
+        canvas.box(columns.left(column), bottom - height, columns.bar, height, BLUE)
+    if score.threshold is not None:
+        width = columns.left(shown - 1) + columns.bar - _LEFT
+        canvas.box(_LEFT, min(max(top, bottom - threshold - 1), bottom - 2), width, 2, INK)
+
+
+def _draw_activity(
+    canvas: Canvas, episode: Episode, columns: _Columns, name: str, kind: str, activity: np.ndarray, top: int
+) -> None:
     """A heat map of each timestep: one line a neuron, or neighbours averaged."""
-    assert episode.activity is not None
-    top, F = _BOTTOM - _STRIP, episode.activity.shape[1]
-    name = "spikes" if episode.activity_kind == "spikes" else "potential"
-    canvas.text(_LEFT - 14, top + 14, name, align="right", color=GREY)
-    canvas.text(_LEFT - 14, top + 30, f"{F} neurons", size=_SMALL, align="right", color=GREY)
+    canvas.text(_LEFT - 14, top + 21, name, align="right", color=GREY)
+    canvas.text(_LEFT - 14, top + 37, f"{activity.shape[1]} neurons", size=_SMALL, align="right", color=GREY)
     for column in range(episode.timesteps):
         if column < episode.timestep:
-            colors = heat(pooled(episode.activity[column].astype(np.float32), _STRIP), episode.activity_kind)
-            canvas.paste(columns.left(column), top, colors[:, None].repeat(columns.bar, axis=1))
+            colors = heat(pooled(activity[column].astype(np.float32), _STRIP), kind)
+            canvas.lines(columns.left(column), top, columns.bar, _STRIP, colors)
         elif not episode.exited:
             canvas.box(columns.left(column), top, columns.bar, _STRIP, TRACK)
 

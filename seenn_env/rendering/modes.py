@@ -1,23 +1,33 @@
 """Render modes: frames, text, and a window by matplotlib, or the terminal where no window can be opened."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
+from backbones.errors import unknown_name
 from seenn_env.rendering.episode import Episode
-from seenn_env.rendering.frame import rgb_array
+from seenn_env.rendering.frame import check_size, rgb_array
 from seenn_env.rendering.text import ansi
 
 _LOG = logging.getLogger("seenn_env")
 
-RENDERERS: dict[str, Callable[[Episode], np.ndarray | str]] = {"rgb_array": rgb_array, "ansi": ansi}
-"""By mode; "human" shows frames in a `Window`."""
-
 RENDER_METADATA: dict[str, Any] = {"render_modes": ["rgb_array", "human", "ansi"], "render_fps": 4}
+
+
+def check_mode(mode: str | None, size: int, known: Sequence[str]) -> None:
+    """Refuse unknown render modes, and sizes that frames cannot have."""
+    if mode not in (None, *known):
+        raise unknown_name("render_mode", mode, known)
+    check_size(size)
+
+
+def draw(episode: Episode, mode: str, size: int) -> np.ndarray | str:
+    """The episode in the mode "rgb_array" or "ansi"; "human" shows frames in a `Window`."""
+    return ansi(episode) if mode == "ansi" else rgb_array(episode, size=size)
 
 
 def warn_of_no_mode(env: gym.Env | gym.vector.VectorEnv) -> None:
@@ -30,9 +40,14 @@ def warn_of_no_mode(env: gym.Env | gym.vector.VectorEnv) -> None:
 
 
 class Window:
-    """A window that opens with the first episode; closed by hand, it stays closed."""
+    """A window that opens with the first episode; closed by hand, it stays closed.
 
-    def __init__(self) -> None:
+    Args:
+        size: height of frames in pixels.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
         self._figure: Any = None
         self._picture: Any = None
         self._terminal = False
@@ -47,7 +62,7 @@ class Window:
         import matplotlib.pyplot as plt
 
         if plt.fignum_exists(self._figure.number):
-            self._picture.set_data(rgb_array(episode))
+            self._picture.set_data(rgb_array(episode, size=self._size))
             self._figure.canvas.draw_idle()
             self._figure.canvas.start_event_loop(1 / RENDER_METADATA["render_fps"])
 
@@ -62,7 +77,7 @@ class Window:
     def _open(self, episode: Episode) -> None:
         import matplotlib.pyplot as plt
 
-        frame = rgb_array(episode)
+        frame = rgb_array(episode, size=self._size)
         height, width = frame.shape[:2]
         try:
             figure = plt.figure(figsize=(width / 100, height / 100), dpi=100)

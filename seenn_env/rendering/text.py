@@ -10,7 +10,7 @@ from itertools import groupby
 import numpy as np
 
 from backbones.argument_checks import Positive, check_kinds
-from seenn_env.rendering.canvas import GREY, OTHER, RIGHT, WRONG, Color, enlarge, heat, pooled
+from seenn_env.rendering.canvas import BLUE, GREY, OTHER, RIGHT, WRONG, Color, enlarge, heat, pooled
 from seenn_env.rendering.episode import Episode
 
 _IMAGE = 32
@@ -35,7 +35,7 @@ def ansi(episode: Episode, *, width: Positive = 80, truecolor: bool = True) -> s
     pixels = np.zeros((0, 0, 3), np.uint8) if episode.image is None else _shown(episode.image)
     picture, indent = brush.half_blocks(pixels), pixels.shape[1] + 2 if len(pixels) else 0
     table = _table(episode, width - indent, brush)
-    lines = [_headline(episode, brush)]
+    lines = [_headline(episode, brush), _reason(episode, brush)]
     for line in range(max(len(picture), len(table))):
         left = picture[line] + "  " if line < len(picture) else " " * indent
         lines.append((left + (table[line] if line < len(table) else "")).rstrip())
@@ -87,6 +87,15 @@ def _headline(episode: Episode, brush: _Brush) -> str:
     return "   ".join(words)
 
 
+def _reason(episode: Episode, brush: _Brush) -> str:
+    """The score beside its threshold, and the reward so far."""
+    score, (paid, time) = episode.shown_score(), episode.reward_so_far()
+    words = [f"{score.name} {brush(episode.reason(), bold=True)}"]
+    if paid:
+        words.append(f"reward {brush(paid, bold=True)}   time {brush(time, GREY)}")
+    return "   ".join(words)
+
+
 def _shown(image: np.ndarray) -> np.ndarray:
     """`[h, w, 3]`: whole multiples of small images, averages of large ones."""
     side = max(image.shape[1:])
@@ -133,16 +142,27 @@ def _table(episode: Episode, width: int, brush: _Brush) -> list[str]:
     lines.append(row(brush("answer".rjust(_NAMES), GREY), answers))
     if cell > 1:
         lines.append(row(brush("%".rjust(_NAMES), GREY), shares))
-    if episode.activity is not None:
-        lines += _strip(episode, columns[: max(0, t - first)], cell, gap, brush)
+    lines.append(row(*_scores(episode, columns, cell, brush)))
+    for name, kind, activity in (("spikes", "spikes", episode.spikes), ("potential", "membrane", episode.potentials)):
+        if activity is not None:
+            shown = activity[first : columns[-1] + 1].astype(np.float32)
+            lines += _strip(name, [heat(pooled(values, 2 * _STRIP), kind) for values in shown], cell, gap, brush)
     return lines
 
 
-def _strip(episode: Episode, columns: range, cell: int, gap: str, brush: _Brush) -> list[str]:
-    assert episode.activity is not None
-    strips = [pooled(episode.activity[column].astype(np.float32), 2 * _STRIP) for column in columns]
-    parts = [brush.half_blocks(heat(values, episode.activity_kind)[:, None].repeat(cell, 1)) for values in strips]
-    name = "spikes" if episode.activity_kind == "spikes" else "potential"
+def _scores(episode: Episode, columns: range, cell: int, brush: _Brush) -> tuple[str, list[str]]:
+    """Numbers, or bars where they have no room; bold once they ask for an exit."""
+    score, cells = episode.shown_score(), []
+    heights = score.heights()
+    for column in columns[: max(0, len(score.values) - columns[0])]:
+        value = float(score.values[column])
+        words = f"{value:.2f}".removeprefix("0") if cell > 3 else _bar(float(heights[column]), 1)
+        cells.append(brush(words.ljust(cell)[:cell], BLUE, bold=score.exits(value)))
+    return brush(_cut(score.name, _NAMES).rjust(_NAMES), GREY), cells
+
+
+def _strip(name: str, columns: list[np.ndarray], cell: int, gap: str, brush: _Brush) -> list[str]:
+    parts = [brush.half_blocks(colors[:, None].repeat(cell, 1)) for colors in columns]
     names = [brush(name.rjust(_NAMES), GREY), *[" " * _NAMES] * (_STRIP - 1)]
     return [f"{names[line]}  {gap.join(part[line] for part in parts)}".rstrip() for line in range(_STRIP)]
 

@@ -37,6 +37,7 @@ class EarlyExitVectorEnv(EpisodeVectorEnv):
         max_episode_steps: truncate an episode at its step of this number, as Gymnasium's `TimeLimit` does.
         batch_size: `num_envs` or None.
         render_mode: "rgb_array", "ansi" or None.
+        render_size: see `EarlyExitEnv`.
 
     Raises:
         InputError: for bad numbers or unknown names.

@@ -20,7 +20,8 @@ from backbones.errors import unknown_name
 from seenn_env.environments.dynamics import Settings, make_dynamics, observation_space
 from seenn_env.environments.episode_env import NO_PREDICTION
 from seenn_env.environments.reset_arguments import checked_options, checked_seeds
-from seenn_env.rendering.modes import RENDER_METADATA, RENDERERS, warn_of_no_mode
+from seenn_env.rendering.frame import HEIGHT
+from seenn_env.rendering.modes import RENDER_METADATA, check_mode, draw, warn_of_no_mode
 from seenn_env.traces.traces import Traces
 from seenn_env.vector.sampling import ORDERS
 
@@ -72,6 +73,7 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         autoreset_mode: str | AutoresetMode = "same_step",
         max_episode_steps: Positive | None = None,
         render_mode: str | None = None,
+        render_size: Positive = HEIGHT,
         **settings: Unpack[Settings],
     ) -> None:
         dynamics = make_dynamics(traces, one_shot=self.one_shot, num_envs=num_envs, **settings)
@@ -80,9 +82,8 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise unknown_name("autoreset_mode", mode, AUTORESET_MODES)
         self.autoreset_mode = mode
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode, "partial_reset": True}
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise unknown_name("render_mode", render_mode, self.metadata["render_modes"])
-        self.render_mode = render_mode
+        check_mode(render_mode, render_size, self.metadata["render_modes"])
+        self.render_mode, self.render_size = render_mode, render_size
         self.num_envs = num_envs
         if render_mode is not None:
             dynamics.keep_activity()
@@ -244,9 +245,9 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             return None
         if not self._ready:
             raise gym.error.ResetNeeded("Expected reset() before render().")
-        draw = RENDERERS[self.render_mode]
         slots = zip(self._row.tolist(), self._timestep.tolist(), self._ended.tolist(), strict=True)
-        return tuple(draw(self.dynamics.episode(slot, *episode)) for slot, episode in enumerate(slots))
+        episodes = (self.dynamics.episode(slot, *episode) for slot, episode in enumerate(slots))
+        return tuple(draw(episode, self.render_mode, self.render_size) for episode in episodes)
 
     def _begin(self, slots: np.ndarray, rows: np.ndarray) -> None:
         self._row[slots] = rows

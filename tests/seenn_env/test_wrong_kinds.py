@@ -17,7 +17,7 @@ from seenn_env.environments.dynamics import Settings, make_dynamics
 from seenn_env.environments.early_exit import EarlyExitEnv
 from seenn_env.evaluation import decides, evaluate, observation_of
 from seenn_env.observations.observation import Observation, TraceShape, make_observation
-from seenn_env.rendering.episode import Episode
+from seenn_env.rendering.episode import Episode, Score
 from seenn_env.rendering.frame import rgb_array
 from seenn_env.rendering.text import ansi
 from seenn_env.rewards import EnergyReward, LinearReward, SeennReward, make_reward
@@ -63,6 +63,10 @@ NONSENSE = [
     lambda: ansi(Episode(np.zeros((1, 3)), label=0, timesteps=4), width=0),
     lambda: Episode(np.zeros((5, 3)), label=0, timesteps=4),
     lambda: Episode(np.zeros((2, 3)), label=3, timesteps=4),
+    lambda: Episode(np.zeros((2, 3)), label=0, timesteps=4, spikes=np.zeros((3, 8))),
+    lambda: Episode(np.zeros((2, 3)), label=0, timesteps=4, potentials=np.zeros(2)),
+    lambda: Episode(np.zeros((2, 3)), label=0, timesteps=4, score=Score("score", np.zeros(3))),
+    lambda: rgb_array(Episode(np.zeros((2, 3)), label=0, timesteps=4), size=545),
     lambda: check_vector_env(lambda: None, steps=0),
 ]
 
@@ -169,6 +173,7 @@ def functions(tmp_path_factory):
         "with_energy": good(with_energy, traces=counted, model=EnergyModel()),
         "synaptic_operations": good(synaptic_operations, traces=counted),
         "Episode": good(Episode, **{f: getattr(episode, f) for f in inspect.signature(Episode).parameters}),
+        "Score": good(Score, name="score", values=np.zeros(1)),
         "Episode.name": (episode.name, {"label": 1}),
         "Episode.confidence": (episode.confidence, {"timestep": 1}),
         "ansi": good(ansi, episode=episode),

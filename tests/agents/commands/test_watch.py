@@ -5,10 +5,12 @@ import re
 import numpy as np
 from PIL import Image
 
-from agents.commands.watch import show
+from agents.commands.watch import play, show
 from agents.main import main
 from agents.policy_files import save
-from agents.rules.thresholds import Oracle
+from agents.rules.per_timestep import PerTimestep
+from agents.rules.thresholds import Entropy, FixedTimestep, Margin, Oracle, Patience
+from seenn_env import EarlyExitEnv
 from seenn_env.rendering.episode import Episode
 from seenn_env.rendering.text import ansi
 from tests.helpers.commands import refused
@@ -48,6 +50,22 @@ def test_seenn_watch_plays_in_the_terminal_and_runs_backbones_live(capsys):
     assert replayed.splitlines()[-1].startswith("exit at 1 of 8: ")
     main(["watch", "--threshold", "0.1", "--backbone", "digits", "--policy", "confidence"])
     assert "spikes" in capsys.readouterr().out
+
+
+def test_frames_say_why_the_policy_exits():
+    rule = PerTimestep(Margin(), tuple(np.linspace(0.9, 0.2, 7)))
+    for policy, name in ((Margin(0.9), "margin"), (Entropy(0.2), "entropy"), (Patience(3), "score"), (rule, "score")):
+        env = EarlyExitEnv(split="test", observation=policy.observation)
+        *before, last, exited = play(env, policy, 57, 0)
+        for episode in (*before, last, exited):
+            assert episode.score.name == name
+            assert len(episode.score.values) == min(episode.timestep, 7)
+        for episode in before:
+            assert re.search("<" if name != "entropy" else ">", episode.reason())
+        reached = exited.timestep < 8
+        assert re.search("[≥≤]", exited.reason()) if reached else exited.reason() == "last timestep"
+    env = EarlyExitEnv()
+    assert play(env, FixedTimestep(2), 57, 0)[-1].score is None
 
 
 def test_on_a_terminal_every_frame_takes_the_place_of_the_one_before(capsys, monkeypatch):

@@ -13,11 +13,11 @@ from matplotlib import pyplot as plt
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from backbones import InputError
-from seenn_env import ChooseTimestepEnv, EarlyExitEnv, EarlyExitVectorEnv
+from seenn_env import ChooseTimestepEnv, EarlyExitEnv, EarlyExitVectorEnv, record
 from seenn_env.environments.dynamics import LiveDynamics
 from seenn_env.rendering import modes
-from seenn_env.rendering.canvas import OTHER, RIGHT
-from seenn_env.rendering.episode import Episode
+from seenn_env.rendering.canvas import BLUE, INK, OTHER, RIGHT
+from seenn_env.rendering.episode import Episode, Score
 from seenn_env.rendering.frame import rgb_array
 from seenn_env.rendering.text import ansi
 from tests.helpers.recorded import BATCH, few_samples, full_traces, small_backbone
@@ -76,7 +76,10 @@ def test_any_size_of_problem_and_image_is_drawn(T, K, shape):
             exited=t == T,
             class_names=tuple(f"class number {k}" for k in range(K)),
             image=image,
-            activity=rng.random((t, 48)),
+            spikes=rng.random((t, 48)),
+            potentials=rng.normal(size=(t, 48)),
+            score=Score("score", rng.normal(size=min(t, T - 1)), -2.0),
+            rewards=(0.5, 1.0),
         )
         sizes.add(rgb_array(episode).shape)
         assert "class num" in COLORS.sub("", ansi(episode))
@@ -94,7 +97,7 @@ def test_the_bars_are_the_probabilities():
 def test_the_areas_of_the_bars_are_in_the_ratio_of_the_probabilities(T):
     """Lying bars and, where columns are narrow, standing ones."""
     frame = rgb_array(Episode(logits=np.log(np.array([[0.75, 0.25]])), label=0, timesteps=T))
-    bars = frame[88:360, 360:]
+    bars = frame[88:340, 360:]
     right, other = ((bars == color).all(-1).sum() for color in (RIGHT, OTHER))
     assert other / right == pytest.approx(1 / 3, rel=0.05)
 
@@ -120,7 +123,7 @@ def test_without_images_there_are_bars_only(traces):
 
 @pytest.mark.parametrize("mode", ["rgb_array", "ansi"])
 def test_live_and_replayed_frames_are_the_same(mode):
-    """Images and spikes included."""
+    """Images, spikes, potentials and rewards included."""
     replayed = EarlyExitEnv(full_traces(), render_mode=mode)
     settings = {"repeats": 2, "batch_size": BATCH, "dtype": "float16"}
     live = EarlyExitEnv(backbone=small_backbone(), samples=few_samples(), render_mode=mode, **settings)
@@ -132,9 +135,94 @@ def test_live_and_replayed_frames_are_the_same(mode):
 def test_spikes_are_shown_as_they_come():
     frames = frames_of(EarlyExitEnv(backbone=small_backbone(), samples=few_samples(), render_mode="ansi"), 5, 3)
     assert all("spikes" in frame for frame in frames)
-    strip = [rgb_array(Episode(np.zeros((t, 2)), 0, 4, activity=np.ones((t, 8))))[350:400, 360:720] for t in (1, 2)]
+    strip = [rgb_array(Episode(np.zeros((t, 2)), 0, 4, spikes=np.ones((t, 8))))[472:520, 360:720] for t in (1, 2)]
     dark = [(part.sum(-1) < 200).sum() for part in strip]
     assert dark[1] == 2 * dark[0] > 0
+
+
+def test_the_score_stands_beside_its_threshold_in_the_policys_own_units():
+    def reason(values, threshold, below=False, t=1):
+        score = Score("entropy", np.array(values), threshold, below)
+        return Episode(np.zeros((t, 2)), 0, 2, score=score).reason()
+
+    assert reason([0.83], 0.8) == "0.83 ≥ 0.80"
+    assert reason([0.8001], 0.8004) == "0.8001 < 0.8004"
+    assert reason([-0.5], -0.5) == "−0.50 ≥ −0.50"
+    assert reason([0.83], 0.8, below=True) == "0.83 > 0.80"
+    assert reason([0.9, 0.1], 0.2, below=True, t=2) == "0.10 ≤ 0.20"
+    assert reason([0.5], 0.8, t=2) == "last timestep"
+    assert reason([], 0.8) == ""
+
+
+def test_without_a_policy_the_score_is_the_margin():
+    episode = Episode(logits=np.log(np.array([[0.7, 0.1, 0.2]])), label=0, timesteps=2)
+    assert episode.shown_score().name == "margin"
+    assert episode.reason() == "0.50"
+    assert "margin 0.50" in COLORS.sub("", ansi(episode))
+    assert Episode(logits=np.zeros((1, 1)), label=0, timesteps=2).reason() == "1.00"
+
+
+@pytest.mark.parametrize("T", [2, 64])
+def test_the_bar_of_a_score_ends_at_the_threshold_line_where_they_are_equal(T):
+    score = Score("score", np.array([0.25]), 0.25)
+    frame = rgb_array(Episode(np.zeros((1, 10)), 0, T, score=score))
+    bar, line = (np.flatnonzero((frame[456:520, 361] == color).all(-1)) for color in (BLUE, INK))
+    assert bar.max() == 63
+    assert line.max() == bar.min() - 1 or line.max() == bar.min()
+    assert 0 < line.min() < 48 <= bar.min()
+
+
+def test_scores_without_bounds_and_infinite_thresholds_stay_on_the_scale():
+    for threshold in (-np.inf, np.inf, 3.0, None):
+        heights = Score("gap", np.array([-2.0, 7.0]), threshold).heights()
+        assert heights[:2].tolist() == [0, 1]
+        assert ((heights >= 0) & (heights <= 1)).all()
+
+
+def test_the_reward_is_paid_at_the_exit_and_time_costs_what_the_first_timestep_would_have_paid_more(packaged):
+    part = packaged.select("policy")
+    right = int(np.flatnonzero(part.correct.all(1))[0])
+    texts = [COLORS.sub("", text) for text in frames_of(EarlyExitEnv(part, render_mode="ansi"), right, 3)]
+    assert [text.splitlines()[1].split("reward ")[1] for text in texts] == [
+        "0   time 0",
+        "0   time −0.5",
+        "0   time −0.75",
+        "+0.25   time −0.75",
+    ]
+    env = EarlyExitEnv(part, render_mode="ansi", reward="linear", reward_options={"cost": 0.7})
+    assert "reward +0.8   time −0.2" in COLORS.sub("", frames_of(env, right, 3)[-1])
+
+
+def test_the_reward_in_measured_energy_is_the_same_live_and_replayed():
+    traces = record(small_backbone(), few_samples(), energy=True, batch_size=BATCH)
+    replayed = EarlyExitEnv(traces, reward="energy", render_mode="ansi")
+    live = EarlyExitEnv(
+        backbone=small_backbone(), samples=few_samples(), reward="energy", batch_size=BATCH, render_mode="ansi"
+    )
+    for one, two in zip(frames_of(replayed, 5, 3), frames_of(live, 5, 3), strict=True):
+        lines = [COLORS.sub("", text).splitlines()[1] for text in (one, two)]
+        assert lines[0] == lines[1]
+    assert re.search(r"reward [+−]\S+   time −0\.0", lines[0])
+
+
+@pytest.mark.parametrize("size", [272, 544, 1088])
+def test_a_frame_is_as_high_as_asked_for_with_the_same_content(packaged, size):
+    env = EarlyExitEnv(packaged, render_mode="rgb_array", render_size=size)
+    frame = frames_of(env, 3, 2)[-1]
+    assert frame.shape == (size, size * 960 // 544 // 16 * 16, 3)
+    envs = EarlyExitVectorEnv(1, packaged, render_mode="rgb_array", render_size=size)
+    envs.reset(seed=0)
+    assert envs.render()[0].shape == frame.shape
+    usual = frames_of(EarlyExitEnv(packaged, render_mode="rgb_array"), 3, 2)[-1]
+    green = [(pixels == RIGHT).all(-1).mean() for pixels in (frame, usual)]
+    assert green[0] == pytest.approx(green[1], rel=0.1)
+
+
+@pytest.mark.parametrize(("size", "message"), [(500, "got 500: use 496"), (100, "got 100: use 272"), (1.5, "got 1.5")])
+def test_sizes_that_frames_cannot_have_are_refused(packaged, size, message):
+    for kind in (EarlyExitEnv, EarlyExitVectorEnv, ChooseTimestepEnv):
+        with pytest.raises(InputError, match=message):
+            kind(traces=packaged, render_size=size)
 
 
 def test_without_a_mode_nothing_is_kept_or_drawn(monkeypatch):
