@@ -17,7 +17,7 @@ from backbones.argument_checks import check_kinds
 from backbones.errors import unknown_name
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 
-FORMAT = "seenn_env.policy/1"
+FORMAT, _UNSEALED = "seenn_env.policy/2", "seenn_env.policy/1"
 PACKAGED = Path(__file__).parent / "data"
 
 
@@ -62,7 +62,7 @@ def load(path: str | Path) -> AnyPolicy:
         if name not in packaged_policies():
             raise unknown_name("packaged policy", name, packaged_policies())
         path = PACKAGED / f"{name}.safetensors"
-    tensors, metadata = load_tensor_file(path, kind="a policy", format=FORMAT)
+    tensors, metadata = load_tensor_file(path, kind="a policy", format=FORMAT, unsealed=_UNSEALED)
     return _from_tensors(json.loads(metadata["config"]), tensors)
 
 

@@ -1,4 +1,4 @@
-"""Tensors and metadata in safetensors files, which `array_files` writes and maps."""
+"""Tensors and metadata in safetensors files, which `array_files` writes, seals and maps."""
 
 import json
 from collections.abc import Mapping
@@ -17,27 +17,61 @@ _KEY = "seenn_env"
 
 @check_kinds
 def save_tensor_file(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> Path:
-    """Write tensors and metadata (with a "format") atomically; equal content gives equal bytes."""
+    """Write tensors and metadata (with a "format") atomically; equal content gives equal bytes.
+
+    Raises:
+        InputError: for NaN or infinity.
+    """
+    _check_finite(tensors, path)
     arrays = {name: _array(tensor) for name, tensor in tensors.items()}
     write_arrays(path, arrays, {_KEY: json.dumps(metadata, sort_keys=True)})
     return Path(path)
 
 
 @check_kinds
-def load_tensor_file(path: str | Path, *, kind: str, format: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors and metadata of a file of that "format"; `kind` is its expected content in messages: "a policy".
+def load_tensor_file(
+    path: str | Path, *, kind: str, format: str, unsealed: str | None = None
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read the tensors and metadata of a file.
+
+    Args:
+        path: the file.
+        kind: its expected content in messages: "a policy".
+        format: its "format".
+        unsealed: an older format without digests, which is read too.
 
     Raises:
-        InputError: for a file that is missing, not whole, or of another format.
+        InputError: for a file that is missing, not whole, altered, of another format, or with NaN or infinity.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"Expected {kind} file, found nothing at {path}.")
-    arrays, metadata = map_arrays(path, kind=f"{kind} file")
-    metadata = json.loads(metadata[_KEY]) if _KEY in metadata else metadata
-    if metadata.get("format") != format:
+    arrays, metadata, seal = map_arrays(path, kind=f"{kind} file")
+    metadata = _metadata(metadata)
+    if metadata.get("format") not in (format, unsealed) or metadata.get("format") is None:
         raise InputError(f"Expected {kind} file ({format}), got format {metadata.get('format')!r} in {path}.")
-    return {name: _tensor(array) for name, array in arrays.items()}, metadata
+    if seal is None and metadata["format"] != unsealed:
+        raise InputError(f"Expected digests in {kind} file ({format}), found none in {path}: it was altered.")
+    tensors = {name: _tensor(array) for name, array in arrays.items()}
+    _check_finite(tensors, path)
+    return tensors, metadata
+
+
+def _metadata(metadata: dict[str, str]) -> dict[str, str]:
+    """Our part of a file's metadata, or all of it; empty where it is not one of names and texts."""
+    try:
+        own = json.loads(metadata.get(_KEY, "null"))
+    except (ValueError, RecursionError):
+        return {}
+    if own is None:
+        return metadata
+    return own if isinstance(own, dict) and all(isinstance(value, str) for value in own.values()) else {}
+
+
+def _check_finite(tensors: Mapping[str, Tensor], path: str | Path) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise InputError(f"Expected finite numbers in {path}, got NaN or infinity in {name!r}: make it anew.")
 
 
 def _array(tensor: Tensor) -> np.ndarray:

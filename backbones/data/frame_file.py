@@ -27,6 +27,8 @@ from backbones.atomic import open_atomic
 from backbones.data.samples import SPLITS, Whole, check_timesteps
 from backbones.errors import InputError
 
+FORMAT = "seenn_env.frames/1"
+"""Format of `save_frames`, which is sealed; a file of another writer has none."""
 DTYPES = ("uint8", "float16", "float32")
 
 
@@ -49,7 +51,8 @@ def save_frames(
         with open_atomic(path) as file:
             np.savez(file, **arrays, **({} if names is None else {"class_names": np.array(names)}))  # type: ignore[arg-type]
     elif path.suffix == ".safetensors":
-        write_arrays(path, arrays, {} if names is None else {"class_names": json.dumps(names)})
+        metadata = {"format": FORMAT} if names is None else {"format": FORMAT, "class_names": json.dumps(names)}
+        write_arrays(path, arrays, metadata)
     else:
         raise InputError(f"Expected a file of frames to be called .npz or .safetensors, got {path.name}.")
     return path
@@ -67,7 +70,9 @@ def read_frames(path: Path, timesteps: int | None = None) -> Whole:
         if path.suffix == ".npz":
             arrays, names = _read_npz(path)
         elif path.suffix == ".safetensors":
-            arrays, metadata = map_arrays(path, kind="a file of frames")
+            arrays, metadata, seal = map_arrays(path, kind="a file of frames")
+            if metadata.get("format") == FORMAT and seal is None:
+                raise InputError(f"Expected digests in the file of frames {path}, found none: it was altered.")
             names = json.loads(metadata.get("class_names", "null"))
         else:
             raise InputError(f"Expected a file of frames to be called .npz or .safetensors, got {path.name}.")
@@ -103,6 +108,8 @@ def _whole(path: Path, arrays: dict[str, np.ndarray], names: list[str] | None) -
     if labels.dtype.kind not in "iu" or labels.min() < 0 or (names is not None and labels.max() >= len(names)):
         most = "" if names is None else f" below {len(names)}, the number of class_names,"
         raise InputError(f"Expected labels of whole numbers from 0{most} in {path}, got {_range(labels)}.")
+    if labels.max() > N:
+        raise InputError(f"Expected frames of every class, got {N} samples and labels up to {labels.max()} in {path}.")
     names = names or [str(k) for k in range(max(2, int(labels.max()) + 1))]
     if (counts := np.bincount(labels, minlength=len(names))).min() == 0:
         raise InputError(f"Expected frames of every class, found none of {names[int(counts.argmin())]!r} in {path}.")

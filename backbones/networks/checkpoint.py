@@ -17,7 +17,7 @@ from backbones.networks.stepped_network import SteppedNetwork
 from backbones.packaged_files import BACKBONES, packaged_file
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 
-FORMAT = "seenn_env.backbone/1"
+FORMAT, _UNSEALED = "seenn_env.backbone/2", "seenn_env.backbone/1"
 
 
 @check_kinds
@@ -72,7 +72,7 @@ def load(path: str | Path, *, device: str = "cpu") -> SpikingNetwork:
         InputError: for a file that is missing, is no backbone, or has been altered, or a missing device.
     """
     place, path = named_device(device), packaged_file(path, BACKBONES, "backbone")
-    tensors, metadata = load_tensor_file(path, kind="a backbone", format=FORMAT)
+    tensors, metadata = load_tensor_file(path, kind="a backbone", format=FORMAT, unsealed=_UNSEALED)
     config = json.loads(metadata["config"])
     options = config.pop("options")
     network = config.pop("network")

@@ -91,8 +91,8 @@ def check_logits(logits: np.ndarray, N: int) -> None:
         raise InputError(f"Expected float32 or float16 logits, got {logits.dtype}: convert them.")
 
 
-def check_row_fields(fields: Mapping[str, Any], N: int, T: int, *, values: bool) -> None:
-    """Refuse optional fields of another shape or dtype, and (if `values`) numbers that are not finite."""
+def check_row_fields(fields: Mapping[str, Any], N: int, T: int) -> None:
+    """Refuse optional fields of another shape or dtype."""
     sizes, floats = {"N": N, "T": T, "3": 3}, ("float32", "float16")
     layouts: dict[str, tuple[str, tuple[str, ...]]] = {
         "hidden": ("NTF", floats),
@@ -113,8 +113,10 @@ def check_row_fields(fields: Mapping[str, Any], N: int, T: int, *, values: bool)
                 f"Expected {name} [{', '.join(axes)}] = [{expected}] of {' or '.join(dtypes)}, "
                 f"got {given} of {field.dtype}."
             )
-    if not values:
-        return
+
+
+def check_values(fields: Mapping[str, Any]) -> None:
+    """Refuse numbers that are not finite, and sums over timesteps that fall."""
     for name in ("logits", "hidden", "membrane", "energy_pj"):
         field = fields.get(name)
         if field is None:

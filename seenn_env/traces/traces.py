@@ -17,6 +17,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
+from backbones.array_files import Seal
 from backbones.data import SPLITS
 from backbones.errors import unknown_name
 from backbones.packaged_files import packaged_file
@@ -30,13 +31,14 @@ from seenn_env.traces.fields import (
     check_images,
     check_logits,
     check_row_fields,
+    check_values,
     image_places,
     int_column,
     join_images,
     split_codes,
     used_images,
 )
-from seenn_env.traces.file import Seal, map_tensors, write_tensors
+from seenn_env.traces.file import map_tensors, write_tensors
 
 PACKAGED = Path(__file__).parents[1] / "data"
 
@@ -105,8 +107,13 @@ class Traces:
                 set_(self, name, read_only(values))
         set_(self, "info", deepcopy(self.info))
         check_images(self.images, self.image_index)
-        check_row_fields(vars(self), N, self.timesteps, values=not self.trusted)
-        if not self.trusted and (self.labels.min() < 0 or self.labels.max() >= self.num_classes):
+        check_row_fields(vars(self), N, self.timesteps)
+        if not self.trusted:
+            self._check_values()
+
+    def _check_values(self) -> None:
+        check_values(vars(self))
+        if self.labels.min() < 0 or self.labels.max() >= self.num_classes:
             raise InputError(
                 f"Expected labels in 0…{self.num_classes - 1}, got {self.labels.min()}…{self.labels.max()}."
             )
@@ -130,7 +137,17 @@ class Traces:
         if isinstance(path, Traces):
             return path if split is None else path.select(split)
         file = packaged_file(path, PACKAGED, "traces")
-        traces = Traces(**map_tensors(file, verify=verify), trusted=True)
+        fields = map_tensors(file, verify=verify)
+        known = {*ROW_FIELDS, "split", "images", "image_index", "info", "path", "seal"}
+        if fields.keys() - known or {"logits", "labels", "split"} - fields.keys():
+            raise InputError(f"Expected the fields of traces in {file}, got {', '.join(sorted(fields)[:20])}.")
+        seal = fields["seal"]
+        try:
+            traces = Traces(**fields, trusted=bool(seal.unchecked))
+            if seal.unchecked:
+                seal.after = traces._check_values
+        except InputError as error:
+            raise InputError(f"Expected possible traces in {file}: {error}") from error
         return traces if split is None else traces.select(split)
 
     @check_kinds

@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from backbones import InputError
-from backbones.array_files import map_arrays, write_arrays
+from backbones.array_files import Rows, map_arrays, write_arrays
 from backbones.atomic import open_atomic, remove_with_leftovers, write_atomic
 from backbones.hashing import hash_tensors
 from backbones.tensor_files import load_tensor_file, save_tensor_file
@@ -67,7 +67,9 @@ def test_tensors_come_back_the_same_by_this_reader_and_by_the_format_s_own(tmp_p
 def test_files_of_the_format_s_own_library_are_read(tmp_path):
     held = {name: tensor.contiguous() for name, tensor in TENSORS.items()}
     safetensors.torch.save_file(held, tmp_path / "a", {"seenn_env": json.dumps({"format": "x"})})
-    found, _ = load_tensor_file(tmp_path / "a", kind="a test", format="x")
+    with pytest.raises(InputError, match="Expected digests in a test file"):
+        load_tensor_file(tmp_path / "a", kind="a test", format="x")
+    found, _ = load_tensor_file(tmp_path / "a", kind="a test", format="y", unsealed="x")
     assert all(torch.equal(found[name], tensor) for name, tensor in TENSORS.items())
     assert all(found[name].dtype == tensor.dtype for name, tensor in TENSORS.items())
 
@@ -86,6 +88,71 @@ def test_a_file_cut_or_with_a_header_that_does_not_fit_is_refused(tmp_path):
         file.write_bytes(whole.replace(old, new))
         with pytest.raises(InputError, match=r"Expected a test, but .* is not whole"):
             map_arrays(file, kind="a test")
+
+
+def test_rows_written_one_by_one_are_the_same_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("backbones.array_files.CHUNK_BYTES", 64)
+    for count in (0, 1, 4, 5, 40):
+        array = np.arange(count * 7, dtype=np.int32).reshape(count, 7)
+        write_arrays(tmp_path / "a", {"x": array}, {"y": "z"})
+        write_arrays(tmp_path / "b", {"x": Rows(array.shape, array.dtype, iter(array))}, {"y": "z"})
+        assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+        assert np.array_equal(map_arrays(tmp_path / "b", kind="a test")[0]["x"], array)
+
+
+def test_numbers_that_are_not_finite_are_neither_written_nor_read(tmp_path):
+    file, bad = tmp_path / "a", torch.tensor([1.0, torch.nan])
+    with pytest.raises(InputError, match="got NaN or infinity in 'x'"):
+        save_tensor_file(file, {"x": bad}, {"format": "x"})
+    assert not file.exists()
+    write_arrays(file, {"x": bad.numpy()}, {"format": "x"})
+    with pytest.raises(InputError, match="got NaN or infinity in 'x'"):
+        load_tensor_file(file, kind="a test", format="x")
+
+
+def header(content: object, body: bytes = bytes(8)) -> bytes:
+    text = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return len(text).to_bytes(8, "little") + text + body
+
+
+def test_hostile_headers_cost_neither_memory_nor_a_crash(tmp_path):
+    entry = {"dtype": "F32", "shape": [1, 1, 2], "data_offsets": [0, 8]}
+    for content in (
+        [1],
+        12,
+        {"__metadata__": "a"},
+        {"__metadata__": {"a": 1}},
+        {"__metadata__": ["a"]},
+        b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+        {"x": {**entry, "shape": [2**40, 3, 5]}},
+        {"x": {**entry, "shape": [2**70], "data_offsets": [0, 2**72]}},
+        {"x": {**entry, "shape": [2**62, 0], "data_offsets": [0, 0]}},
+        {"x": {**entry, "shape": [-1, -2]}},
+        {"x": {**entry, "shape": [True, 2]}},
+        {"x": {**entry, "shape": "ab"}},
+        {"x": {**entry, "dtype": ["F32"]}},
+        {"x": [entry]},
+    ):
+        (tmp_path / "a").write_bytes(header(content))
+        with pytest.raises(InputError, match=r"Expected a test, but .* is not whole"):
+            map_arrays(tmp_path / "a", kind="a test")
+
+
+def test_a_seal_that_was_edited_is_refused(tmp_path):
+    file = tmp_path / "a"
+    write_arrays(file, {"x": np.ones(2)}, {"format": "x"})
+    size = int.from_bytes(file.read_bytes()[:8], "little")
+    written, body = json.loads(file.read_bytes()[8 : 8 + size]), file.read_bytes()[8 + size :]
+    seal = written["__metadata__"]
+    for change in ({"format": "y"}, {"digests": "{}"}, {"digests": None}, {"header_digest": None}, {"more": ""}):
+        edited = {name: value for name, value in {**seal, **change}.items() if value is not None}
+        file.write_bytes(header({**written, "__metadata__": edited}, body))
+        with pytest.raises(InputError, match="does not match its digest"):
+            map_arrays(file, kind="a test")
+    file.write_bytes(header({**written, "__metadata__": {"format": "x"}}, body))
+    assert map_arrays(file, kind="a test")[2] is None
+    with pytest.raises(InputError, match="Expected digests in a test file"):
+        load_tensor_file(file, kind="a test", format="x")
 
 
 def test_the_digest_of_tensors_covers_names_dtypes_shapes_values_and_settings():

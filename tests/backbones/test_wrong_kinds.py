@@ -117,7 +117,7 @@ def functions(digits, tmp_path_factory):
         ),
         "load_tensor_file": (
             load_tensor_file,
-            {"path": folder / "net.safetensors", "kind": "a backbone", "format": "seenn_env.backbone/1"},
+            {"path": folder / "net.safetensors", "kind": "a backbone", "format": "seenn_env.backbone/2"},
         ),
         "wrap": good(wrap, module=Plain().eval(), example_inputs=tensor, timesteps=2, framework="torch"),
         "EnergyModel": (EnergyModel, good(EnergyModel)[1]),

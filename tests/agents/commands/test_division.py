@@ -74,7 +74,7 @@ def test_a_converted_network_keeps_the_division(trained, tmp_path):
 
 def test_files_without_a_division_load_and_are_not_checked(network, tmp_path):
     bb.save(network, tmp_path / "net.safetensors")
-    _, metadata = load_tensor_file(tmp_path / "net.safetensors", kind="a backbone", format="seenn_env.backbone/1")
+    _, metadata = load_tensor_file(tmp_path / "net.safetensors", kind="a backbone", format="seenn_env.backbone/2")
     assert set(metadata) == {"format", "config", "fingerprint"}
     assert bb.load(tmp_path / "net.safetensors").division is None
     output = tmp_path / "traces.safetensors"

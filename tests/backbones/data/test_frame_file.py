@@ -280,3 +280,17 @@ def test_the_commands_train_record_and_show_frames(tmp_path, capsys):
         main(["train-backbone", "--output", str(tmp_path / "other"), *where, "--encoding", "event"])
     assert stop.value.code == 2
     assert "frames for the network's 8 timesteps, got 4" in capsys.readouterr().err
+
+
+def test_an_altered_file_is_refused_and_labels_cost_no_memory(tmp_path):
+    file, frames = tmp_path / "f.safetensors", np.zeros((40, 4, 1, 8, 8), np.uint8)
+    save_frames(file, frames, np.arange(40) % 2)
+    altered = bytearray(file.read_bytes())
+    altered[-1] ^= 0x80
+    file.write_bytes(altered)
+    with pytest.raises(bb.InputError, match="does not match its digest"):
+        bb.load_dataset("frames", file)
+    labels = np.arange(40) % 2
+    labels[0] = 2**44
+    with pytest.raises(bb.InputError, match="Expected frames of every class"):
+        save_frames(file, frames, labels)

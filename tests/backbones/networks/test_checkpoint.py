@@ -69,7 +69,7 @@ def test_missing_cut_and_altered_files_are_refused(tmp_path):
     with pytest.raises(bb.InputError, match="is not whole"):
         bb.load(file)
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    with pytest.raises(bb.InputError, match="do not match their fingerprint"):
+    with pytest.raises(bb.InputError, match="does not match its digest"):
         bb.load(file)
 
 
@@ -104,7 +104,7 @@ def test_names_are_checked_saved_and_converted(tmp_path):
 )
 def test_the_weights_of_another_network_are_refused(other, message, tmp_path):
     bb.save(make(timesteps=2), tmp_path / "net.safetensors")
-    _, metadata = load_tensor_file(tmp_path / "net.safetensors", kind="a backbone", format="seenn_env.backbone/1")
+    _, metadata = load_tensor_file(tmp_path / "net.safetensors", kind="a backbone", format="seenn_env.backbone/2")
     save_tensor_file(tmp_path / "mixed.safetensors", make(timesteps=2, **other).state_dict(), metadata)
     with pytest.raises(bb.InputError, match=message) as refused:
         bb.load(tmp_path / "mixed.safetensors")

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from agents import Confidence, calibrate
-from backbones import InputError
+from backbones import InputError, array_files
 from seenn_env import EarlyExitEnv, EarlyExitVectorEnv, Traces, evaluate, make_observation
 from seenn_env.observations.observation import Observation
-from seenn_env.traces import file as storage
 from tests.helpers.traces import make_traces
 
 
@@ -22,6 +21,7 @@ def limits(monkeypatch):
     """Everything above 4 kB is large, and is read 1 kB at a time."""
     monkeypatch.setattr("seenn_env.arrays.LARGE_BYTES", 4096)
     monkeypatch.setattr("seenn_env.arrays.CHUNK_BYTES", 1024)
+    monkeypatch.setattr("backbones.array_files.CHUNK_BYTES", 1024)
 
 
 def saved(tmp_path, **options):
@@ -66,8 +66,8 @@ def test_an_altered_large_file_is_refused_at_its_first_use(use, tmp_path, limits
 
 
 def test_a_large_file_is_read_for_its_digests_once(tmp_path, limits, monkeypatch):
-    digested, digest = [], storage.hash_bytes
-    monkeypatch.setattr(storage, "hash_bytes", lambda data: digested.append(1) or digest(data))
+    digested, digest = [], array_files.hash_bytes
+    monkeypatch.setattr(array_files, "hash_bytes", lambda data: digested.append(1) or digest(data))
     traces = Traces.load(saved(tmp_path)).select("policy")
     digested.clear()
     traces.columns("features")

@@ -77,7 +77,7 @@ def test_a_flipped_bit_anywhere_is_refused(tmp_path):
 
 
 def test_digests_cover_chunks_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr("seenn_env.arrays.CHUNK_BYTES", 64)
+    monkeypatch.setattr("backbones.array_files.CHUNK_BYTES", 64)
     file = tmp_path / "a.safetensors"
     write_tensors(file, {"logits": np.arange(64, dtype=np.float32)}, {})
     header = json.loads(file.read_bytes()[8:].split(b"\x00")[0].decode(errors="ignore").rstrip()[: file.stat().st_size])
@@ -98,6 +98,39 @@ def test_a_large_file_is_checked_when_asked(tmp_path, monkeypatch):
     Traces.load(file)
     with pytest.raises(InputError, match="was altered"):
         Traces.load(file, verify=True)
+
+
+def test_right_digests_of_impossible_values_are_refused(tmp_path, monkeypatch):
+    file, good = tmp_path / "traces.safetensors", {
+        "labels": np.zeros(4, np.int64),
+        "logits": np.zeros((4, 3, 5), np.float32),
+        "sample": np.arange(4),
+        "repeat": np.zeros(4, np.int32),
+        "split": np.ones(4, np.uint8),
+    }  # fmt: skip
+    changes = (
+        ({"labels": np.full(4, 99)}, "labels in 0…4"),
+        ({"logits": np.full((4, 3, 5), np.nan, np.float32)}, "finite logits"),
+        ({"logits": np.zeros((4, 3), np.float32)}, "logits"),
+        ({"spikes": -np.ones((4, 3), np.int64)}, "never falls"),
+        ({"split": np.full(4, 7, np.uint8)}, "splits"),
+        ({"../x": np.zeros(4)}, "fields of traces"),
+    )
+    for change, message in changes:
+        write_tensors(file, {**good, **change}, {})
+        with pytest.raises(InputError, match=message) as refusal:
+            Traces.load(file)
+        assert str(file) in str(refusal.value)
+    for missing in ("logits", "labels", "split"):
+        write_tensors(file, {name: values for name, values in good.items() if name != missing}, {})
+        with pytest.raises(InputError, match="fields of traces"):
+            Traces.load(file)
+    monkeypatch.setattr("seenn_env.arrays.LARGE_BYTES", 0)
+    write_tensors(file, {**good, "logits": np.full((4, 3, 5), np.inf, np.float32)}, {})
+    traces = Traces.load(file)
+    for _ in range(2):
+        with pytest.raises(InputError, match="finite logits"):
+            traces[:2].predictions  # noqa: B018
 
 
 def test_missing_files_other_formats_and_unknown_names_are_refused(tmp_path):
