@@ -10,7 +10,7 @@ from torch import Tensor
 
 from backbones.argument_checks import check_kinds
 from backbones.array_files import BFLOAT16, map_arrays, write_arrays
-from backbones.errors import InputError
+from backbones.errors import InputError, damaged
 
 _KEY = "seenn_env"
 
@@ -18,6 +18,7 @@ _KEY = "seenn_env"
 @check_kinds
 def save_tensor_file(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> Path:
     """Write tensors and metadata (with a "format") atomically; equal content gives equal bytes."""
+    refuse_nan(tensors, f"to write to {path}")
     arrays = {name: _array(tensor) for name, tensor in tensors.items()}
     write_arrays(path, arrays, {_KEY: json.dumps(metadata, sort_keys=True)})
     return Path(path)
@@ -34,10 +35,23 @@ def load_tensor_file(path: str | Path, *, kind: str, format: str) -> tuple[dict[
     if not path.is_file():
         raise InputError(f"Expected {kind} file, found nothing at {path}.")
     arrays, metadata = map_arrays(path, kind=f"{kind} file")
-    metadata = json.loads(metadata[_KEY]) if _KEY in metadata else metadata
+    with damaged(kind, path):
+        metadata = dict(json.loads(metadata[_KEY])) if _KEY in metadata else metadata
     if metadata.get("format") != format:
         raise InputError(f"Expected {kind} file ({format}), got format {metadata.get('format')!r} in {path}.")
-    return {name: _tensor(array) for name, array in arrays.items()}, metadata
+    tensors = {name: _tensor(array) for name, array in arrays.items()}
+    refuse_nan(tensors, f"in {path}")
+    return tensors, metadata
+
+
+def refuse_nan(tensors: Mapping[str, Tensor], place: str) -> None:
+    """Refuse tensors with NaN or infinity; `place` says where they are."""
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise InputError(
+                f"Expected finite numbers {place}, got NaN or infinity in {name!r}: the training diverged, or the "
+                "file was altered."
+            )
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.array_files import layout, map_arrays, raw_bytes, write_arrays
+from backbones.errors import damaged
 from backbones.hashing import hash_bytes
 from seenn_env import arrays
 
@@ -66,10 +67,15 @@ def map_tensors(path: Path, *, verify: bool | None = None) -> dict[str, Any]:
         raise InputError(f"Expected a traces file ({FORMAT}), got format {metadata.get('format')!r} in {path}.")
     if _header_digest(metadata, tensors) != metadata.get("header_digest"):
         raise InputError(f"The header of {path} does not match its digest: the file was altered. Record it anew.")
-    seal = Seal(path, tensors, json.loads(metadata["digests"]))
+    with damaged("a traces", path):
+        digests, info = dict(json.loads(metadata["digests"])), dict(json.loads(metadata["info"]))
+        for name, tensor in tensors.items():
+            if len(digests[name]) != len(list(_chunks(tensor))):
+                raise InputError(f"Expected a digest of every chunk of {name!r} in {path}, got {len(digests[name])}.")
+    seal = Seal(path, tensors, digests)
     if path.stat().st_size <= arrays.LARGE_BYTES if verify is None else verify:
         seal.check()
-    return {**tensors, "info": json.loads(metadata["info"]), "path": path, "seal": seal}
+    return {**tensors, "info": info, "path": path, "seal": seal}
 
 
 def _chunks(array: np.ndarray) -> Iterator[memoryview]:

@@ -18,7 +18,7 @@ import numpy as np
 from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
 from backbones.data import SPLITS
-from backbones.errors import unknown_name
+from backbones.errors import damaged, unknown_name
 from backbones.packaged_files import packaged_file
 from seenn_env.arrays import join_rows, read_only, row_chunks, take_rows
 from seenn_env.observations.observation import AnyObservation, Observation, TraceShape, make_observation
@@ -130,7 +130,8 @@ class Traces:
         if isinstance(path, Traces):
             return path if split is None else path.select(split)
         file = packaged_file(path, PACKAGED, "traces")
-        traces = Traces(**map_tensors(file, verify=verify), trusted=True)
+        with damaged("a traces", file):
+            traces = Traces(**map_tensors(file, verify=verify), trusted=True)
         return traces if split is None else traces.select(split)
 
     @check_kinds
