@@ -14,7 +14,7 @@ from agents.policies import POLICIES, AnyPolicy
 from agents.rules.score import ScoredPolicy
 from backbones import InputError
 from backbones.argument_checks import check_kinds
-from backbones.errors import unknown_name
+from backbones.errors import damaged, unknown_name
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 
 FORMAT, _UNSEALED = "seenn_env.policy/2", "seenn_env.policy/1"
@@ -63,7 +63,8 @@ def load(path: str | Path) -> AnyPolicy:
             raise unknown_name("packaged policy", name, packaged_policies())
         path = PACKAGED / f"{name}.safetensors"
     tensors, metadata = load_tensor_file(path, kind="a policy", format=FORMAT, unsealed=_UNSEALED)
-    return _from_tensors(json.loads(metadata["config"]), tensors)
+    with damaged("a policy", path):
+        return _from_tensors(json.loads(metadata["config"]), tensors)
 
 
 def _to_tensors(policy: AnyPolicy) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -39,6 +39,7 @@ _DTYPES = {
     "U16": "<u2",
     "U8": "|u1",
 }
+_MOST_AXES = 8
 _CODES = {np.dtype(dtype): code for code, dtype in _DTYPES.items()}
 
 
@@ -161,17 +162,18 @@ def map_arrays(
             begin = 8 + int.from_bytes(file.read(8), "little")
             table: dict[str, Any] = json.loads(file.read(begin - 8) if begin <= size else b"")
         metadata: dict[str, str] = table.pop("__metadata__", None) or {}
-        if not all(isinstance(value, str) for value in metadata.values()):
-            raise ValueError("metadata that is no text")
+        if not all(isinstance(text, str) for text in metadata.values()):
+            raise ValueError("metadata that is not text")
+        content = np.memmap(path, np.uint8, "r")
         arrays, end = {}, 0
         for name, entry in sorted(table.items(), key=lambda named: named[1]["data_offsets"]):
             dtype, shape, start = np.dtype(_DTYPES[entry["dtype"]]), tuple(entry["shape"]), end
-            if not all(type(length) is int and length >= 0 for length in shape):
-                raise ValueError(f"{name!r} has the shape {list(shape)}")
+            if len(shape) > _MOST_AXES or not all(type(side) is int and 0 <= side <= size for side in shape):
+                raise ValueError(f"{name!r} of an impossible shape")
             end = start + math.prod(shape) * dtype.itemsize
             if entry["data_offsets"] != [start, end] or begin + end > size:
                 raise ValueError(f"{name!r} is out of place")
-            arrays[name] = np.memmap(path, dtype, "r", begin + start, shape) if end > start else np.empty(shape, dtype)
+            arrays[name] = content[begin + start : begin + end].view(dtype).reshape(shape)
         if begin + end != size:
             raise ValueError(f"{size} bytes, not {begin + end}")
         seal = _seal(path, arrays, metadata, table)

@@ -41,6 +41,11 @@ def refusing(expected: str, *, advice: str = "", errors: tuple[type[Exception], 
         raise InputError(f"{expected}, but: {first_line(error)}.{advice}") from error
 
 
+def damaged(kind: str, path: object) -> AbstractContextManager[None]:
+    """`refusing` for the content of a file, which may be of any type and depth; `kind` names it: "a policy"."""
+    return refusing(f"Expected {kind} file, but {path} is not whole", advice=" Make it anew.")
+
+
 def users_own(expected: str) -> AbstractContextManager[None]:
     """`refusing` for the use of a user's own object, whose other errors are the user's."""
     return refusing(f"Expected {expected}", errors=USAGE_ERRORS)

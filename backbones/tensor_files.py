@@ -22,7 +22,7 @@ def save_tensor_file(path: str | Path, tensors: Mapping[str, Tensor], metadata: 
     Raises:
         InputError: for NaN or infinity.
     """
-    _check_finite(tensors, path)
+    refuse_nan(tensors, f"to write to {path}")
     arrays = {name: _array(tensor) for name, tensor in tensors.items()}
     write_arrays(path, arrays, {_KEY: json.dumps(metadata, sort_keys=True)})
     return Path(path)
@@ -53,7 +53,7 @@ def load_tensor_file(
     if seal is None and metadata["format"] != unsealed:
         raise InputError(f"Expected digests in {kind} file ({format}), found none in {path}: it was altered.")
     tensors = {name: _tensor(array) for name, array in arrays.items()}
-    _check_finite(tensors, path)
+    refuse_nan(tensors, f"in {path}")
     return tensors, metadata
 
 
@@ -68,10 +68,14 @@ def _metadata(metadata: dict[str, str]) -> dict[str, str]:
     return own if isinstance(own, dict) and all(isinstance(value, str) for value in own.values()) else {}
 
 
-def _check_finite(tensors: Mapping[str, Tensor], path: str | Path) -> None:
+def refuse_nan(tensors: Mapping[str, Tensor], place: str) -> None:
+    """Refuse tensors with NaN or infinity; `place` says where they are."""
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise InputError(f"Expected finite numbers in {path}, got NaN or infinity in {name!r}: make it anew.")
+        if not torch.isfinite(tensor).all():
+            raise InputError(
+                f"Expected finite numbers {place}, got NaN or infinity in {name!r}: the training diverged, or the "
+                "file was altered."
+            )
 
 
 def _array(tensor: Tensor) -> np.ndarray:

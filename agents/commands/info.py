@@ -141,7 +141,10 @@ class Found:
             return {}, {}
         with self.path.open("rb") as file:
             begins = file.read(9)[8:] == b"{"
-        return map_arrays(self.path, kind="a file of this program") if begins else ({}, {})
+        if not begins:
+            return {}, {}
+        arrays, metadata, _ = map_arrays(self.path, kind="a file of this program")
+        return arrays, metadata
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ Letters: N images, B of a batch, C channels, H × W pixels.
 """
 
 import itertools
+import os
 import queue
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -142,10 +143,15 @@ def _files(path: Path) -> list[Path]:
 
 def _read(file: Path, place: int, shape: tuple[int, ...], resize: bool) -> Item:
     try:
+        name = os.fsencode(file).decode()
+    except UnicodeDecodeError:
+        name = os.fsencode(file).decode(errors="backslashreplace")
+        return Item(name, place << 16, None, "has a name that is not UTF-8: rename it")
+    try:
         image = read_pixels(file, shape[1:3] if resize else None, grey=shape[0] == 1)  # type: ignore[arg-type]
     except IMAGE_ERRORS as error:
-        return Item(str(file), place << 16, None, f"cannot be read: {error}")
-    return _checked(str(file), place << 16, image, shape)
+        return Item(name, place << 16, None, f"cannot be read: {error}")
+    return _checked(name, place << 16, image, shape)
 
 
 def _images(entry: Any, ndim: int) -> Iterator[Any]:

@@ -16,7 +16,9 @@ Letters: N samples, T timesteps, C channels (of events: 0 off, 1 on), H × W pix
 """
 
 import json
+import math
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +32,8 @@ from backbones.errors import InputError
 FORMAT = "seenn_env.frames/1"
 """Format of `save_frames`, which is sealed; a file of another writer has none."""
 DTYPES = ("uint8", "float16", "float32")
+_MOST_UNFOLDED = 1032
+"""Bytes that a byte of DEFLATE unfolds to, at most."""
 
 
 def save_frames(
@@ -74,11 +78,13 @@ def read_frames(path: Path, timesteps: int | None = None) -> Whole:
             if metadata.get("format") == FORMAT and seal is None:
                 raise InputError(f"Expected digests in the file of frames {path}, found none: it was altered.")
             names = json.loads(metadata.get("class_names", "null"))
+            if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+                raise ValueError("class_names that are not texts")
         else:
             raise InputError(f"Expected a file of frames to be called .npz or .safetensors, got {path.name}.")
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"Expected a file of frames, but {path} is not whole ({error}): make it anew.") from error
     whole = _whole(path, arrays, names)
     check_timesteps(whole.images.shape[1], timesteps, str(path))
@@ -86,10 +92,24 @@ def read_frames(path: Path, timesteps: int | None = None) -> Whole:
 
 
 def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str] | None]:
+    _check_declared(path)
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in ("frames", "labels", "split") if name in file}
         names = [str(name) for name in file["class_names"]] if "class_names" in file else None
     return arrays, names
+
+
+def _check_declared(path: Path) -> None:
+    """Refuse an .npz whose arrays are declared larger than their part of the file can unfold to."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(file)
+                declared = file.tell() + math.prod(shape) * dtype.itemsize
+            if not declared == member.file_size <= _MOST_UNFOLDED * (member.compress_size + 1):
+                raise ValueError(f"{member.filename} declares {declared} bytes")
 
 
 def _whole(path: Path, arrays: dict[str, np.ndarray], names: list[str] | None) -> Whole:
@@ -108,11 +128,13 @@ def _whole(path: Path, arrays: dict[str, np.ndarray], names: list[str] | None) -
     if labels.dtype.kind not in "iu" or labels.min() < 0 or (names is not None and labels.max() >= len(names)):
         most = "" if names is None else f" below {len(names)}, the number of class_names,"
         raise InputError(f"Expected labels of whole numbers from 0{most} in {path}, got {_range(labels)}.")
-    if labels.max() > N:
-        raise InputError(f"Expected frames of every class, got {N} samples and labels up to {labels.max()} in {path}.")
-    names = names or [str(k) for k in range(max(2, int(labels.max()) + 1))]
-    if (counts := np.bincount(labels, minlength=len(names))).min() == 0:
-        raise InputError(f"Expected frames of every class, found none of {names[int(counts.argmin())]!r} in {path}.")
+    present = np.unique(labels)
+    K = len(names) if names else max(2, int(present[-1]) + 1)
+    if len(present) < K:
+        missing = int(np.argmax(np.append(present, K) != np.arange(len(present) + 1)))
+        missing_name = repr(names[missing] if names else str(missing))
+        raise InputError(f"Expected frames of every class, found none of {missing_name} in {path}.")
+    names = names or [str(k) for k in range(K)]
     codes = arrays.get("split")
     if codes is not None and (codes.shape != (N,) or codes.dtype.kind not in "iu" or codes.max() >= len(SPLITS)):
         raise InputError(

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from backbones.argument_checks import check_kinds
 from backbones.contract.protocol import Backbone
-from backbones.errors import InputError
+from backbones.errors import InputError, damaged
 from backbones.machine.devices import named_device
 from backbones.networks.building import build
 from backbones.networks.network import SpikingNetwork
@@ -73,11 +74,19 @@ def load(path: str | Path, *, device: str = "cpu") -> SpikingNetwork:
     """
     place, path = named_device(device), packaged_file(path, BACKBONES, "backbone")
     tensors, metadata = load_tensor_file(path, kind="a backbone", format=FORMAT, unsealed=_UNSEALED)
-    config = json.loads(metadata["config"])
-    options = config.pop("options")
-    network = config.pop("network")
-    backbone = build(network, **config, **options)
-    own = backbone.state_dict()
+    with damaged("a backbone", path):
+        config = json.loads(metadata["config"])
+        options = config.pop("options")
+        network = config.pop("network")
+        with torch.device("meta"):  # no memory before the shapes are known to be the file's
+            own = build(network, **config, **options).state_dict()
+        fingerprint = metadata["fingerprint"]
+        division = dict(json.loads(metadata["division"])) if "division" in metadata else None
+        names = tuple(map(str, json.loads(metadata.get("class_names", "[]"))))
+    if len(names) not in (0, config["num_classes"]):
+        raise InputError(
+            f"Expected names of the {config['num_classes']} classes in {path}, got {len(names)}: the file was altered."
+        )
     odd = [name for name in sorted(own.keys() | tensors.keys()) if _shape(own, name) != _shape(tensors, name)]
     if odd:
         raise InputError(
@@ -85,11 +94,11 @@ def load(path: str | Path, *, device: str = "cpu") -> SpikingNetwork:
             f"is {_shape(tensors, odd[0])}, not {_shape(own, odd[0])}, and so on ({len(odd)} in all): "
             "use the file that was saved with it."
         )
+    backbone = build(network, **config, **options)
     backbone.load_state_dict(tensors)
-    if backbone.fingerprint != metadata["fingerprint"]:
+    if backbone.fingerprint != fingerprint:
         raise InputError(f"The weights in {path} do not match their fingerprint: the file was altered.")
-    backbone.division = json.loads(metadata["division"]) if "division" in metadata else None
-    backbone.class_names = tuple(json.loads(metadata.get("class_names", "[]")))
+    backbone.division, backbone.class_names = division, names
     return backbone.to(place)
 
 

@@ -82,9 +82,9 @@ def split_codes(split: Any, N: int) -> np.ndarray:
 
 def check_logits(logits: np.ndarray, N: int) -> None:
     """Refuse logits that are not `[N, T, K]` float32 or float16."""
-    if logits.ndim != 3 or len(logits) != N or min(logits.shape[1:]) < 1 or N < 1:
+    if logits.ndim != 3 or len(logits) != N or min(logits.shape) < 1 or logits.shape[2] < 2:
         raise InputError(
-            f"Expected logits [N, T, K] and labels [N] with N, T, K ≥ 1, got logits {list(logits.shape)} "
+            f"Expected logits [N, T, K] and labels [N] with N, T ≥ 1 and K ≥ 2, got logits {list(logits.shape)} "
             f"and labels [{N}]."
         )
     if logits.dtype not in (np.float32, np.float16):

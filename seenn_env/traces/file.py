@@ -9,6 +9,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.array_files import map_arrays, write_arrays
+from backbones.errors import damaged
 from seenn_env import arrays
 
 FORMAT = "seenn_env.traces/1"
@@ -41,4 +42,6 @@ def map_tensors(path: Path, *, verify: bool | None = None) -> dict[str, Any]:
         raise InputError(f"Expected a traces file ({FORMAT}), got format {metadata.get('format')!r} in {path}.")
     if seal is None:
         raise InputError(f"Expected digests in a traces file ({FORMAT}), found none in {path}: it was altered.")
-    return {**tensors, "info": json.loads(metadata["info"]), "path": path, "seal": seal}
+    with damaged("a traces", path):
+        info = dict(json.loads(metadata["info"]))
+    return {**tensors, "info": info, "path": path, "seal": seal}

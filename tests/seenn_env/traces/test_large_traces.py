@@ -32,7 +32,7 @@ def altered(path):
     """One bit of the first logit is flipped."""
     traces = Traces.load(path, verify=False)
     data = bytearray(path.read_bytes())
-    data[traces.logits.offset] ^= 1
+    data[data.index(traces.logits.tobytes())] ^= 1
     path.write_bytes(data)
     return path
 

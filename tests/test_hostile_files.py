@@ -1,0 +1,239 @@
+"""Hostile files: any header, declared shape or metadata is refused in one sentence, without memory or a crash."""
+
+import io
+import json
+import os
+import random
+import resource
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import agents
+import backbones as bb
+from backbones import InputError
+from backbones.array_files import map_arrays
+from backbones.data.frame_file import save_frames
+from backbones.hashing import hash_json
+from backbones.networks import checkpoint
+from backbones.tensor_files import load_tensor_file, save_tensor_file
+from seenn_env import Traces
+from seenn_env.traces import file as traces_file
+from tests.helpers.recorded import small_backbone
+from tests.helpers.traces import make_traces
+
+LOGITS = {"dtype": "F32", "shape": [1, 1, 2], "data_offsets": [0, 8]}
+HEADERS = {
+    "a list": b"[1]",
+    "a number": b"12",
+    "metadata as text": b'{"__metadata__":"a"}',
+    "metadata of numbers": b'{"__metadata__":{"format":1}}',
+    "deep": b'{"a":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+    "no tensors": {},
+    "a huge shape": {"logits": {**LOGITS, "shape": [2**40, 3, 5]}},
+    "a huge empty shape": {"logits": {**LOGITS, "shape": [2**40, 3, 0], "data_offsets": [0, 0]}},
+    "a negative shape": {"logits": {**LOGITS, "shape": [-1, -1, 2]}},
+    "a shape of many axes": {"logits": {**LOGITS, "shape": [1] * 40 + [2]}},
+    "a shape of fractions": {"logits": {**LOGITS, "shape": [1.0, 1, 2]}},
+    "an unknown dtype": {"logits": {**LOGITS, "dtype": "F4"}},
+    "another dtype": {"logits": {**LOGITS, "dtype": "BF16", "shape": [1, 1, 4]}},
+    "an unknown tensor": {"../x": LOGITS},
+    "no offsets": {"logits": {"dtype": "F32", "shape": [1, 1, 2]}},
+}
+
+
+def written(path, header, body=bytes(8)):
+    """A file of that header; a table of tensors is sealed as `write_tensors` seals its own."""
+    if isinstance(header, dict):
+        metadata = {"format": traces_file.FORMAT, "info": "{}", "digests": json.dumps({name: [""] for name in header})}
+        metadata["header_digest"] = traces_file.hash_bytes(traces_file._json([metadata, header]).encode())
+        header = json.dumps({"__metadata__": metadata, **header}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + body)
+    return path
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
+def test_a_header_of_anything_else_is_refused(header, tmp_path):
+    with pytest.raises(InputError):
+        Traces.load(written(tmp_path / "t.safetensors", header), verify=False)
+
+
+def files(folder):
+    """A small file of every kind, and its reader."""
+    bb.save(small_backbone(), folder / "backbone", class_names=[str(k) for k in range(10)])
+    agents.save(agents.train("exact", make_traces(20), steps=1, hidden=(2,)), folder / "policy")
+    agents.save(agents.PerTimestep(agents.Margin(), (0.5, 0.5, 0.5)), folder / "rule")
+    make_traces(4).save(folder / "traces")
+    save_frames(folder / "frames.safetensors", np.zeros((4, 2, 1, 3, 3), np.uint8), np.arange(4) % 2, class_names="ab")
+
+    def frames(path):
+        return bb.load_dataset("frames", path.rename(path.with_suffix(".safetensors")))
+
+    readers = {"backbone": bb.load, "policy": agents.load, "rule": agents.load, "traces": Traces.load}
+    return {**{folder / name: read for name, read in readers.items()}, folder / "frames.safetensors": frames}
+
+
+ODD = [None, True, -1, 0, 1.5, 2**40, 2**70, 1e300, "", "text", [], [[]], {}, {"": None}, [None] * 9, float("nan")]
+
+
+def mutated(value, random_):
+    """A JSON value with one of its parts replaced, removed or doubled; JSON inside of texts counts as a part."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        return json.dumps(mutated(json.loads(value), random_))
+    if not isinstance(value, dict | list) or not value or random_.random() < 0.1:
+        return random_.choice(ODD)
+    value = value.copy()
+    key = random_.choice(list(value)) if isinstance(value, dict) else random_.randrange(len(value))
+    chance = random_.random()
+    if chance < 0.1:
+        del value[key]
+    elif chance < 0.2 and isinstance(value, dict):
+        value["other"] = value[key]
+    else:
+        value[key] = mutated(value[key], random_)
+    return value
+
+
+def fuzz(folder, seed, count):
+    """Read files of every kind with headers that were changed at random; the errors that are not the project's own."""
+    foreign, sentences, random_ = [], [], random.Random(seed)
+    for original, read in files(folder).items():
+        content = original.read_bytes()
+        end = 8 + int.from_bytes(content[:8], "little")
+        for number in range(count):
+            header = json.loads(content[8:end])
+            for _ in range(random_.choice([1, 1, 2, 4])):
+                header = mutated(header, random_)
+            raw = json.dumps(header).encode()
+            if random_.random() < 0.2:
+                raw = bytearray(raw)
+                raw[random_.randrange(len(raw))] ^= 1 << random_.randrange(8)
+            body = content[end:] if random_.random() < 0.9 else content[end:][: random_.randrange(64)]
+            try:
+                read(written(folder / "fuzzed", bytes(raw), body))
+            except InputError as error:
+                sentences.append(str(error))
+            except Exception as error:
+                foreign.append(f"{original.name} {number}: {type(error).__name__}: {error}: {raw[:300]!r}")
+    assert not [sentence for sentence in sentences if "\n" in sentence]
+    return foreign
+
+
+def test_changed_headers_are_read_or_refused(tmp_path):
+    foreign = fuzz(tmp_path, seed=0, count=60)
+    assert not foreign, "\n".join(foreign)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(1, 11))
+def test_changed_headers_are_read_or_refused_a_thousand_times_each(seed, tmp_path):
+    foreign = fuzz(tmp_path, seed=seed, count=1000)
+    assert not foreign, "\n".join(foreign)
+
+
+def test_thousands_of_tensors_cost_no_file_handles(tmp_path):
+    table = {f"{n:04}": {"dtype": "U8", "shape": [1], "data_offsets": [n, n + 1]} for n in range(5000)}
+    path = written(tmp_path / "many", json.dumps(table).encode(), bytes(5000))
+    arrays, _ = map_arrays(path, kind="a file")
+    assert len(arrays) == 5000
+
+
+def test_a_label_beyond_the_samples_costs_no_memory(tmp_path):
+    file = save_frames(tmp_path / "f.safetensors", np.zeros((4, 2, 1, 3, 3), np.uint8), np.arange(4) % 2)
+    content = bytearray(file.read_bytes())
+    labels = json.loads(content[8 : 8 + content[0]])["labels"]["data_offsets"][0] if content[1] == 0 else None
+    assert labels == 0  # first in the file
+    content[8 + content[0] + 5] ^= 0x10  # 0 becomes 2**44
+    file.write_bytes(content)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"found none of '2'|altered"):
+        bb.load_dataset("frames", file)
+    assert tracemalloc.get_traced_memory()[1] < 1e7
+    tracemalloc.stop()
+
+
+def test_a_declared_width_beyond_the_weights_costs_no_memory(tmp_path):
+    bb.save(small_backbone(), tmp_path / "backbone")
+    tensors, metadata = load_tensor_file(tmp_path / "backbone", kind="a backbone", format=checkpoint.FORMAT)
+    config = json.loads(metadata["config"])
+    for changes in ({"options": {"width": 4096}}, {"num_classes": 2**27}, {"input_shape": [2**12, 2**12, 8]}):
+        metadata["config"] = json.dumps({**config, **changes})
+        save_tensor_file(tmp_path / "wide", tensors, metadata)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(InputError):
+            bb.load(tmp_path / "wide")
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 50_000  # kB
+
+
+def bomb(path, shape, body=b""):
+    """An .npz whose array of frames declares that shape."""
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("frames.npy", head.getvalue() + body)
+        labels = io.BytesIO()
+        np.save(labels, np.arange(2))
+        archive.writestr("labels.npy", labels.getvalue())
+    return path
+
+
+def test_an_npz_that_declares_more_than_it_holds_costs_no_memory(tmp_path):
+    tracemalloc.start()
+    with pytest.raises(InputError, match="declares"):
+        bb.load_dataset("frames", bomb(tmp_path / "f.npz", (2, 2**30, 1, 8, 8)))
+    assert tracemalloc.get_traced_memory()[1] < 1e7
+    tracemalloc.stop()
+
+
+def test_an_npz_of_objects_is_not_unpickled(tmp_path):
+    np.savez(tmp_path / "f.npz", frames=np.array([print, 1], object), labels=np.arange(2))
+    with pytest.raises(InputError):
+        bb.load_dataset("frames", tmp_path / "f.npz")
+
+
+def test_weights_of_nan_are_neither_written_nor_read(tmp_path):
+    network = small_backbone()
+    with torch.no_grad():
+        next(network.parameters()).view(-1)[0] = float("inf")
+    with pytest.raises(InputError, match="NaN or infinity in"):
+        bb.save(network, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    file = save_tensor_file(tmp_path / "b", {"weight": torch.ones(2)}, {"format": "x"})
+    content = bytearray(file.read_bytes())
+    content[-4:] = np.array(np.nan, np.float32).tobytes()
+    file.write_bytes(content)
+    with pytest.raises(InputError, match=r"NaN or infinity in 'weight'|altered"):
+        load_tensor_file(file, kind="a test", format="x")
+
+
+def test_a_bad_image_is_reported_alone_and_the_rest_go_on(tmp_path, monkeypatch):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / name)
+    Image.fromarray(np.zeros((600, 600), np.uint8)).save(folder / "bomb.png")
+    (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:40])
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "odd.png")
+    (folder / "odd.png").rename(str(folder) + "/\udcff.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)
+    names = os.listdir(folder)
+    answers = agents.classify(folder, small_backbone(), agents.Margin())
+    problems = {answer.name.rsplit("/", 1)[1]: answer.problem for answer in answers.broken}
+    assert (answers.predictions >= 0).tolist() == [name in ("a.png", "b.png") for name in sorted(names)]
+    assert "decompression bomb" in problems["bomb.png"]
+    assert "cannot be read" in problems["cut.png"]
+    assert "not UTF-8" in problems[r"\xff.png"]
+
+
+def test_the_sealing_of_these_tests_is_the_project_s_own(tmp_path):
+    file = make_traces(4).save(tmp_path / "t")
+    content = file.read_bytes()
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    metadata = header.pop("__metadata__")
+    given = metadata.pop("header_digest")
+    assert given == traces_file.hash_bytes(traces_file._json([metadata, header]).encode())
+    assert hash_json(1) != given
