@@ -140,8 +140,10 @@ class Found:
         if not self.path.is_file():
             return {}, {}
         with self.path.open("rb") as file:
-            begins = file.read(9)[8:] == b"{"
-        return map_arrays(self.path, kind="a file of this program") if begins else ({}, {})
+            if file.read(9)[8:] != b"{":
+                return {}, {}
+        arrays, metadata, *_ = map_arrays(self.path, kind="a file of this program")
+        return arrays, metadata
 
 
 @dataclass(frozen=True)
