@@ -17,7 +17,7 @@ from tqdm import tqdm
 import backbones as bb
 from agents import deployment
 from agents.commands.data import DataOptions
-from agents.commands.output import check_file, on_terminal
+from agents.commands.output import check_file, on_terminal, print_json
 from agents.commands.policies import named_policy
 from agents.commands.stated_default import Stated
 from agents.commands.unused_options import refuse_unused
@@ -71,6 +71,8 @@ class Classify:
     """File of the answers (default: they are printed)."""
     seed: Natural = 0
     """Seed of the dataset's division."""
+    json: bool = False
+    """Print one JSON object instead of text: the summary, and the answers unless they go to --output."""
     device: str = "cpu"
     """Device that the network runs on."""
     overwrite: bool = False
@@ -104,11 +106,20 @@ class Classify:
         total = None if labels is None else len(labels)
         count = broken = timesteps = right = 0
         begin = time.perf_counter()
-        with nullcontext(sys.stdout) if self.output is None else open_atomic(self.output, text=True) as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(COLUMNS)
+        printed = None if self.json else sys.stdout
+        kept: list[dict[str, Any]] = []
+        with nullcontext(printed) if self.output is None else open_atomic(self.output, text=True) as file:
+            table = None if file is None else csv.writer(file, lineterminator="\n")
+            if table is not None:
+                table.writerow(COLUMNS)
             for answer in tqdm(answers, total=total, unit="image", disable=not (on_terminal() and self.output)):
-                table.writerow(_line(answer, names))
+                line = _line(answer, names)
+                if table is None:
+                    kept.append(
+                        {name: None if value == "" else value for name, value in zip(COLUMNS, line, strict=True)}
+                    )
+                else:
+                    table.writerow(line)
                 count += 1
                 timesteps += answer.timesteps
                 if answer.problem is not None:
@@ -117,24 +128,40 @@ class Classify:
                 elif labels is not None:
                     right += int(labels[answer.place] == answer.prediction)
         used, seconds = count - broken, time.perf_counter() - begin
-        summary = f"{used} images, {used / seconds:.0f} images/s, mean timesteps {timesteps / max(used, 1):.3f}"
+        found: dict[str, Any] = {"images": used, "broken": broken, "images_per_second": used / seconds}
+        found |= {"mean_timesteps": timesteps / max(used, 1), "timesteps": network.timesteps}
         if labels is not None:
-            summary += f" of {network.timesteps}, accuracy {100 * right / max(used, 1):.2f} % on {self.split}"
-        if broken:
-            summary += f"; {broken} could not be used"
-        to = sys.stderr if self.output is None else sys.stdout
-        print(summary, file=to)
+            found |= {"accuracy": right / max(used, 1), "split": self.split}
         energy = deployment.counted(sample)
         if energy is not None and energy.images:
+            found["energy"] = {"mean_pj": energy.mean_pj, "images": energy.images, "seconds": energy.seconds}
+        if self.json:
+            print_json({**found, "answers": kept if self.output is None else str(self.output)})
+        else:
+            self._print(found)
+        if broken:
+            sys.exit(1)
+
+    def _print(self, found: dict[str, Any]) -> None:
+        """The summary as text, beside the answers."""
+        to = sys.stderr if self.output is None else sys.stdout
+        speed = f"{found['images_per_second']:.0f} images/s"
+        summary = f"{found['images']} images, {speed}, mean timesteps {found['mean_timesteps']:.3f}"
+        if "accuracy" in found:
+            summary += f" of {found['timesteps']}, accuracy {100 * found['accuracy']:.2f} % on {self.split}"
+        if found["broken"]:
+            summary += f"; {found['broken']} could not be used"
+        print(summary, file=to)
+        if "energy" in found:
+            energy = found["energy"]
             print(
-                f"energy {energy.mean_pj / 1e6:.4g} µJ an image: the network's operations up to the exit, counted on "
-                f"{energy.images} random images{', in the plain form' * self.optimize} ({energy.seconds:.1f} s)",
+                f"energy {energy['mean_pj'] / 1e6:.4g} µJ an image: the network's operations up to the exit, counted "
+                f"on {energy['images']} random images{', in the plain form' * self.optimize} "
+                f"({energy['seconds']:.1f} s)",
                 file=to,
             )
         if self.output is not None:
             print("answers:", self.output)
-        if broken:
-            sys.exit(1)
 
 
 def _line(answer: deployment.Answer, names: tuple[str, ...]) -> tuple[Any, ...]:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 import agents
 from agents import rules
-from agents.commands.output import EVENTS, open_folder
+from agents.commands.output import EVENTS, on_terminal, open_folder, print_json
 from agents.commands.policies import named_rules
 from agents.commands.stated_default import Stated
 from agents.commands.train import load_traces
@@ -49,6 +51,8 @@ class Compare:
     """Names of the rules to calibrate (default: confidence and per-timestep-margin)."""
     seed: Natural = 0
     """Seed of the bootstrap."""
+    json: bool = False
+    """Print one JSON object instead of the table."""
     overwrite: bool = False
     """Replace an earlier result."""
 
@@ -72,11 +76,19 @@ class Compare:
                 rules.check_trained_for(policy, test)
         if calibration is not None:
             calibration.check_backbone(test.info.get("fingerprint"))
-        entries = line_up(test, calibration, self.targets, calibrated, learned)
         output = open_folder(self.output, self, self.overwrite, makes=MAKES)
-        print(agents.compare(entries, test, log_dir=output.work, seed=self.seed).table())
+        try:
+            entries = line_up(test, calibration, self.targets, calibrated, learned, progress=on_terminal())
+            found = agents.compare(entries, test, log_dir=output.work, seed=self.seed, progress=on_terminal())
+        finally:
+            output.discard_without("report.html")  # refused policies must not block others
         output.close()
-        print("report:", output.final / "report.html")
+        report = output.final / "report.html"
+        if self.json:
+            print_json({**found.to_dict(), "report": str(report)})
+        else:
+            print(found.table())
+            print("report:", report)
 
 
 def check_targets(targets: tuple[float, ...], timesteps: int) -> None:
@@ -92,23 +104,23 @@ def line_up(
     targets: tuple[float, ...],
     rules: dict[str, Any],
     learned: dict[str, list[Any]],
+    *,
+    progress: bool = False,
 ) -> dict[str, Any]:
     """The policies of a comparison by name: fixed, random, calibrated rules, learned ones, the oracle.
 
-    Without calibration traces, rules are left out and learned policies stay as they are.
+    Without calibration traces, rules are left out and learned policies stay as they are. `progress` shows a running
+    line.
     """
     entries: dict[str, Any] = {f"fixed @ {t}": agents.FixedTimestep(t) for t in range(1, test.timesteps + 1)}
     entries["uniform"] = agents.Uniform()
     if calibration is None:
         entries |= learned
     else:
-        for target in targets:
-            for name, rule in rules.items():
-                entries[f"{name} @ {target:g}"] = agents.calibrate(rule, calibration, target_timesteps=target)
-        for name, group in learned.items():
-            for target in targets:
-                entries[f"{name} @ {target:g}"] = [
-                    agents.calibrate(policy, calibration, target_timesteps=target) for policy in group
-                ]
+        wanted = [(name, [rule], target) for target in targets for name, rule in rules.items()]
+        wanted += [(name, group, target) for name, group in learned.items() for target in targets]
+        for name, group, target in tqdm(wanted, desc="calibrate", unit="policy", leave=False, disable=not progress):
+            calibrated = [agents.calibrate(policy, calibration, target_timesteps=target) for policy in group]
+            entries[f"{name} @ {target:g}"] = calibrated
     entries["oracle"] = agents.Oracle()
     return entries

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agents import comparison
-from agents.commands.output import check_file
+from agents.commands.output import check_file, print_json
 from agents.commands.stated_default import Stated
 from agents.commands.train import load_traces
 from backbones import machine
@@ -38,6 +38,8 @@ class Headroom:
     """A .json file for the figures too."""
     seed: Natural = 0
     """Seed of the folds and the bootstrap."""
+    json: bool = False
+    """Print one JSON object instead of the table."""
     overwrite: bool = False
     """Replace an existing file."""
 
@@ -53,7 +55,11 @@ class Headroom:
             headroom = comparison.headroom(
                 traces, targets=self.targets, folds=self.folds, observation=self.observation, seed=self.seed
             )
-        print(headroom.table())
         if self.output is not None:
             write_atomic(self.output, json.dumps(asdict(headroom), indent=1) + "\n")
+        if self.json:
+            print_json(asdict(headroom))
+            return
+        print(headroom.table())
+        if self.output is not None:
             print("figures:", self.output)

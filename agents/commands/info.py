@@ -140,10 +140,9 @@ class Found:
         if not self.path.is_file():
             return {}, {}
         with self.path.open("rb") as file:
-            begins = file.read(9)[8:] == b"{"
-        if not begins:
-            return {}, {}
-        arrays, metadata, _ = map_arrays(self.path, kind="a file of this program")
+            if file.read(9)[8:] != b"{":
+                return {}, {}
+        arrays, metadata, *_ = map_arrays(self.path, kind="a file of this program")
         return arrays, metadata
 
 

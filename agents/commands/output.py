@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from agents.commands.unused_options import refuse_unused
@@ -207,7 +208,9 @@ def on_terminal() -> bool:
 
 def print_json(facts: Any) -> None:
     """Print one JSON object on standard output."""
-    print(json.dumps(facts, indent=1, default=str))
+    print(
+        json.dumps(facts, indent=1, default=lambda value: value.item() if isinstance(value, np.generic) else str(value))
+    )
 
 
 def progress_bar(description: str) -> tuple[tqdm, Callable[[float], None]]:

@@ -19,6 +19,7 @@ from PIL import Image
 import agents
 import backbones as bb
 from agents import rules
+from agents.commands import side_by_side
 from agents.commands.data import DataOptions
 from agents.commands.output import check_file, open_folder
 from agents.commands.policies import named_policy
@@ -38,7 +39,7 @@ MAKES = r"\d{3,}\.png"
 
 @dataclass(frozen=True)
 class Watch:
-    """Show the timesteps of one image until a policy exits.
+    """Show the timesteps of one image until a policy exits, or several policies side by side, the earliest exit first.
 
     For example:
 
@@ -57,10 +58,10 @@ class Watch:
     """Split of the images."""
     row: Stated[Natural | None] = None
     """Row of the split (default: one at random)."""
-    policy: str = "margin"
-    """File of a policy, or the name of a rule: confidence, entropy or margin."""
+    policy: tuple[str, ...] = ("margin",)
+    """Files of policies, names of packaged ones, or of rules: confidence, entropy or margin."""
     threshold: Stated[float | None] = None
-    """Threshold of the policy (default: its own)."""
+    """Threshold of the only policy (default: its own)."""
     output: Stated[Path | None] = None
     """A .gif, or a folder for one .png a timestep (default: the episode plays in the terminal)."""
     fps: float = 1.0
@@ -88,23 +89,33 @@ class Watch:
             raise InputError(f"Expected fps from 0.01 to 100, got {self.fps:g}.")
         if self.output is not None and self.output.suffix.lower() not in ("", ".gif"):
             raise InputError(f"Expected the output to be a .gif or a folder, got {self.output}.")
-        policy = named_policy(self.policy, self.threshold)
-        episodes = play(self._environment(policy), policy, self.row, self.seed)
+        if not self.policy or len(set(self.policy)) < len(self.policy):
+            given = " ".join(self.policy) or "none"
+            raise InputError(f"Expected one policy or several different ones, got {given}.")
+        if len(self.policy) > 1:
+            refuse_unused(self, ["threshold"], "with several policies")
+        policies = [named_policy(name, self.threshold) for name in self.policy]
+        backbone, samples = self._source()
+        played = [play(self._environment(each, backbone, samples), each, self.row, self.seed) for each in policies]
+        plays, names = side_by_side.in_order_of_exit(played, self.policy)
+        moments = side_by_side.moments(plays)
         if self.output is None:
-            show(episodes, self.fps)
+            show(moments, names, self.fps)
         elif self.output.suffix:
-            write_gif(episodes, self.output, self.fps)
+            write_gif([side_by_side.picture(moment, names) for moment in moments], self.output, self.fps)
         else:
             output = open_folder(self.output, self, self.overwrite, makes=MAKES)
-            for number, episode in enumerate(episodes, 1):
-                Image.fromarray(rendering.rgb_array(episode)).save(output.work / f"{number:03d}.png")
+            for number, moment in enumerate(moments, 1):
+                Image.fromarray(side_by_side.picture(moment, names)).save(output.work / f"{number:03d}.png")
             output.close()
-        last = episodes[-1]
-        print(f"{last.verdict()}; answer {last.answer}, label {last.name(last.label)}")
+        for name, last in zip(names, moments[-1], strict=True):
+            title = f"{name}: " if len(names) > 1 else ""
+            print(f"{title}{last.verdict()}; answer {last.answer}, label {last.name(last.label)}")
         if self.output is not None:
             print("pictures:", self.output)
 
-    def _environment(self, policy: Any) -> EarlyExitEnv:
+    def _source(self) -> tuple[Any, bb.Samples | None]:
+        """The backbone and the samples to run it on, where there are any."""
         backbone: Any = self.backbone
         if backbone is not None and not is_packaged(backbone):
             if self.dataset is None:
@@ -115,6 +126,10 @@ class Watch:
             loaded = isinstance(backbone, networks.SpikingNetwork)
             splits = self.data.load_for(backbone, self.dataset) if loaded else self.data.load(self.dataset, None)
             samples = splits[self.split]
+        return backbone, samples
+
+    def _environment(self, policy: Any, backbone: Any, samples: bb.Samples | None) -> EarlyExitEnv:
+        """The episodes that a policy watches."""
         env = EarlyExitEnv(
             self.traces,
             backbone=backbone,
@@ -159,11 +174,11 @@ def with_score(episode: rendering.Episode, policy: Any, scores: Sequence[float])
     return dataclasses.replace(episode, score=score)
 
 
-def show(episodes: Sequence[rendering.Episode], fps: float) -> None:
+def show(moments: Sequence[Sequence[rendering.Episode]], names: Sequence[str], fps: float) -> None:
     """Play in the terminal, in one place; in a pipe, one after the other."""
     columns, lines = shutil.get_terminal_size()
     truecolor = not sys.stdout.isatty() or os.environ.get("COLORTERM") in ("truecolor", "24bit")
-    texts = [rendering.ansi(episode, width=columns, truecolor=truecolor) for episode in episodes]
+    texts = side_by_side.texts(moments, names, columns, truecolor)
     height = texts[0].count("\n") + 1
     in_place = sys.stdout.isatty() and height < lines
     for number, text in enumerate(texts):
@@ -174,9 +189,9 @@ def show(episodes: Sequence[rendering.Episode], fps: float) -> None:
             time.sleep(1 / fps)
 
 
-def write_gif(episodes: Sequence[rendering.Episode], path: Path, fps: float) -> None:
-    """One frame an episode, the last three times as long; the file appears when it is whole."""
-    first, *others = (Image.fromarray(rendering.rgb_array(episode)) for episode in episodes)
+def write_gif(pictures: Sequence[np.ndarray], path: Path, fps: float) -> None:
+    """Pictures `[H, W, 3]` one by one, the last three times as long; the file appears when it is whole."""
+    first, *others = (Image.fromarray(each) for each in pictures)
     milliseconds = round(1000 / fps)
     durations = [milliseconds] * len(others) + [3 * milliseconds]
     with open_atomic(path) as file:

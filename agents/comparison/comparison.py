@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from agents.calibration.randomised import Mixed
 from agents.comparison.bootstrap import Clusters, Interval, mean_interval
@@ -41,6 +42,7 @@ def compare(
     rivals: Sequence[str] | None = None,
     log_dir: str | Path | None = None,
     seed: Natural = 0,
+    progress: bool = False,
 ) -> Comparison:
     """Evaluate policies on the same rows, exactly, and compare learned ones with rules at equal timesteps.
 
@@ -53,6 +55,7 @@ def compare(
             with the nearest mean timesteps represents its kind.
         log_dir: folder for the table, the figure, JSON and TensorBoard.
         seed: of the bootstrap.
+        progress: show a running line: policies evaluated, rivals resampled, the report.
 
     Raises:
         InputError: for no policies, one trained for another T or backbone, rivals or observations of unknown policies,
@@ -69,9 +72,10 @@ def compare(
     clusters = Clusters(traces.sample, seed=seed)
     for policy in (policy for group in members.values() for policy in group):
         check_trained_for(policy, traces)
+    line: dict[str, Any] = {"leave": False, "disable": not progress}
     results = {
         name: [evaluate(p, traces, observation=observations.get(name)) for p in group]
-        for name, group in members.items()
+        for name, group in tqdm(members.items(), desc="evaluate", unit="policy", **line)
     }
     rows = tuple(_row(name, _role(members[name][0]), each, clusters) for name, each in results.items())
     mean_timesteps = {row.name: row.mean_timesteps for row in rows}
@@ -93,7 +97,7 @@ def compare(
             nearest = {kind: r for kind, r in nearest.items() if kind != own and family_of(r) == reference}
         pairs += [(row.name, rival) for rival in nearest.values()]
     found: dict[tuple[str, str], tuple[float, np.ndarray]] = {}
-    for rival in {rival: None for _, rival in pairs}:
+    for rival in tqdm({rival: None for _, rival in pairs}, desc="bootstrap", unit="rival", **line):
         names = [name for name, other in pairs if other == rival]
         drawn = paired_draws([results[name] for name in names], members[rival][0], traces, clusters)
         found |= {(name, rival): each for name, each in zip(names, drawn, strict=True)}
@@ -123,7 +127,8 @@ def compare(
     if log_dir is not None:
         from agents.comparison.report.folder import write_report  # needs matplotlib and TensorBoard
 
-        write_report(comparison, members, results, traces, Path(log_dir))
+        with tqdm(total=1, desc="report", unit="report", **line):
+            write_report(comparison, members, results, traces, Path(log_dir))
     return comparison
 
 

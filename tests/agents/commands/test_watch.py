@@ -76,7 +76,7 @@ def test_on_a_terminal_every_frame_takes_the_place_of_the_one_before(capsys, mon
     monkeypatch.setenv("LINES", "50")
     monkeypatch.delenv("COLORTERM", raising=False)
     episodes = [Episode(np.zeros((t, 3)), label=1, timesteps=4) for t in (1, 2, 3)]
-    show(episodes, fps=2)
+    show([[episode] for episode in episodes], ["margin"], fps=2)
     out = capsys.readouterr().out
     assert pauses == [0.5, 0.5]
     assert out.count(f"\x1b[{ansi(episodes[0]).count(chr(10)) + 1}F\x1b[J") == 2
