@@ -152,6 +152,8 @@ def test_the_score_stands_beside_its_threshold_in_the_policys_own_units():
     assert reason([0.9, 0.1], 0.2, below=True, t=2) == "0.10 ≤ 0.20"
     assert reason([0.5], 0.8, t=2) == "last timestep"
     assert reason([], 0.8) == ""
+    lines = ansi(Episode(np.zeros((0, 2)), 0, 2)).splitlines()
+    assert lines[1] == "margin"
 
 
 def test_without_a_policy_the_score_is_the_margin():
