@@ -46,7 +46,7 @@ class Score:
         return (
             ""
             if self.threshold is None
-            else f"exit at {'≤' if self.below else '≥'} {self.threshold:.3g}".replace("-", "−")
+            else f"exit {'≤' if self.below else '≥'} {self.threshold:.3g}".replace("-", "−")
         )
 
     def comparison(self) -> str:
