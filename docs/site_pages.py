@@ -80,7 +80,8 @@ def gallery(folder: Path) -> str:
     parts = [
         "# Gallery",
         "One episode of every registered environment on the packaged data: a margin threshold of 0.5 decides when to "
-        "exit, or, in ChooseTimestep, four timesteps are chosen at once. Bars are the probabilities of the classes.",
+        "exit, or, in ChooseTimestep, four timesteps are chosen at once. Bars are the probabilities of "
+        "the classes, and below them the margin.",
     ]
     for name, entry in REGISTERED.items():
         env = gym.make(name, split="test", render_mode="rgb_array").unwrapped

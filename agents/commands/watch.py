@@ -155,7 +155,7 @@ def play(env: EarlyExitEnv, policy: Any, row: int | None, seed: int) -> list[ren
         policy = agents.FixedTimestep(chosen)
     scores: list[float] = []
     while not episodes[-1].exited:
-        if isinstance(policy, ScoredPolicy):
+        if getattr(type(policy), "predict", None) is ScoredPolicy.predict:
             scores.append(float(policy.score_step(observation[None], state, start)[0][0]))
             episodes[-1] = with_score(episodes[-1], policy, scores)
         action, state = policy.predict(observation[None], state=state, episode_start=start, deterministic=True)

@@ -66,7 +66,7 @@ class Canvas:
         """Diagonal lines on paper."""
         left, top, right, bottom = self._edges(x, y, width, height)
         down, across = np.ogrid[: bottom - top + 1, : right - left + 1]
-        lines = (down + across) % (12 * self._scale) < 3 * self._scale
+        lines = (down + across) % round(12 * self._scale) < round(3 * self._scale)
         self._image.paste(color, (left, top), Image.fromarray(lines))
 
     def image(self, x: float, y: float, size: float, image: np.ndarray) -> None:

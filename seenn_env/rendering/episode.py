@@ -32,6 +32,10 @@ class Score:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if np.ndim(self.values) != 1 or np.isnan(np.append(self.values, self.threshold or 0.0)).any():
+            raise InputError(
+                f"Expected scores [s] and a threshold without NaN, got {self.values} and {self.threshold}."
+            )
 
     def exits(self, value: float) -> bool:
         """Whether the policy exits at this score."""
@@ -42,7 +46,7 @@ class Score:
         return (
             ""
             if self.threshold is None
-            else f"exit at {'≤' if self.below else '≥'} {self.threshold:.3g}".replace("-", "−")
+            else f"exit {'≤' if self.below else '≥'} {self.threshold:.3g}".replace("-", "−")
         )
 
     def comparison(self) -> str:
@@ -102,7 +106,7 @@ class Episode:
         fits = len(logits) == 2 and logits[0] <= self.timesteps and self.label < logits[1]
         fits &= image is None or len(image) == 3
         fits &= all(strip is None or (len(strip) == 2 and strip[0] == logits[0]) for strip in strips)
-        if not fits or (scores is not None and (len(scores) != 1 or scores[0] > logits[0])):
+        if not fits or (scores is not None and scores[0] > logits[0]):
             raise InputError(
                 f"Expected logits [t, K], t ≤ T = {self.timesteps}, label {self.label} < K, an image [C, H, W], spikes "
                 f"and potentials [t, F] and scores of t timesteps at most, got {logits}, {image}, "

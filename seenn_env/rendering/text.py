@@ -93,7 +93,7 @@ def _reason(episode: Episode, brush: _Brush) -> str:
     words = [f"{score.name} {brush(episode.reason(), bold=True)}"]
     if paid:
         words.append(f"reward {brush(paid, bold=True)}   time {brush(time, GREY)}")
-    return "   ".join(words)
+    return "   ".join(words).rstrip()
 
 
 def _shown(image: np.ndarray) -> np.ndarray:

@@ -66,6 +66,8 @@ NONSENSE = [
     lambda: Episode(np.zeros((2, 3)), label=0, timesteps=4, spikes=np.zeros((3, 8))),
     lambda: Episode(np.zeros((2, 3)), label=0, timesteps=4, potentials=np.zeros(2)),
     lambda: Episode(np.zeros((2, 3)), label=0, timesteps=4, score=Score("score", np.zeros(3))),
+    lambda: Score("score", np.array([0.5, np.nan])),
+    lambda: Score("score", np.zeros(1), threshold=float("nan")),
     lambda: rgb_array(Episode(np.zeros((2, 3)), label=0, timesteps=4), size=545),
     lambda: check_vector_env(lambda: None, steps=0),
 ]

@@ -5,6 +5,7 @@ import re
 import numpy as np
 from PIL import Image
 
+from agents.calibration.randomised import Mixed
 from agents.commands.watch import play, show
 from agents.main import main
 from agents.policy_files import save
@@ -64,8 +65,8 @@ def test_frames_say_why_the_policy_exits():
             assert re.search("<" if name != "entropy" else ">", episode.reason())
         reached = exited.timestep < 8
         assert re.search("[≥≤]", exited.reason()) if reached else exited.reason() == "last timestep"
-    env = EarlyExitEnv()
-    assert play(env, FixedTimestep(2), 57, 0)[-1].score is None
+    for policy in (FixedTimestep(2), Mixed(Patience(2), 3.0, 0.5)):  # the second draws its level
+        assert play(EarlyExitEnv(), policy, 57, 0)[-1].score is None
 
 
 def test_on_a_terminal_every_frame_takes_the_place_of_the_one_before(capsys, monkeypatch):

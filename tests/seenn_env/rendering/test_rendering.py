@@ -132,9 +132,9 @@ def test_live_and_replayed_frames_are_the_same(mode):
             assert np.array_equal(one, two)
 
 
-def test_spikes_are_shown_as_they_come():
+def test_spikes_and_potentials_are_shown_as_they_come():
     frames = frames_of(EarlyExitEnv(backbone=small_backbone(), samples=few_samples(), render_mode="ansi"), 5, 3)
-    assert all("spikes" in frame for frame in frames)
+    assert all("spikes" in frame and "potential" in frame for frame in frames)
     strip = [rgb_array(Episode(np.zeros((t, 2)), 0, 4, spikes=np.ones((t, 8))))[472:520, 360:720] for t in (1, 2)]
     dark = [(part.sum(-1) < 200).sum() for part in strip]
     assert dark[1] == 2 * dark[0] > 0
@@ -152,6 +152,8 @@ def test_the_score_stands_beside_its_threshold_in_the_policys_own_units():
     assert reason([0.9, 0.1], 0.2, below=True, t=2) == "0.10 ≤ 0.20"
     assert reason([0.5], 0.8, t=2) == "last timestep"
     assert reason([], 0.8) == ""
+    lines = ansi(Episode(np.zeros((0, 2)), 0, 2)).splitlines()
+    assert lines[1] == "margin"
 
 
 def test_without_a_policy_the_score_is_the_margin():
@@ -241,7 +243,7 @@ def test_human_names_the_missing_package_once_and_shows_episodes_in_the_terminal
         assert env.render() is None
         env.close()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "needs a window, but matplotlib has its backend 'agg' only" in caplog.text
+    assert "needs a window, but matplotlib has its backend 'agg' only" in caplog.text.replace("Agg", "agg")
     assert COLORS.sub("", capsys.readouterr().out).count("timestep 1 of 8") == 6
 
 
