@@ -149,6 +149,13 @@ def test_two_nodes_of_a_ray_cluster_train_the_policies_of_one_process(recorded, 
 
 
 @pytest.mark.slow
+def test_an_address_without_a_cluster_is_one_sentence(recorded, tmp_path, capsys):
+    pytest.importorskip("ray", reason="Ray is not installed: extra `sweep`")
+    sweep = ("sweep", "--traces", recorded, "--output", tmp_path / "out", "--address", "127.0.0.1:1")
+    assert "Expected a running Ray cluster at 127.0.0.1:1, got none" in refused(capsys, *sweep)
+
+
+@pytest.mark.slow
 def test_ctrl_c_on_ray_ends_in_one_line_and_keeps_the_finished(recorded, tmp_path):
     pytest.importorskip("ray", reason="Ray is not installed: extra `sweep`")
     sweep = ("sweep", "--traces", recorded, "--algorithms", "exact", "ppo", "--total-timesteps", 10**9, "--seeds", 1)
