@@ -18,6 +18,7 @@ from agents.commands.stated_default import Stated
 from agents.commands.train import load_traces
 from agents.commands.trainings import Training, check_ray, results
 from agents.commands.unused_options import refuse_unused
+from backbones import InputError
 from backbones.argument_checks import Natural, Positive
 from backbones.errors import unknown_name
 
@@ -45,8 +46,8 @@ class Sweep:
     """Algorithms, as in seenn train."""
     targets: tuple[float, ...] = (1.2, 1.5, 2.0)
     """Mean timesteps that policies are trained for (without --costs) and compared at."""
-    costs: tuple[float, ...] = ()
-    """Prices of time, in the reward "linear", to train at instead of for targets."""
+    costs: Stated[tuple[float, ...]] = ()
+    """Prices of time, in the reward "linear", to train at instead of for targets (default: none)."""
     observations: Stated[tuple[str, ...]] = ()
     """Observations (default: that of each algorithm)."""
     seeds: Positive = 3
@@ -65,6 +66,8 @@ class Sweep:
 
     def run(self) -> None:
         """Train, say which trainings failed, and print the table of the others."""
+        if not self.algorithms:
+            raise InputError("Expected at least one algorithm, got none: name some after --algorithms.")
         for name in self.algorithms:
             if name not in learners.ALGORITHMS:
                 raise unknown_name("algorithm", name, learners.ALGORITHMS)

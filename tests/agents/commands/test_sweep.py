@@ -114,6 +114,7 @@ def test_ctrl_c_ends_in_one_line_and_keeps_the_finished(recorded, tmp_path, caps
             "Expected Ray, which is not installed: pip install 'seenn-env[sweep]', or pass --workers 0.",
         ),
         (("--workers", 2, "--address", "auto"), "Expected no --workers with an --address"),
+        (("--algorithms",), "Expected at least one algorithm, got none"),
         (("--algorithms", "exakt"), "algorithm, got 'exakt'"),
         (("--algorithms", "exact", "--total-timesteps", 5), "no --total-timesteps with algorithms that run no"),
         (("--targets", 9), "Expected targets from 1 to T = 4, got 9."),
