@@ -114,6 +114,7 @@ def test_ctrl_c_ends_in_one_line_and_keeps_the_finished(recorded, tmp_path, caps
             "Expected Ray, which is not installed: pip install 'seenn-env[sweep]', or pass --workers 0.",
         ),
         (("--workers", 2, "--address", "auto"), "Expected no --workers with an --address"),
+        (("--algorithms",), "Expected at least one algorithm, got none"),
         (("--algorithms", "exakt"), "algorithm, got 'exakt'"),
         (("--algorithms", "exact", "--total-timesteps", 5), "no --total-timesteps with algorithms that run no"),
         (("--targets", 9), "Expected targets from 1 to T = 4, got 9."),
@@ -146,6 +147,13 @@ def test_two_nodes_of_a_ray_cluster_train_the_policies_of_one_process(recorded, 
     seenn(*sweep, "--workers", 0, "--output", tmp_path / "alone")
     assert len(contents(tmp_path / "alone")) == 8
     assert contents(tmp_path / "cluster") == contents(tmp_path / "alone")
+
+
+@pytest.mark.slow
+def test_an_address_without_a_cluster_is_one_sentence(recorded, tmp_path, capsys):
+    pytest.importorskip("ray", reason="Ray is not installed: extra `sweep`")
+    sweep = ("sweep", "--traces", recorded, "--output", tmp_path / "out", "--address", "127.0.0.1:1")
+    assert "Expected a running Ray cluster at 127.0.0.1:1, got none" in refused(capsys, *sweep)
 
 
 @pytest.mark.slow

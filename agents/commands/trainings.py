@@ -1,0 +1,121 @@
+"""One training of `seenn sweep`, and many of them in this process or on Ray."""
+
+from __future__ import annotations
+
+import os
+import socket
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import agents
+from agents import learners
+from agents.commands.train import load_traces
+from backbones import InputError, machine
+
+if TYPE_CHECKING:
+    from agents.policies import AnyPolicy
+
+
+@dataclass(frozen=True)
+class Training:
+    """The settings of one policy."""
+
+    algorithm: str
+    observation: str | None
+    cost: float | None
+    target: float | None
+    seed: int
+
+    @property
+    def policy(self) -> str:
+        """Name of the policy over all seeds."""
+        observation = "" if self.observation is None else f" on {self.observation}"
+        cost = "" if self.cost is None else f" at cost {self.cost:g}"
+        return f"{self.algorithm}{observation}{cost}" + ("" if self.target is None else f" @ {self.target:g}")
+
+    @property
+    def file(self) -> str:
+        """Name of the policy's file."""
+        name = f"{self.policy}-seed{self.seed}".replace(" @ ", "@").replace(" ", "-")
+        return quote(name, safe="@+") + ".safetensors"
+
+    def run(self, traces: list[str], total_timesteps: int | None) -> AnyPolicy | str:
+        """The policy, or the reason for which its training failed; runs in this process or in one of Ray's."""
+        try:
+            with machine.torch_threads(1):
+                return agents.train(
+                    self.algorithm,
+                    load_traces(tuple(map(Path, traces))),
+                    target_timesteps=self.target,
+                    seed=self.seed,
+                    observation=self.observation,
+                    reward=None if self.cost is None else "linear",
+                    reward_options=None if self.cost is None else {"cost": self.cost},
+                    total_timesteps=None if self.algorithm in learners.TRAINERS else total_timesteps,
+                )
+        except InputError as error:
+            return str(error)
+        except Exception:
+            return traceback.format_exc()
+
+
+def results(
+    trainings: list[Training],
+    traces: list[str],
+    total_timesteps: int | None,
+    *,
+    workers: int | None,
+    address: str | None,
+) -> Iterator[tuple[Training, AnyPolicy | str]]:
+    """Each training and its policy, or the reason for which it failed, in the order in which they end.
+
+    Args:
+        trainings: to run.
+        traces: paths or packaged names.
+        total_timesteps: steps of the environment.
+        workers: processes of a Ray of this machine (None: one for each CPU); 0 for this process.
+        address: of a running Ray cluster instead.
+
+    Raises:
+        InputError: where there is no cluster at the address.
+    """
+    if workers == 0 or not trainings:
+        yield from ((training, training.run(traces, total_timesteps)) for training in trainings)
+        return
+    import ray
+
+    local = {"num_cpus": workers, "include_dashboard": False} if address is None else {}
+    try:
+        host, _, port = (address or "").rpartition(":")
+        if port.isdigit():  # Ray itself tries an address without a cluster for minutes
+            socket.create_connection((host, int(port)), timeout=10).close()
+        session = ray.init(address=address or "local", logging_level="ERROR", **local)
+    except OSError as error:
+        raise InputError(
+            f"Expected a running Ray cluster at {address}, got none: start it (ray start --head), or correct --address."
+        ) from error
+    with session:
+        run = ray.remote(num_cpus=1)(Training.run)
+        running = {run.remote(training, traces, total_timesteps): training for training in trainings}
+        while running:
+            (done, *_), _ = ray.wait(list(running))
+            try:
+                result = ray.get(done)
+            except ray.exceptions.RayError as error:  # the process or its machine died
+                result = str(error)
+            yield running.pop(done), result
+
+
+def check_ray() -> None:
+    """Raise an `InputError` where Ray is not installed, and keep it from reporting its use unless it is told to."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise InputError(
+            "Expected Ray, which is not installed: pip install 'seenn-env[sweep]', or pass --workers 0."
+        ) from error
