@@ -204,6 +204,7 @@ SNIPPETS = [page for page in SITE if "```python" in page.read_text() and page.na
 SMALLER = {
     "folder_to_onnx.md": {"epochs=30": "epochs=4"},
     "sb3.md": {"300_000": "32_768", "num_envs=1024": "num_envs=256"},
+    "tensorboard.md": {"steps=300": "steps=40"},
     "rl_libraries.md": {"100_000": "1024", "num_envs=1024": "num_envs=64", "n_steps=16": "n_steps=4"},
     "start.md": {
         "epochs=30": "epochs=2",

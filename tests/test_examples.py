@@ -11,6 +11,7 @@ import yaml
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import seenn_env
 from seenn_env.registration import REGISTERED
@@ -52,12 +53,12 @@ def random_return():
     return (rewards @ chance).mean()
 
 
-def test_sb3_ppo_learns_and_is_watched_on_every_calibration_image(capsys):
-    model = example("sb3_ppo").main(total_timesteps=40_000, num_envs=256)
+def test_sb3_ppo_learns_and_is_evaluated_on_calibration_images(capsys, tmp_path):
+    model = example("sb3_ppo").main(total_timesteps=40_000, num_envs=256, log_dir=tmp_path)
     assert calibration_return(model) > random_return() + 0.2
-    printed = capsys.readouterr().out
-    assert printed.count("Eval num_timesteps=") == 4
-    assert "test: return 0." in printed
+    log = EventAccumulator(str(tmp_path / "PPO_1")).Reload()
+    assert log.Scalars("eval/return")[-1].value == pytest.approx(calibration_return(model), abs=1e-4)
+    assert "test: return 0." in capsys.readouterr().out
 
 
 @needs_contrib

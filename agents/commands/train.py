@@ -52,7 +52,7 @@ class Train:
         if self.log_dir is not None:
             check_log_dir(self.log_dir)
         if self.algorithm in learners.TRAINERS:
-            refuse_unused(self, ["total_timesteps", "log_dir"], f"with {self.algorithm}, which runs no environment")
+            refuse_unused(self, ["total_timesteps"], f"with {self.algorithm}, which runs no environment")
         traces = load_traces(self.traces)
         bar, move = progress_bar("train")
         with bar:

@@ -35,7 +35,6 @@ CASES = [
         "no --rules without --calibration",
     ),
     (("compare", "--traces", "traces", "--output", "out", "--targets", "1.3"), "no --targets without --calibration"),
-    *(((*TRAIN, name, "--log-dir", "x"), "no --log-dir") for name in ("exact", "one-shot", "optimal-stopping")),
     ((*TRAIN, "exact", "--total-timesteps", "5"), "no --total-timesteps with exact"),
     ((*TRAIN, "exact", "--reward-options", "price", "1"), "options of the reward 'linear' (cost), got {'price'"),
     ((*NETWORK, "--distill-temperature", "2"), "no --distill-temperature without a --distill-weight"),

@@ -1,48 +1,21 @@
 """TensorBoard's log of a comparison, read back through TensorBoard's own server."""
 
 import io
-import json
 import re
-import time
-import urllib.parse
-import urllib.request
 
 import numpy as np
 import pytest
 from PIL import Image
-from tensorboard.program import TensorBoard
 
 import agents
 from agents.commands.compare import line_up
 from agents.commands.policies import named_rules
 from agents.comparison.report.tensorboard import LAYOUT
 from seenn_env import Traces
+from tests.helpers.tensorboard_server import Server
 from tests.helpers.traces import make_traces
 
 TARGETS = (1.2, 1.5, 2.0)
-
-
-class Server:
-    """TensorBoard on a folder."""
-
-    def __init__(self, folder) -> None:
-        board = TensorBoard()
-        board.configure(
-            argv=["", "--logdir", str(folder), "--port", "0", "--host", "127.0.0.1", "--load_fast", "false"]
-        )
-        self.url = board.launch()
-
-    def get(self, path: str, *, body: dict | None = None, **query) -> bytes:
-        """The answer to a request of the page's own kind."""
-        address = f"{self.url}data/plugin/{path}?{urllib.parse.urlencode(query)}"
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"} if data else {}
-        with urllib.request.urlopen(urllib.request.Request(address, data, headers)) as answer:
-            return answer.read()
-
-    def json(self, path: str, **query):
-        """Likewise, decoded."""
-        return json.loads(self.get(path, **query))
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +33,7 @@ def reported(tmp_path_factory):
         test, calibration, TARGETS, named_rules(("confidence", "per-timestep-margin")), {"exact": learned}
     )
     comparison = agents.compare(entries, test, log_dir=folder)
-    server = Server(folder / "tensorboard")
-    end = time.monotonic() + 60
-    while len(server.json("scalars/tags")) < 6 and time.monotonic() < end:
-        time.sleep(0.2)
-    return comparison, server
-
-
-def scalars(server, run, tag):
-    """`{step: value}`."""
-    return {step: value for _, step, value in server.json("scalars/scalars", run=run, tag=tag)}
+    return comparison, Server(folder / "tensorboard", runs=6)
 
 
 def test_policies_are_runs_that_share_their_tags(reported):
@@ -86,14 +50,14 @@ def test_policies_are_runs_that_share_their_tags(reported):
             ("intervals/accuracy_low", row.accuracy.low),
             ("intervals/accuracy_high", row.accuracy.high),
         ):
-            assert scalars(server, run, tag)[at] == pytest.approx(100 * value, abs=1e-3), (row.name, tag)
+            assert server.scalars(run, tag)[at] == pytest.approx(100 * value, abs=1e-3), (row.name, tag)
 
 
 def test_the_log_ranks_policies_as_the_table_does(reported):
     comparison, server = reported
     for policy in ("exact", "confidence"):
-        low = scalars(server, policy, "intervals/difference_points_low")
-        high = scalars(server, policy, "intervals/difference_points_high")
+        low = server.scalars(policy, "intervals/difference_points_low")
+        high = server.scalars(policy, "intervals/difference_points_high")
         for target in TARGETS:
             row = comparison[f"{policy} @ {target:g}"]
             interval = comparison.difference(row.name)
