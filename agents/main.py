@@ -90,29 +90,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command: Any = None
     try:
         try:
+            from agents.commands.output import sole_writer_of
             from backbones.argument_checks import check_fields
 
             command = parse(sys.argv[1:] if arguments is None else arguments)
             check_fields(command)
-            command.run()
+            with sole_writer_of(command):
+                command.run()
         finally:
             sys.stdout.flush()
     except KeyboardInterrupt:
-        resumes = getattr(command, "resumes", False)
         below_a_bar = "\n" if sys.stderr.isatty() else ""
-        then = "goes on from there" if resumes else "begins anew"
-        print(f"{below_a_bar}seenn: stopped; the same command {then}.", file=sys.stderr)
+        print(f"{below_a_bar}seenn: stopped; {_same_command(command)}.", file=sys.stderr)
         exec("")  # else `python -m` ends by SIGINT if it stopped another exec, such as the making of a dataclass
         sys.exit(130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again when it exits
+        _close_output()
         sys.exit(141)
     except InputError as error:
         print(f"seenn: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:  # a full disk, a folder that vanished
+        place = "" if error.filename is None else f"{error.filename}: "
+        print(f"seenn: {place}{error.strerror or error}; {_same_command(command)}.", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _close_output()
+        sys.exit(1)
     except Exception:
         traceback.print_exc()
         sys.exit(1)
+
+
+def _same_command(command: Any) -> str:
+    return f"the same command {'goes on from there' if getattr(command, 'resumes', False) else 'begins anew'}"
+
+
+def _close_output() -> None:
+    """Lose the rest of the output: Python flushes again when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

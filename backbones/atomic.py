@@ -1,38 +1,52 @@
-"""Atomic writing of files: a file takes its name when it is whole."""
+"""Atomic writing of files: a file takes its name when it is whole and on the disk."""
 
 import glob
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from backbones.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows: nothing is locked, and leftovers stay
+    fcntl = None  # type: ignore[assignment]
 
 
 @contextmanager
 def open_atomic(path: str | Path, *, text: bool = False) -> Iterator[IO[Any]]:
     """A file of bytes (or text, its line ends untouched) that takes its name at the end of the block.
 
-    Folders are made. After an exception in the block, the old file stays.
+    Folders are made. After an exception in the block, the old file stays. Leftovers of killed writers are deleted.
 
     Raises:
-        InputError: for the path of a folder.
+        InputError: for the path of something that is no file.
+        OSError: with the path, where it cannot be written.
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"Expected the name of a file to write, got a folder, {path}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    check_file_name(path)
+    remove_leftovers(path)
+    temporary = temporary_name(path)
     try:
-        with temporary.open("x" if text else "xb", newline="" if text else None) as file:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        how: dict[str, Any] = {"mode": "x", "encoding": "utf-8", "newline": ""} if text else {"mode": "xb"}
+        with temporary.open(**how) as file:
+            _lock(file.fileno())  # while it is held, the file is no leftover
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+            temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        if error.filename is None and not isinstance(error, BrokenPipeError):
+            error.filename = str(path)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_atomic(path: str | Path, content: str | bytes) -> None:
@@ -41,7 +55,101 @@ def write_atomic(path: str | Path, content: str | bytes) -> None:
         file.write(content)
 
 
-def remove_with_leftovers(path: Path) -> None:
-    """Delete a file and the temporary ones of processes that were killed while writing it."""
-    for file in (path, *path.parent.glob(f".{glob.escape(path.name)}.????????.tmp")):
-        file.unlink(missing_ok=True)
+def check_file_name(path: Path) -> None:
+    """Raise an `InputError` for the path of a folder, a device, a pipe or a link to nothing."""
+    if os.path.isdir(path):
+        raise InputError(f"Expected the name of a file to write, got a folder, {path}.")
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise InputError(f"Expected the name of a file to write, got a link to nothing, a pipe or a device, {path}.")
+
+
+def temporary_name(path: Path) -> Path:
+    """An unpredictable name in the folder of `path`, which `remove_leftovers` finds."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def remove_leftovers(path: Path) -> None:
+    """Delete the temporary files of processes that were killed while they wrote `path`."""
+    for file in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.tmp"):
+        with suppress(OSError):
+            descriptor = os.open(file, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+            try:
+                _lock(descriptor)
+                file.unlink()
+            finally:
+                os.close(descriptor)
+
+
+@contextmanager
+def sole_writer(path: Path) -> Iterator[None]:
+    """Inside the block, no other process gets here with this path, of a file or folder; the parents are made.
+
+    Raises:
+        InputError: where another process is in the block, or nothing can be written in the parent folder.
+    """
+    path = path.absolute()
+    made = [folder for folder in path.parents if not folder.exists()]
+    lock, held = path.parent / f".{path.name}.lock", False
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        except OSError as error:
+            if os.path.isdir(path):  # a folder whose own parent is not ours
+                yield
+                return
+            raise cannot_write(path, error) from error
+        try:
+            try:
+                _lock(descriptor)
+                held = lock.exists() and os.path.samestat(os.fstat(descriptor), lock.stat())  # its holder deletes it
+            except BlockingIOError:
+                pass
+            if not held:
+                raise InputError(f"Another process is writing {path}: wait for its end, or choose another output.")
+            yield
+        finally:
+            if held:
+                lock.unlink(missing_ok=True)
+            os.close(descriptor)
+    finally:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def cannot_write(path: Path, error: OSError) -> InputError:
+    """The error for an output that cannot be written."""
+    return InputError(f"Expected an output that can be written, got {path} ({error.strerror}): choose another.")
+
+
+def reserve(file: IO[bytes], size: int) -> None:
+    """Give an open file `size` bytes of the disk now: a mapped file that grew without them dies without a word."""
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, max(1, size))
+        file.truncate(size)
+    except OSError as error:
+        error.filename = error.filename or str(file.name)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's names to the disk, where its file system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    """Lock an open file until it is closed; a `BlockingIOError` where another process has."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # a file system without locks
+            pass

@@ -2,8 +2,12 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from backbones.tensors import is_tensor
 
@@ -11,6 +15,25 @@ from backbones.tensors import is_tensor
 def hash_bytes(data: bytes | memoryview) -> str:
     """The digest of bytes."""
     return hashlib.sha256(data).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """The digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_rows(*arrays: Any) -> str:
+    """The digest of arrays `[N, …]`, of their dtypes and shapes, read a few rows at a time."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype} {tuple(array.shape)}".encode())
+        row_bytes = math.prod(array.shape[1:]) * array.dtype.itemsize
+        step = max(1, (1 << 24) // max(1, row_bytes))
+        for begin in range(0, len(array), step):
+            rows: Any = np.ascontiguousarray(array[begin : begin + step])
+            digest.update(rows.reshape(-1).view(np.uint8))
+    return digest.hexdigest()
 
 
 def hash_json(value: Any) -> str:

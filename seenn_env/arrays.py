@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from backbones import InputError
+from backbones.atomic import reserve
 
 CHUNK_BYTES = 1 << 24
 LARGE_BYTES = 1 << 30
@@ -29,6 +30,7 @@ def large_array(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     if math.prod(shape) * np.dtype(dtype).itemsize <= LARGE_BYTES:
         return np.empty(shape, dtype)
     with tempfile.TemporaryFile() as file:
+        reserve(file, math.prod(shape) * np.dtype(dtype).itemsize)
         return np.asarray(np.memmap(file, dtype, "w+", shape=shape))
 
 

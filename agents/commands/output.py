@@ -9,8 +9,8 @@ import json
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,21 @@ from tqdm import tqdm
 
 from agents.commands.unused_options import refuse_unused
 from backbones import InputError
+from backbones.atomic import (
+    cannot_write,
+    check_file_name,
+    remove_leftovers,
+    sole_writer,
+    sync_folder,
+    temporary_name,
+    write_atomic,
+)
 from backbones.data import SUFFIXES
+from backbones.hashing import hash_file
 
 SETTINGS, COMPLETE, _NEW = "settings.json", "complete", ".new"
+STATE = "training.pt"
+"""State of a run in a result that is not complete."""
 
 EVENTS = r"events\.out\.tfevents\..+"
 """Names of TensorBoard's files."""
@@ -40,8 +52,14 @@ class ResultFolder:
     """Regular expression of the paths of the command's files in the folder; other files stay unchanged."""
 
     def close(self) -> None:
-        """Mark the result as complete, and replace the old result with it, file by file."""
-        (self.work / COMPLETE).write_text("\n".join(sorted(self._made(self.work))))
+        """Mark the result as complete, and replace the old result with it, file by file.
+
+        The mark has the digests of the files: `sha256sum --check complete`.
+        """
+        made = sorted(self._made(self.work) - {STATE})
+        lines = (f"{hash_file(self.work / name)}  {name}\n" for name in made)
+        write_atomic(self.work / COMPLETE, "".join(lines))
+        self._remove_state()
         if self.work != self.final:
             self._replace()
 
@@ -57,19 +75,33 @@ class ResultFolder:
 
     def _replace(self) -> None:
         """Move the new files into place; resumable, because the list of the files moves last."""
-        new = set((self.work / COMPLETE).read_text().split("\n")) - {""}
+        lines = (self.work / COMPLETE).read_text().splitlines()
+        new = {name for line in lines if re.fullmatch(self.makes, name := line[66:]) and ".." not in name.split("/")}
         for name in (*new, SETTINGS):
             if (self.work / name).exists():
                 (self.final / name).parent.mkdir(parents=True, exist_ok=True)
                 (self.work / name).replace(self.final / name)
+                sync_folder((self.final / name).parent)
         for name in self._made(self.final) - new:
             (self.final / name).unlink()
         (self.work / COMPLETE).replace(self.final / COMPLETE)
+        sync_folder(self.final)
         self._clear()
+
+    def _remove_state(self) -> None:
+        if re.fullmatch(self.makes, STATE):
+            (self.work / STATE).unlink(missing_ok=True)
+
+    def _remove_leftovers(self) -> None:
+        """Delete temporary files of the command's own that a killed process left."""
+        for path in self.work.rglob(".*.tmp"):
+            target = path.with_name(path.name[1:-13])
+            if re.fullmatch(self.makes, target.relative_to(self.work).as_posix()):
+                remove_leftovers(target)
 
     def _clear(self) -> None:
         """Delete the command's files in `work`, and folders that are then empty."""
-        for name in (*self._made(self.work), SETTINGS, COMPLETE):
+        for name in (*self._made(self.work), COMPLETE, SETTINGS):
             (self.work / name).unlink(missing_ok=True)
         folders = [path for path in self.work.rglob("*") if path.is_dir()]
         for folder in (*sorted(folders, reverse=True), self.work, self.final):
@@ -100,13 +132,21 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_f
     _check_place(folder)
     output = ResultFolder(folder, folder, makes)
     new = ResultFolder(folder, folder / _NEW, makes)
+    if is_first:
+        for name in (SETTINGS, COMPLETE):
+            remove_leftovers(output.work / name)
+            remove_leftovers(new.work / name)
     if is_first and (new.work / COMPLETE).exists():  # killed while it replaced the old result
         new._replace()
     file = folder / SETTINGS
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if not file.is_file():
             raise InputError(f"{folder} holds something that is not a result of this program: choose another output.")
+        if is_first:
+            output._remove_leftovers()
         complete, same = (folder / COMPLETE).exists(), file.read_text() == wanted
+        if complete and is_first:
+            output._remove_state()  # killed after it was complete
         if complete and not overwrite:
             raise InputError(f"{folder} holds a complete result: choose another output, or pass --overwrite.")
         if not same and not overwrite:
@@ -121,19 +161,27 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_f
             output = new
     if is_first:
         file = output.work / SETTINGS
-        if file.exists() and file.read_text() != wanted:
+        if file.exists() and not (getattr(command, "resumes", False) and file.read_text() == wanted):
             output._clear()
-        output.work.mkdir(parents=True, exist_ok=True)
-        file.write_text(wanted)
+        write_atomic(file, wanted)
     return output
 
 
-def check_file(path: Path | None, command: Any) -> None:
+def sole_writer_of(command: Any) -> AbstractContextManager[None]:
+    """No other process runs a command with this one's output inside the block; those of torchrun have one writer."""
+    output = getattr(command, "output", None)
+    if not isinstance(output, Path) or not output.name or os.environ.get("RANK", "0") != "0":
+        return nullcontext()
+    return sole_writer(output)
+
+
+def check_file(path: Path | None, command: Any, *, unfinished: Path | None = None) -> None:
     """Check before the work that a file can be written and replaces no input.
 
     Args:
         path: the output; without one, `overwrite` is refused.
         command: its dataclass; an existing file is replaced if its `overwrite` is set.
+        unfinished: folder of the command's work; while it is there, an existing file is this command's own.
 
     Raises:
         InputError: for a file that exists, without `overwrite`; a folder; an input of the command; or a place that
@@ -145,9 +193,10 @@ def check_file(path: Path | None, command: Any) -> None:
     _check_place(path)
     if path.is_dir():
         raise InputError(f"Expected a file as the output, got the folder {path}: add a name.")
+    check_file_name(path)
     if not path.exists():
         return
-    if not command.overwrite:
+    if not command.overwrite and not (unfinished is not None and unfinished.is_dir() and any(unfinished.iterdir())):
         raise InputError(f"{path} exists already: choose another output, or pass --overwrite.")
     for source in inputs_of(command):
         inside = source.is_dir() and path.suffix.lower() in SUFFIXES and source.resolve() in path.resolve().parents
@@ -186,12 +235,14 @@ def _check_place(path: Path) -> None:
         place = path if path.is_dir() else path.absolute().parent
         while not place.exists():
             place = place.parent
-        with tempfile.NamedTemporaryFile(dir=place, prefix=f".{path.name}.", suffix=".tmp"):
-            pass
+        remove_leftovers(place / path.name)
+        temporary = temporary_name(place / path.name)
+        try:
+            temporary.touch(exist_ok=False)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(
-            f"Expected an output that can be written, got {path} ({error.strerror}): choose another."
-        ) from error
+        raise cannot_write(path, error) from error
 
 
 def _command_of(settings: Path) -> str:

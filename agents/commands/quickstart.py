@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,19 +14,18 @@ import seenn_env
 from agents import learners
 from agents.commands.compare import MAKES as COMPARISON
 from agents.commands.compare import RULES, check_targets, line_up
-from agents.commands.output import EVENTS, on_terminal, open_folder, progress_bar
+from agents.commands.output import EVENTS, STATE, on_terminal, open_folder, progress_bar
 from agents.commands.policies import named_rules
 from agents.commands.train_backbone import accuracy_line
 from backbones import machine
 from backbones.argument_checks import Natural, Positive
-from backbones.atomic import remove_with_leftovers
 
 RECORDED = {"policy": 20, "calibration": 20, "test": 10}
 """Rows of each image, by split."""
 TIMESTEPS = 8
 """T."""
 MAKES = (
-    rf"(backbone|{'|'.join(RECORDED)}|ppo-seed\d+)\.safetensors|\.?training\.pt(\.\w+\.tmp)?|backbone/{EVENTS}"
+    rf"(backbone|{'|'.join(RECORDED)}|ppo-seed\d+)\.safetensors|{re.escape(STATE)}|backbone/{EVENTS}"
     rf"|training/(.+/)?{EVENTS}|comparison/({COMPARISON})"
 )
 """Files of the result."""
@@ -88,7 +88,6 @@ class Quickstart:
     def _backbone(self, folder: Path, splits: bb.Splits) -> bb.Backbone:
         file = folder / "backbone.safetensors"
         if file.exists():
-            remove_with_leftovers(folder / "training.pt")
             return bb.load(file, device=self.device)
         print(f"train a spiking network on {len(splits.train)} digits: Poisson spikes, T = {TIMESTEPS}", flush=True)
         network = bb.build(
@@ -105,17 +104,16 @@ class Quickstart:
             splits,
             bb.TrainingConfig(epochs=self.epochs, seed=self.seed),
             log_dir=folder / "backbone",
-            resume=folder / "training.pt",
+            resume=folder / STATE,
             progress=on_terminal(),
         )
         bb.save(network, file, division=splits.division)
-        remove_with_leftovers(folder / "training.pt")
         print("accuracy % on calibration:", accuracy_line(result.accuracy), flush=True)
         return network
 
     def _record(self, folder: Path, backbone: bb.Backbone, samples: bb.Samples) -> seenn_env.Traces:
         file, repeats = folder / f"{samples.split}.safetensors", RECORDED[samples.split]
-        if file.exists():
+        if file.exists() and not file.with_name(f"{file.name}.partial").exists():
             return seenn_env.Traces.load(file)
         print(f"record {samples.split}: {len(samples)} images × {repeats} repeats", flush=True)
         return seenn_env.record(backbone, samples, file, repeats=repeats, dtype="float16", progress=on_terminal())

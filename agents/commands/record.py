@@ -16,7 +16,7 @@ from agents.commands.unused_options import refuse_unused
 from backbones import data, machine
 from backbones.argument_checks import Natural, Positive
 from backbones.energy import EnergyModel
-from backbones.hashing import hash_json
+from backbones.hashing import hash_json, hash_rows
 from seenn_env import Traces
 
 
@@ -82,21 +82,24 @@ class Record:
         if not self.energy:
             refuse_unused(self, ["energy_model"], "without --energy")
         with machine.process_group(long_waits=True) as group:
-            check_file(self.output, self)
+            folder = self.output.with_name(self.output.name + (".parts" if len(self.split) > 1 else ".partial"))
+            check_file(self.output, self, unfinished=folder)
             backbone = bb.load(self.backbone, device=str(machine.own_device(self.device)))
             splits = self.data.load_for(backbone, self.dataset, self.seed)
             if len(self.split) == 1:
                 traces = self._record(backbone, self._shown(splits[self.split[0]]), self.output)
             else:
-                folder = self.output.with_name(self.output.name + ".parts")
-                parts = [self._part(backbone, self._shown(splits[name]), folder) for name in self.split]
+                shown = {self._part_file(backbone, splits[name], folder): splits[name] for name in self.split}
+                if not any(file.exists() for file in shown):
+                    check_file(self.output, self)  # the folder is another run's
+                parts = [self._part(backbone, self._shown(samples), file) for file, samples in shown.items()]
                 group.wait()  # until every process has read its parts
                 if group.is_first:
                     traces = Traces.merge(*parts)
                     traces.save(self.output)
                     for file in folder.glob("*.safetensors"):
                         file.unlink()
-                    if not any(folder.iterdir()):
+                    if folder.is_dir() and not any(folder.iterdir()):
                         folder.rmdir()
             if group.is_first:
                 print(traces.summary())
@@ -105,18 +108,19 @@ class Record:
     def _shown(self, samples: bb.Samples) -> bb.Samples:
         return samples if self.corruption is None else data.corrupt(samples, self.corruption, self.severity)
 
-    def _part(self, backbone: bb.Backbone, samples: bb.Samples, folder: Path) -> Traces:
+    def _part(self, backbone: bb.Backbone, samples: bb.Samples, file: Path) -> Traces:
         """One split's traces, from the file of a run of the same settings that was killed if it is there."""
-        file = folder / f"{self._part_name(backbone, samples)}.safetensors"
-        return Traces.load(file) if file.exists() and not self.overwrite else self._record(backbone, samples, file)
+        unfinished = file.with_name(f"{file.name}.partial").exists()
+        return Traces.load(file) if file.exists() and not unfinished else self._record(backbone, samples, file)
 
-    def _part_name(self, backbone: bb.Backbone, samples: bb.Samples) -> str:
-        """Of one split: what is recorded of it, and a digest of all settings, so that none meets another's part."""
+    def _part_file(self, backbone: bb.Backbone, samples: bb.Samples, folder: Path) -> Path:
+        """Of one split: with a digest of all settings and images, so that no run takes another's."""
         fields = [name for name in ("energy", "hidden", "membrane", "images") if getattr(self, name)]
         other = {"output", "overwrite", "split", "backbone", "device"}
         settings: dict[str, Any] = {name: value for name, value in asdict(self).items() if name not in other}
         settings |= {"fingerprint": backbone.fingerprint, "division": samples.division}
-        return "-".join([samples.split, self.dtype, *fields, hash_json(settings)[:8]])
+        settings["data"] = hash_rows(samples.images, samples.labels)
+        return folder / f"{'-'.join([samples.split, self.dtype, *fields, hash_json(settings)[:16]])}.safetensors"
 
     def _record(self, backbone: bb.Backbone, samples: bb.Samples, file: Path) -> Traces:
         return seenn_env.record(

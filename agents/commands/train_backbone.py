@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,18 +13,17 @@ import tyro
 
 import backbones as bb
 from agents.commands.data import DataOptions
-from agents.commands.output import EVENTS, on_terminal, open_folder
+from agents.commands.output import EVENTS, STATE, on_terminal, open_folder
 from agents.commands.stated_default import Stated
 from agents.commands.unused_options import refuse_unused
 from backbones import machine, networks, training
 from backbones.argument_checks import Positive
-from backbones.atomic import remove_with_leftovers
 from backbones.data import check_division, check_fit
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MAKES = rf"backbone\.safetensors|\.?training\.pt(\.\w+\.tmp)?|tensorboard/{EVENTS}"
+MAKES = rf"backbone\.safetensors|{re.escape(STATE)}|tensorboard/{EVENTS}"
 """Files of the result."""
 
 
@@ -122,18 +122,17 @@ class TrainBackbone:
                     config,
                     teacher=teacher,
                     log_dir=output.work / "tensorboard",
-                    resume=output.work / "training.pt",
+                    resume=output.work / STATE,
                     progress=on_terminal(),
                     on_epoch=None if on_terminal() else lambda epoch: print(epoch, flush=True),
                 )
             except Exception:  # refused settings, or divergence at once
                 if group.is_first:
-                    output.discard_without("training.pt")
+                    output.discard_without(STATE)
                 raise
             if not group.is_first:
                 return
         bb.save(network, output.work / "backbone.safetensors", division=splits.division)
-        remove_with_leftovers(output.work / "training.pt")
         output.close()
         print("accuracy % on calibration:", accuracy_line(result.accuracy))
         print("backbone:", output.final / "backbone.safetensors")

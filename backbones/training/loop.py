@@ -23,7 +23,7 @@ from backbones.contract.protocol import Backbone
 from backbones.contract.running import accuracy, make_keys
 from backbones.data.samples import Splits, check_fit
 from backbones.errors import InputError
-from backbones.hashing import hash_tensors
+from backbones.hashing import hash_rows, hash_tensors
 from backbones.machine.processes import ProcessGroup, process_group
 from backbones.networks.kernels.winograd_training import faster_convolutions
 from backbones.networks.network import SpikingNetwork
@@ -110,9 +110,9 @@ def train(
     if config.channels_last:
         network.to(memory_format=torch.channels_last)
     network.compiled = config.compile
-    run = RunState(
-        network, config, network.fingerprint + ("" if teacher is None else hash_tensors(teacher.state_dict()))
-    )
+    start = network.fingerprint + ("" if teacher is None else hash_tensors(teacher.state_dict()))
+    used = [array for part in (splits.train, splits.calibration) for array in (part.images, part.labels, part.index)]
+    run = RunState(network, config, start, "" if resume is None else hash_rows(*used))
     with ExitStack() as stack:
         group = stack.enter_context(process_group(network.device))
         if not config.own_statistics:

@@ -4,18 +4,21 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from backbones.atomic import open_atomic
+from backbones.array_files import map_arrays, write_arrays
 from backbones.errors import InputError
 from backbones.machine.processes import ProcessGroup
 from backbones.networks.network import SpikingNetwork
 from backbones.training.config import TrainingConfig, stages_of
 
+FORMAT = "seenn_env.training/1"
 Weights = dict[str, Tensor]
 
 
@@ -27,6 +30,8 @@ class RunState:
     config: TrainingConfig
     start: str
     """Fingerprint of the network before the first step."""
+    data: str = ""
+    """Digest of the samples."""
     losses: list[float] = field(default_factory=list)
     """Of each finished epoch."""
     steps: int = 0
@@ -38,10 +43,10 @@ class RunState:
     best_accuracy: float = -1.0
 
     def name(self) -> str:
-        """Network and settings as JSON, which identify a run; stages that have not begun may still change."""
+        """Network, settings and samples as JSON, which identify a run; stages that have not begun may still change."""
         begun = [s for s in stages_of(self.config, self.network.timesteps) if s.first < max(1, len(self.losses))]
         settings = {**asdict(self.config), "epochs": 0, "learning_rate": 0.0, "stages": [asdict(s) for s in begun]}
-        return json.dumps([self.network.config, settings, self.start], sort_keys=True)
+        return json.dumps([self.network.config, settings, self.start, self.data], sort_keys=True)
 
     @torch.no_grad()
     def after_step(self) -> None:
@@ -82,7 +87,7 @@ class RunState:
             self.best = {name: value.clone() for name, value in self.network.state_dict().items()}
 
     def save(self, path: Path, **parts: Any) -> None:
-        """Write the state atomically, with the `state_dict` of each of `parts`."""
+        """Write the state atomically and sealed, with the `state_dict` of each of `parts`."""
         state = {
             "run": self.name(),
             "losses": self.losses,
@@ -92,16 +97,20 @@ class RunState:
             "best": self.best,
             "best_accuracy": self.best_accuracy,
         }
-        with open_atomic(path) as file:
-            torch.save({**state, **{name: part.state_dict() for name, part in parts.items()}}, file)
+        torch.save({**state, **{name: part.state_dict() for name, part in parts.items()}}, buffer := BytesIO())
+        write_arrays(path, {"state": np.frombuffer(buffer.getbuffer(), np.uint8)}, {"format": FORMAT})
 
     def restore(self, path: Path) -> dict[str, Any]:
-        """Read the file of `save`, and return its content; an `InputError` for a file of another run."""
-        state: dict[str, Any] = torch.load(path, map_location=self.network.device, weights_only=True)
+        """Read the file of `save`, and return its content; an `InputError` for a damaged one, or of another run."""
+        arrays, metadata, seal = map_arrays(path, kind="the state of a training run")
+        if metadata.get("format") != FORMAT or seal is None:
+            raise InputError(f"Expected the state of a training run ({FORMAT}) in {path}, got another file: delete it.")
+        file = BytesIO(arrays["state"].tobytes())
+        state: dict[str, Any] = torch.load(file, map_location=self.network.device, weights_only=True)
         self.losses = state["losses"]
         if state["run"] != self.name():
             raise InputError(
-                f"Expected {path} to hold this run, but it holds one with other settings: "
+                f"Expected {path} to hold this run, but it holds one with other settings or samples: "
                 "delete it, or repeat that run's settings."
             )
         self.network.load_state_dict(state["network"])

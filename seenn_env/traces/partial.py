@@ -1,12 +1,14 @@
 """An unfinished recording: a folder of mapped files that several processes of one machine write.
 
-partial = PartialRecording.open(folder, settings, shapes, dtypes, batches=40, group=group)
+partial = PartialRecording.open(folder, settings, shapes, dtypes, batch_size=256, group=group)
 partial.fields["logits"][rows] = …; partial.note(3); partial.keep()      # batch 3 is done
 
 Letters: N rows.
 """
 
+import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,26 +17,34 @@ from typing import Any
 import numpy as np
 
 from backbones import InputError
+from backbones.array_files import raw_bytes
+from backbones.atomic import remove_leftovers, reserve, write_atomic
 from backbones.machine import ProcessGroup
+
+_SETTINGS, _SUFFIX, _DIGEST = "settings.json", ".rows", 32
 
 
 class PartialRecording:
-    """Fields `[N, …]` by name, and a flag for each batch of rows that is done.
+    """Fields `[N, …]` by name, and a digest for each batch of rows that is done.
 
-    Each process writes rows and flags of its own, and flushes the rows before their flag.
+    Each process writes rows and digests of its own. A batch that does not match its digest, because the machine
+    stopped or the file was altered, is not done.
     """
 
-    def __init__(self, folder: Path | None, fields: dict[str, np.ndarray], done: np.ndarray) -> None:
-        self.folder, self.fields, self._done = folder, fields, done
+    def __init__(
+        self, folder: Path | None, fields: dict[str, np.ndarray], digests: np.ndarray, batch_size: int, name: str
+    ) -> None:
+        self.folder, self.fields, self._digests = folder, fields, digests
+        self._batch_size, self._name = batch_size, name
         self._noted: list[int] = []
 
     @classmethod
     def in_memory(
-        cls, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, Any], batches: int
+        cls, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, Any], *, batch_size: int
     ) -> "PartialRecording":
         """Fresh fields without a folder."""
         fields = {name: np.empty(shape, dtypes[name]) for name, shape in shapes.items()}
-        return cls(None, fields, np.zeros(batches, np.uint8))
+        return cls(None, fields, np.zeros((_batches(shapes, batch_size), _DIGEST), np.uint8), batch_size, "")
 
     @classmethod
     def open(
@@ -44,7 +54,7 @@ class PartialRecording:
         shapes: Mapping[str, tuple[int, ...]],
         dtypes: Mapping[str, Any],
         *,
-        batches: int,
+        batch_size: int,
         group: ProcessGroup,
         overwrite: bool,
     ) -> "PartialRecording":
@@ -62,39 +72,48 @@ class PartialRecording:
                 f"Expected all {group.size} processes that record on one machine, got {here} on this one: "
                 "start torchrun with one node."
             )
-        file, wanted = folder / "settings.json", json.dumps(settings, sort_keys=True)
-        same = file.exists() and file.read_text() == wanted
-        if file.exists() and not same and not overwrite:
+        kinds = {name: (shape, np.dtype(dtypes[name])) for name, shape in shapes.items()}
+        kinds["done"] = ((_batches(shapes, batch_size), _DIGEST), np.dtype(np.uint8))
+        sizes = {name: math.prod(shape) * dtype.itemsize for name, (shape, dtype) in kinds.items()}
+        files = {name: folder / f"{name}{_SUFFIX}" for name in kinds}
+        same = cls.is_of(folder, settings)
+        if not same and (folder / _SETTINGS).exists() and not overwrite:
             raise InputError(f"{folder} holds part of a recording with other settings: delete it, or set overwrite.")
+        whole = same and all(file.is_file() and file.stat().st_size == sizes[name] for name, file in files.items())
         group.wait()  # all have looked
-        if group.is_first and not same:
+        if group.is_first and not whole:
             _delete(folder)
             folder.mkdir(parents=True, exist_ok=True)
-            for name, shape in {**shapes, "done": (batches,)}.items():
-                dtype = np.dtype(np.uint8 if name == "done" else dtypes[name])
-                np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape).flush()
-            file.write_text(wanted)  # last: a folder with settings is complete
+            for name, file in files.items():
+                with file.open("wb") as opened:
+                    reserve(opened, sizes[name])
+            write_atomic(folder / _SETTINGS, _text(settings))  # last: a folder with settings is complete
         group.wait()
         mapped: dict[str, np.ndarray] = {
-            name: np.lib.format.open_memmap(folder / f"{name}.npy", "r+") for name in (*shapes, "done")
+            name: np.memmap(files[name], dtype, "r+", shape=shape) for name, (shape, dtype) in kinds.items()
         }
-        done = mapped.pop("done")
-        return cls(folder, mapped, done)
+        return cls(folder, mapped, mapped.pop("done"), batch_size, _text(settings))
+
+    @staticmethod
+    def is_of(folder: Path, settings: dict[str, Any]) -> bool:
+        """Whether the folder holds part of a recording with these settings."""
+        file = folder / _SETTINGS
+        return file.is_file() and file.read_bytes() == _text(settings).encode()
 
     def missing(self, group: ProcessGroup) -> list[int]:
         """The batches of this process that are not done: whole ones, dealt out in turn."""
-        return [batch for batch in range(group.rank, len(self._done), group.size) if not self._done[batch]]
+        batches = range(group.rank, len(self._digests), group.size)
+        digests = self._digests
+        return [n for n in batches if not (digests[n].any() and np.array_equal(digests[n], self._digest(n)))]
 
     def note(self, batch: int) -> None:
         """Note that a batch's rows are written, for the next `keep`."""
         self._noted.append(batch)
 
     def keep(self) -> None:
-        """Flush the fields, then mark the noted batches as done."""
-        if self.folder is not None:
-            for field in self.fields.values():
-                field.flush()  # type: ignore[attr-defined]
-        self._done[self._noted] = 1
+        """Mark the noted batches as done."""
+        for batch in self._noted:
+            self._digests[batch] = self._digest(batch)
         self._noted.clear()
 
     def remove(self) -> None:
@@ -102,13 +121,27 @@ class PartialRecording:
         if self.folder is not None:
             _delete(self.folder)
 
+    def _digest(self, batch: int) -> np.ndarray:
+        """`[32]` the digest of the batch's rows, of its place and of the settings."""
+        digest = hashlib.sha256(f"{batch} {self._name}".encode())
+        for name in sorted(self.fields):
+            digest.update(raw_bytes(self.fields[name][batch * self._batch_size : (batch + 1) * self._batch_size]))
+        return np.frombuffer(digest.digest(), np.uint8)
+
+
+def _batches(shapes: Mapping[str, tuple[int, ...]], batch_size: int) -> int:
+    return -(-next(iter(shapes.values()))[0] // batch_size)
+
+
+def _text(settings: dict[str, Any]) -> str:
+    return json.dumps(settings, sort_keys=True)
+
 
 def _delete(folder: Path) -> None:
     """Delete a recording's files, and their folder if nothing else is in it."""
-    if (file := folder / "settings.json").exists():
-        names = json.loads(file.read_text())["shapes"]
-        file.unlink()  # first: a folder with settings is complete
-        for name in (*names, "done"):
-            (folder / f"{name}.npy").unlink(missing_ok=True)
+    (folder / _SETTINGS).unlink(missing_ok=True)  # first: a folder with settings is complete
+    remove_leftovers(folder / _SETTINGS)
+    for file in folder.glob(f"*{_SUFFIX}"):
+        file.unlink()
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

@@ -16,9 +16,11 @@ from tqdm import tqdm
 
 from backbones import Backbone, InputError, Samples
 from backbones.argument_checks import Positive, check_kinds
+from backbones.atomic import check_file_name
 from backbones.contract import check_images, make_keys, probe_sizes, run_probed
 from backbones.data import Augmentation, check_fit
 from backbones.energy import EnergyModel, Metered
+from backbones.hashing import hash_rows
 from backbones.machine import ProcessGroup, process_group
 from seenn_env.event_frames import mean_over_frames
 from seenn_env.traces.energy import energy_pj
@@ -72,9 +74,9 @@ def record(
         progress: show a progress bar (of several processes: of the first one's share).
 
     Raises:
-        InputError: for repeats or batch_size below 1, an existing file, a partial recording with other settings,
-            samples of other classes, shape, form or T than the backbone's, NaN or infinity, or a backbone without the
-            probes or counts to record.
+        InputError: for repeats or batch_size below 1, an existing file, a partial recording with other settings or
+            images, samples of other classes, shape, form or T than the backbone's, NaN or infinity, or a backbone
+            without the probes or counts to record.
     """
     if energy_model is not None and not energy:
         raise InputError("Expected energy=True with an energy_model, got energy=False: omit the model.")
@@ -117,18 +119,24 @@ def record(
         info["frames"] = samples.images.shape[1]
     settings = {**info, "split": samples.split, "repeats": repeats, "dtype": dtype, "shapes": shapes, "images": images}
     settings["samples"] = samples.index.tolist()
+    if path is not None:
+        settings["data"] = hash_rows(samples.images, samples.labels)
 
     with nullcontext(ProcessGroup()) if path is None else process_group(long_waits=True) as group:
-        batches = -(-len(shows) // batch_size)
         if path is None:
-            partial = PartialRecording.in_memory(shapes, dtypes, batches)
+            partial = PartialRecording.in_memory(shapes, dtypes, batch_size=batch_size)
         else:
             path = Path(path)
-            if path.exists() and not overwrite:
-                raise InputError(f"{path} holds a recording already: choose another path, or set overwrite.")
             folder = path.with_name(path.name + ".partial")
-            options: dict[str, Any] = {"batches": batches, "group": group, "overwrite": overwrite}
+            check_file_name(path)
+            refused = InputError(f"{path} holds a recording already: choose another path, or set overwrite.")
+            there = path.exists() and not overwrite
+            if there and not PartialRecording.is_of(folder, settings):
+                raise refused
+            options: dict[str, Any] = {"batch_size": batch_size, "group": group, "overwrite": overwrite}
             partial = PartialRecording.open(folder, settings, shapes, dtypes, **options)
+            if there and partial.missing(ProcessGroup()):  # else it was killed after it had written the file
+                raise refused
         begins = [batch * batch_size for batch in partial.missing(group)]
         rows_left = sum(min(batch_size, len(shows) - begin) for begin in begins)
         total = len(shows) if group.alone else rows_left

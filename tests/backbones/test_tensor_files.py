@@ -11,7 +11,7 @@ import torch
 
 from backbones import InputError
 from backbones.array_files import Rows, map_arrays, write_arrays
-from backbones.atomic import open_atomic, remove_with_leftovers, write_atomic
+from backbones.atomic import open_atomic, remove_leftovers, sole_writer, write_atomic
 from backbones.hashing import hash_tensors
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 
@@ -46,11 +46,47 @@ def test_files_have_the_mode_of_the_umask(tmp_path):
 
 
 def test_leftovers_of_killed_writers_go_with_their_file_alone(tmp_path):
-    for name in ("a[1].pt", "a[1].pt.txt"):
-        write_atomic(tmp_path / name, name)
-        (tmp_path / f".{name}.0123abcd.tmp").touch()
-    remove_with_leftovers(tmp_path / "a[1].pt")
-    assert sorted(os.listdir(tmp_path)) == [".a[1].pt.txt.0123abcd.tmp", "a[1].pt.txt"]
+    path = tmp_path / "a[1].pt"
+    for name in (".a[1].pt.0123abcd.tmp", ".a[1].pt.txt.0123abcd.tmp", ".a[1].pt.mine.tmp"):
+        (tmp_path / name).touch()
+    remove_leftovers(path)
+    assert sorted(os.listdir(tmp_path)) == [".a[1].pt.mine.tmp", ".a[1].pt.txt.0123abcd.tmp"]
+    (tmp_path / ".a[1].pt.0123abcd.tmp").touch()
+    with open_atomic(path) as file:
+        file.write(b"x")
+        mine = [name for name in os.listdir(tmp_path) if name.startswith(".a[1].pt.") and "txt" not in name]
+        assert len(mine) == 2
+        assert ".a[1].pt.0123abcd.tmp" not in mine
+        remove_leftovers(path)  # of another process: this one is alive
+        assert path.with_name(mine[0]).exists()
+        assert path.with_name(mine[1]).exists()
+
+
+def test_a_link_to_nothing_a_pipe_and_a_folder_are_no_files_to_write(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("link", "pipe", "folder"):
+        with pytest.raises(InputError, match="Expected the name of a file to write"):
+            write_atomic(tmp_path / name, "x")
+    assert sorted(os.listdir(tmp_path)) == ["folder", "link", "pipe"]
+
+
+def test_one_process_at_a_time_has_a_path(tmp_path):
+    path = tmp_path / "new" / "deeper" / "a"
+    with sole_writer(path):
+        with pytest.raises(InputError, match="Another process is writing"), sole_writer(path):
+            pass
+        with sole_writer(path.with_name("b")):
+            pass
+    assert not (tmp_path / "new").exists()
+    (tmp_path / ".c.lock").touch()  # of a killed process
+    with sole_writer(tmp_path / "c"):
+        pass
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="an output that can be written"), sole_writer(tmp_path / "file" / "a"):
+        pass
 
 
 def test_tensors_come_back_the_same_by_this_reader_and_by_the_format_s_own(tmp_path):

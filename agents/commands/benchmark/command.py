@@ -14,6 +14,7 @@ from agents.commands.output import open_folder
 from agents.commands.stated_default import Stated
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive
+from backbones.atomic import write_atomic
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ class Benchmark:
         except Exception:
             output.discard_without("live.json")
             raise
-        (output.work / "live.json").write_text(json.dumps({"machine": machine(), **result}, indent=1) + "\n")
-        (output.work / "live.txt").write_text(table + "\n")
+        write_atomic(output.work / "live.json", json.dumps({"machine": machine(), **result}, indent=1) + "\n")
+        write_atomic(output.work / "live.txt", table + "\n")
         output.close()
         print(table)
         print("figures:", output.final / "live.json")

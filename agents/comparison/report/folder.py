@@ -10,6 +10,7 @@ from agents.comparison.report.figure import DARK, LIGHT, draw
 from agents.comparison.report.html import write_html
 from agents.comparison.report.tensorboard import write_tensorboard
 from agents.comparison.result import Comparison
+from backbones.atomic import open_atomic, write_atomic
 from seenn_env import Evaluation, Traces
 
 
@@ -31,9 +32,10 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     curves = policy_curves(comparison, members, traces)
-    (folder / "table.txt").write_text(comparison.table() + "\n")
-    (folder / "comparison.json").write_text(json.dumps(comparison.to_dict(), indent=1) + "\n")
+    write_atomic(folder / "table.txt", comparison.table() + "\n")
+    write_atomic(folder / "comparison.json", json.dumps(comparison.to_dict(), indent=1) + "\n")
     for name, theme in (("comparison.png", LIGHT), ("comparison-dark.png", DARK)):
-        draw(comparison, curves, theme).savefig(folder / name, dpi=150)
+        with open_atomic(folder / name) as file:
+            draw(comparison, curves, theme).savefig(file, format="png", dpi=150)
     write_html(comparison, curves, members, results, traces, folder / "report.html")
     write_tensorboard(comparison, curves, members, results, traces, folder / "tensorboard")

@@ -18,6 +18,7 @@ from PIL import Image
 from agents.comparison.report.answer import LEVEL, answer, verdicts
 from agents.comparison.report.curves import PolicyCurve
 from agents.comparison.result import Comparison, Row
+from backbones.atomic import write_atomic
 from seenn_env import Evaluation, Traces
 from seenn_env.rendering import enlarge
 
@@ -94,7 +95,7 @@ def write_html(
         script_digest=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         style=Markup((folder / "page.css").read_text()),
     )
-    path.write_text(page, encoding="utf-8")
+    write_atomic(path, page.encode())
 
 
 def _curve_data(comparison: Comparison, curve: PolicyCurve) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def test_pixels_and_labels_are_those_of_the_files(images):
 def test_images_are_decoded_once_and_again_when_a_file_changes(images, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     first = bb.load_dataset("folder", images, cache_dir=cache)
-    assert [path.suffix for path in cache.iterdir()] == [".npy"]
+    assert [path.suffix for path in cache.iterdir()] == [".safetensors"]
     assert not (images / ".seenn-cache").exists()
 
     from backbones.data.image_folder import pixels as folder

@@ -137,8 +137,13 @@ def test_a_state_of_another_run_is_refused(digits, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(make(), digits, SHORT, resume=tmp_path / "a.pt", on_epoch=Die(1))
     before = (tmp_path / "a.pt").read_bytes()
-    with pytest.raises(bb.InputError, match=r"a.pt to hold this run, but it holds one with other settings: delete it"):
+    with pytest.raises(bb.InputError, match=r"a.pt to hold this run, but it holds one with other settings or samples"):
         train(make(seed=1), digits, SHORT, resume=tmp_path / "a.pt")
+    changed = digits.train.images.copy()
+    changed[7, 0, 3, 3] ^= 1
+    other = replace(digits, train=replace(digits.train, images=changed))
+    with pytest.raises(bb.InputError, match="with other settings or samples"):
+        train(make(), other, SHORT, resume=tmp_path / "a.pt")
     assert (tmp_path / "a.pt").read_bytes() == before
 
 

@@ -1,5 +1,7 @@
 """Recording stores the backbone's logits, and continues to the same bytes after a kill."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -86,6 +88,63 @@ def test_a_finished_file_and_a_partial_one_with_other_settings_are_refused(digit
     with pytest.raises(bb.InputError, match="part of a recording with other settings"):
         record(network, samples, file, repeats=3)
     assert len(record(network, samples, file, repeats=3, overwrite=True)) == 30
+
+
+def killed_recording(network, samples, file, monkeypatch, batches):
+    """A recording that ends after some batches of 4 rows."""
+    steps, step = [], network.step
+
+    def dying(state):
+        steps.append(1)
+        if len(steps) > batches * network.timesteps:
+            raise KeyboardInterrupt
+        return step(state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "step", dying, raising=False)
+        patch.setattr("seenn_env.traces.recording._SECONDS_BETWEEN_SAVES", 0)
+        with pytest.raises(KeyboardInterrupt):
+            record(network, samples, file, batch_size=4)
+
+
+def test_a_recording_of_images_that_changed_is_not_continued(digits, network, tmp_path, monkeypatch):
+    samples, file = digits.policy.select(slice(0, 20)), tmp_path / "a.safetensors"
+    killed_recording(network, samples, file, monkeypatch, 3)
+    changed = samples.images.copy()
+    changed[0, 0, 0, 0] ^= 1
+    with pytest.raises(bb.InputError, match="part of a recording with other settings"):
+        record(network, replace(samples, images=changed), file, batch_size=4)
+
+
+@pytest.mark.parametrize("name", ["logits.rows", "done.rows"])
+def test_altered_rows_of_a_partial_recording_are_recorded_again(digits, network, tmp_path, monkeypatch, name):
+    samples, file = digits.policy.select(slice(0, 20)), tmp_path / "a.safetensors"
+    whole = record(network, samples, tmp_path / "whole.safetensors", batch_size=4).path.read_bytes()
+    for cut in (False, True):
+        killed_recording(network, samples, file, monkeypatch, 3)
+        part = file.with_name(f"{file.name}.partial") / name
+        data = bytearray(part.read_bytes())
+        data[5] ^= 1
+        part.write_bytes(data[: len(data) // 2] if cut else data)
+        record(network, samples, file, batch_size=4)
+        assert file.read_bytes() == whole
+        file.unlink()
+
+
+def test_a_recording_killed_after_it_wrote_its_file_only_tidies_up(digits, network, tmp_path, monkeypatch):
+    samples, file = digits.policy.select(slice(0, 20)), tmp_path / "a.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr("seenn_env.traces.partial.PartialRecording.remove", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            record(network, samples, file)
+    before = file.read_bytes()
+    with pytest.raises(bb.InputError, match="holds a recording already"):
+        record(network, samples, file, repeats=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "step", lambda _: 1 / 0, raising=False)
+        record(network, samples, file)
+    assert file.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
 def test_logits_that_are_not_finite_are_not_written(digits, tmp_path):

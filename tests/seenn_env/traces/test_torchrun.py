@@ -85,9 +85,9 @@ def test_bad_arguments_are_one_sentence_of_the_first_process(backbone, tmp_path)
 def _batches_done(folder: Path) -> int:
     """Of the partial recordings in a folder, as far as they are on disk."""
     count = 0
-    for file in folder.rglob("done.npy"):
+    for file in folder.rglob("done.rows"):
         try:
-            count += int(np.load(file).sum())
+            count += int(np.fromfile(file, np.uint8).reshape(-1, 32).any(1).sum())
         except (OSError, ValueError):  # just being written
             continue
     return count
