@@ -26,7 +26,9 @@ def open_atomic(path: str | Path, *, text: bool = False) -> Iterator[IO[Any]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with temporary.open("x" if text else "xb", newline="" if text else None) as file:
+        with temporary.open(
+            "x" if text else "xb", newline="" if text else None, encoding="utf-8" if text else None
+        ) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

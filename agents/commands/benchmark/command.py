@@ -66,8 +66,10 @@ class Benchmark:
         except Exception:
             output.discard_without("live.json")
             raise
-        (output.work / "live.json").write_text(json.dumps({"machine": machine(), **result}, indent=1) + "\n")
-        (output.work / "live.txt").write_text(table + "\n")
+        (output.work / "live.json").write_text(
+            json.dumps({"machine": machine(), **result}, indent=1) + "\n", encoding="utf-8"
+        )
+        (output.work / "live.txt").write_text(table + "\n", encoding="utf-8")
         output.close()
         print(table)
         print("figures:", output.final / "live.json")

@@ -31,8 +31,8 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     curves = policy_curves(comparison, members, traces)
-    (folder / "table.txt").write_text(comparison.table() + "\n")
-    (folder / "comparison.json").write_text(json.dumps(comparison.to_dict(), indent=1) + "\n")
+    (folder / "table.txt").write_text(comparison.table() + "\n", encoding="utf-8")
+    (folder / "comparison.json").write_text(json.dumps(comparison.to_dict(), indent=1) + "\n", encoding="utf-8")
     for name, theme in (("comparison.png", LIGHT), ("comparison-dark.png", DARK)):
         draw(comparison, curves, theme).savefig(folder / name, dpi=150)
     write_html(comparison, curves, members, results, traces, folder / "report.html")

@@ -50,7 +50,7 @@ def write_html(
 ) -> None:
     """Write the page; arguments are those of `write_report`, with the curves."""
     folder = Path(__file__).parent / "page"
-    script = (folder / "page.js").read_text()
+    script = (folder / "page.js").read_text(encoding="utf-8")
     environment = Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,
@@ -92,7 +92,7 @@ def write_html(
         data=data,
         script=Markup(script),
         script_digest=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        style=Markup((folder / "page.css").read_text()),
+        style=Markup((folder / "page.css").read_text(encoding="utf-8")),
     )
     path.write_text(page, encoding="utf-8")
 
