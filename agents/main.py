@@ -7,13 +7,18 @@ import contextlib
 import io
 import os
 import re
+import shutil
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from backbones.errors import InputError, unknown_name
+from backbones.errors import InputError, first_line, unknown_name
+
+_FEWEST_COLUMNS = 40
 
 
 def parse(arguments: Sequence[str]) -> Any:
@@ -76,15 +81,42 @@ def _reason(refusal: str, options: Sequence[str], known: Sequence[str]) -> str:
     return re.sub(r"^Error parsing \w+: ", "", " ".join(lines)).rstrip(".!") + "."
 
 
+class _Terminated(SystemExit):
+    """SIGTERM."""
+
+
+def _prepare_terminal() -> None:
+    """Make closed, narrow and ASCII-only terminals, and SIGTERM, end as whole ones and Ctrl-C do."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by the caller: else a file of the command takes its number
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if shutil.get_terminal_size().columns < _FEWEST_COLUMNS:
+        os.environ["COLUMNS"] = str(_FEWEST_COLUMNS)  # tyro's help never ends in fewer
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
+
+
+def _discard_output() -> None:
+    with contextlib.suppress(io.UnsupportedOperation):  # of a stream in memory
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again when it exits
+
+
+def _terminate(*_: Any) -> None:
+    raise _Terminated(143)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command.
 
     Exits with 0, 1 (the run failed, or an input could not be used), 2 (bad arguments, one sentence), 130 (stopped by
-    Ctrl-C) or 141 (the reader of the output closed it, as `head` does).
+    Ctrl-C), 141 (the reader of the output closed it, as `head` does) or 143 (stopped by SIGTERM).
     """
     # PyTorch takes large memory pages if this is set before its first tensor: clearing small ones for every layer
     # takes a good part of a training step.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    _prepare_terminal()
     if os.environ.get("NO_COLOR"):
         os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")
     command: Any = None
@@ -99,13 +131,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 command.run()
         finally:
             sys.stdout.flush()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, _Terminated) as stop:
         below_a_bar = "\n" if sys.stderr.isatty() else ""
         print(f"{below_a_bar}seenn: stopped; {_same_command(command)}.", file=sys.stderr)
         exec("")  # else `python -m` ends by SIGINT if it stopped another exec, such as the making of a dataclass
-        sys.exit(130)
+        sys.exit(143 if isinstance(stop, _Terminated) else 130)
     except BrokenPipeError:
-        _close_output()
+        _discard_output()
         sys.exit(141)
     except InputError as error:
         print(f"seenn: {error}", file=sys.stderr)
@@ -113,10 +145,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:  # a full disk, a folder that vanished
         place = "" if error.filename is None else f"{error.filename}: "
         print(f"seenn: {place}{error.strerror or error}; {_same_command(command)}.", file=sys.stderr)
-        try:
-            sys.stdout.flush()
-        except OSError:
-            _close_output()
+        _discard_output()
+        sys.exit(1)
+    except MemoryError as error:
+        print(f"seenn: Expected a machine with more memory, but: {first_line(error)}.", file=sys.stderr)
         sys.exit(1)
     except Exception:
         traceback.print_exc()
@@ -125,11 +157,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _same_command(command: Any) -> str:
     return f"the same command {'goes on from there' if getattr(command, 'resumes', False) else 'begins anew'}"
-
-
-def _close_output() -> None:
-    """Lose the rest of the output: Python flushes again when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ def refusing(expected: str, *, advice: str = "", errors: tuple[type[Exception], 
 
 def damaged(kind: str, path: object) -> AbstractContextManager[None]:
     """`refusing` for the content of a file, which may be of any type and depth; `kind` names it: "a policy"."""
-    return refusing(f"Expected {kind} file, but {path} is not whole", advice=" Make it anew.")
+    errors = (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, RuntimeError, *USAGE_ERRORS)
+    return refusing(f"Expected {path} to be {kind} file", advice=" Make it anew.", errors=errors)
 
 
 def users_own(expected: str) -> AbstractContextManager[None]:

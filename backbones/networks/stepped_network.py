@@ -12,6 +12,7 @@ Letters: B rows, T timesteps, K classes, F features of the last hidden layer.
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -99,9 +100,9 @@ class SteppedNetwork(nn.Module):
         self.input_shape = tuple(config["input_shape"])
         self.encoding = make_encoding(config["encoding"], self.timesteps, config["encoding_seed"])
         self.form = "plain"
-        ones = torch.ones(self.input_shape[0], 1, 1)
-        self.register_buffer("mean", ones * torch.tensor(config["mean"]).view(-1, 1, 1))
-        self.register_buffer("std", ones * torch.tensor(config["std"]).view(-1, 1, 1))
+        for name in ("mean", "std"):
+            values = torch.from_numpy(np.full(self.input_shape[0], config[name], np.float32))
+            self.register_buffer(name, values.view(-1, 1, 1))
         self.stem, self.body, self.head = stem, body, head
         self._clock = Clock()
         for module in self.modules():

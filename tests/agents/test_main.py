@@ -117,20 +117,20 @@ def test_help_is_coloured_on_terminals_alone_and_errors_never(environment):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "then"),
+    ("arguments", "signal_", "then"),
     [
-        (["train-backbone", "--epochs", "1000"], "goes on from there"),
-        (["classify", "--backbone", "BACKBONE", "--dataset", "digits", "--slots", "1"], "begins anew"),
+        (["train-backbone", "--epochs", "1000"], signal.SIGINT, "goes on from there"),
+        (["classify", "--backbone", "BACKBONE", "--dataset", "digits", "--slots", "1"], signal.SIGTERM, "begins anew"),
     ],
     ids=["train-backbone", "classify"],
 )
-def test_ctrl_c_at_work_is_one_line(arguments, then, tmp_path):
+def test_ctrl_c_and_sigterm_at_work_are_one_line(arguments, signal_, then, tmp_path):
     backbone = tmp_path / "backbone.safetensors"
     save(small_backbone(), backbone)
     arguments = [backbone if argument == "BACKBONE" else argument for argument in arguments]
     output = [] if arguments[0] == "classify" else ["--output", str(tmp_path / "out")]
     process = start_python("-u", "-m", "agents.main", *arguments, *output)
     assert process.stdout.readline()  # the work has begun
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal_)
     assert process.communicate(timeout=60)[1] == f"seenn: stopped; the same command {then}.\n"
-    assert process.returncode == 130
+    assert process.returncode == 128 + signal_

@@ -51,7 +51,7 @@ def write_html(
 ) -> None:
     """Write the page; arguments are those of `write_report`, with the curves."""
     folder = Path(__file__).parent / "page"
-    script = (folder / "page.js").read_text()
+    script = (folder / "page.js").read_text(encoding="utf-8")
     environment = Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,
@@ -93,7 +93,7 @@ def write_html(
         data=data,
         script=Markup(script),
         script_digest=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        style=Markup((folder / "page.css").read_text()),
+        style=Markup((folder / "page.css").read_text(encoding="utf-8")),
     )
     write_atomic(path, page.encode())
 

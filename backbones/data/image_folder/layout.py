@@ -124,7 +124,7 @@ def list_annotated(folder: Path, class_names: tuple[str, ...]) -> tuple[list[Pat
     """Files and labels `[N]` of Tiny-ImageNet's `val`: lines of name, class and a box, separated by tabs."""
     table, codes = folder / ANNOTATIONS, {name: label for label, name in enumerate(class_names)}
     rows: list[tuple[int, Path]] = []
-    for number, line in enumerate(table.read_text().splitlines(), 1):
+    for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
         name, kind, *_ = [*line.split("\t"), ""]
         file = folder / "images" / name
         if kind not in codes:
@@ -143,7 +143,7 @@ def words(file: Path, class_names: tuple[str, ...]) -> tuple[str, ...]:
     """Class names: the first of each class's words in ImageNet's `words.txt`, if it exists."""
     if not file.is_file():
         return class_names
-    table = dict(line.split("\t", 1) for line in file.read_text().splitlines() if "\t" in line)
+    table = dict(line.split("\t", 1) for line in file.read_text(encoding="utf-8").splitlines() if "\t" in line)
     return tuple(table.get(name, name).split(",")[0].strip() for name in class_names)
 
 
