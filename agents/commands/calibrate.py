@@ -9,7 +9,7 @@ from typing import Any
 import agents
 from agents import calibration, comparison, rules
 from agents.commands.output import check_file, print_json
-from agents.commands.policies import named_rules
+from agents.commands.policies import check_calibratable, named_rules
 from agents.commands.stated_default import Stated
 from agents.commands.train import load_traces
 from agents.commands.unused_options import refuse_unused
@@ -124,8 +124,7 @@ def calibratable(name: str) -> Any:
         policy: Any = agents.load(name)
     else:
         (policy,) = named_rules([name]).values()
-    if not isinstance(policy, rules.ScoredPolicy):
-        raise InputError(f"Expected a policy with a threshold to calibrate, got {type(policy).__name__}.")
+    check_calibratable(policy)
     return policy
 
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 import agents
 from agents import rules
 from agents.commands.output import EVENTS, on_terminal, open_folder, print_json
-from agents.commands.policies import named_rules
+from agents.commands.policies import check_calibratable, named_rules
 from agents.commands.stated_default import Stated
 from agents.commands.train import load_traces
 from agents.commands.unused_options import refuse_unused
@@ -74,6 +74,8 @@ class Compare:
         for group in learned.values():
             for policy in group:
                 rules.check_trained_for(policy, test)
+                if calibration is not None:
+                    check_calibratable(policy)
         if calibration is not None:
             calibration.check_backbone(test.info.get("fingerprint"))
         output = open_folder(self.output, self, self.overwrite, makes=MAKES)

@@ -104,7 +104,7 @@ class Found:
         """Names of the files in a folder or a ZIP archive, or of the arrays of a safetensors file."""
         if self.path.is_dir():
             return {file.name for file in self.path.iterdir()}
-        if zipfile.is_zipfile(self.path):
+        if self.path.is_file() and zipfile.is_zipfile(self.path):
             with zipfile.ZipFile(self.path) as archive:
                 return set(archive.namelist())
         return set(self._safetensors[0])

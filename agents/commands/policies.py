@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import agents
+from agents import rules
 from backbones import InputError
 from backbones.errors import unknown_name
 from seenn_env.evaluation import decides
@@ -61,3 +62,9 @@ def named_rules(names: Iterable[str]) -> dict[str, AnyPolicy]:
         if name not in RULES:
             raise unknown_name("rule", name, RULES)
     return {name: RULES[name] for name in names}
+
+
+def check_calibratable(policy: Any) -> None:
+    """Raise an `InputError` for a policy without a threshold."""
+    if not isinstance(policy, rules.ScoredPolicy):
+        raise InputError(f"Expected a policy with a threshold to calibrate, got {type(policy).__name__}.")

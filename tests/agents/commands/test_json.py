@@ -51,10 +51,24 @@ def test_a_pipe_has_no_running_line(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_a_refused_comparison_leaves_no_folder(tmp_path, capsys):
+def test_a_policy_without_a_threshold_is_refused_before_the_work(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("agents.calibrate", None)
     agents.save(agents.Oracle(), tmp_path / "oracle.safetensors")
     options = ["--policies", f"best={tmp_path / 'oracle.safetensors'}", "--output", tmp_path / "out"]
-    assert "Oracle" in refused(capsys, "compare", "--traces", "digits", "--calibration", "digits", *options)
+    message = refused(capsys, "compare", "--traces", "digits", "--calibration", "digits", *options)
+    assert "Expected a policy with a threshold to calibrate, got Oracle." in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_comparison_refused_at_work_leaves_no_folder(tmp_path, capsys):
+    policy = agents.train("exact", Traces.load("digits-hidden"), observation="hidden", steps=2)
+    agents.save(policy, tmp_path / "hidden.safetensors")
+    bare = Traces.load("digits-hidden", split="test")
+    fields = {name: getattr(bare, name) for name in ("logits", "labels", "sample", "repeat")}
+    Traces(**fields, split="test", info=bare.info).save(tmp_path / "test.safetensors")
+    options = ["--policies", f"hidden={tmp_path / 'hidden.safetensors'}", "--output", tmp_path / "out"]
+    message = refused(capsys, "compare", "--traces", tmp_path / "test.safetensors", *options)
+    assert "Expected hidden for the observation 'hidden', got none" in message
     assert not (tmp_path / "out").exists()
 
 
