@@ -39,7 +39,7 @@ class Picture:
 
     address: str
     """What follows the server's."""
-    height: int
+    size: tuple[int, int]
     clicks: tuple[str, ...] = ()
     hover: tuple[int, tuple[int, int]] | None = None
     """Number of a chart, and the place in it."""
@@ -48,25 +48,29 @@ class Picture:
 COMPARED = {
     "landing": Picture(
         f"?darkMode=false&runFilter={POLICIES}#timeseries",
-        780,
+        (1150, 800),
         (ALL_VALUES, '[aria-label="Toggle settings side pane"]'),
         (1, (58, 100)),
     ),
     "custom-scalars": Picture(
-        f"#custom_scalars&regexInput={POLICIES}", 590, (ALL_VALUES, 'paper-icon-button[icon="fullscreen"] >> nth=0')
+        f"#custom_scalars&regexInput={POLICIES}",
+        (1150, 590),
+        (ALL_VALUES, 'paper-icon-button[icon="fullscreen"] >> nth=0'),
     ),
     "hparams": Picture(
         "#hparams",
-        470,
+        (1400, 420),
         tuple(
             f'paper-checkbox:has-text("{name}")'
             for name in ("algorithm", "kind", "macs_per_decision", "observation", "policy")
         ),
     ),
-    "images": Picture("#images", 900, ("text=Show actual image size",)),
+    "images": Picture("#images", (1400, 900), ("text=Show actual image size",)),
 }
 TRAINED = {
-    "training": Picture("?darkMode=false&tagFilter=eval#timeseries", 640, ('[aria-label="Toggle settings side pane"]',))
+    "training": Picture(
+        "?darkMode=false&tagFilter=eval#timeseries", (1400, 640), ('[aria-label="Toggle settings side pane"]',)
+    )
 }
 
 
@@ -89,7 +93,7 @@ def main() -> None:
             server = serve(folder)
             for name, picture in pictures.items():
                 save(photograph(page, server, picture), arguments.output / f"tensorboard-{name}.png")
-        page.set_viewport_size({"width": 1200, "height": 1500})
+        page.set_viewport_size({"width": 1000, "height": 1270})
         page.goto((comparison / "report.html").resolve().as_uri())
         page.wait_for_selector("#accuracy-plot .point")
         save(page.screenshot(), arguments.output / "report.png")
@@ -113,7 +117,7 @@ def serve(folder: Path) -> str:
 
 def photograph(page: Page, server: str, picture: Picture) -> bytes:
     """A PNG of a page of TensorBoard, which does not report when its last chart is drawn: hence the waits."""
-    page.set_viewport_size({"width": 1400, "height": picture.height})
+    page.set_viewport_size(dict(zip(("width", "height"), picture.size, strict=True)))
     page.goto("about:blank")
     page.goto(server + picture.address, wait_until="domcontentloaded")
     page.wait_for_timeout(8000)

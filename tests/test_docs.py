@@ -112,6 +112,14 @@ def test_links_and_paths_of_a_page_exist(page):
         assert (ROOT / path).exists(), path
 
 
+def test_every_picture_is_shown_and_every_shown_picture_exists():
+    text = "".join(page.read_text() for page in PAGES)
+    shown = {Path(name) for name in re.findall(r"images/([\w-]+\.\w+)\b", text)}
+    pictures = list((DOCS / "images").iterdir())
+    assert shown == {Path(picture.name) for picture in pictures}
+    assert sum(picture.stat().st_size for picture in pictures) < 1e6
+
+
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
 def test_the_commands_of_a_page_have_options_that_exist(page):
     text = page.read_text()
