@@ -1,0 +1,141 @@
+"""Commands that are killed, or find the disk full, at any file operation: the same command ends with the same files."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import backbones as bb
+from seenn_env import Traces
+from tests.helpers.faults import Nursery
+from tests.helpers.traces import make_traces
+
+COMMANDS = ("record", "record-splits", "train-backbone", "convert", "train", "compare", "classify")
+
+MOST, RANDOM = 300, 50
+"""Disturbed file operations of a command, spread over all of them if there are more, and random moments."""
+
+
+@dataclass
+class Bench:
+    """Inputs of the commands, and the process that forks them."""
+
+    nursery: Nursery
+    inputs: Path
+
+    def command(self, name: str, place: Path) -> list[object]:
+        """A short command with its output in `place`."""
+        net, small = self.inputs / "net.safetensors", ("--policy-size", 40, "--calibration-size", 30)
+        output: list[object] = ["--output", place / "out"]
+        return {
+            "record": ["record", "--backbone", net, "--split", "policy", *small, "--batch-size", 16, "--images"],
+            "record-splits": ["record", "--backbone", net, "--split", "policy", "calibration", *small],
+            "train-backbone": ["train-backbone", "--epochs", 2, "--timesteps", 2, "--width", 4, "--threads", 1],
+            "convert": ["convert", "--backbone", self.inputs / "qcfs.safetensors", "--timesteps", 2],
+            "train": ["train", "--traces", self.inputs / "traces.safetensors", "--algorithm", "optimal-stopping"],
+            "compare": ["compare", "--traces", self.inputs / "traces.safetensors", "--split", "test"],
+            "classify": ["classify", "--backbone", net, "--dataset", "digits", "--energy-images", 0],
+        }[name] + output
+
+    def whole(self, name: str, place: Path) -> tuple[dict[str, bytes], int, int]:
+        """The files of an undisturbed command, and its numbers of operations before a kill and on a full disk."""
+        place.mkdir()
+        run = self.nursery.run(self.command(name, place), below=place, fault="kill")
+        assert run.status == 0, run.errors
+        files = contents(place)
+        shutil.rmtree(place)
+        place.mkdir()
+        full = self.nursery.run(self.command(name, place), below=place, fault="full", at=10**9)
+        return files, run.operations, full.operations
+
+    def again(self, name: str, place: Path) -> None:
+        """The same command after a fault, which succeeds unless the result was complete already."""
+        run = self.nursery.run(self.command(name, place), below=place)
+        said = "exists already" in run.errors or "holds a complete result" in run.errors
+        assert run.status == 0 or (run.status == 2 and said), run.errors
+
+
+def contents(place: Path) -> dict[str, bytes]:
+    """All files by name; TensorBoard's, which have times in them, without content or number."""
+    found = {}
+    for path in place.rglob("*"):
+        name = path.relative_to(place).as_posix()
+        if ".tfevents." in name:
+            found[name.split(".tfevents.")[0]] = b""
+        elif path.name == "complete":
+            lines = sorted(line for line in path.read_text().splitlines() if ".tfevents." not in line)
+            found[name] = "\n".join(lines).encode()
+        else:
+            found[name] = path.read_bytes() if path.is_file() else b"folder"
+    return found
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory) -> Iterator[Bench]:
+    inputs = tmp_path_factory.mktemp("inputs")
+    bb.save(bb.build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), width=4), inputs / "net.safetensors")
+    qcfs = {"type": "qcfs", "levels": 4}
+    net = bb.build("small", num_classes=10, timesteps=1, input_shape=(1, 8, 8), width=4, neuron=qcfs, encoding="direct")
+    bb.save(net, inputs / "qcfs.safetensors")
+    parts = [make_traces(60, split=split) for split in ("policy", "calibration", "test")]
+    Traces.merge(*parts).save(inputs / "traces.safetensors")
+    with Nursery() as nursery:
+        yield Bench(nursery, inputs)
+
+
+def moments(count: int, most: int) -> list[int]:
+    """Some of the operations 1…count, or all of them."""
+    return sorted({int(at) for at in np.linspace(1, count, min(count, most))})
+
+
+@pytest.mark.parametrize("most", [3, pytest.param(MOST, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_killed_at_a_file_operation_ends_with_the_same_files(bench, tmp_path, name, most):
+    place = tmp_path / "place"
+    whole, count, _ = bench.whole(name, place)
+    assert count > 5
+    for at in moments(count, most):
+        shutil.rmtree(place)
+        place.mkdir()
+        assert bench.nursery.run(bench.command(name, place), below=place, fault="kill", at=at).status == -9
+        bench.again(name, place)
+        assert contents(place) == whole, at
+    print(f"{name}: killed at {len(moments(count, most))} of {count} file operations")
+
+
+@pytest.mark.parametrize("most", [3, pytest.param(MOST, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_disk_that_is_full_from_an_operation_on_is_one_sentence(bench, tmp_path, name, most):
+    place = tmp_path / "place"
+    whole, _, count = bench.whole(name, place)
+    for at in moments(count, most):
+        shutil.rmtree(place)
+        place.mkdir()
+        run = bench.nursery.run(bench.command(name, place), below=place, fault="full", at=at)
+        if run.status == 0:  # only the folder's names were not brought to the disk, which not every file system can
+            assert contents(place) == whole, at
+            continue
+        assert run.status in (1, 2), (at, run)
+        assert len(run.errors.strip().splitlines()) == 1, (at, run.errors)
+        assert "No space left on device" in run.errors, at
+        bench.again(name, place)
+        assert contents(place) == whole, at
+    print(f"{name}: full from {len(moments(count, most))} of {count} operations on")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_killed_at_random_moments_ends_with_the_same_files(bench, tmp_path, name):
+    place, draws = tmp_path / "place", np.random.default_rng(0)
+    whole, *_ = bench.whole(name, place)
+    killed = 0
+    for seconds in draws.random(RANDOM) * 3:
+        shutil.rmtree(place)
+        place.mkdir()
+        killed += bench.nursery.run(bench.command(name, place), below=place, seconds=seconds).status == -9
+        bench.again(name, place)
+        assert contents(place) == whole, seconds
+    print(f"{name}: killed at {killed} of {RANDOM} random moments")
