@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -91,7 +93,9 @@ class Record:
             else:
                 shown = {self._part_file(backbone, splits[name], folder): splits[name] for name in self.split}
                 if not any(file.exists() for file in shown):
-                    check_file(self.output, self)  # the folder is another run's
+                    with suppress(OSError):
+                        folder.rmdir()  # empty: a process was killed when it had finished
+                    check_file(self.output, self)
                 parts = [self._part(backbone, self._shown(samples), file) for file, samples in shown.items()]
                 group.wait()  # until every process has read its parts
                 if group.is_first:
@@ -99,6 +103,8 @@ class Record:
                     traces.save(self.output)
                     for file in folder.glob("*.safetensors"):
                         file.unlink()
+                    for unfinished in folder.glob("*.safetensors.partial"):  # of runs of other settings
+                        shutil.rmtree(unfinished)
                     if folder.is_dir() and not any(folder.iterdir()):
                         folder.rmdir()
             if group.is_first:
