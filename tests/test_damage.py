@@ -141,7 +141,7 @@ def damaged(data: bytes, rng: np.random.Generator) -> bytes:
         changed[place : place + length] = bytes(len(changed[place : place + length]))
     else:
         text = [at for at in range(min(len(data), 4000)) if chr(data[at]).isdigit() == (how == 6) and data[at] < 128]
-        changed[text[int(rng.integers(len(text)))]] = ord("7" if how == 6 else "x")
+        changed[text[int(rng.integers(len(text)))] if text else place] = ord("7" if how == 6 else "x")
     return bytes(changed)
 
 

@@ -1,6 +1,8 @@
 """Commands that are killed, or find the disk full, at any file operation: the same command ends with the same files."""
 
+import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 import backbones as bb
+from backbones.atomic import sole_writer
 from seenn_env import Traces
 from tests.helpers.faults import Nursery
 from tests.helpers.traces import make_traces
@@ -139,3 +142,47 @@ def test_a_command_killed_at_random_moments_ends_with_the_same_files(bench, tmp_
         bench.again(name, place)
         assert contents(place) == whole, seconds
     print(f"{name}: killed at {killed} of {RANDOM} random moments")
+
+
+def test_two_commands_on_one_output_are_refused_and_the_next_runs(bench, tmp_path):
+    with sole_writer(tmp_path / "out"):
+        for name in COMMANDS:
+            run = bench.nursery.run(bench.command(name, tmp_path), below=tmp_path)
+            assert run.status == 2, name
+            assert "Another process is writing" in run.errors
+    assert bench.nursery.run(bench.command("convert", tmp_path), below=tmp_path).status == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("name", ["record", "convert", "train", "compare"])
+def test_a_small_file_system_that_fills_up_is_one_sentence(bench, tmp_path, name):
+    small, whole = tmp_path / "small", tmp_path / "whole"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8k", "none", str(small)]
+    if (refusal := subprocess.run(mount, capture_output=True, text=True, check=False)).returncode:
+        pytest.skip(f"no file system can be mounted here: {refusal.stderr.strip()}")
+    try:
+        run = bench.nursery.run(bench.command(name, small), below=small)
+        assert run.status in (1, 2), run
+        assert len(run.errors.strip().splitlines()) == 1, run.errors
+        assert "No space left on device" in run.errors
+        subprocess.run(["mount", "-o", "remount,size=64m", str(small)], check=True)
+        bench.again(name, small)
+        files, *_ = bench.whole(name, whole)
+        assert contents(small) == files
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_odd_outputs_are_one_sentence_and_stay(bench, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_text("mine")
+    before = sorted(tmp_path.iterdir())
+    for name in COMMANDS:
+        for place in ("link", "pipe", "file/out", "/dev/full"):
+            arguments = [*bench.command(name, tmp_path)[:-1], tmp_path / place, "--overwrite"]
+            run = bench.nursery.run(arguments, below=tmp_path)
+            assert run.status in (1, 2), (name, place)
+            assert len(run.errors.strip().splitlines()) == 1, (name, place, run.errors)
+            assert sorted(tmp_path.iterdir()) == before, (name, place)

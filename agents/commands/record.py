@@ -116,7 +116,7 @@ class Record:
 
     def _part(self, backbone: bb.Backbone, samples: bb.Samples, file: Path) -> Traces:
         """One split's traces, from the file of a run of the same settings that was killed if it is there."""
-        unfinished = file.with_name(f"{file.name}.partial").exists()
+        unfinished = (file.with_name(f"{file.name}.partial") / "settings.json").exists()
         return Traces.load(file) if file.exists() and not unfinished else self._record(backbone, samples, file)
 
     def _part_file(self, backbone: bb.Backbone, samples: bb.Samples, folder: Path) -> Path:
