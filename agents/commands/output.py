@@ -196,7 +196,7 @@ def check_file(path: Path | None, command: Any, *, unfinished: Path | None = Non
     check_file_name(path)
     if not path.exists():
         return
-    if not command.overwrite and not (unfinished is not None and unfinished.is_dir() and any(unfinished.iterdir())):
+    if not command.overwrite and not (unfinished is not None and unfinished.is_dir()):
         raise InputError(f"{path} exists already: choose another output, or pass --overwrite.")
     for source in inputs_of(command):
         inside = source.is_dir() and path.suffix.lower() in SUFFIXES and source.resolve() in path.resolve().parents

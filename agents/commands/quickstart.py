@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,9 @@ class Quickstart:
 
     def _record(self, folder: Path, backbone: bb.Backbone, samples: bb.Samples) -> seenn_env.Traces:
         file, repeats = folder / f"{samples.split}.safetensors", RECORDED[samples.split]
-        if file.exists() and not file.with_name(f"{file.name}.partial").exists():
+        unfinished = file.with_name(f"{file.name}.partial")
+        if file.exists() and not (unfinished / "settings.json").exists():
+            shutil.rmtree(unfinished, ignore_errors=True)  # of a process that was killed while it deleted it
             return seenn_env.Traces.load(file)
         print(f"record {samples.split}: {len(samples)} images × {repeats} repeats", flush=True)
         return seenn_env.record(backbone, samples, file, repeats=repeats, dtype="float16", progress=on_terminal())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -91,7 +93,9 @@ class Record:
             else:
                 shown = {self._part_file(backbone, splits[name], folder): splits[name] for name in self.split}
                 if not any(file.exists() for file in shown):
-                    check_file(self.output, self)  # the folder is another run's
+                    with suppress(OSError):
+                        folder.rmdir()  # empty: a process was killed when it had finished
+                    check_file(self.output, self)
                 parts = [self._part(backbone, self._shown(samples), file) for file, samples in shown.items()]
                 group.wait()  # until every process has read its parts
                 if group.is_first:
@@ -99,6 +103,8 @@ class Record:
                     traces.save(self.output)
                     for file in folder.glob("*.safetensors"):
                         file.unlink()
+                    for unfinished in folder.glob("*.safetensors.partial"):  # of runs of other settings
+                        shutil.rmtree(unfinished)
                     if folder.is_dir() and not any(folder.iterdir()):
                         folder.rmdir()
             if group.is_first:
@@ -110,7 +116,7 @@ class Record:
 
     def _part(self, backbone: bb.Backbone, samples: bb.Samples, file: Path) -> Traces:
         """One split's traces, from the file of a run of the same settings that was killed if it is there."""
-        unfinished = file.with_name(f"{file.name}.partial").exists()
+        unfinished = (file.with_name(f"{file.name}.partial") / "settings.json").exists()
         return Traces.load(file) if file.exists() and not unfinished else self._record(backbone, samples, file)
 
     def _part_file(self, backbone: bb.Backbone, samples: bb.Samples, folder: Path) -> Path:

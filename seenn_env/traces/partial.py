@@ -100,6 +100,12 @@ class PartialRecording:
         file = folder / _SETTINGS
         return file.is_file() and file.read_bytes() == _text(settings).encode()
 
+    @staticmethod
+    def remove_rest(folder: Path) -> None:
+        """Delete the folder of a process that was killed while it deleted it."""
+        if not (folder / _SETTINGS).exists():
+            _delete(folder)
+
     def missing(self, group: ProcessGroup) -> list[int]:
         """The batches of this process that are not done: whole ones, dealt out in turn."""
         batches = range(group.rank, len(self._digests), group.size)

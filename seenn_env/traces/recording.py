@@ -132,6 +132,7 @@ def record(
             refused = InputError(f"{path} holds a recording already: choose another path, or set overwrite.")
             there = path.exists() and not overwrite
             if there and not PartialRecording.is_of(folder, settings):
+                PartialRecording.remove_rest(folder)
                 raise refused
             options: dict[str, Any] = {"batch_size": batch_size, "group": group, "overwrite": overwrite}
             partial = PartialRecording.open(folder, settings, shapes, dtypes, **options)
