@@ -7,11 +7,12 @@ def record(backbone: Backbone, samples: Samples, *, repeats: Positive = 1): … 
 import dataclasses
 import inspect
 import math
+import operator
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from numbers import Integral, Real
 from typing import Annotated, Any, ParamSpec, TypeVar
 
@@ -24,16 +25,33 @@ from backbones.tensors import is_tensor, tensor_types
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_LARGEST = 1e30
+"""Numbers with a limit are up to it: float32 holds them and their products with others."""
+
 
 @dataclass(frozen=True)
-class AtLeast:
-    """Beside a type, in `Annotated`: the smallest accepted number."""
+class Limit:
+    """Beside a type, in `Annotated`: a bound of the accepted numbers, which are finite, too."""
 
-    least: float
+    words: str
+    holds: Callable[[Any, float], bool]
+    bound: float
 
+
+AtLeast, Above = partial(Limit, "of {} or more", operator.ge), partial(Limit, "above {}", operator.gt)
+AtMost, Below = partial(Limit, "of {} or less", operator.le), partial(Limit, "below {}", operator.lt)
 
 Natural = Annotated[int, AtLeast(0)]
 Positive = Annotated[int, AtLeast(1)]
+NarrowSeed = Annotated[int, AtLeast(0), Below(2**32)]
+"""Of random numbers of NumPy's older kind, which scikit-learn and stable-baselines3 use."""
+FromZero = Annotated[float, AtLeast(0)]
+AboveZero = Annotated[float, Above(0)]
+Finite = Annotated[float, Limit("that is finite", operator.gt, -math.inf)]
+Fraction = Annotated[float, AtLeast(0), AtMost(1)]
+
+_WIDEST = 2**63
+"""Whole numbers are below: PyTorch, NumPy and files hold 64 bits."""
 
 _WORDS: dict[Any, str] = {
     bool: "True or False",
@@ -84,6 +102,10 @@ def _check(name: str, value: Any, hint: Any) -> None:
                 _check(f"the key {key!r} of {name}", key, parts[0])
                 _check(f"{name}[{key!r}]", each, parts[1])
         shown = repr(value) if isinstance(value, str | int | float | None) else kind_of(value)
+        if isinstance(value, int) and abs(value) >= _WIDEST:
+            shown = "one of more than 64 bits"
+        elif isinstance(value, float) and _LARGEST < abs(value) < math.inf:
+            shown += f", which is beyond {_LARGEST}"
         raise InputError(f"Expected {name} to be {_in_words(hint)}, got {shown}.")
 
 
@@ -103,7 +125,10 @@ def _fits(value: Any, hint: Any) -> bool:
     if isinstance(hint, TypeVar):
         return hint.__bound__ is None or _fits(value, hint.__bound__)
     if kind is Annotated:
-        return _fits(value, parts[0]) and all(value >= least for least in _limits(parts))
+        limits = _limits(parts)
+        return _fits(value, parts[0]) and all(
+            abs(value) <= _LARGEST and each.holds(value, each.bound) for each in limits if value is not None
+        )
     if kind in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in parts)
     if kind is typing.Literal:
@@ -130,7 +155,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is bool:
         return isinstance(value, bool | np.bool_)
     if hint is int:
-        return isinstance(value, Integral) and not isinstance(value, bool)
+        return isinstance(value, Integral) and not isinstance(value, bool) and -_WIDEST <= int(value) < _WIDEST
     if hint is float:
         return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
     if hint in (np.ndarray, *tensor_types()):
@@ -141,9 +166,9 @@ def _fits(value: Any, hint: Any) -> bool:
     return isinstance(value, hint)
 
 
-def _limits(parts: tuple[Any, ...]) -> list[float]:
-    """The smallest accepted number in the parts of an `Annotated`, if there is one."""
-    return [part.least for part in parts[1:] if isinstance(part, AtLeast)]
+def _limits(parts: tuple[Any, ...]) -> list[Limit]:
+    """The bounds in the parts of an `Annotated`."""
+    return [part for part in parts[1:] if isinstance(part, Limit)]
 
 
 def _in_words(hint: Any) -> str:
@@ -151,7 +176,7 @@ def _in_words(hint: Any) -> str:
     if isinstance(hint, TypeVar):
         return _in_words(hint.__bound__)
     if kind is Annotated:
-        return _in_words(parts[0]) + "".join(f" of {least} or more" for least in _limits(parts))
+        return " ".join([_in_words(parts[0]), " and ".join(each.words.format(each.bound) for each in _limits(parts))])
     if kind in (typing.Union, types.UnionType):
         return " or ".join(dict.fromkeys(_in_words(part) for part in parts))
     if kind is typing.Literal:

@@ -73,7 +73,7 @@ def refuse_nan(tensors: Mapping[str, Tensor], place: str) -> None:
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise InputError(
-                f"Expected finite numbers {place}, got NaN or infinity in {name!r}: the training diverged, or the "
+                f"Expected finite numbers {place}, got NaN or infinity in {name!r}: the training diverged, or a "
                 "file was altered."
             )
 

@@ -47,12 +47,14 @@ AnyReward = str | Reward | Any
 
 
 class _Options:
-    """Options of a reward, each a finite number of 0 or more."""
+    """Options of a reward, each a number from 0 to 1e30."""
 
     def __post_init__(self) -> None:
         for option, value in vars(self).items():
-            if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < float("inf"):
-                raise InputError(f"Expected {option} ≥ 0, got {value}.")
+            if (
+                not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < 1e30
+            ):  # float32 holds it
+                raise InputError(f"Expected {option} ≥ 0 and below 1e30, got {value}.")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ Letters: n samples (all repeats of an image are one), L levels from cautious to 
 """
 
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from agents.calibration.curve import exits_at, level_curve
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import FixedTimestep
 from backbones import InputError
-from backbones.argument_checks import check_kinds
+from backbones.argument_checks import AtLeast, check_kinds
 from backbones.errors import unknown_name
 from seenn_env import Traces
 
@@ -75,7 +75,7 @@ def control_risk(
     risk: Literal["accuracy", "consistency"] = "accuracy",
     method: Literal["learn-then-test", "conformal"] = "learn-then-test",
     levels_from: Traces | None = None,
-    num_levels: int = 200,
+    num_levels: Annotated[int, AtLeast(2)] = 200,
 ) -> Guarantee[Scored]:
     """The boldest level of a policy whose early exits provably cost little.
 
@@ -106,8 +106,6 @@ def control_risk(
     traces.refuse_test("calibration")
     if not 0 < max_risk < 1 or not 0 < confidence < 1:
         raise InputError(f"Expected max_risk and confidence in (0, 1), got {max_risk} and {confidence}.")
-    if num_levels < 2:
-        raise InputError(f"Expected num_levels ≥ 2, got {num_levels}.")
     if risk not in RISKS:
         raise unknown_name("risk", risk, RISKS)
     if method not in METHODS:

@@ -10,7 +10,7 @@ from agents import learners
 from agents.commands.output import check_file, check_log_dir, progress_bar
 from agents.commands.stated_default import Stated
 from agents.commands.unused_options import refuse_unused
-from backbones.argument_checks import Natural, Positive
+from backbones.argument_checks import NarrowSeed, Positive
 from seenn_env import Traces, evaluate
 
 
@@ -39,7 +39,7 @@ class Train:
     """Options of the reward, as NAME VALUE pairs: cost, or beta."""
     total_timesteps: Stated[Positive | None] = None
     """Steps of the environment, for the algorithms of stable-baselines3 (default: 300,000)."""
-    seed: Natural = 0
+    seed: NarrowSeed = 0
     """Seed of the network, the episodes and the actions."""
     log_dir: Path | None = None
     """Folder for TensorBoard."""

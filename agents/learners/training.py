@@ -19,8 +19,9 @@ from agents.learners.sb3.presets import PRESETS
 from agents.learners.stopping.policy import OptimalStopping
 from agents.learners.stopping.training import StoppingSettings, fit_optimal_stopping
 from backbones import InputError
-from backbones.argument_checks import Natural, Positive, check_kinds
+from backbones.argument_checks import NarrowSeed, Positive, check_kinds
 from backbones.errors import unknown_name
+from backbones.tensor_files import refuse_nan
 from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
 from seenn_env.rewards import AnyReward
@@ -47,7 +48,7 @@ def train(
     traces: Traces,
     *,
     target_timesteps: float | None = None,
-    seed: Natural = 0,
+    seed: NarrowSeed = 0,
     observation: AnyObservation | None = None,
     reward: AnyReward | None = None,
     reward_options: dict[str, Any] | None = None,
@@ -146,6 +147,7 @@ def train(
             "timesteps": traces.timesteps,
         }
     )
+    refuse_nan(policy.to_tensors()[0], f"in the policy that {algorithm!r} learned")
     if curve is not None:
         curve.close(policy)
     if calibration is None or target_timesteps is None:

@@ -6,12 +6,12 @@ network = convert(ann, timesteps=32)
 network = convert(torchvision_model, images, timesteps=64)               # any ReLU network; images set its thresholds
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from backbones.argument_checks import Positive, check_kinds
+from backbones.argument_checks import Above, AtMost, Positive, check_kinds
 from backbones.contract.inputs import check_channels, check_images
 from backbones.conversion.thresholds import METHODS, thresholds_of
 from backbones.conversion.tracing import Activations, MaxPool, as_images, trace
@@ -31,7 +31,7 @@ def convert(
     *,
     timesteps: Positive = 32,
     method: str | None = None,
-    percentile: float = 99.9,
+    percentile: Annotated[float, Above(0), AtMost(100)] = 99.9,
     max_pool: MaxPool = "refuse",
     activations: Activations | None = None,
     mean: float | list[float] = 0.0,

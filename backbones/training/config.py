@@ -1,9 +1,10 @@
 """Settings of a training run: its stages, and their optimizer and learning-rate schedule."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from backbones.argument_checks import AtLeast, Natural, Positive, check_fields
+from backbones.argument_checks import AboveZero, AtLeast, Below, Fraction, FromZero, Natural, Positive, check_fields
 from backbones.errors import InputError
 
 
@@ -28,25 +29,25 @@ class TrainingConfig:
     the network (see `mixed_time`)."""
     mtt_samples: Positive = 3
     """Draws of timesteps that MTT adds up in a step."""
-    distill_weight: float = 0.0
+    distill_weight: Fraction = 0.0
     """Weight of the teacher's soft targets in the loss."""
-    distill_temperature: float = 4.0
+    distill_temperature: AboveZero = 4.0
     """Temperature of the soft targets."""
-    tet_lambda: float = 0.05
+    tet_lambda: Fraction = 0.05
     """λ: the weight of TET's regulariser."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW, or SGD with Nesterov momentum 0.9."""
     schedule: Literal["onecycle", "cosine"] = "onecycle"
     """Learning-rate schedule of a stage; both end at (almost) 0."""
-    warmup: float = 0.3
+    warmup: Fraction = 0.3
     """The part of a stage's steps in which onecycle's rate rises."""
-    learning_rate: float = 5e-3
+    learning_rate: AboveZero = 5e-3
     """The peak."""
-    weight_decay: Annotated[float, AtLeast(0)] = 1e-2
+    weight_decay: FromZero = 1e-2
     """L2 for SGD, decoupled for AdamW."""
-    label_smoothing: float = 0.0
+    label_smoothing: Fraction = 0.0
     """Of the cross-entropy."""
-    ema: float = 0.0
+    ema: Annotated[float, AtLeast(0), Below(1)] = 0.0
     """Decay per step of the moving average of the weights that is evaluated and kept; 0 keeps the last ones."""
     reestimate: Natural = 0
     """Batches from which norm statistics are estimated anew for the weights that are evaluated and kept; 0 keeps those
@@ -78,16 +79,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         check_fields(self)
         for stage in self.stages:
-            if stage[0] < 1 or stage[1] < 1 or not stage[2] > 0:
+            if stage[0] < 1 or stage[1] < 1 or not 0 < stage[2] < math.inf:
                 raise InputError(f"Expected stages (timesteps ≥ 1, epochs ≥ 1, rate > 0), got {stage}.")
-        for name in ("learning_rate", "distill_temperature"):
-            if not (value := vars(self)[name]) > 0:
-                raise InputError(f"Expected {name} above 0, got {value}.")
-        for name in ("warmup", "label_smoothing", "tet_lambda", "distill_weight"):
-            if not 0 <= (value := vars(self)[name]) <= 1:
-                raise InputError(f"Expected {name} in [0, 1], got {value}.")
-        if not 0 <= self.ema < 1:
-            raise InputError(f"Expected ema in [0, 1), got {self.ema}.")
         if self.batch_size % self.accumulate or self.batch_size // self.accumulate < 2:
             raise InputError(
                 f"Expected accumulate to divide batch_size into parts of at least 2 images, got {self.accumulate} "

@@ -18,8 +18,9 @@ def checked_seed(seed: Any) -> int:
         InputError: for something else than a whole number of 0 or more.
     """
     number = seed.item() if isinstance(seed, np.ndarray) and seed.ndim == 0 else seed
-    if not isinstance(number, int | np.integer) or isinstance(number, bool) or number < 0:
-        raise InputError(f"Expected a seed that is a whole number of 0 or more, got {seed!r}.")
+    if not isinstance(number, int | np.integer) or isinstance(number, bool) or not 0 <= number < 2**63:
+        shown = repr(seed)[:40]
+        raise InputError(f"Expected a seed that is a whole number of 0 or more and below 2**63, got {shown}.")
     return int(number)
 
 

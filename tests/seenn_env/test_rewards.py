@@ -90,7 +90,7 @@ def test_energy_is_refused_where_none_was_recorded(make):
     [
         ("sean", None, "Expected the name of a known reward"),
         ("linear", {"beta": 1}, r"Expected options of the reward 'linear' \(cost\), got {'beta': 1}"),
-        ("energy", {"cost": -1}, "Expected cost ≥ 0, got -1"),
+        ("energy", {"cost": -1}, "Expected cost ≥ 0 and below 1e30, got -1"),
         (
             f"{__name__}:Nothing",
             None,

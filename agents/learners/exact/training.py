@@ -15,8 +15,7 @@ from agents.calibration.best_rule import best_threshold
 from agents.learners.exact.policy import ExitNetwork
 from agents.learners.perceptrons import make_perceptron, run_perceptron
 from agents.rules.score import elapsed_column
-from backbones import InputError
-from backbones.argument_checks import check_fields
+from backbones.argument_checks import AboveZero, FromZero, Natural, Positive, check_fields
 from backbones.machine import torch_threads
 from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
@@ -26,34 +25,29 @@ from seenn_env.observations import AnyObservation
 class ExitSettings:
     """Settings of an `ExitNetwork` and its training."""
 
-    hidden: tuple[int, ...] = (32, 32)
+    hidden: tuple[Positive, ...] = (32, 32)
     """Units of the hidden layers."""
-    steps: int | None = None
+    steps: Positive | None = None
     """Gradient steps (default: 160, or 20 T where T > 8; twice as many with a target)."""
-    batch_size: int = 3072
+    batch_size: Positive = 3072
     """Decisions: rows times the T - 1 timesteps of each."""
-    learning_rate: float = 1e-2
+    learning_rate: AboveZero = 1e-2
     """Of Adam, with cosine decay to 0."""
-    weight_decay: float = 1e-3
+    weight_decay: FromZero = 1e-3
     """As in AdamW."""
-    entropy: float = 0.02
+    entropy: FromZero = 0.02
     """Weight of the entropy of the exit timestep, falling to 0: early in training no exit becomes certain."""
-    dual_rate: float = 0.03
+    dual_rate: FromZero = 0.03
     """Step size of dual ascent on the time cost: the cost rises by dual_rate · penalty · (share of time above the
     target)."""
-    penalty: float = 10.0
+    penalty: FromZero = 10.0
     """Weight of (share of time - target)² / 2. Under a cost alone, where accuracy is convex in time, the optimum exits
     at timestep 1 and at the last ones, in any mixture."""
-    imitation: int = 60
+    imitation: Natural = 60
     """First gradient steps, which imitate the best threshold at the target; 0 starts from random weights."""
 
     def __post_init__(self) -> None:
         check_fields(self)
-        steps = 1 if self.steps is None else self.steps
-        if min(steps, self.batch_size, *self.hidden) < 1:
-            raise InputError(f"Expected steps, batch_size and hidden of at least 1, got {self}.")
-        if min(self.dual_rate, self.penalty, self.imitation) < 0:
-            raise InputError(f"Expected dual_rate, penalty and imitation of at least 0, got {self}.")
 
 
 def exit_distribution(probability: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 
 from agents.learners.one_shot.policy import TimestepNetwork, as_inputs, make_timestep_network
 from backbones import InputError
-from backbones.argument_checks import check_fields, check_kinds
+from backbones.argument_checks import AboveZero, FromZero, Positive, check_fields, check_kinds
 from backbones.machine import torch_threads
 from seenn_env import Traces
 from seenn_env.observations import AnyObservation
@@ -22,21 +22,19 @@ from seenn_env.observations import AnyObservation
 class TimestepSettings:
     """Settings of a `TimestepNetwork` and its training."""
 
-    width: int = 16
+    width: Positive = 16
     """Channels of the first layer."""
-    epochs: int = 30
+    epochs: Positive = 30
     """Passes over the images."""
-    batch_size: int = 64
+    batch_size: Positive = 64
     """Images."""
-    learning_rate: float = 2e-3
+    learning_rate: AboveZero = 2e-3
     """Of Adam, with cosine decay to 0."""
-    weight_decay: float = 1e-4
+    weight_decay: FromZero = 1e-4
     """As in AdamW."""
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if min(self.width, self.epochs, self.batch_size) < 1:
-            raise InputError(f"Expected width, epochs and batch_size of at least 1, got {self}.")
 
 
 @check_kinds

@@ -6,7 +6,7 @@ Letters: N rows, T timesteps, F columns.
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from agents.learners.stopping.policy import OptimalStopping, gains
 from agents.learners.stopping.trees import fit_trees
 from agents.rules.score import elapsed_column
 from backbones import InputError
-from backbones.argument_checks import check_fields
+from backbones.argument_checks import AboveZero, AtLeast, Natural, Positive, check_fields
 from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
 
@@ -25,22 +25,20 @@ from seenn_env.observations import AnyObservation
 class StoppingSettings:
     """Settings of the fit of `OptimalStopping`."""
 
-    trees: int = 60
+    trees: Positive = 60
     """Boosting rounds of scikit-learn's histogram gradient boosting."""
-    leaves: int = 8
+    leaves: Annotated[int, AtLeast(2)] = 8
     """Leaves of a tree."""
-    smallest_leaf: int = 60
+    smallest_leaf: Positive = 60
     """Rows of a leaf, at least."""
-    learning_rate: float = 0.08
+    learning_rate: AboveZero = 0.08
     """Of boosting."""
-    rounds: int = 7
+    rounds: Natural = 7
     """Bisections of the time cost towards a target, from 0.001 to T - 1 (where a timestep costs as much as a correct
     answer earns); 0 keeps the cost of the reward."""
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if min(self.trees, self.leaves - 1, self.smallest_leaf) < 1 or self.rounds < 0:
-            raise InputError(f"Expected trees and smallest_leaf of at least 1 and 2 leaves, got {self}.")
 
 
 def fit_optimal_stopping(

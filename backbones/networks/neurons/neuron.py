@@ -8,12 +8,12 @@ All tensors of one call have one shape, `[B, …]`; one call is one timestep.
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from backbones.argument_checks import check_kinds
+from backbones.argument_checks import Above, AboveZero, AtMost, Finite, check_kinds
 from backbones.errors import InputError
 from backbones.networks.neurons.surrogates import derivative_function, spike
 
@@ -47,21 +47,17 @@ class LIF(nn.Module):
     @check_kinds
     def __init__(
         self,
-        decay: float = 0.5,
-        v_threshold: float = 1.0,
-        v_reset: float | None = 0.0,
+        decay: Annotated[float, Above(0), AtMost(1)] = 0.5,
+        v_threshold: AboveZero = 1.0,
+        v_reset: Finite | None = 0.0,
         *,
-        v_init: float | None = None,
+        v_init: Finite | None = None,
         inclusive: bool = False,
         surrogate: str = "triangle",
         surrogate_options: dict[str, float] | None = None,
         detach_reset: bool = False,
     ) -> None:
         super().__init__()
-        if not 0 < decay <= 1:
-            raise InputError(f"Expected a decay in (0, 1], got {decay}. It is the factor kept per timestep.")
-        if not v_threshold > 0:
-            raise InputError(f"Expected a v_threshold above 0, got {v_threshold}.")
         self.decay = decay
         self.v_threshold = v_threshold
         self.v_reset = v_reset

@@ -146,7 +146,11 @@ def test_progress_is_reported_as_the_fraction_done():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"steps": 0}, "steps, batch_size and hidden of at least 1"),
+        ({"steps": 0}, "steps to be a whole number of 1 or more or None, got 0"),
+        ({"entropy": float("nan")}, "entropy to be a number of 0 or more, got nan"),
+        ({"learning_rate": float("inf")}, "learning_rate to be a number above 0, got inf"),
+        ({"learning_rate": 1e38}, "learning_rate to be a number above 0, got 1e\\+38, which is beyond 1e\\+30"),
+        ({"learning_rate": 1e30}, "NaN or infinity in 'weight_0'|'bias_0': the training diverged"),
         ({"depth": 3}, "setting of 'exact', got 'depth'. Known: .*entropy"),
     ],
 )

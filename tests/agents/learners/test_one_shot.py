@@ -83,7 +83,7 @@ def test_bad_input_is_one_sentence():
         (lambda: policy.chances(np.zeros((2, 3, 6, 6), np.uint8)), r"images \[B, 1, 6, 6\], got \[2, 3, 6, 6\]"),
         (lambda: policy.trace_scores(make_traces(5)), "the network's 4 timesteps, got one that was made for 3"),
         (lambda: train("one-shot", telling(20), observation="features"), "the observation 'image' for 'one-shot'"),
-        (lambda: train("one-shot", telling(20), width=0), "width, epochs and batch_size of at least 1"),
+        (lambda: train("one-shot", telling(20), width=0), "width to be a whole number of 1 or more, got 0"),
         (lambda: calibrate(policy, telling(20, split="test"), target_timesteps=1.5), "nothing is chosen on test"),
     ]:
         with pytest.raises(InputError, match=message):

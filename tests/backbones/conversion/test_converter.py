@@ -208,7 +208,11 @@ def test_digits_converted_are_within_half_a_point_after_32_timesteps(digits):
         (lambda: ann(), {"method": "max"}, "no method for a QCFS network, whose thresholds are learned, got 'max'"),
         (lambda: ann(), {"method": "luck"}, "method, got 'luck'. Known: max, percentile"),
         (lambda: ann(neuron="relu"), {}, "images .* to set the thresholds of ReLUs on, got none"),
-        (lambda: ann(neuron="relu"), {"images": IMAGES, "percentile": 101}, r"percentile in \(0, 100\], got 101"),
+        (
+            lambda: ann(neuron="relu"),
+            {"images": IMAGES, "percentile": 101},
+            "percentile to be a number above 0 and of 100 or less, got 101",
+        ),
         (lambda: ann(neuron="relu"), {"images": IMAGES[:0]}, "images to set thresholds on, got none"),
         (lambda: nn.Linear(3, 2), {}, "images .* to set a module's thresholds on, got none"),
     ],
