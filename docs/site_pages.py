@@ -19,6 +19,7 @@ import agents
 from agents.commands.table import COMMANDS
 from agents.commands.watch import play, write_gif
 from agents.main import parse
+from seenn_env import rendering
 from seenn_env.registration import REGISTERED
 
 DOCS = Path(__file__).parent
@@ -86,7 +87,8 @@ def gallery(folder: Path) -> str:
     for name, entry in REGISTERED.items():
         env = gym.make(name, split="test", render_mode="rgb_array").unwrapped
         picture = f"{name.split('/')[1]}.gif"
-        write_gif(play(env, FourTimesteps() if env.one_shot else agents.Margin(0.5), None, SEED), folder / picture, 1)
+        episodes = play(env, FourTimesteps() if env.one_shot else agents.Margin(0.5), None, SEED)
+        write_gif([rendering.rgb_array(episode) for episode in episodes], folder / picture, 1)
         page, title = PAGES[type(env).__name__]
         arguments = ", ".join(f"{key}={value!r}" for key, value in entry.kwargs.items())
         parts += [f"## `{name}`", f"[{title}](../environments/{page})" + (f", `{arguments}`" if arguments else "")]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -109,6 +109,11 @@ class Found:
                 return set(archive.namelist())
         return set(self._safetensors[0])
 
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Of a safetensors file."""
+        return self._safetensors[0]
+
     @cached_property
     def metadata(self) -> dict[str, Any]:
         """Of a safetensors file."""
@@ -196,7 +201,7 @@ def _frames(found: Found) -> Facts:
 
 
 def _cache(found: Found) -> Facts:
-    images = np.load(found.path, mmap_mode="r")
+    images = found.arrays["rows"]
     source, _ = found.path.stem.rsplit("-", 1)
     return {"source": source, "shape": list(images.shape), "dtype": images.dtype.name}
 
@@ -204,9 +209,8 @@ def _cache(found: Found) -> Facts:
 def _training(found: Found) -> Facts:
     import torch
 
-    state = torch.load(found.path, map_location="cpu", weights_only=True, mmap=True)
-    if not isinstance(state, dict) or "run" not in state:
-        raise InputError(f"Expected a file or folder of this program, got {found.path}, which is another PyTorch file.")
+    content = io.BytesIO(found.arrays["state"].tobytes())
+    state = torch.load(content, map_location="cpu", weights_only=True)
     network, settings, start = json.loads(state["run"])
     done = {"epochs_done": len(state["losses"]), "optimizer_steps": state["steps"], "losses": state["losses"]}
     best = {"best_accuracy": state["best_accuracy"]} if state["best"] is not None else {}
@@ -214,7 +218,7 @@ def _training(found: Found) -> Facts:
 
 
 def _recording(found: Found) -> Facts:
-    done = np.load(found.path / "done.npy")
+    done = seenn_env.traces.batches_done(found.path)
     settings = found.json(SETTINGS)
     rows = next(iter(settings["shapes"].values()))[0]
     progress = {"batches_done": int(done.sum()), "batches": len(done), "rows": rows}
@@ -234,11 +238,13 @@ KINDS = (
     Kind("policy", lambda found: found.format.startswith("seenn_env.policy/"), _policy),
     Kind("backbone", lambda found: found.format.startswith("seenn_env.backbone/"), _backbone),
     Kind("frames", lambda found: {"frames", "labels"} <= {name.removesuffix(".npy") for name in found.names}, _frames),
-    Kind("cached images", lambda found: bool(re.fullmatch(r".+-[0-9a-f]{16}\.npy", found.path.name)), _cache),
-    Kind("training state", lambda found: any(name.endswith("/data.pkl") for name in found.names), _training),
+    Kind("cached images", lambda found: found.format.startswith("seenn_env.cache/"), _cache),
+    Kind("training state", lambda found: found.format.startswith("seenn_env.training/"), _training),
     Kind("ONNX export", lambda found: {"network.json", "step.onnx"} <= found.names, lambda f: f.json("network.json")),
     Kind(
-        "unfinished recording", lambda found: "done.npy" in found.names and "shapes" in found.json(SETTINGS), _recording
+        "unfinished recording",
+        lambda found: "done.rows" in found.names and "shapes" in found.json(SETTINGS),
+        _recording,
     ),
     Kind("result of a command", lambda found: "command" in found.json(SETTINGS), _result),
 )

@@ -25,7 +25,6 @@ from agents.commands.output import check_file, open_folder
 from agents.commands.policies import named_policy
 from agents.commands.stated_default import Stated
 from agents.commands.unused_options import refuse_unused
-from agents.rules.score import ScoredPolicy
 from backbones import InputError, networks
 from backbones.argument_checks import Natural
 from backbones.atomic import open_atomic
@@ -155,7 +154,7 @@ def play(env: EarlyExitEnv, policy: Any, row: int | None, seed: int) -> list[ren
         policy = agents.FixedTimestep(chosen)
     scores: list[float] = []
     while not episodes[-1].exited:
-        if getattr(type(policy), "predict", None) is ScoredPolicy.predict:
+        if getattr(type(policy), "predict", None) is rules.ScoredPolicy.predict:
             scores.append(float(policy.score_step(observation[None], state, start)[0][0]))
             episodes[-1] = with_score(episodes[-1], policy, scores)
         action, state = policy.predict(observation[None], state=state, episode_start=start, deterministic=True)

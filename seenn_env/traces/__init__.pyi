@@ -1,6 +1,7 @@
 from .energy import synaptic_operations, with_energy
 from .fields import ROW_FIELDS, image_places
 from .file import write_tensors
+from .partial import batches_done
 from .recording import record
 from .traces import PACKAGED, Traces
 
@@ -8,6 +9,7 @@ __all__ = [
     "PACKAGED",
     "ROW_FIELDS",
     "Traces",
+    "batches_done",
     "image_places",
     "record",
     "synaptic_operations",

@@ -21,7 +21,7 @@ from backbones.array_files import raw_bytes
 from backbones.atomic import remove_leftovers, reserve, write_atomic
 from backbones.machine import ProcessGroup
 
-_SETTINGS, _SUFFIX, _DIGEST = "settings.json", ".rows", 32
+_SETTINGS, _SUFFIX, DIGEST_BYTES = "settings.json", ".rows", 32
 
 
 class PartialRecording:
@@ -44,7 +44,7 @@ class PartialRecording:
     ) -> "PartialRecording":
         """Fresh fields without a folder."""
         fields = {name: np.empty(shape, dtypes[name]) for name, shape in shapes.items()}
-        return cls(None, fields, np.zeros((_batches(shapes, batch_size), _DIGEST), np.uint8), batch_size, "")
+        return cls(None, fields, np.zeros((_batches(shapes, batch_size), DIGEST_BYTES), np.uint8), batch_size, "")
 
     @classmethod
     def open(
@@ -73,7 +73,7 @@ class PartialRecording:
                 "start torchrun with one node."
             )
         kinds = {name: (shape, np.dtype(dtypes[name])) for name, shape in shapes.items()}
-        kinds["done"] = ((_batches(shapes, batch_size), _DIGEST), np.dtype(np.uint8))
+        kinds["done"] = ((_batches(shapes, batch_size), DIGEST_BYTES), np.dtype(np.uint8))
         sizes = {name: math.prod(shape) * dtype.itemsize for name, (shape, dtype) in kinds.items()}
         files = {name: folder / f"{name}{_SUFFIX}" for name in kinds}
         same = cls.is_of(folder, settings)
@@ -133,6 +133,13 @@ class PartialRecording:
         for name in sorted(self.fields):
             digest.update(raw_bytes(self.fields[name][batch * self._batch_size : (batch + 1) * self._batch_size]))
         return np.frombuffer(digest.digest(), np.uint8)
+
+
+def batches_done(folder: Path) -> np.ndarray:
+    """`[batches]` bool: which batches of the folder's recording have a digest."""
+    digests = np.fromfile(folder / f"done{_SUFFIX}", np.uint8)
+    done: np.ndarray = digests.reshape(-1, DIGEST_BYTES).any(1)
+    return done
 
 
 def _batches(shapes: Mapping[str, tuple[int, ...]], batch_size: int) -> int:

@@ -16,7 +16,7 @@ from backbones.networks.network import SpikingNetwork
 from backbones.training.config import TrainingConfig
 from backbones.training.run_state import RunState
 from seenn_env import record
-from seenn_env.traces.partial import PartialRecording
+from seenn_env.traces.partial import DIGEST_BYTES, PartialRecording
 from tests.helpers.commands import refused, seenn
 from tests.helpers.recorded import few_samples, full_traces, small_backbone
 from tests.helpers.traces import make_traces
@@ -88,7 +88,7 @@ def test_a_cache_of_images_has_its_shape(tmp_path, capsys):
 
     Image.new("L", (6, 5)).save(tmp_path / "one.png")
     decoded([tmp_path / "one.png"], tmp_path, tmp_path)
-    (facts,) = info(capsys, *tmp_path.glob("*.npy"))
+    (facts,) = info(capsys, *tmp_path.glob("images-*"))
     assert (facts["kind"], facts["source"], facts["shape"]) == ("cached images", "images", [1, 1, 5, 6])
 
 
@@ -108,9 +108,8 @@ def test_an_unfinished_recording_has_its_progress(tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(PartialRecording, "remove", lambda partial: None)
     record(small_backbone(), few_samples("policy"), tmp_path / "traces.safetensors", batch_size=5)
     folder = tmp_path / "traces.safetensors.partial"
-    done = np.load(folder / "done.npy")
-    done[-1] = 0
-    np.save(folder / "done.npy", done)
+    digests = (folder / "done.rows").read_bytes()
+    (folder / "done.rows").write_bytes(digests[:-DIGEST_BYTES] + bytes(DIGEST_BYTES))
     (facts,) = info(capsys, folder)
     assert (facts["kind"], facts["batches_done"], facts["batches"]) == ("unfinished recording", 2, 3)
     assert (facts["rows"], facts["split"], facts["dataset"]) == (12, "policy", "digits")
