@@ -135,5 +135,5 @@ def test_the_price_follows_the_timesteps_that_are_spent():
 
 
 def test_settings_of_the_constraint_are_checked():
-    with pytest.raises(InputError, match="penalty to be a number of 0 or more, got -1.0"):
+    with pytest.raises(InputError, match=r"penalty to be a number of 0 or more, got -1\.0"):
         ExitSettings(penalty=-1.0)
