@@ -6,7 +6,10 @@ from difflib import get_close_matches
 
 
 class InputError(ValueError):
-    """Bad input; the message has the expected value, the given one and the remedy."""
+    """Bad input; the message has the expected value, the given one and the remedy, in one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
 
 
 def unknown_name(kind: str, name: object, known: object) -> InputError:

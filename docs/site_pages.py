@@ -36,6 +36,7 @@ ELSEWHERE = {
     "benchmarks.md": ROOT / "benchmarks" / "README.md",
     "gpu.md": ROOT / "benchmarks" / "gpu" / "README.md",
     "contributing.md": ROOT / "CONTRIBUTING.md",
+    "security.md": ROOT / "SECURITY.md",
     "changelog.md": ROOT / "CHANGELOG.md",
 }
 """Generated page to the file outside of docs/ that it shows."""

@@ -7,6 +7,7 @@ import random
 import resource
 import tracemalloc
 import zipfile
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -196,7 +197,7 @@ def test_an_npz_of_objects_is_not_unpickled(tmp_path):
 
 
 def test_weights_of_nan_are_neither_written_nor_read(tmp_path):
-    network = small_backbone()
+    network = deepcopy(small_backbone())
     with torch.no_grad():
         next(network.parameters()).view(-1)[0] = float("inf")
     with pytest.raises(InputError, match="NaN or infinity in"):

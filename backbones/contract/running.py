@@ -14,6 +14,7 @@ from backbones.argument_checks import Positive, check_kinds
 from backbones.contract.inputs import as_tensor
 from backbones.contract.protocol import Backbone, Probed, State
 from backbones.errors import InputError, kind_of
+from backbones.tensors import as_array
 
 REPEAT_BITS = 16
 
@@ -21,7 +22,7 @@ REPEAT_BITS = 16
 def make_keys(index: np.ndarray, repeat: np.ndarray | int = 0) -> np.ndarray:
     """`[N]` int64 row names of whole numbers: dataset indices and repeats (below 2¹⁶); else an `InputError`."""
     for name, values in (("index", index), ("repeat", repeat)):
-        kind = np.asarray(values).dtype.kind if isinstance(values, np.ndarray | int | Sequence) else ""
+        kind = as_array(values, name).dtype.kind if isinstance(values, np.ndarray | int | Sequence) else ""
         if kind not in ("i", "u") and np.size(values):
             raise InputError(f"Expected {name} of whole numbers, got {values!r}.")
     if np.ndim(repeat) and np.shape(repeat) != np.shape(index):
@@ -92,7 +93,7 @@ def run_probed(
 
 def probe(backbone: Backbone, state: State, names: Sequence[str]) -> dict[str, Tensor]:
     """`{name: [B, F]}` probes of a `step`'s state; an `InputError` for a backbone without them."""
-    if isinstance(names, str) or not isinstance(names, Sequence):
+    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
         raise InputError(f"Expected names of probes, such as ('hidden',), got {names!r}.")
     if not names:
         return {}
@@ -121,8 +122,9 @@ def accuracy(
     backbone: Backbone, images: np.ndarray, labels: np.ndarray, keys: np.ndarray, *, timesteps: int | None = None
 ) -> np.ndarray:
     """`[T]` fraction of correct predictions after each timestep (of the first `timesteps`)."""
-    if np.shape(labels) != (len(keys),):
-        raise InputError(f"Expected a label for each of {len(keys)} keys, got {list(np.shape(labels))}.")
+    if not labels.shape == keys.shape == images.shape[:1]:
+        shapes = [list(each.shape) for each in (images, labels, keys)]
+        raise InputError(f"Expected images [N, …] with a label and a key for each, got {shapes}.")
     right, labels = np.zeros(max(0, timesteps or backbone.timesteps)), np.asarray(labels)
     for rows, logits in run(backbone, images, keys, timesteps=timesteps):
         right += (logits.argmax(-1).cpu().numpy() == labels[rows, None]).sum(0)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from backbones.argument_checks import check_kinds
 from backbones.contract.protocol import Backbone
-from backbones.errors import InputError, damaged
+from backbones.errors import InputError, damaged, refusing
 from backbones.machine.devices import named_device
 from backbones.networks.building import build
 from backbones.networks.network import SpikingNetwork
@@ -52,7 +52,8 @@ def save(
     metadata = {"format": FORMAT, "config": json.dumps(backbone.config), "fingerprint": backbone.fingerprint}
     division = backbone.division if division is None else division
     if division:
-        metadata["division"] = json.dumps(division)
+        with refusing("Expected a division of facts that JSON holds", errors=(TypeError, ValueError)):
+            metadata["division"] = json.dumps(division)
     names = backbone.class_names if class_names is None else tuple(class_names)
     if names:
         if len(names) != backbone.num_classes:

@@ -10,6 +10,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.argument_checks import Positive, check_kinds
+from backbones.tensors import as_array
 from seenn_env.environments.dynamics import Settings, make_dynamics, observation_space
 from seenn_env.environments.reset_arguments import checked_options, checked_seed
 from seenn_env.rendering.episode import Episode
@@ -26,7 +27,7 @@ def action_number(action: Any) -> int:
     try:
         return operator.index(action)
     except TypeError:
-        array = np.asarray(action)
+        array = as_array(action, "an action")
         return int(array.item()) if array.size == 1 and array.dtype.kind in "iub" else -1
 
 
@@ -76,7 +77,7 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         if chosen is None:
             self._row = int(self.np_random.integers(N))
         else:
-            row = np.asarray(chosen)
+            row = as_array(chosen, "the row of a sample")
             if row.size != 1 or row.dtype.kind not in "iu" or not 0 <= row.item() < N:
                 raise InputError(f"Expected samples to be a row in 0…{N - 1}, got {chosen!r}.")
             self._row = row.item()

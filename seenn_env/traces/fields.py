@@ -11,6 +11,7 @@ import numpy as np
 from backbones import InputError
 from backbones.data import SPLITS
 from backbones.errors import unknown_name
+from backbones.tensors import as_array as array_of
 from backbones.tensors import is_tensor
 from seenn_env.arrays import row_chunks
 
@@ -26,7 +27,7 @@ def as_array(values: Any) -> Any:
     """An array of a tensor or a list; anything else is returned as it is."""
     if is_tensor(values):
         return values.detach().cpu().numpy()
-    return np.asarray(values) if isinstance(values, list | tuple) else values
+    return array_of(values, "a field of traces") if isinstance(values, list | tuple) else values
 
 
 def check_dtype(dtype: Any) -> None:

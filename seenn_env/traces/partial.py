@@ -138,8 +138,7 @@ class PartialRecording:
 def batches_done(folder: Path) -> np.ndarray:
     """`[batches]` bool: which batches of the folder's recording have a digest."""
     digests = np.fromfile(folder / f"done{_SUFFIX}", np.uint8)
-    done: np.ndarray = digests.reshape(-1, DIGEST_BYTES).any(1)
-    return done
+    return np.asarray(digests.reshape(-1, DIGEST_BYTES).any(1))
 
 
 def _batches(shapes: Mapping[str, tuple[int, ...]], batch_size: int) -> int:

@@ -17,6 +17,7 @@ from gymnasium.vector.utils import batch_space
 from backbones import InputError
 from backbones.argument_checks import Positive, check_kinds
 from backbones.errors import unknown_name
+from backbones.tensors import as_array
 from seenn_env.environments.dynamics import Settings, make_dynamics, observation_space
 from seenn_env.environments.episode_env import NO_PREDICTION
 from seenn_env.environments.reset_arguments import checked_options, checked_seeds
@@ -177,7 +178,7 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """
         if not self._ready:
             raise gym.error.ResetNeeded("Expected reset() before the first step().")
-        actions, A = np.asarray(actions), self._num_actions
+        actions, A = as_array(actions, "actions"), self._num_actions
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
             raise InputError(f"Expected actions [{self.num_envs}] of whole numbers, got {actions!r}.")
         if actions.min() < 0 or actions.max() >= A:
@@ -276,7 +277,7 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     def _chosen(self, samples: Any, slots: np.ndarray) -> np.ndarray:
         if samples is None:
             return self._order.draw(slots)
-        rows, N = np.asarray(samples), len(self.dynamics.labels)
+        rows, N = as_array(samples, "rows of samples"), len(self.dynamics.labels)
         if rows.shape != (self.num_envs,) or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= N:
             raise InputError(f"Expected options['samples'] [{self.num_envs}] of rows in 0…{N - 1}, got {samples!r}.")
         return rows[slots]

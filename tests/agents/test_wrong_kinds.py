@@ -41,7 +41,7 @@ from backbones.errors import InputError
 from seenn_env.traces.traces import Traces
 from tests.helpers.recorded import few_samples, full_traces, small_backbone
 from tests.helpers.traces import make_traces
-from tests.helpers.wrong_kinds import foreign_errors, good, walked
+from tests.helpers.wrong_kinds import foreign_errors, fuzzed, good, walked
 
 TREES = {"trees": 1, "leaves": 2, "smallest_leaf": 1}
 EXACT = {"steps": 1, "batch_size": 8, "hidden": (2,)}
@@ -177,3 +177,13 @@ def test_every_name_at_the_door_is_walked(functions):
 def test_plain_nonsense_is_refused(call):
     with pytest.raises(InputError):
         call()
+
+
+@pytest.mark.parametrize("examples", [100, pytest.param(3400, marks=pytest.mark.slow)])
+def test_calls_of_random_values_end_in_an_answer_or_a_sentence(functions, examples, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exporting = inspect.getmodule(export)
+    monkeypatch.setattr(exporting, "network_files", lambda network, num_slots: {})  # each takes seconds
+    monkeypatch.setattr(exporting, "_policy_file", lambda network, policy, num_slots: b"")
+    found = fuzzed(functions, examples)
+    assert not found, "\n".join(found)

@@ -16,7 +16,7 @@ from backbones.machine import ProcessGroup, process_group, torch_threads
 from backbones.networks import IF, InferenceNetwork
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 from backbones.training.loop import TrainingConfig, train
-from tests.helpers.wrong_kinds import foreign_errors, good, walked
+from tests.helpers.wrong_kinds import foreign_errors, fuzzed, good, walked
 
 GIVEN = {"Backbone", "InputError"}
 """A protocol, and the error itself."""
@@ -169,3 +169,10 @@ def test_the_sentence_names_the_argument_its_kind_and_the_value():
         with pytest.raises(bb.InputError) as refused:
             look(**{"images": np.zeros(2), **wrong})
         assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("examples", [100, pytest.param(3400, marks=pytest.mark.slow)])
+def test_calls_of_random_values_end_in_an_answer_or_a_sentence(functions, examples, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = fuzzed(functions, examples)
+    assert not found, "\n".join(found)

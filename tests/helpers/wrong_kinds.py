@@ -1,12 +1,16 @@
-"""A dozen kinds of value that an argument is not, and the walk that tries each of them."""
+"""A dozen kinds of value that an argument is not, the walk that tries each of them, and calls of random values."""
 
 import dataclasses
 import inspect
 import re
+import traceback
 import warnings
 
 import numpy as np
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 import backbones as bb
 from backbones.contract import BackboneError
@@ -63,3 +67,56 @@ def foreign_errors(name, function, arguments):
                 except Exception as error:
                     found.append(f"{name}({argument}={kind}): {type(error).__name__}: {error}")
     return found
+
+
+NUMBERS = st.one_of(
+    st.integers(-3, 70),
+    st.sampled_from([2**64, -(2**70), 1e300, -1e-320, 65504.0, float("inf"), float("nan")]),
+    st.floats(-2, 70),
+)
+LEAVES = st.one_of(
+    NUMBERS,
+    NUMBERS.map(np.float32),
+    st.none() | st.booleans() | st.text(max_size=5) | st.binary(max_size=3),
+    st.sampled_from(["features", "logits", "policy", "test", "linear", "float16", "cpu", "exact", "hidden"]),
+    arrays.arrays(
+        st.sampled_from(["f4", "f2", "f8", "i8", "u1", "?", "U2", "O"]),
+        arrays.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=5),
+    ),
+    arrays.arrays(st.sampled_from(["f4", "f2", "i8", "u1"]), arrays.array_shapes(max_side=4)).map(torch.from_numpy),
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=3), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+def fuzzed(functions, examples):
+    """Errors other than the project's own in one sentence, over calls with up to three random arguments each."""
+    found = {}
+
+    @settings(max_examples=examples, deadline=None, database=None, derandomize=True, suppress_health_check=HealthCheck)
+    @given(st.data())
+    def call(data):
+        name = data.draw(st.sampled_from(sorted(functions)))
+        function, arguments = functions[name]
+        some = st.lists(st.sampled_from(sorted(arguments)), min_size=1, max_size=3, unique=True)
+        changed = {argument: data.draw(VALUES) for argument in data.draw(some)}
+        try:
+            function(**{**arguments, **changed})
+        except OWN as error:
+            if not str(error) or "\n" in str(error):
+                found[name, "sentence"] = f"{name}({changed!r}): {error}"
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            found[name, place.filename, place.lineno] = f"{name}({changed!r}): {type(error).__name__}: {error}"
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        call()
+    return list(found.values())

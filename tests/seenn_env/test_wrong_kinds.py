@@ -29,7 +29,7 @@ from seenn_env.traces.traces import Traces
 from seenn_env.vector.choose_timestep import ChooseTimestepVectorEnv
 from seenn_env.vector.early_exit import EarlyExitVectorEnv, LiveVectorEnv
 from tests.helpers.recorded import few_samples, full_traces, small_backbone
-from tests.helpers.wrong_kinds import foreign_errors, good, walked
+from tests.helpers.wrong_kinds import foreign_errors, fuzzed, good, walked
 
 GIVEN = {"Evaluation", "Policy"}
 """A result, and a protocol."""
@@ -204,3 +204,10 @@ def test_every_name_at_the_door_is_walked(functions):
 def test_plain_nonsense_is_refused(call):
     with pytest.raises(InputError):
         call()
+
+
+@pytest.mark.parametrize("examples", [100, pytest.param(3400, marks=pytest.mark.slow)])
+def test_calls_of_random_values_end_in_an_answer_or_a_sentence(functions, examples, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = fuzzed(functions, examples)
+    assert not found, "\n".join(found)
