@@ -211,7 +211,7 @@ def _training(found: Found) -> Facts:
 
     content = io.BytesIO(found.arrays["state"].tobytes())
     state = torch.load(content, map_location="cpu", weights_only=True)
-    network, settings, start = json.loads(state["run"])
+    network, settings, start, *_ = json.loads(state["run"])
     done = {"epochs_done": len(state["losses"]), "optimizer_steps": state["steps"], "losses": state["losses"]}
     best = {"best_accuracy": state["best_accuracy"]} if state["best"] is not None else {}
     return {**done, **best, "network": network, "settings": settings, "fingerprint_at_start": start}
