@@ -37,7 +37,7 @@ def check_images(images: Any, encoding: Any = None, *, values: bool = True, what
     Raises:
         InputError: with the dtype or the range.
     """
-    if not hasattr(images, "dtype"):
+    if not hasattr(images, "dtype") or images.ndim == 0:
         raise InputError(f"Expected {what} as an array or a tensor, got {kind_of(images)}.")
     dtype = str(images.dtype).removeprefix("torch.")
     if dtype == "uint8":

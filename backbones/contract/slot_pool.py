@@ -160,4 +160,4 @@ def _whole_numbers(values: Rows, what: str = "rows") -> np.ndarray:
     array = values if isinstance(values, np.ndarray) else as_tensor(values, what).cpu().numpy()
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise InputError(f"Expected {what} [R] of whole numbers, got {list(array.shape)} of {array.dtype}.")
-    return np.ascontiguousarray(array, np.int64)  # torch takes no views in reverse order
+    return np.array(array, np.int64, order="C")  # torch takes no views in reverse order
