@@ -176,7 +176,8 @@ def _in_words(hint: Any) -> str:
     if isinstance(hint, TypeVar):
         return _in_words(hint.__bound__)
     if kind is Annotated:
-        return " ".join([_in_words(parts[0]), " and ".join(each.words.format(each.bound) for each in _limits(parts))])
+        limits = " and ".join(each.words.format(each.bound) for each in _limits(parts))
+        return " ".join(filter(None, (_in_words(parts[0]), limits)))
     if kind in (typing.Union, types.UnionType):
         return " or ".join(dict.fromkeys(_in_words(part) for part in parts))
     if kind is typing.Literal:

@@ -87,7 +87,7 @@ def test_a_table_is_the_best_of_all_tables_on_its_rows(tmp_path):
 
 def test_bad_input_is_one_sentence(traces):
     for run, message in [
-        (lambda: train("optimal-stopping", traces, leaves=1), "2 leaves"),
+        (lambda: train("optimal-stopping", traces, leaves=1), "leaves to be a whole number of 2 or more"),
         (lambda: TabularStopping.fit(make_traces(20, split="test")), "nothing is chosen on test"),
         (lambda: TabularStopping.fit(traces, bins=0), "bins to be a whole number of 1 or more, got 0"),
     ]:
