@@ -101,7 +101,8 @@ def _check(name: str, value: Any, hint: Any) -> None:
             for key, each in value.items():
                 _check(f"the key {key!r} of {name}", key, parts[0])
                 _check(f"{name}[{key!r}]", each, parts[1])
-        shown = repr(value) if isinstance(value, str | int | float | None) else kind_of(value)
+        plain = isinstance(value, str | int | float | None) or (isinstance(value, tuple) and len(value) <= 8)
+        shown = repr(value) if plain and len(repr(value)) <= 100 else kind_of(value)
         if isinstance(value, int) and abs(value) >= _WIDEST:
             shown = "one of more than 64 bits"
         elif isinstance(value, float) and _LARGEST < abs(value) < math.inf:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class InputError(ValueError):
@@ -17,6 +18,12 @@ def unknown_name(kind: str, name: object, known: object) -> InputError:
     names = sorted(str(k) for k in known)  # type: ignore[attr-defined]
     hint = "".join(f" Did you mean {close!r}?" for close in get_close_matches(str(name), names, 1, cutoff=0.7))
     return InputError(f"Expected the name of a known {kind}, got {name!r}. Known: {', '.join(names)}.{hint}")
+
+
+def no_file(kind: str, path: Path, advice: str = "") -> InputError:
+    """The error for a path without a file."""
+    found = f"got the folder {path}: name a file in it" if path.is_dir() else f"found nothing at {path}"
+    return InputError(f"Expected {kind}, {found}.{advice}")
 
 
 def kind_of(value: object) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from backbones.argument_checks import check_kinds
 from backbones.array_files import BFLOAT16, map_arrays, write_arrays
-from backbones.errors import InputError
+from backbones.errors import InputError, no_file
 
 _KEY = "seenn_env"
 
@@ -45,7 +45,7 @@ def load_tensor_file(
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"Expected {kind} file, found nothing at {path}.")
+        raise no_file(f"{kind} file", path)
     arrays, metadata, seal = map_arrays(path, kind=f"{kind} file")
     metadata = _metadata(metadata)
     if metadata.get("format") not in (format, unsealed) or metadata.get("format") is None:

@@ -3,6 +3,7 @@
 rule = calibrate(Confidence(), traces.select("calibration"), target_timesteps=1.5)
 """
 
+from dataclasses import replace
 from typing import Any, Literal, overload
 
 from agents.calibration.curve import exit_curve
@@ -97,7 +98,16 @@ def calibrate(
         if best is None or rank > best[0]:
             best = rank, variant, curve, entry
     _, variant, curve, entry = best
+    variant = _bound(variant, traces)
     if not randomise:
         return variant.at_level(float(curve.levels[entry]))
     first, second, share = target.bracket(curve)
     return Mixed(variant.at_level(float(curve.levels[first])), float(curve.levels[second]), share, seed)
+
+
+def _bound(policy: Any, traces: Traces) -> Any:
+    """A learned policy that states its backbone and T; one of a user's own script learns them when it is calibrated."""
+    if "settings" not in vars(policy) or "fingerprint" in policy.settings:
+        return policy
+    facts = {"fingerprint": traces.info.get("fingerprint"), "timesteps": traces.timesteps}
+    return replace(policy, settings={**policy.settings, **facts})

@@ -114,6 +114,10 @@ def line_up(
     Without calibration traces, rules are left out and learned policies stay as they are. `progress` shows a running
     line.
     """
+    taken = ["fixed", "uniform", "oracle", *(rules if calibration is not None else ())]
+    for name in learned:
+        if name.partition(" @ ")[0] in taken:
+            raise InputError(f"Expected names of policies other than {', '.join(taken)}, got {name!r}: rename it.")
     entries: dict[str, Any] = {f"fixed @ {t}": agents.FixedTimestep(t) for t in range(1, test.timesteps + 1)}
     entries["uniform"] = agents.Uniform()
     if calibration is None:

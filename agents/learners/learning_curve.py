@@ -19,6 +19,7 @@ from agents.calibration.best_rule import best_threshold
 from agents.calibration.curve import exits_at, level_curve
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import Oracle
+from backbones import InputError
 from seenn_env import Traces
 from seenn_env.rewards import AnyReward
 
@@ -46,6 +47,8 @@ class ExactEvaluation:
         reward_options: dict[str, Any] | None = None,
         target_timesteps: float | None = None,
     ) -> None:
+        if target_timesteps is not None and not 1 <= target_timesteps <= traces.timesteps:
+            raise InputError(f"Expected target_timesteps from 1 to T = {traces.timesteps}, got {target_timesteps}.")
         self.traces, self.target = traces, target_timesteps
         self.rewards = traces.rewards(reward, reward_options)
 

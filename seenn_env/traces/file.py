@@ -9,7 +9,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.array_files import map_arrays, write_arrays
-from backbones.errors import damaged
+from backbones.errors import damaged, no_file
 from seenn_env import arrays
 
 FORMAT = "seenn_env.traces/1"
@@ -35,7 +35,7 @@ def map_tensors(path: Path, *, verify: bool | None = None) -> dict[str, Any]:
         InputError: for a file that is missing, of another format, truncated or altered.
     """
     if not path.is_file():
-        raise InputError(f"Expected a traces file, found nothing at {path}. `seenn record` makes one.")
+        raise no_file("a traces file", path, " `seenn record` makes one.")
     now = path.stat().st_size <= arrays.LARGE_BYTES if verify is None else verify
     tensors, metadata, seal = map_arrays(path, kind="a traces file", verify=now)
     if metadata.get("format") != FORMAT:

@@ -203,7 +203,7 @@ class Traces:
         if rows.all():
             return self
         if not rows.any():
-            raise InputError(f"Expected rows of split {split!r}, got traces of {self.split!r}: choose that one.")
+            raise InputError(f"Expected rows of split {split!r}, got traces of {self.split!r}: add those rows.")
         first, last = np.flatnonzero(rows)[[0, -1]]
         return self[first : last + 1] if rows[first : last + 1].all() else self[rows]  # a slice copies nothing
 

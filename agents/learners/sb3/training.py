@@ -25,7 +25,7 @@ from agents.learners.sb3.priced_time import FollowTarget, PricedTime
 from agents.learners.sb3.teacher import Teacher
 from backbones import InputError
 from backbones.argument_checks import check_kinds
-from backbones.errors import unknown_name
+from backbones.errors import no_file, unknown_name
 from backbones.machine import torch_threads
 from seenn_env import EarlyExitVectorEnv, Traces, to_sb3
 from seenn_env.evaluation import LOST_STATISTICS
@@ -209,7 +209,7 @@ def load_sb3(
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"Expected a zip of stable-baselines3, found nothing at {path}.")
+        raise no_file("a zip of stable-baselines3", path)
     small = {"buffer_size": 1000} if algorithm in VALUE_BASED else {}
     with torch_threads(1), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You have specified a mini-batch size")  # the model does not train

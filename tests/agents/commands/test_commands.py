@@ -99,6 +99,9 @@ def test_the_steps_of_the_way_one_by_one(tmp_path, capsys):
     other = tmp_path / "other.safetensors"
     seenn("record", "--backbone", tmp_path / "other" / "backbone.safetensors", "--split", "test", "--output", other)
     mixed = ["compare", "--traces", other, "--output", tmp_path / "mixed"]
+    test = ["compare", "--traces", tmp_path / "test.safetensors", "--output", tmp_path / "named"]
+    learned_file = str(policies[-1]).partition("=")[2]
+    assert "rename it" in refused(capsys, *test, "--policies", f"oracle={learned_file}")
     assert "for the backbone" in refused(capsys, *mixed, *policies)
     assert "of the backbone" in refused(capsys, *mixed, "--calibration", tmp_path / "calibration.safetensors")
     assert not (tmp_path / "mixed").exists()

@@ -106,6 +106,18 @@ def test_the_callback_writes_into_the_log_of_anybodys_model(traces, tmp_path):
 def test_the_callback_refuses_test_rows_and_a_model_without_a_log(traces):
     with pytest.raises(InputError, match="another split for evaluations in training"):
         agents.EvaluationCallback(make_traces(100, split="test"))
+    with pytest.raises(InputError, match="target_timesteps from 1 to T = 4, got 99"):
+        agents.EvaluationCallback(traces.select("calibration"), target_timesteps=99)
     model = PPO("MlpPolicy", to_sb3(EarlyExitVectorEnv(4, traces)), n_steps=16, batch_size=64)
     with pytest.raises(InputError, match="pass tensorboard_log"):
         model.learn(64, callback=agents.EvaluationCallback(traces.select("calibration")))
+
+
+def test_a_policy_of_ones_own_script_is_bound_to_its_backbone_when_it_is_calibrated(traces):
+    env = to_sb3(EarlyExitVectorEnv(4, traces))
+    policy = agents.learners.LearnedPolicy.of(PPO("MlpPolicy", env, device="cpu"), observation="features")
+    held = traces.select("calibration")
+    calibrated = agents.calibrate(policy, held, target_timesteps=2)
+    assert calibrated.made_for == held.timesteps
+    with pytest.raises(InputError, match="timesteps"):
+        evaluate(calibrated, make_traces(50, T=6))
