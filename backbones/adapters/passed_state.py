@@ -43,10 +43,10 @@ class PassedState:
                 f"Expected a module with spiking layers of {framework}, got {type(module).__name__} without any: "
                 "the state that it gives back is empty."
             )
-        names = [path or "state" for path in named_leaves(state)]
+        names = [f"state{path}" for path in named_leaves(state)]
         for name, leaf in zip(names, one, strict=True):
             if isinstance(leaf, Tensor) and leaf.dim() and len(leaf) != B:
-                raise whole_batch(f"state{name}", f"{_shown(leaf)} without a row for each of {B} inputs")
+                raise whole_batch(name, f"{_shown(leaf)} without a row for each of {B} inputs")
         constants = constants_of(module, framework, self.state_names)
         _, again = self._call(example, unflatten(one, self._tree))
         two, tree = flatten(again)
@@ -59,12 +59,12 @@ class PassedState:
             if isinstance(leaf, Tensor) and leaf.shape[:1] == (B,) and larger[i].shape[:1] == (B + 1,):
                 continue
             if not same(leaf, two[i]):
-                raise whole_batch(f"state{names[i]}", f"{_shown(leaf)} that changes with time")
+                raise whole_batch(names[i], f"{_shown(leaf)} that changes with time")
             self._constant[i] = leaf
         initial = self._initial(example)
         self.fresh = [value for i, value in enumerate(initial) if i not in self._constant]
         rows = [i for i in range(len(one)) if i not in self._constant]
-        before, after = ({f"state{names[i]}": leaves[i] for i in rows} for leaves in (one, two))
+        before, after = ({names[i]: leaves[i] for i in rows} for leaves in (one, two))
         check_start(self, example, first, before, after)
         layout.agree(
             lambda inputs: self._pair(call(module, inputs, None))[0],

@@ -174,7 +174,11 @@ def check_start(stepper: Stepper, example: Tensor, first: Tensor, one: dict[str,
     output, after = stepper.step(example, before)
     for (name, value), got in zip(one.items(), leaves_of(after), strict=True):
         if not same(got, value):
-            raise whole_batch(name, "whose first value is not its reset value (zero, unless its layer has another)")
+            raise InputError(
+                f"Expected {name} after one timestep to follow from its reset value (zero, unless its layer has "
+                "another), got other values: the module starts from another value (pass initial_state), changes the "
+                "state that it is given in place, or draws at random."
+            )
     kind = type(stepper.module).__name__
     if not same(output, first):
         raise InputError(

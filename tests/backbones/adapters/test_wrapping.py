@@ -101,14 +101,14 @@ def test_the_module_s_own_state_is_left_as_it_was(images):
         (held, "resets", "starts afresh in each call: remove the reset of its neurons from forward"),
         (held, "counts", "got clock, which went from 1 to 2 in one timestep: it belongs to the whole batch"),
         (held, "collects", "got seen, which changed in one timestep outside the framework's own state"),
-        (held, "draws", "got v, whose first value is not its reset value"),
+        (held, "draws", "Expected v after one timestep to follow from its reset value"),
         (held, "averages", r"got v, a Tensor that changes with time"),
         (held, "pair", "got a tuple of 2: set output='spikes'"),
         (held, "one class", r"at least 2 classes, got \[8, 1\]"),
         (held, "whole", r"got 4 through itself .* cannot be stepped: remove the loop or the repeat over time"),
         (passed, "keeps it", r"Expected \(output, state\) of Passed\(inputs, state\), got Tensor"),
         (passed, "forgets", "starts afresh in each call"),
-        (passed, "says otherwise", "whose first value is not its reset value"),
+        (passed, "says otherwise", "Expected state.* after one timestep to follow from its reset value"),
     ],
 )
 def test_a_module_that_cannot_be_stepped_row_by_row_is_refused_in_a_sentence(make, habit, message, images):
