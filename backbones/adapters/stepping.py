@@ -176,8 +176,8 @@ def check_start(stepper: Stepper, example: Tensor, first: Tensor, one: dict[str,
         if not same(got, value):
             raise InputError(
                 f"Expected {name} after one timestep to follow from its reset value (zero, unless its layer has "
-                "another), got other values: the module starts from another value (pass initial_state), changes the "
-                "state that it is given in place, or draws at random."
+                "another), got other values: the module starts from another value (give its layer initial_state), "
+                "changes the state that it is given in place, or draws at random."
             )
     kind = type(stepper.module).__name__
     if not same(output, first):
