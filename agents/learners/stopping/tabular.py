@@ -72,7 +72,8 @@ class TabularStopping(ScoredPolicy):
             continues = np.bincount(place, value, bins) / count
             gains[t] = exits - continues
             value = np.maximum(exits, continues)[place]
-        return cls(edges, gains, settings={"reward": reward, "reward_options": reward_options})
+        facts = {"fingerprint": traces.info.get("fingerprint"), "timesteps": traces.timesteps}
+        return cls(edges, gains, settings={"reward": reward, "reward_options": reward_options, **facts})
 
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`: the gain of the row's bin."""
