@@ -34,10 +34,6 @@ class PolicyCurve:
     marker: str = "x"
     dash: str = "-"
 
-    def at(self, mean_timesteps: float) -> Row:
-        """The row with the nearest mean timesteps."""
-        return min(self.rows, key=lambda row: abs(row.mean_timesteps - mean_timesteps))
-
 
 def policy_curves(comparison: Comparison, members: Mapping[str, Sequence[Any]], traces: Traces) -> list[PolicyCurve]:
     """A curve for each policy, in the order of the comparison."""
