@@ -5,6 +5,7 @@ from .deployment.onnx import export
 from .learners.exact.policy import ExitNetwork
 from .learners.one_shot.policy import TimestepNetwork
 from .learners.sb3.evaluation_callback import EvaluationCallback
+from .learners.stopping.policy import OptimalStopping
 from .learners.training import train
 from .policy_files import load, save
 from .rules.per_timestep import PerTimestep
@@ -17,6 +18,7 @@ __all__ = [
     "ExitNetwork",
     "FixedTimestep",
     "Margin",
+    "OptimalStopping",
     "Oracle",
     "Patience",
     "PerTimestep",
