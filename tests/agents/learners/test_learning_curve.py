@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from stable_baselines3 import PPO
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import agents
 from agents.learners import write_means
 from agents.learners.learning_curve import POINTS, TAGS, ExactEvaluation
 from backbones import InputError
 from seenn_env import EarlyExitVectorEnv, Traces, evaluate, to_sb3
+from tests.helpers.tensorboard_server import scalars
 from tests.helpers.traces import make_traces
 
 
@@ -24,12 +24,6 @@ def traces():
         facts = {"sample": sample, "images": images, "image_index": sample}
         parts.append(Traces(logits=part.logits, labels=part.labels, split=split, **facts))
     return Traces.merge(*parts)
-
-
-def scalars(folder):
-    """`{tag: {step: value}}` of a run."""
-    log = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    return {tag: {event.step: event.value for event in log.Scalars(tag)} for tag in log.Tags()["scalars"]}
 
 
 @pytest.mark.parametrize(
