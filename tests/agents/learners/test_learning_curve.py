@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from stable_baselines3 import PPO
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import agents
 from agents.learners import write_means
@@ -95,6 +96,15 @@ def test_the_callback_writes_into_the_log_of_anybodys_model(traces, tmp_path):
     policy = agents.learners.LearnedPolicy.of(model, observation="features")
     assert found["eval/accuracy"][2048] == pytest.approx(100 * evaluate(policy, held).accuracy, abs=1e-3)
     model.learn(512, callback=agents.EvaluationCallback(held))
+
+
+@pytest.mark.parametrize(("steps", "num_envs", "points"), [(8192, 16, 201), (1024, 64, 17)])
+def test_the_callback_writes_at_each_200th_of_a_training_and_the_end_once(traces, tmp_path, steps, num_envs, points):
+    env = to_sb3(EarlyExitVectorEnv(num_envs, traces))
+    model = PPO("MlpPolicy", env, n_steps=8, batch_size=512, n_epochs=1, tensorboard_log=str(tmp_path), device="cpu")
+    model.learn(steps, callback=agents.EvaluationCallback(traces.select("calibration")[:20]))
+    log = EventAccumulator(str(tmp_path / "PPO_1"), size_guidance={"scalars": 0}).Reload()
+    assert len(log.Scalars("eval/accuracy")) == len({event.step for event in log.Scalars("eval/accuracy")}) == points
 
 
 def test_the_callback_refuses_test_rows_and_a_model_without_a_log(traces):
