@@ -5,6 +5,7 @@ result.accuracy, result.mean_timesteps
 """
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -14,7 +15,6 @@ import numpy as np
 from backbones import InputError
 from backbones.argument_checks import check_kinds
 from backbones.errors import users_own
-from backbones.one_line import one_line
 from seenn_env.observations.observation import AnyObservation, Observation
 from seenn_env.rewards import Energy, Reward, pay
 from seenn_env.traces.traces import Traces
@@ -83,17 +83,38 @@ class Evaluation:
     """T."""
     split: str
     """Of the rows."""
+    sample: np.ndarray
+    """`[N]` dataset index: rows of one sample are a cluster."""
     rewards: np.ndarray | None = None
     """`[N]` of the reward passed to `evaluate`."""
     energy_pj: np.ndarray | None = None
     """`[N]` up to and including the exit, where the traces have it."""
 
-    __repr__ = one_line
+    def __repr__(self) -> str:
+        low, high = self.accuracy_interval
+        means = {"reward": self.rewards, "energy_pj": self.energy_pj}
+        others = "".join(f", mean_{name}={each.mean():.6g}" for name, each in means.items() if each is not None)
+        return (
+            f"Evaluation(accuracy={self.accuracy:.4f} [{low:.4f}, {high:.4f}], mean_timesteps={self.mean_timesteps:.3f}"
+            f" of {self.timesteps}{others}, split={self.split!r}, rows={len(self.correct)}, "
+            f"samples={len(np.unique(self.sample))})"
+        )
 
     @property
     def accuracy(self) -> float:
         """Fraction of correct predictions."""
         return float(self.correct.mean())
+
+    @property
+    def accuracy_interval(self) -> tuple[float, float]:
+        """95 % interval of the accuracy, over samples (Wilson's, for as many rows as have the clusters' variance)."""
+        p, N = self.accuracy, len(self.correct)
+        _, cluster = np.unique(self.sample, return_inverse=True)
+        variance = float((np.bincount(cluster, self.correct - p) ** 2).sum()) / N**2
+        n = p * (1 - p) / variance if variance else cluster.max() + 1
+        scale, square = 1 + 1.96**2 / n, 1.96**2 / (4 * n**2)
+        middle, half = (p + 1.96**2 / (2 * n)) / scale, 1.96 * math.sqrt(p * (1 - p) / n + square) / scale
+        return middle - half, middle + half
 
     @property
     def mean_timesteps(self) -> float:
@@ -270,6 +291,7 @@ def evaluate(
         correct=correct,
         timesteps=T,
         split=traces.split,
+        sample=traces.sample,
         rewards=None if reward is None else pay(reward, correct, exits, T, energy),
         energy_pj=None if energy is None else energy.spent_pj,
     )

@@ -37,7 +37,7 @@ def test_the_answers_of_the_page_are_those_of_tensorboard_and_of_the_table(compa
     stored = json.loads((compared / "comparison.json").read_text())
     assert stored["reference"] == RULE
     rows = {row["name"]: row for row in stored["rows"]}
-    server = Server(compared / "tensorboard", runs=9)
+    server = Server(compared / "tensorboard", runs=8)
     tags = ("compare/difference_points", "intervals/difference_points_low", "intervals/difference_points_high")
     assert set(server.scalars(RULE, tags[0]).values()) == {0}
     curves = {policy: [server.scalars(policy, tag) for tag in tags] for policy in POLICIES}

@@ -52,7 +52,8 @@ class Classify:
     split: str = "test"
     """Split of the dataset."""
     policy: str = "margin"
-    """File of a policy, or the name of a rule."""
+    """File of a policy, name of a packaged one, or of a rule: confidence, entropy, margin, gap, summed-confidence or
+    patience."""
     threshold: Stated[float | None] = None
     """Threshold of the policy (default: its own)."""
     slots: Positive = 128

@@ -33,7 +33,7 @@ class Export:
     output: Path
     """Folder for the files."""
     policy: str = "margin"
-    """File of a policy, name of a packaged one, or confidence, entropy or margin."""
+    """File of a policy, name of a packaged one, or of a rule: confidence, entropy or margin."""
     threshold: Stated[float | None] = None
     """Threshold of the policy (default: its own)."""
     slots: Positive = 32

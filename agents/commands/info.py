@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ import tyro
 import agents
 import backbones as bb
 import seenn_env.traces
-from agents.commands.output import COMPLETE, SETTINGS, print_json
+from agents.commands.output import COMPLETE, EVENTS, SETTINGS, print_json
 from backbones import InputError, data
 from backbones.array_files import map_arrays
 from backbones.errors import refusing
@@ -33,8 +34,8 @@ class Info:
     """Describe files and folders of this program: kind, format, origin, size and content.
 
     It exits with 1 where one is not of this program, or damaged. Known are traces, policies, backbones, files of
-    frames, caches of images, results of commands (complete or not), states of a training, unfinished recordings and
-    ONNX exports.
+    frames, caches of images, results of commands (complete or not), their figures in JSON, logs of TensorBoard, states
+    of a training, unfinished recordings, ONNX exports, and folders of such files.
 
     For example:
 
@@ -141,6 +142,20 @@ class Found:
         return content if isinstance(content, dict) else {}
 
     @cached_property
+    def figures(self) -> dict[str, Any]:
+        """The object in a JSON file, or in that of a comparison in the folder."""
+        if self.path.is_dir():
+            return self.json("comparison.json") or self.json("comparison/comparison.json")
+        return self.json("") if self.path.suffix == ".json" else {}
+
+    @cached_property
+    def files(self) -> tuple[list[str], list[str]]:
+        """Paths of the files in a folder, and the runs of TensorBoard in it ("." is the folder itself)."""
+        inside = [file.relative_to(self.path) for file in self.path.rglob("*") if file.is_file()]
+        runs = {path.parent.as_posix() for path in inside if re.fullmatch(EVENTS, path.name)}
+        return sorted(path.as_posix() for path in inside if not re.fullmatch(EVENTS, path.name)), sorted(runs)
+
+    @cached_property
     def _safetensors(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         if not self.path.is_file():
             return {}, {}
@@ -227,10 +242,52 @@ def _recording(found: Found) -> Facts:
 
 def _result(found: Found) -> Facts:
     settings = found.json(SETTINGS)
-    ours = {SETTINGS, COMPLETE}
-    paths = (file.relative_to(found.path).as_posix() for file in found.path.rglob("*") if file.is_file())
-    files = sorted(path for path in paths if path not in ours)
-    return {"command": settings.pop("command"), "complete": COMPLETE in found.names, "files": files, **settings}
+    files, runs = found.files
+    kept = [name for name in files if name not in (SETTINGS, COMPLETE)]
+    facts = {"command": settings.pop("command"), "complete": COMPLETE in found.names, "files": kept}
+    facts |= {"tensorboard_runs": runs} if runs else {}
+    return {**facts, **settings, **({"comparison": _comparison(found)} if found.figures else {})}
+
+
+def _comparison(found: Found) -> Facts:
+    content = found.figures
+    facts = {name: content[name] for name in ("dataset", "split", "samples", "timesteps")}
+    rows = {row["name"]: f"{_percent(row['accuracy'])} at {row['mean_timesteps']:.3f}" for row in content["rows"]}
+    return {**facts, "best_rule": content["reference"], "accuracy_at_timesteps": rows, **content["provenance"]}
+
+
+def _headroom(found: Found) -> Facts:
+    content = found.figures
+    names = [f"{target:g} timesteps" for target in content["targets"]]
+    accuracy = dict(zip(names, map(_percent, content["confidence"]), strict=True))
+    gains = {
+        f"points_gained_by_{policy}": dict(zip(names, (_percent(each, "+") for each in intervals), strict=True))
+        for policy, intervals in content["gains"].items()
+    }
+    return {**{name: content[name] for name in ("split", "samples", "folds")}, "confidence": accuracy, **gains}
+
+
+def _percent(interval: Facts, sign: str = "") -> str:
+    estimate, low, high = (f"{100 * interval[end]:{sign}.2f}" for end in ("estimate", "low", "high"))
+    return f"{estimate}{'' if sign else ' %'} [{low}, {high}]"
+
+
+def _speeds(found: Found) -> Facts:
+    content = found.figures
+    rates = {
+        f"images_per_second_in_{size}_slots": {
+            name: each["images_per_second"][1] for name, each in about["contenders"].items()
+        }
+        for size, about in content["slots"].items()
+    }
+    return {**rates, "machine": content["machine"], **content["settings"]}
+
+
+def _parts(found: Found) -> dict[str, str]:
+    """Kinds of the safetensors files in a folder."""
+    files = sorted(found.path.glob("*.safetensors")) if found.path.is_dir() else []
+    kinds = {path.name: next((kind.name for kind in KINDS[:-1] if kind.fits(Found(path))), "") for path in files}
+    return {name: kind for name, kind in kinds.items() if kind}
 
 
 KINDS = (
@@ -247,6 +304,15 @@ KINDS = (
         _recording,
     ),
     Kind("result of a command", lambda found: "command" in found.json(SETTINGS), _result),
+    Kind("comparison", lambda found: {"rows", "differences", "reference"} <= found.figures.keys(), _comparison),
+    Kind("headroom", lambda found: {"confidence", "gains", "folds"} <= found.figures.keys(), _headroom),
+    Kind("speeds", lambda found: {"machine", "settings", "slots"} <= found.figures.keys(), _speeds),
+    Kind(
+        "log of TensorBoard",
+        lambda found: found.path.is_dir() and not found.files[0] and bool(found.files[1]),
+        lambda found: {"runs": found.files[1]},
+    ),
+    Kind("folder", lambda found: bool(_parts(found)), lambda found: {"files": _parts(found)}),
 )
 """Every kind of file and folder; the first that fits counts."""
 

@@ -1,4 +1,4 @@
-"""Episodes of several policies on one image, side by side, as pictures or text.
+"""Episodes of several policies on one image, as pictures in a grid or as text side by side.
 
     episodes, names = in_order_of_exit(plays, names)
     for moment in moments(episodes):
@@ -9,6 +9,7 @@ A play is a policy's list of episodes, one after each timestep and one at the ex
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -20,7 +21,7 @@ from seenn_env import rendering
 Play = Sequence[rendering.Episode]
 
 _TITLE, _GAP = 32, 16
-"""Height of the names and space between frames, in pixels: multiples of 16, as video codecs require."""
+"""Height of the names and space between frames, in pixels of frames of the usual height."""
 _SPACE = "   "
 """Between texts."""
 
@@ -36,14 +37,24 @@ def moments(plays: Sequence[Play]) -> list[list[rendering.Episode]]:
     return [[play[min(time, len(play) - 1)] for play in plays] for time in range(max(map(len, plays)))]
 
 
-def picture(moment: Sequence[rendering.Episode], names: Sequence[str]) -> np.ndarray:
-    """`[H, W, 3]` uint8: the frames beside each other, each below its policy's name if there are several."""
-    frames = [rendering.rgb_array(episode) for episode in moment]
+def picture(moment: Sequence[rendering.Episode], names: Sequence[str], size: int = rendering.HEIGHT) -> np.ndarray:
+    """`[H, W, 3]` uint8: frames of a height of `size`; of several, a grid with each below its policy's name.
+
+    The grid has √n columns, rounded up: four policies are 2 × 2.
+    """
+    frames = [rendering.rgb_array(episode, size=size) for episode in moment]
     if len(frames) == 1:
         return frames[0]
-    titled = [np.concatenate([_title(name, frame.shape[1]), frame]) for name, frame in zip(names, frames, strict=True)]
-    gap = np.full((len(titled[0]), _GAP, 3), 255, np.uint8)
-    return np.concatenate([part for frame in titled for part in (gap, frame)][1:], axis=1)
+    columns = math.ceil(math.sqrt(len(frames)))
+    rows = math.ceil(len(frames) / columns)
+    gap, title = (16 * math.ceil(length * size / rendering.HEIGHT / 16) for length in (_GAP, _TITLE))  # for codecs
+    height, width = title + size + gap, frames[0].shape[1] + gap
+    grid = np.full((rows * height - gap, columns * width - gap, 3), 255, np.uint8)
+    for place, (name, frame) in enumerate(zip(names, frames, strict=True)):
+        top, left = place // columns * height, place % columns * width
+        grid[top : top + title, left : left + width - gap] = _title(name, title, width - gap)
+        grid[top + title : top + title + size, left : left + width - gap] = frame
+    return grid
 
 
 def texts(
@@ -87,13 +98,13 @@ def _visible(line: str) -> int:
     return len(re.sub(r"\x1b\[[\d;]*m", "", line))
 
 
-def _title(name: str, width: int) -> np.ndarray:
-    """`[h, width, 3]` uint8: a name; of a long one, the end."""
-    image = Image.new("RGB", (width, _TITLE), "white")
-    draw, font = ImageDraw.Draw(image), ImageFont.load_default(20)
+def _title(name: str, height: int, width: int) -> np.ndarray:
+    """`[height, width, 3]` uint8: a name; of a long one, the end."""
+    image = Image.new("RGB", (width, height), "white")
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(0.62 * height)
     shown = name
-    while draw.textlength(shown, font) > width - 2 * _GAP:
+    while draw.textlength(shown, font) > width - 1.5 * height:
         name = name[1:]
         shown = f"...{name}"
-    draw.text((24, _TITLE - 8), shown, "black", font, anchor="ls")
+    draw.text((0.75 * height, 0.75 * height), shown, "black", font, anchor="ls")
     return np.asarray(image)

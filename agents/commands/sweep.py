@@ -12,7 +12,7 @@ import agents
 from agents import learners
 from agents.commands.compare import MAKES as COMPARISON
 from agents.commands.compare import RULES, check_targets, line_up
-from agents.commands.output import open_folder
+from agents.commands.output import EVENTS, open_folder
 from agents.commands.policies import named_rules
 from agents.commands.stated_default import Stated
 from agents.commands.train import load_traces
@@ -20,12 +20,13 @@ from agents.commands.trainings import Training, check_ray, results
 from agents.commands.unused_options import refuse_unused
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive
+from backbones.atomic import write_atomic
 from backbones.errors import unknown_name
 
 if TYPE_CHECKING:
     from agents.policies import AnyPolicy
 
-MAKES = rf"policies/[^/]+\.safetensors|comparison/({COMPARISON})"
+MAKES = rf"policies/[^/]+\.safetensors|training/(.+/)?{EVENTS}|comparison/({COMPARISON})"
 """Files of the result."""
 
 
@@ -41,7 +42,7 @@ class Sweep:
     traces: tuple[Path, ...]
     """Traces files with rows of splits "policy", "calibration" and "test", at the same path on every machine."""
     output: Path
-    """Folder for the policies and their comparison."""
+    """Folder for the policies, their learning curves and their comparison."""
     algorithms: tuple[str, ...] = ("exact", "ppo")
     """Algorithms, as in seenn train."""
     targets: tuple[float, ...] = (1.2, 1.5, 2.0)
@@ -82,7 +83,7 @@ class Sweep:
             check_ray()
         anywhere = replace(self, workers=None, address=None)  # the policies are the same
         output = open_folder(self.output, anywhere, self.overwrite, makes=MAKES)
-        policies, comparison = output.work / "policies", output.work / "comparison"
+        policies, curves, comparison = (output.work / name for name in ("policies", "training", "comparison"))
         trainings = self._trainings()
         missing = [training for training in trainings if not (policies / training.file).exists()]
         print(f"train {len(missing)} of {len(trainings)} policies", flush=True)
@@ -94,16 +95,21 @@ class Sweep:
                 failed += 1
                 print(f"seenn: {training.policy}, seed {training.seed} failed: {result}", file=sys.stderr, flush=True)
             else:
-                agents.save(result, policies / training.file)
+                for name, content in result.log.items():
+                    write_atomic(curves / name, content)
+                agents.save(result.policy, policies / training.file)
                 print(f"{count}/{len(missing)}: {training.policy}, seed {training.seed}", flush=True)
         learned: dict[str, list[AnyPolicy]] = {}
         for training in trainings:
             if (policies / training.file).exists():
                 learned.setdefault(training.policy, []).append(agents.load(policies / training.file))
         if learned:
-            for file in comparison.rglob("*"):  # of a comparison without the policies that failed before
-                if file.match("events.out.tfevents.*"):
+            for folder, pattern in ((comparison, "**/events.out.tfevents.*"), (curves, "*(mean of *)/*")):
+                for file in folder.glob(pattern):  # of a comparison without the policies that failed before
                     file.unlink()
+            for training in trainings:
+                if training.seed == self.seed and len(learned.get(training.policy, [])) > 1:
+                    learners.write_means(curves, training.curves)
             entries = line_up(test, calibration, self.targets, named_rules(RULES), learned if self.costs else {})
             entries = entries if self.costs else learned | entries
             print(agents.compare(entries, test, log_dir=comparison, seed=self.seed).table())
@@ -115,6 +121,7 @@ class Sweep:
             sys.exit(1)
         output.close()
         print("report:", output.final / "comparison" / "report.html")
+        print("TensorBoard: tensorboard --logdir", output.final)
 
     def _trainings(self) -> list[Training]:
         """Every setting, once."""

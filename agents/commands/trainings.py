@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,15 @@ from backbones import InputError, machine
 
 if TYPE_CHECKING:
     from agents.policies import AnyPolicy
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A policy, and the learning curve of its training."""
+
+    policy: AnyPolicy
+    log: dict[str, bytes]
+    """Files of TensorBoard by their path in the folder of all curves."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +48,25 @@ class Training:
         return f"{self.algorithm}{observation}{cost}" + ("" if self.target is None else f" @ {self.target:g}")
 
     @property
+    def curves(self) -> str:
+        """Common part of the names of the runs of TensorBoard over all seeds."""
+        return quote(self.policy.replace(" @ ", "@").replace(" ", "-"), safe="@+")
+
+    @property
+    def curve(self) -> str:
+        """Name of the run of TensorBoard."""
+        return f"{self.curves}-seed{self.seed}"
+
+    @property
     def file(self) -> str:
         """Name of the policy's file."""
-        name = f"{self.policy}-seed{self.seed}".replace(" @ ", "@").replace(" ", "-")
-        return quote(name, safe="@+") + ".safetensors"
+        return f"{self.curve}.safetensors"
 
-    def run(self, traces: list[str], total_timesteps: int | None) -> AnyPolicy | str:
-        """The policy, or the reason for which its training failed; runs in this process or in one of Ray's."""
+    def run(self, traces: list[str], total_timesteps: int | None) -> Trained | str:
+        """The result, or the reason for which the training failed; runs in this process or in one of Ray's."""
         try:
-            with machine.torch_threads(1):
-                return agents.train(
+            with machine.torch_threads(1), tempfile.TemporaryDirectory() as folder:
+                policy = agents.train(
                     self.algorithm,
                     load_traces(tuple(map(Path, traces))),
                     target_timesteps=self.target,
@@ -56,11 +75,22 @@ class Training:
                     reward=None if self.cost is None else "linear",
                     reward_options=None if self.cost is None else {"cost": self.cost},
                     total_timesteps=None if self.algorithm in learners.TRAINERS else total_timesteps,
+                    log_dir=folder,
                 )
+                return Trained(policy, self._log(Path(folder)))
         except InputError as error:
             return str(error)
         except Exception:
             return traceback.format_exc()
+
+    def _log(self, folder: Path) -> dict[str, bytes]:
+        """The files of the log of this training alone: the layout, references and the run, under its name here."""
+        log = {}
+        for place in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+            run = place.relative_to(folder).as_posix().replace(f"{self.algorithm}-seed{self.seed}", self.curve)
+            for number, file in enumerate(sorted(place.glob("events.out.tfevents.*"))):
+                log[f"{run}/events.out.tfevents.{number}"] = file.read_bytes()
+        return log
 
 
 def results(
@@ -70,8 +100,8 @@ def results(
     *,
     workers: int | None,
     address: str | None,
-) -> Iterator[tuple[Training, AnyPolicy | str]]:
-    """Each training and its policy, or the reason for which it failed, in the order in which they end.
+) -> Iterator[tuple[Training, Trained | str]]:
+    """Each training and its result, or the reason for which it failed, in the order in which they end.
 
     Args:
         trainings: to run.

@@ -26,7 +26,7 @@ from agents.commands.policies import named_policy
 from agents.commands.stated_default import Stated
 from agents.commands.unused_options import refuse_unused
 from backbones import InputError, networks
-from backbones.argument_checks import Natural
+from backbones.argument_checks import Natural, Positive
 from backbones.atomic import open_atomic
 from backbones.packaged_files import is_packaged
 from seenn_env import EarlyExitEnv, rendering
@@ -38,7 +38,7 @@ MAKES = r"\d{3,}\.png"
 
 @dataclass(frozen=True)
 class Watch:
-    """Show the timesteps of one image until a policy exits, or several policies side by side, the earliest exit first.
+    """Show the timesteps of one image until a policy exits, or several policies in a grid, the earliest exit first.
 
     For example:
 
@@ -58,13 +58,16 @@ class Watch:
     row: Stated[Natural | None] = None
     """Row of the split (default: one at random)."""
     policy: tuple[str, ...] = ("margin",)
-    """Files of policies, names of packaged ones, or of rules: confidence, entropy or margin."""
+    """Files of policies, names of packaged ones, or of rules: confidence, entropy, margin, gap, summed-confidence or
+    patience."""
     threshold: Stated[float | None] = None
     """Threshold of the only policy (default: its own)."""
     output: Stated[Path | None] = None
     """A .gif, or a folder for one .png a timestep (default: the episode plays in the terminal)."""
     fps: float = 1.0
     """Frames per second of a GIF, or in the terminal."""
+    size: Positive = rendering.HEIGHT
+    """Height in pixels of each policy's frame in pictures: a multiple of 16 from 272 to 2176."""
     seed: Natural = 0
     """Seed of the choice of the image."""
     device: str = "cpu"
@@ -80,6 +83,10 @@ class Watch:
             refuse_unused(self, ["device"], "without the file of a --backbone")
         if self.row is not None:
             refuse_unused(self, ["seed"], "with a --row")
+        if self.output is None:
+            refuse_unused(self, ["size"], "without an --output")
+        else:
+            rendering.check_size(self.size)
         if self.output is None or self.output.suffix:
             check_file(self.output, self)
         else:
@@ -101,11 +108,12 @@ class Watch:
         if self.output is None:
             show(moments, names, self.fps)
         elif self.output.suffix:
-            write_gif([side_by_side.picture(moment, names) for moment in moments], self.output, self.fps)
+            write_gif([side_by_side.picture(moment, names, self.size) for moment in moments], self.output, self.fps)
         else:
             output = open_folder(self.output, self, self.overwrite, makes=MAKES)
             for number, moment in enumerate(moments, 1):
-                Image.fromarray(side_by_side.picture(moment, names)).save(output.work / f"{number:03d}.png")
+                picture = Image.fromarray(side_by_side.picture(moment, names, self.size))
+                picture.save(output.work / f"{number:03d}.png")
             output.close()
         for name, last in zip(names, moments[-1], strict=True):
             title = f"{name}: " if len(names) > 1 else ""

@@ -49,7 +49,8 @@ class ExactEvaluation:
     ) -> None:
         if target_timesteps is not None and not 1 <= target_timesteps <= traces.timesteps:
             raise InputError(f"Expected target_timesteps from 1 to T = {traces.timesteps}, got {target_timesteps}.")
-        self.traces, self.target = traces, target_timesteps
+        self.traces, self.target, self.reward = traces, target_timesteps, reward
+        self.reward_options = dict(reward_options or {})
         self.rewards = traces.rewards(reward, reward_options)
 
     def __call__(self, policy: ScoredPolicy) -> dict[str, float]:
@@ -144,14 +145,17 @@ def _write_layout(log_dir: Path, target_timesteps: float | None) -> None:
 
 
 def _write_references(log_dir: Path, evaluation: ExactEvaluation) -> None:
-    """Flat lines of the oracle and of the best rule with one threshold at the target, once."""
-    traces, target = evaluation.traces, evaluation.target
+    """Flat lines of the oracle and of the best rule with one threshold at the target, once for each reward."""
+    traces, target, options = evaluation.traces, evaluation.target, evaluation.reward_options
     lines = {"oracle": evaluation.of_exits(Oracle().exit_timesteps(traces))}
     if target is not None:
         rule = best_threshold(traces, target)
         lines[f"{type(rule).__name__} at {target:g}"] = evaluation(rule)
+    reward = evaluation.reward if isinstance(evaluation.reward, str) else "own reward"
+    of_reward = "".join(f" {name}={value}" for name, value in options.items())
+    of_reward = f", {reward}{of_reward}" if options or reward != "linear" else ""
     for name, values in lines.items():
-        folder = log_dir / "reference" / name
+        folder = log_dir / "reference" / f"{name}{of_reward}"
         if not folder.exists():
             with SummaryWriter(str(folder)) as writer:
                 for tag, value in values.items():

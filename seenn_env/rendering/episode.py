@@ -208,4 +208,8 @@ def recorded_episode(
 
 
 def _signed(number: float) -> str:
-    return f"{number:+.3g}".replace("-", "−") if number else "0"
+    """In three digits, or fewer where that is longer than six characters."""
+    if not number:
+        return "0"
+    forms = (f"{number:+.{digits}g}" for digits in (3, 2, 1))
+    return next((form for form in forms if len(form) <= 6), f"{number:+.0e}").replace("-", "−")

@@ -38,6 +38,17 @@ def test_the_help_states_one_default_for_an_option(command, capsys):
     assert not re.search(r"\(default[^()]*\)\.? \(default", text)
 
 
+@pytest.mark.parametrize("command", ["classify", "watch"])
+def test_the_help_names_every_rule_that_the_command_takes(command, capsys):
+    from agents.policies import RULES
+
+    with pytest.raises(SystemExit):
+        seenn(command, "--help")
+    text = " ".join(re.sub(r"[│|]", " ", capsys.readouterr().out).split())
+    listed = re.split(r", | or ", re.search(r"of (?:a rule|rules): ([^.]*)\. ", text)[1])
+    assert listed == [name for name, rule in RULES.items() if rule.fitted and "threshold" in vars(rule)]
+
+
 def test_the_version_is_that_of_the_package():
     from importlib.metadata import version
 

@@ -38,6 +38,16 @@ def test_arrays_are_shown_by_type_and_shape_and_long_values_by_their_type():
     )
 
 
+def test_an_evaluation_shows_its_accuracy_with_an_interval_its_timesteps_and_its_size():
+    traces = make_traces(200, T=4)
+    result = evaluate(agents.Margin(), traces)
+    low, high = result.accuracy_interval
+    assert repr(result) == (
+        f"Evaluation(accuracy={result.accuracy:.4f} [{low:.4f}, {high:.4f}], mean_timesteps="
+        f"{result.mean_timesteps:.3f} of 4, split={traces.split!r}, rows=200, samples=200)"
+    )
+
+
 @pytest.fixture(scope="module")
 def shown():
     traces = make_traces(200, T=4)

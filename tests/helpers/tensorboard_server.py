@@ -1,10 +1,11 @@
-"""TensorBoard's own server, for tests that read a log as its pages do."""
+"""Logs of TensorBoard read back: by its own server, as its pages do, or from the files of a run."""
 
 import json
 import time
 import urllib.parse
 import urllib.request
 
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.program import TensorBoard
 
 
@@ -36,3 +37,9 @@ class Server:
     def scalars(self, run: str, tag: str) -> dict[int, float]:
         """`{step: value}`."""
         return {step: value for _, step, value in self.json("scalars/scalars", run=run, tag=tag)}
+
+
+def scalars(folder):
+    """`{tag: {step: value}}` of a run."""
+    log = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return {tag: {event.step: event.value for event in log.Scalars(tag)} for tag in log.Tags()["scalars"]}

@@ -7,6 +7,8 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
 from agents import Confidence, Entropy, FixedTimestep, Margin, Oracle, PerTimestep, Uniform, load
+from agents.comparison import Clusters
+from agents.comparison.bootstrap import mean_interval
 from backbones import InputError
 from seenn_env import EarlyExitEnv, Traces, evaluate
 from seenn_env.rewards import LinearReward
@@ -165,3 +167,27 @@ def test_a_name_or_a_list_given_as_a_policy_is_called_so(traces):
         evaluate("margin", traces)
     with pytest.raises(InputError, match=r"got \[Margin.*: pass one policy at a time"):
         evaluate([Margin()], traces)
+
+
+def test_the_interval_of_an_accuracy_is_over_samples_and_as_wide_as_that_of_the_bootstrap():
+    traces = make_traces(400, T=4)
+    once = evaluate(Margin(), traces).accuracy_interval
+    thrice = evaluate(Margin(), Traces.merge(*[_repeated(traces, repeat) for repeat in range(3)])).accuracy_interval
+    assert thrice == pytest.approx(once, abs=1e-9)  # equal repeats say nothing new
+    result = evaluate(Margin(), traces)
+    bootstrapped = mean_interval(result.correct, Clusters(traces.sample))
+    assert once == pytest.approx((bootstrapped.low, bootstrapped.high), abs=0.01)
+    low, high = evaluate(Oracle(), traces[traces.correct.any(1)]).accuracy_interval
+    assert 0.98 < low < high == pytest.approx(1)
+
+
+def _repeated(traces, repeat):
+    rows = np.full(len(traces), repeat)
+    return Traces(
+        logits=traces.logits,
+        labels=traces.labels,
+        split=traces.split,
+        sample=traces.sample,
+        repeat=rows,
+        info=traces.info,
+    )

@@ -65,7 +65,7 @@ def _draw_accuracy(axes: Axes, comparison: Comparison, curves: Sequence[PolicyCu
         label = curve.name
         if curve.kind == "reference" and not any(x <= right and low <= y / 100 <= high for x, y in points):
             x, y = curve.line[0]
-            label = f"{curve.name}: {100 * y:.1f} % @ {x:.2f} (beyond)"
+            label = f"{curve.name}, not in view: {100 * y:.1f} % at {x:.2f}"
             axes.plot([], [], linestyle="", marker=curve.marker, color=curve.color, label=label)
             continue
         axes.plot(x, 100 * y, curve.dash, color=curve.color, linewidth=1.2, zorder=2)
@@ -80,7 +80,8 @@ def _draw_accuracy(axes: Axes, comparison: Comparison, curves: Sequence[PolicyCu
         else:
             axes.vlines(points[0][0], lows, highs, color=curve.color, linewidth=0.8)
     axes.set_ylabel("accuracy (%)")
-    axes.set_title(f"{comparison.dataset}, split {comparison.split}: {comparison.samples} samples; bands 95 %")
+    title = f"{comparison.dataset}, split {comparison.split}, {comparison.samples:,} samples; bands: 95 % intervals"
+    axes.set_title(title, fontsize="medium")
 
 
 def _draw_differences(axes: Axes, comparison: Comparison, curves: Sequence[PolicyCurve]) -> None:
@@ -108,4 +109,4 @@ def _draw_differences(axes: Axes, comparison: Comparison, curves: Sequence[Polic
             capsize=2,
             linewidth=0.9,
         )
-    axes.set_ylabel(f"points over\n{comparison.reference}")
+    axes.set_ylabel(f"accuracy points over\n{comparison.reference}")

@@ -53,10 +53,12 @@ def write_tensorboard(
         writer.add_figure("pictures/curves", draw(comparison, curves))
         writer.add_figure("pictures/exits", draw_exits(comparison, curves))
         writer.add_figure("pictures/reliability", draw_reliability(traces))
+    policies = [curve for curve in curves if curve.kind != "reference"] or curves
+    last = 1000 * max(row.mean_timesteps for curve in policies for row in curve.rows)
     for curve in curves:
         run = f"reference/{run_name(curve.name)}" if curve.kind == "reference" else run_name(curve.name)
         with SummaryWriter(str(folder / run)) as writer:
-            _write_curve(writer, comparison, curve, results)
+            _write_curve(writer, comparison, curve, results, last)
             if curve.kind != "reference":
                 _write_hparams(writer, curve, members[curve.rows[0].name])
                 middle = results[curve.rows[len(curve.rows) // 2].name][0]
@@ -65,15 +67,20 @@ def write_tensorboard(
 
 
 def _write_curve(
-    writer: SummaryWriter, comparison: Comparison, curve: PolicyCurve, results: Mapping[str, Sequence[Evaluation]]
+    writer: SummaryWriter,
+    comparison: Comparison,
+    curve: PolicyCurve,
+    results: Mapping[str, Sequence[Evaluation]],
+    last: float,
 ) -> None:
+    """Write one run; lines end at the step `last`, so that references do not stretch the axis past the policies."""
     differences = [(row, each.interval) for row in curve.rows if (each := comparison.difference(row.name))]
     if curve.name == comparison.reference:
         differences = [(row, Interval(0, 0, 0)) for row in curve.rows]
     for tag, found in (("accuracy", [(row, row.accuracy) for row in curve.rows]), ("difference_points", differences)):
         steps = [1000 * row.mean_timesteps for row, _ in found]
         for name, end in zip((f"compare/{tag}", *BAND[tag]), ("estimate", "low", "high"), strict=True):
-            _write_line(writer, name, steps, [100 * getattr(interval, end) for _, interval in found])
+            _write_line(writer, name, steps, [100 * getattr(interval, end) for _, interval in found], last)
     aimed = [row for row in curve.rows if row.target is not None]
     _write_line(
         writer,
@@ -89,8 +96,10 @@ def _write_curve(
         writer.add_histogram("exits/timestep", exits, step, bins=np.arange(comparison.timesteps + 1) + 0.5)
 
 
-def _write_line(writer: SummaryWriter, tag: str, steps: Sequence[float], values: Sequence[float]) -> None:
-    """Scalars at ascending steps, and every 5 steps between them.
+def _write_line(
+    writer: SummaryWriter, tag: str, steps: Sequence[float], values: Sequence[float], last: float = np.inf
+) -> None:
+    """Scalars at ascending steps up to the last, and every 5 steps between them.
 
     Linear in between, which is exact for accuracy: a policy that draws one of two targets at random has it.
     TensorBoard's smoothing, on by default, changes a line of three points and hardly one of a hundred.
@@ -98,6 +107,7 @@ def _write_line(writer: SummaryWriter, tag: str, steps: Sequence[float], values:
     if steps:
         at = np.round(steps).astype(int)
         dense = np.union1d(at, np.arange(at[0], at[-1], 5))
+        dense = dense[dense <= np.round(last)]
         for step, value in zip(dense, np.interp(dense, at, values), strict=True):
             writer.add_scalar(tag, value, step)
 

@@ -29,7 +29,8 @@ class EvaluationCallback(BaseCallback):
         observation: that of the model.
         reward: of "eval/return".
         reward_options: of the reward.
-        every: environment steps between evaluations (default: a 200th of the training).
+        every: environment steps between evaluations (default: a 200th of the training); vectors of more environments
+            than that are evaluated at each of their steps.
 
     Raises:
         InputError: for rows of split "test", and, when training begins, for a model without `tensorboard_log`.
@@ -52,7 +53,7 @@ class EvaluationCallback(BaseCallback):
             traces, reward=reward, reward_options=reward_options, target_timesteps=target_timesteps
         )
         self.observation, self.every = observation, every
-        self._next = 0.0
+        self._last = 0
 
     def _on_training_start(self) -> None:
         formats = self.logger.output_formats
@@ -62,15 +63,21 @@ class EvaluationCallback(BaseCallback):
         self._write()
 
     def _on_step(self) -> bool:
-        if self.num_timesteps >= self._next:
+        if self._place() > self._last and self.num_timesteps < self.model._total_timesteps:  # the end has its own
             self._write()
         return True
 
     def _on_training_end(self) -> None:
         self._write()
 
+    def _place(self) -> int:
+        """Number of the interval between two evaluations that the training is in."""
+        if self.every is not None:
+            return self.num_timesteps // self.every
+        return self.num_timesteps * POINTS // self.model._total_timesteps
+
     def _write(self) -> None:
-        self._next = self.num_timesteps + (self.every or self.model._total_timesteps / POINTS)
+        self._last = self._place()
         policy = LearnedPolicy.of(self.model, observation=self.observation)
         for tag, value in self.evaluation(policy).items():
             for writer in self._writers:

@@ -18,6 +18,7 @@ from backbones.training.run_state import RunState
 from seenn_env import record
 from seenn_env.traces.partial import DIGEST_BYTES, PartialRecording
 from tests.helpers.commands import refused, seenn
+from tests.helpers.programs import ROOT
 from tests.helpers.recorded import few_samples, full_traces, small_backbone
 from tests.helpers.traces import make_traces
 
@@ -127,6 +128,46 @@ def test_the_result_of_a_command_has_its_settings_and_files(tmp_path, capsys):
     assert done["files"] == ["table.txt"]
 
 
+def test_the_figures_of_commands_and_the_folders_of_a_result_are_described(tmp_path, capsys):
+    test, both = make_traces(300, split="test"), make_traces(600, split=np.repeat(["policy", "calibration"], 300))
+    folder = tmp_path / "result" / "comparison"
+    compared = agents.compare({"margin @ 1.5": agents.Margin(), "rule": agents.Confidence(0.5)}, test, log_dir=folder)
+    agents.save(agents.Margin(), tmp_path / "result" / "policies" / "a.safetensors")
+    both.save(tmp_path / "traces.safetensors")
+    seenn("headroom", "--traces", tmp_path / "traces.safetensors", "--output", tmp_path / "headroom.json")
+    capsys.readouterr()
+    log = folder / "tensorboard"
+    names = (folder, folder / "comparison.json", log, tmp_path / "result" / "policies", tmp_path / "headroom.json")
+    whole, figures, logged, policies, headroom = info(capsys, *names)
+    row = compared["margin @ 1.5"]
+    for facts in (whole, figures):
+        assert (facts["kind"], facts["split"], facts["samples"]) == ("comparison", "test", 300)
+        assert facts["best_rule"] == compared.reference
+        shown = f"{100 * row.accuracy.estimate:.2f} % ["
+        assert facts["accuracy_at_timesteps"]["margin @ 1.5"].startswith(shown)
+        assert facts["accuracy_at_timesteps"]["margin @ 1.5"].endswith(f"] at {row.mean_timesteps:.3f}")
+    assert (logged["kind"], logged["runs"][0]) == ("log of TensorBoard", ".")
+    assert logged["runs"] == [".", "margin", "rule"]
+    assert (policies["kind"], policies["files"]) == ("folder", {"a.safetensors": "policy"})
+    assert (headroom["kind"], headroom["samples"]) == ("headroom", 600)
+    assert list(headroom["points_gained_by_optimal stopping"]) == list(headroom["confidence"])
+    benchmarks = ROOT / "benchmarks"
+    (speeds,) = info(capsys, benchmarks / "live" / "live.json")
+    assert speeds["kind"] == "speeds"
+    assert speeds["images_per_second_in_128_slots"]["all T timesteps"] > 0
+
+
+def test_the_logs_in_a_result_are_runs_and_its_comparison_is_described(tmp_path, capsys):
+    command = COMMANDS["compare"](traces=("digits",), output=tmp_path / "result")
+    output = open_folder(tmp_path / "result", command, False, makes=r".*")
+    agents.compare({"margin": agents.Margin(0.5)}, make_traces(200, split="test"), log_dir=output.work)
+    output.close()
+    (facts,) = info(capsys, tmp_path / "result")
+    assert "tensorboard/margin" in facts["tensorboard_runs"]
+    assert not any("tfevents" in name for name in facts["files"])
+    assert facts["comparison"]["samples"] == 200
+
+
 def test_an_onnx_export_has_its_sizes(tmp_path, capsys):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
@@ -145,11 +186,20 @@ def test_others_and_damaged_files_are_one_sentence_each_and_exit_1(tmp_path, cap
     full_traces().save(tmp_path / "cut.safetensors")
     whole = (tmp_path / "cut.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(whole[:-9])
-    names = ["notes.txt", "folder", "other.pt", "numbers-0123456789abcdef.npy", "cut.safetensors", "nothing"]
+    (tmp_path / "figures.json").write_text('{"rows": 3, "differences": [], "reference": null}')
+    names = [
+        "notes.txt",
+        "folder",
+        "other.pt",
+        "figures.json",
+        "numbers-0123456789abcdef.npy",
+        "cut.safetensors",
+        "nothing",
+    ]
     shown = refused_by_info(capsys, *(tmp_path / name for name in names), "digits/confidence")
     sentences = shown.err.splitlines()
     assert [name in sentence for name, sentence in zip(names, sentences, strict=True)] == [True] * len(names)
     assert all(sentence.startswith("seenn: Expected a") for sentence in sentences)
-    assert "is not whole" in sentences[4]
+    assert "is not whole" in sentences[5]
     assert "class: Confidence" in shown.out  # the others are described nevertheless
     assert "at least one file or folder, got none" in refused(capsys, "info")

@@ -40,22 +40,24 @@ def test_policies_stand_in_the_order_of_exit_and_keep_their_exit(played):
     assert [[each.exited for each in moment] for moment in together[1:3]] == [[True, False, False], [True, True, False]]
 
 
-def test_a_picture_holds_the_frames_below_their_names(played):
+def test_a_picture_is_a_grid_of_frames_below_their_names(played):
     plays, names = played
     (moment,) = moments(plays)[2:3]
-    whole, frames = picture(moment, names), [rgb_array(each) for each in moment]
+    whole, frames = picture([*moment, moment[0]], [*names, "again"]), [rgb_array(each) for each in (*moment, moment[0])]
     height, width, _ = frames[0].shape
-    title = len(whole) - height
+    title = len(whole) // 2 - 8 - height
     assert title > 0
-    for place, frame in enumerate(frames):
-        left = place * (width + 16)
-        assert np.array_equal(whole[title:, left : left + width], frame)
-        ink = whole[:title, left : left + width] < 128
-        assert ink.any()
-    assert whole.shape[1] == 3 * width + 2 * 16
+    for place, frame in enumerate(frames):  # 2 × 2
+        top, left = place // 2 * (title + height + 16), place % 2 * (width + 16)
+        assert np.array_equal(whole[top + title : top + title + height, left : left + width], frame)
+        assert (whole[top : top + title, left : left + width] < 128).any()  # ink
+    assert whole.shape == (2 * (title + height) + 16, 2 * width + 16, 3)
+    three = picture(moment, names)
+    assert three.shape == whole.shape
+    assert (three[title + height :, width:] == 255).all()
     assert np.array_equal(picture(moment[:1], names[:1]), frames[0])
-    long = picture(moment[:2], ["/very/long/folder" * 20 + "/policy", "two"])
-    assert long.shape == (len(whole), 2 * width + 16, 3)
+    long = picture(moment[:2], ["/very/long/folder" * 20 + "/policy", "two"], 272)
+    assert long.shape == ((title + height) // 2, 2 * rgb_array(moment[0], size=272).shape[1] + 16, 3)
 
 
 def test_a_wide_terminal_has_texts_beside_each_other_and_a_narrow_one_below(played):
@@ -91,7 +93,13 @@ def test_seenn_watch_shows_the_same_image_to_every_policy(tmp_path, capsys):
     seenn(*WATCH, "--row", 57, "--output", tmp_path / "a.gif")
     with Image.open(tmp_path / "a.gif") as gif, Image.open(pictures[0]) as first:
         assert gif.n_frames == len(pictures)
-        assert gif.size == first.size
+        assert gif.size == first.size == (2 * 960 + 16, 2 * 576 + 16)
+    seenn(*WATCH, "--row", 57, "--size", 272, "--output", tmp_path / "small.gif")
+    with Image.open(tmp_path / "small.gif") as gif:
+        assert gif.size == (2 * 480 + 16, 2 * 288 + 16)
+    assert "a multiple of 16 from 272 to 2176 pixels, got 500: use 496" in refused(
+        capsys, *WATCH, "--size", 500, "--output", tmp_path / "none.gif"
+    )
 
 
 def test_an_image_at_random_is_the_same_for_all(capsys):

@@ -10,6 +10,7 @@ import agents
 from seenn_env import Traces
 from tests.helpers.commands import refused, seenn
 from tests.helpers.programs import ROOT, start_python
+from tests.helpers.tensorboard_server import scalars
 from tests.helpers.traces import make_traces
 
 TWO = ("--algorithms", "exact", "optimal-stopping", "--targets", 1.5, "--seeds", 2, "--workers", 0)
@@ -49,6 +50,23 @@ def test_policies_equal_those_of_the_same_trainings_and_seeds_are_one_row(swept,
     assert seeds["confidence @ 1.5"] == 1
 
 
+def test_every_training_has_a_learning_curve_and_its_seeds_a_mean_with_a_band(swept):
+    _, folder = swept
+    curves = folder / "training"
+    runs = {path.name for path in curves.iterdir() if path.is_dir()}
+    means = {f"{name}@1.5 (mean of 2 seeds)" for name in TWO[1:3]}
+    assert runs == {name.removesuffix(".safetensors") for name in POLICIES} | means | {"reference"}
+    assert len(list(curves.glob("events.out.tfevents.*"))) == 1  # the layout
+    assert {path.name for path in (curves / "reference").iterdir()} >= {"oracle"}
+    ends = [scalars(curves / f"exact@1.5-seed{seed}")["eval/accuracy_at_target"] for seed in (0, 1)]
+    assert all(50 <= len(each) <= 1000 for each in ends)
+    mean = scalars(curves / "exact@1.5 (mean of 2 seeds)")
+    last = [each[1000] for each in ends]
+    assert mean["eval/accuracy_at_target"][1000] == pytest.approx(sum(last) / 2, rel=1e-5)
+    for end, value in (("low", min(last)), ("high", max(last))):
+        assert mean[f"seeds/accuracy_at_target_{end}"][1000] == pytest.approx(value, rel=1e-5)
+
+
 def test_a_stopped_sweep_trains_what_is_missing(swept, capsys):
     command, folder = swept
     before = contents(folder)
@@ -60,7 +78,8 @@ def test_a_stopped_sweep_trains_what_is_missing(swept, capsys):
     assert "train 1 of 4 policies\n1/1: exact @ 1.5, seed 0\n" in out
     assert contents(folder) == before
     assert (folder / "complete").exists()
-    assert len(list((folder / "comparison" / "tensorboard").glob("events*"))) == 1
+    for run in (folder / "comparison" / "tensorboard", *(folder / "training").glob("exact*")):
+        assert len(list(run.glob("events*"))) == 1
 
 
 def test_a_failed_training_is_named_and_tried_again_and_the_others_are_compared(recorded, tmp_path, capsys):
@@ -88,6 +107,9 @@ def test_prices_and_observations_are_axes_and_policies_of_a_price_meet_every_tar
     names = [row["name"] for row in compared["rows"] if row["kind"] == "learned"]
     kinds = [f"optimal-stopping on {name} at cost {cost}" for name in ("features", "rich") for cost in (0.05, 0.2)]
     assert names == [f"{kind} @ {target}" for kind in kinds for target in (1.5, 2)]
+    oracles = [tmp_path / "out" / "training" / "reference" / f"oracle, linear cost={cost}" for cost in (0.05, 0.2)]
+    cheap, dear = (scalars(oracle)["eval/return"][1000] for oracle in oracles)
+    assert cheap > dear
 
 
 def test_ctrl_c_ends_in_one_line_and_keeps_the_finished(recorded, tmp_path, capsys, monkeypatch):

@@ -10,6 +10,7 @@ from agents.learners import write_means
 from agents.learners.learning_curve import POINTS, TAGS, ExactEvaluation
 from backbones import InputError
 from seenn_env import EarlyExitVectorEnv, Traces, evaluate, to_sb3
+from tests.helpers.tensorboard_server import scalars
 from tests.helpers.traces import make_traces
 
 
@@ -24,12 +25,6 @@ def traces():
         facts = {"sample": sample, "images": images, "image_index": sample}
         parts.append(Traces(logits=part.logits, labels=part.labels, split=split, **facts))
     return Traces.merge(*parts)
-
-
-def scalars(folder):
-    """`{tag: {step: value}}` of a run."""
-    log = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
-    return {tag: {event.step: event.value for event in log.Scalars(tag)} for tag in log.Tags()["scalars"]}
 
 
 @pytest.mark.parametrize(
@@ -101,6 +96,15 @@ def test_the_callback_writes_into_the_log_of_anybodys_model(traces, tmp_path):
     policy = agents.learners.LearnedPolicy.of(model, observation="features")
     assert found["eval/accuracy"][2048] == pytest.approx(100 * evaluate(policy, held).accuracy, abs=1e-3)
     model.learn(512, callback=agents.EvaluationCallback(held))
+
+
+@pytest.mark.parametrize(("steps", "num_envs", "points"), [(8192, 16, 201), (1024, 64, 17)])
+def test_the_callback_writes_at_each_200th_of_a_training_and_the_end_once(traces, tmp_path, steps, num_envs, points):
+    env = to_sb3(EarlyExitVectorEnv(num_envs, traces))
+    model = PPO("MlpPolicy", env, n_steps=8, batch_size=512, n_epochs=1, tensorboard_log=str(tmp_path), device="cpu")
+    model.learn(steps, callback=agents.EvaluationCallback(traces.select("calibration")[:20]))
+    log = EventAccumulator(str(tmp_path / "PPO_1"), size_guidance={"scalars": 0}).Reload()
+    assert len(log.Scalars("eval/accuracy")) == len({event.step for event in log.Scalars("eval/accuracy")}) == points
 
 
 def test_the_callback_refuses_test_rows_and_a_model_without_a_log(traces):

@@ -175,7 +175,7 @@ def test_twenty_policies_of_ten_thousand_images_stay_under_5_mb(tmp_path):
     for name in (f"policy {i} @ {target:g}" for target in (1.2, 1.5, 2) for i in range(20)):
         exits = rng.integers(1, 5, len(traces))
         predictions = traces.logits.argmax(2)[np.arange(len(traces)), exits - 1]
-        results[name] = [Evaluation(exits, predictions, predictions == traces.labels, 4, "test")]
+        results[name] = [Evaluation(exits, predictions, predictions == traces.labels, 4, "test", traces.sample)]
         accuracy = results[name][0].accuracy
         shares = results[name][0].exit_counts / len(traces)
         interval = Interval(accuracy, accuracy, accuracy)
