@@ -169,9 +169,9 @@ def _format_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
 ) -> str:
     """A warning for the user in one line; one for programmers with its place in the code."""
-    return (
-        f"seenn: {message}\n" if category is UserWarning else _PYTHONS_FORMAT(message, category, filename, lineno, line)
-    )
+    if category is not UserWarning:
+        return _PYTHONS_FORMAT(message, category, filename, lineno, line)
+    return f"seenn: {' '.join(str(message).split())}\n"
 
 
 def _same_command(command: Any) -> str:

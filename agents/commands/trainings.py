@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import agents
@@ -18,6 +18,7 @@ from backbones import InputError, machine
 
 if TYPE_CHECKING:
     from agents.policies import AnyPolicy
+    from seenn_env import Traces
 
 
 @dataclass(frozen=True)
@@ -43,24 +44,33 @@ class Training:
         name = f"{self.policy}-seed{self.seed}".replace(" @ ", "@").replace(" ", "-")
         return quote(name, safe="@+") + ".safetensors"
 
+    def check(self, traces: Traces, total_timesteps: int | None) -> None:
+        """Raise an `InputError`, which names the policy, for a training that cannot run."""
+        try:
+            learners.check_training(self.algorithm, traces, **self._arguments(total_timesteps))
+        except InputError as error:
+            raise InputError(f"{self.policy}: {error}") from error
+
     def run(self, traces: list[str], total_timesteps: int | None) -> AnyPolicy | str:
         """The policy, or the reason for which its training failed; runs in this process or in one of Ray's."""
         try:
             with machine.torch_threads(1):
-                return agents.train(
-                    self.algorithm,
-                    load_traces(tuple(map(Path, traces))),
-                    target_timesteps=self.target,
-                    seed=self.seed,
-                    observation=self.observation,
-                    reward=None if self.cost is None else "linear",
-                    reward_options=None if self.cost is None else {"cost": self.cost},
-                    total_timesteps=None if self.algorithm in learners.TRAINERS else total_timesteps,
-                )
+                loaded = load_traces(tuple(map(Path, traces)))
+                return agents.train(self.algorithm, loaded, **self._arguments(total_timesteps))
         except InputError as error:
             return str(error)
         except Exception:
             return traceback.format_exc()
+
+    def _arguments(self, total_timesteps: int | None) -> dict[str, Any]:
+        return {
+            "target_timesteps": self.target,
+            "seed": self.seed,
+            "observation": self.observation,
+            "reward": None if self.cost is None else "linear",
+            "reward_options": None if self.cost is None else {"cost": self.cost},
+            "total_timesteps": None if self.algorithm in learners.TRAINERS else total_timesteps,
+        }
 
 
 def results(

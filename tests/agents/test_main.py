@@ -141,5 +141,5 @@ def test_a_warning_for_the_user_is_one_line(capsys, monkeypatch):
     monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
     with pytest.raises(SystemExit):
         seenn("--version")
-    assert warnings.formatwarning("Odd.", UserWarning, "file.py", 3) == "seenn: Odd.\n"
+    assert warnings.formatwarning("Odd.\n  Very.", UserWarning, "file.py", 3) == "seenn: Odd. Very.\n"
     assert "file.py:3: DeprecationWarning: Old." in warnings.formatwarning("Old.", DeprecationWarning, "file.py", 3)
