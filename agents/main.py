@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from backbones.errors import InputError, first_line, unknown_name
 
 _FEWEST_COLUMNS = 40
+_PYTHONS_FORMAT = warnings.formatwarning
 
 
 def parse(arguments: Sequence[str]) -> Any:
@@ -121,6 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")
     command: Any = None
     threading.excepthook = _of_thread
+    warnings.formatwarning = _format_warning
     try:
         try:
             from agents.commands.output import sole_writer_of
@@ -160,6 +163,15 @@ def _of_thread(error: threading.ExceptHookArgs) -> None:
     """No word of a full disk from TensorBoard's thread: its writer raises that again where it is next used."""
     if not issubclass(error.exc_type, OSError):
         threading.__excepthook__(error)
+
+
+def _format_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """A warning for the user in one line; one for programmers with its place in the code."""
+    if category is not UserWarning:
+        return _PYTHONS_FORMAT(message, category, filename, lineno, line)
+    return f"seenn: {' '.join(str(message).split())}\n"
 
 
 def _same_command(command: Any) -> str:

@@ -30,6 +30,8 @@ class Curve:
     """`[M]` a fraction."""
     mean_cost: np.ndarray
     """`[M]` mean timesteps, unless exits have another cost."""
+    rows: int
+    """N."""
 
     __repr__ = one_line
 
@@ -61,7 +63,7 @@ def level_curve(scores: np.ndarray, correct: np.ndarray, costs: np.ndarray | Non
     if costs is not None:
         rises = np.diff(costs, axis=1).reshape(-1)[order]
         mean_cost = (costs[:, 0].sum() + np.concatenate([[0.0], np.cumsum(rises)]))[passed] / N
-    return Curve(levels, timesteps, right[passed] / N, mean_cost)
+    return Curve(levels, timesteps, right[passed] / N, mean_cost, N)
 
 
 @check_kinds

@@ -3,6 +3,7 @@
 rule = calibrate(Confidence(), traces.select("calibration"), target_timesteps=1.5)
 """
 
+import warnings
 from dataclasses import replace
 from typing import Any, Literal, overload
 
@@ -57,8 +58,9 @@ def calibrate(
     Args:
         policy: a rule or a learned policy.
         traces: of any split but "test".
-        target_timesteps: mean timesteps, from 1 to T: the level whose mean is nearest.
-        target_accuracy: a fraction: the cheapest level that reaches it, or else the most accurate one.
+        target_timesteps: mean timesteps, from 1 to T: the level whose mean is nearest, with a warning where that is
+            not near.
+        target_accuracy: a fraction: the cheapest level that reaches it, or else, with a warning, the most accurate one.
         target_energy_pj: mean energy, the policy's own (its `macs`) included.
         target_cost: mean of the `costs`.
         costs: `[T]` or `[N, T]` cumulative costs of exits at each timestep, such as measured milliseconds.
@@ -99,6 +101,8 @@ def calibrate(
             best = rank, variant, curve, entry
     _, variant, curve, entry = best
     variant = _bound(variant, traces)
+    if (target.accuracy or not randomise) and (missed := target.missed(curve, entry)):
+        warnings.warn(missed, stacklevel=3)
     if not randomise:
         return variant.at_level(float(curve.levels[entry]))
     first, second, share = target.bracket(curve)

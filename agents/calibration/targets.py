@@ -19,6 +19,8 @@ from seenn_env import Traces
 class Target:
     """One number to reach on a curve."""
 
+    name: str
+    """As an argument of `calibrate`."""
     value: float
     costs: Callable[[Any], np.ndarray | None]
     """`[N, T]` costs of a policy's exits; None counts timesteps."""
@@ -35,18 +37,38 @@ class Target:
     def rank(self, curve: Curve, entry: int) -> tuple[float, float]:
         """The key by which policies are compared at an entry of their curves: the larger, the better."""
         if not self.accuracy:
-            return float(curve.accuracy[entry]), 0.0
+            return -self._distance(curve, entry), float(curve.accuracy[entry])
         return float(min(curve.accuracy[entry], self.value)), -float(curve.mean_cost[entry])
 
     def bracket(self, curve: Curve) -> tuple[int, int, float]:
         """Two neighbouring entries around the value, and the share of the second that meets it on average."""
         values = curve.accuracy if self.accuracy else curve.mean_cost
         above = np.flatnonzero(values >= self.value)
-        second = int(above[0]) if len(above) else len(values) - 1
+        second = int(above[0]) if len(above) else int(values.argmax())
         first = max(second - 1, 0)
         gap = float(values[second] - values[first])
         share = float(np.clip((self.value - values[first]) / gap, 0, 1)) if gap > 0 else 1.0
         return first, second, share
+
+    def missed(self, curve: Curve, entry: int) -> str | None:
+        """A sentence for an entry that is the nearest to the value, but not near it."""
+        if self._distance(curve, entry) == 0:
+            return None
+        reached = curve.accuracy if self.accuracy else curve.mean_cost
+        why = "no level is that accurate" if self.accuracy else "rows with equal scores exit together"
+        return (
+            f"Expected a {self.name} that the policy can reach on these {curve.rows} rows, got {self.value:g} ({why}): "
+            f"the nearest, {reached[entry]:.4g}, is taken"
+            + ("." if self.accuracy else "; randomise=True of calibrate meets the target on average.")
+        )
+
+    def _distance(self, curve: Curve, entry: int) -> float:
+        """From the value; 0 where that is reached, or nearly so: by 1 % of a cost, or one row's part in its mean."""
+        if self.accuracy:
+            return max(self.value - float(curve.accuracy[entry]), 0.0)
+        distance = abs(float(curve.mean_cost[entry]) - self.value)
+        one_row = float(np.ptp(curve.mean_cost)) / curve.rows
+        return distance if distance > max(0.01 * self.value, one_row) else 0.0
 
 
 def make_target(traces: Traces, targets: dict[str, float | None], costs: Any) -> Target:
@@ -63,19 +85,19 @@ def make_target(traces: Traces, targets: dict[str, float | None], costs: Any) ->
     if name == "target_timesteps":
         if not 1 <= value <= T:
             raise InputError(f"Expected target_timesteps from 1 to T = {T}, got {value}.")
-        return Target(value, lambda policy: None)
+        return Target(name, value, lambda policy: None)
     if name == "target_accuracy":
         if not 0 < value <= 1:
             raise InputError(f"Expected target_accuracy in (0, 1], a fraction, got {value}.")
-        return Target(value, lambda policy: None, accuracy=True)
+        return Target(name, value, lambda policy: None, accuracy=True)
     if name == "target_energy_pj":
         _check_cost(name, value, energy_costs(None, traces))
-        return Target(value, lambda policy: energy_costs(policy, traces))
+        return Target(name, value, lambda policy: energy_costs(policy, traces))
     if costs is None:
         raise InputError("Expected costs with target_cost, [T] or [N, T] of exits at each timestep, got none.")
     measured = measured_costs(costs, traces)
     _check_cost(name, value, measured)
-    return Target(value, lambda policy: measured)
+    return Target(name, value, lambda policy: measured)
 
 
 def _check_cost(name: str, target: float, costs: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -62,18 +63,27 @@ class Calibrate:
             shown["test"] = load_traces(self.test).select("test")
             shown["test"].check_backbone(traces.info.get("fingerprint"))
         rules.check_trained_for(policy, traces)
-        policy, guarantee = self._calibrated(policy, traces, shown["calibration"])
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            policy, guarantee = self._calibrated(policy, traces, shown["calibration"])
+        notes = [str(each.message) for each in caught]
         results = {split: _result(policy, part, self.seed) for split, part in shown.items()}
         wanted = {name: getattr(self, name) for name in ("target_timesteps", "max_loss_points", "confidence")}
         about: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
         origin: dict[str, Any] = {name: traces.info[name] for name in ("dataset", "fingerprint") if name in traces.info}
         agents.save(policy, self.output, about={**about, **origin, "calibration": results["calibration"]})
         if self.json:
-            facts = {**about, "threshold": getattr(policy, "threshold", None), "guarantee": guarantee}
+            facts = {
+                **about,
+                "threshold": getattr(policy, "threshold", None),
+                "guarantee": guarantee,
+                "warnings": notes,
+            }
             print_json({"output": str(self.output), "policy": type(policy).__name__, **facts, "results": results})
             return
-        if guarantee is not None:
-            print(guarantee)
+        for note in (*notes, guarantee):
+            if note is not None:
+                print(note)
         for split, result in results.items():
             print(_sentence(split, result))
         print("policy:", self.output)
@@ -134,11 +144,7 @@ def _result(policy: Any, traces: Traces, seed: int) -> dict[str, Any]:
     accuracy = comparison.mean_interval(found.correct, clusters)
     timesteps = comparison.mean_interval(found.exit_timesteps, clusters)
     full = {"samples": clusters.count, "timesteps": traces.timesteps, "accuracy_of_all": float(traces.accuracy[-1])}
-    return {"accuracy": _interval(accuracy), "mean_timesteps": _interval(timesteps), **full}
-
-
-def _interval(interval: comparison.Interval) -> dict[str, float]:
-    return {name: value for name, value in asdict(interval).items() if name != "p_value"}
+    return {"accuracy": asdict(accuracy), "mean_timesteps": asdict(timesteps), **full}
 
 
 def _sentence(split: str, result: dict[str, Any]) -> str:

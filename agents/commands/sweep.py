@@ -21,7 +21,6 @@ from agents.commands.unused_options import refuse_unused
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive
 from backbones.atomic import write_atomic
-from backbones.errors import unknown_name
 
 if TYPE_CHECKING:
     from agents.policies import AnyPolicy
@@ -69,9 +68,6 @@ class Sweep:
         """Train, say which trainings failed, and print the table of the others."""
         if not self.algorithms:
             raise InputError("Expected at least one algorithm, got none: name some after --algorithms.")
-        for name in self.algorithms:
-            if name not in learners.ALGORITHMS:
-                raise unknown_name("algorithm", name, learners.ALGORITHMS)
         if set(self.algorithms) <= set(learners.TRAINERS):
             refuse_unused(self, ["total_timesteps"], "with algorithms that run no environment")
         if self.address is not None:
@@ -79,12 +75,14 @@ class Sweep:
         traces = load_traces(self.traces)
         _, calibration, test = (traces.select(split) for split in ("policy", "calibration", "test"))
         check_targets(self.targets, traces.timesteps)
+        trainings = self._trainings()
+        for training in trainings:
+            training.check(traces, self.total_timesteps)
         if self.workers != 0:
             check_ray()
         anywhere = replace(self, workers=None, address=None)  # the policies are the same
         output = open_folder(self.output, anywhere, self.overwrite, makes=MAKES)
         policies, curves, comparison = (output.work / name for name in ("policies", "training", "comparison"))
-        trainings = self._trainings()
         missing = [training for training in trainings if not (policies / training.file).exists()]
         print(f"train {len(missing)} of {len(trainings)} policies", flush=True)
         failed = 0

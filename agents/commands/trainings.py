@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import agents
@@ -19,6 +19,7 @@ from backbones import InputError, machine
 
 if TYPE_CHECKING:
     from agents.policies import AnyPolicy
+    from seenn_env import Traces
 
 
 @dataclass(frozen=True)
@@ -62,26 +63,34 @@ class Training:
         """Name of the policy's file."""
         return f"{self.curve}.safetensors"
 
+    def check(self, traces: Traces, total_timesteps: int | None) -> None:
+        """Raise an `InputError`, which names the policy, for a training that cannot run."""
+        try:
+            learners.check_training(self.algorithm, traces, **self._arguments(total_timesteps))
+        except InputError as error:
+            raise InputError(f"{self.policy}: {error}") from error
+
     def run(self, traces: list[str], total_timesteps: int | None) -> Trained | str:
         """The result, or the reason for which the training failed; runs in this process or in one of Ray's."""
         try:
             with machine.torch_threads(1), tempfile.TemporaryDirectory() as folder:
-                policy = agents.train(
-                    self.algorithm,
-                    load_traces(tuple(map(Path, traces))),
-                    target_timesteps=self.target,
-                    seed=self.seed,
-                    observation=self.observation,
-                    reward=None if self.cost is None else "linear",
-                    reward_options=None if self.cost is None else {"cost": self.cost},
-                    total_timesteps=None if self.algorithm in learners.TRAINERS else total_timesteps,
-                    log_dir=folder,
-                )
+                loaded = load_traces(tuple(map(Path, traces)))
+                policy = agents.train(self.algorithm, loaded, **self._arguments(total_timesteps), log_dir=folder)
                 return Trained(policy, self._log(Path(folder)))
         except InputError as error:
             return str(error)
         except Exception:
             return traceback.format_exc()
+
+    def _arguments(self, total_timesteps: int | None) -> dict[str, Any]:
+        return {
+            "target_timesteps": self.target,
+            "seed": self.seed,
+            "observation": self.observation,
+            "reward": None if self.cost is None else "linear",
+            "reward_options": None if self.cost is None else {"cost": self.cost},
+            "total_timesteps": None if self.algorithm in learners.TRAINERS else total_timesteps,
+        }
 
     def _log(self, folder: Path) -> dict[str, bytes]:
         """The files of the log of this training alone: the layout, references and the run, under its name here."""

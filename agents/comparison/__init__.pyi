@@ -1,4 +1,4 @@
-from .bootstrap import Clusters, Interval, across_seeds, mean_interval
+from .bootstrap import Clusters, DifferenceInterval, Interval, across_seeds, mean_interval
 from .comparison import compare
 from .curve_area import Endpoint, MatchedCurve, matched_curve
 from .learning_headroom import Headroom, headroom
@@ -9,6 +9,7 @@ from .result import Comparison
 __all__ = [
     "Clusters",
     "Comparison",
+    "DifferenceInterval",
     "Endpoint",
     "Headroom",
     "Interval",

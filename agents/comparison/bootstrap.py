@@ -4,8 +4,9 @@ Letters: N rows, C clusters (samples), R resamples, S policy seeds.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
@@ -21,21 +22,35 @@ class Interval:
     estimate: float
     low: float
     high: float
-    p_value: float = 1.0
-    """Two-sided, of "it is 0": twice the smaller share of draws on one side of 0, of R + 1 draws."""
 
     __repr__ = one_line
 
     @classmethod
-    def of(cls, estimate: float, draws: np.ndarray) -> "Interval":
+    def of(cls, estimate: float, draws: np.ndarray) -> Self:
         """The interval of bootstrap draws `[R]`."""
         low, high = np.quantile(draws, [0.025, 0.975])
-        beyond = min(np.count_nonzero(draws <= 0), np.count_nonzero(draws >= 0)) + 1
-        return cls(float(estimate), float(low), float(high), min(1.0, float(2 * beyond / (len(draws) + 1))))
+        return cls(float(estimate), float(low), float(high))
 
     def points(self) -> str:
         """A difference in percentage points, with its interval."""
         return f"{100 * self.estimate:+.2f} [{100 * self.low:+.2f}, {100 * self.high:+.2f}]"
+
+
+@dataclass(frozen=True)
+class DifferenceInterval(Interval):
+    """A difference with its interval and the p-value of "it is 0"."""
+
+    p_value: float = 1.0
+    """Two-sided: twice the smaller share of draws on one side of 0, of R + 1 draws."""
+
+    __repr__ = one_line
+
+    @classmethod
+    def of(cls, estimate: float, draws: np.ndarray) -> Self:
+        """The interval of bootstrap draws `[R]` of the difference."""
+        beyond = min(np.count_nonzero(draws <= 0), np.count_nonzero(draws >= 0)) + 1
+        p_value = min(1.0, float(2 * beyond / (len(draws) + 1)))
+        return replace(super().of(estimate, draws), p_value=p_value)
 
 
 class Clusters:

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from agents.calibration.randomised import Mixed
-from agents.comparison.bootstrap import Clusters, Interval, mean_interval
+from agents.comparison.bootstrap import Clusters, DifferenceInterval, mean_interval
 from agents.comparison.matched_accuracy import paired_draws
 from agents.comparison.multiple_comparisons import max_t
 from agents.comparison.result import Comparison, Difference, Row, family_of
@@ -104,7 +104,7 @@ def compare(
     estimates, draws = [found[pair][0] for pair in pairs], [found[pair][1] for pair in pairs]
     adjusted = max_t(np.array(estimates), np.stack(draws, 1)) if draws else ()
     differences = tuple(
-        Difference(*pair, Interval.of(estimate, resampled), float(p))
+        Difference(*pair, DifferenceInterval.of(estimate, resampled), float(p))
         for pair, estimate, resampled, p in zip(pairs, estimates, draws, adjusted, strict=True)
     )
     comparison = Comparison(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.comparison.bootstrap import Clusters, Interval
+from agents.comparison.bootstrap import Clusters, DifferenceInterval
 from agents.comparison.matched_accuracy import matched_accuracy
 from agents.comparison.multiple_comparisons import max_t
 from agents.rules.score import ScoredPolicy
@@ -27,11 +27,11 @@ from seenn_env import Traces
 class Endpoint:
     """The mean difference in accuracy over a range of mean timesteps, and at each target."""
 
-    area: Interval
+    area: DifferenceInterval
     """Area between the curves over the range, divided by its width: a fraction."""
     targets: tuple[float, ...]
     """G mean timesteps, the policy's own cost included."""
-    differences: tuple[Interval, ...]
+    differences: tuple[DifferenceInterval, ...]
     """G differences at the targets."""
     draws: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), repr=False, compare=False)
     """`[R, G]` the differences in every resample."""
@@ -85,8 +85,8 @@ class MatchedCurve:
         places = [rival.targets.index(target) for target in self.targets]
         targets, estimate = np.array(self.targets), self.estimate - rival.estimate[places]
         draws = self.draws - rival.draws[:, places]
-        area = Interval.of(_area(targets, estimate), _area(targets, draws))
-        differences = tuple(Interval.of(estimate[g], draws[:, g]) for g in range(len(targets)))
+        area = DifferenceInterval.of(_area(targets, estimate), _area(targets, draws))
+        differences = tuple(DifferenceInterval.of(estimate[g], draws[:, g]) for g in range(len(targets)))
         return Endpoint(area, self.targets, differences, draws)
 
 

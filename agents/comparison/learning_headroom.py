@@ -12,7 +12,7 @@ import numpy as np
 
 from agents.calibration.curve import exits_at
 from agents.calibration.level_search import calibrate
-from agents.comparison.bootstrap import Clusters, Interval
+from agents.comparison.bootstrap import Clusters, DifferenceInterval, Interval
 from agents.comparison.matched_accuracy import matched_accuracy
 from agents.learners.stopping.training import StoppingSettings, fit_optimal_stopping
 from agents.rules.per_timestep import PerTimestep
@@ -36,7 +36,7 @@ class Headroom:
     """G mean timesteps."""
     confidence: tuple[Interval, ...]
     """G accuracies of the confidence threshold, fractions."""
-    gains: dict[str, tuple[Interval, ...]]
+    gains: dict[str, tuple[DifferenceInterval, ...]]
     """Policy: G differences to the confidence threshold."""
     full: float
     """Accuracy at T."""
@@ -117,11 +117,13 @@ def headroom(
             nearest = stopping[int(np.abs(means - target).argmin())]
             fitted = calibrate(nearest, others, target_timesteps=target)
             scores[0, g, rows], scores[1, g, rows] = _scores_at(rule, held_out), _scores_at(fitted, held_out)
-    gains: dict[str, list[Interval]] = {policy: [] for policy in POLICIES}
+    gains: dict[str, list[DifferenceInterval]] = {policy: [] for policy in POLICIES}
     for policy, of_targets in zip(POLICIES, scores, strict=True):
         for g, target in enumerate(targets):
             estimate, draws = matched_accuracy(of_targets[g], traces.correct, np.array([target]), clusters)
-            gains[policy].append(Interval.of(estimate[0] - confidence[0][g], draws[:, 0] - confidence[1][:, g]))
+            gains[policy].append(
+                DifferenceInterval.of(estimate[0] - confidence[0][g], draws[:, 0] - confidence[1][:, g])
+            )
     settled = (traces.predictions == traces.predictions[:, -1:]).argmax(1)
     return Headroom(
         targets=tuple(targets),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from agents.calibration.curve import level_curve
-from agents.comparison.bootstrap import Clusters, Interval
+from agents.comparison.bootstrap import Clusters, DifferenceInterval
 from agents.rules.score import ScoredPolicy
 from seenn_env import Evaluation, Traces
 
@@ -44,10 +44,10 @@ def matched_accuracy(
 
 def paired_difference(
     evaluations: Sequence[Evaluation], rival: ScoredPolicy, traces: Traces, clusters: Clusters
-) -> Interval:
+) -> DifferenceInterval:
     """`paired_draws` of one policy as an interval."""
     (found,) = paired_draws([evaluations], rival, traces, clusters)
-    return Interval.of(*found)
+    return DifferenceInterval.of(*found)
 
 
 def paired_draws(

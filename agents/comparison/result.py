@@ -5,9 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from agents.comparison.bootstrap import Interval
+from agents.comparison.bootstrap import DifferenceInterval, Interval
 from backbones.errors import unknown_name
 from backbones.one_line import one_line
+
+_USES = {
+    "train": "the backbone's weights",
+    "policy": "the weights of learned policies",
+    "calibration": "thresholds and settings",
+}
+"""Choices that each split is for."""
 
 
 def family_of(name: str) -> str:
@@ -56,7 +63,8 @@ class Difference:
 
     policy: str
     rival: str
-    interval: Interval
+    interval: DifferenceInterval
+    """Its p-value is of this difference alone."""
     adjusted_p: float = 1.0
     """For all differences of the comparison together, by `max_t`; at least 1 / (resamples + 1)."""
 
@@ -88,6 +96,15 @@ class Comparison:
             raise unknown_name("policy of the comparison", name, rows)
         return rows[name]
 
+    @property
+    def caution(self) -> str | None:
+        """The reason for which accuracies on these rows are too high; None on rows of split "test" alone."""
+        used = [_USES[split] for split in self.split.split("+") if split in _USES]
+        if not used:
+            return None
+        choices = " and ".join(used)
+        return f"Rows of split {self.split} chose {choices}: accuracies on them are too high, so compare on split test."
+
     def differences_from(self, family: str | None) -> list[Difference]:
         """The differences whose rival is of that family."""
         return [each for each in self.differences if family_of(each.rival) == family]
@@ -114,11 +131,13 @@ class Comparison:
             title = "accuracy difference at equal mean timesteps, points [95 %], p"
             lines += ["", f"{title} (max-t over all {len(self.differences)}, not below {floor})"]
         lines += [f"{d.policy} - {d.rival}: {d.interval.points()}  {d.adjusted_p:.4f}" for d in self.differences]
+        if self.caution is not None:
+            lines += ["", self.caution]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able content."""
-        facts = asdict(self)
+        facts = {**asdict(self), "caution": self.caution}
         for row in facts["rows"]:
             row["exit_shares"] = row["exit_shares"].tolist()
         for difference in facts["differences"]:

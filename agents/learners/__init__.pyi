@@ -8,7 +8,7 @@ from .sb3.training import load_sb3
 from .stopping.policy import OptimalStopping
 from .stopping.tabular import TabularStopping
 from .stopping.training import StoppingSettings, fit_optimal_stopping
-from .training import ALGORITHMS, TRAINERS, train
+from .training import ALGORITHMS, TRAINERS, check_training, train
 
 __all__ = [
     "ALGORITHMS",
@@ -21,6 +21,7 @@ __all__ = [
     "StoppingSettings",
     "TabularStopping",
     "TimestepNetwork",
+    "check_training",
     "fit_optimal_stopping",
     "load_sb3",
     "train",

@@ -4,7 +4,7 @@ policy = train("exact", traces, target_timesteps=1.5, seed=0)
 """
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from agents.learners.sb3.policy import LearnedPolicy
 from agents.learners.sb3.presets import PRESETS
 from agents.learners.stopping.policy import OptimalStopping
 from agents.learners.stopping.training import StoppingSettings, fit_optimal_stopping
+from agents.rules.score import elapsed_column
 from backbones import InputError
 from backbones.argument_checks import NarrowSeed, Positive, check_kinds
 from backbones.errors import unknown_name
@@ -29,14 +30,36 @@ from seenn_env.rewards import AnyReward
 TrainedPolicy = ExitNetwork | LearnedPolicy | OptimalStopping | TimestepNetwork
 
 
-TRAINERS: dict[str, tuple[type, Callable[..., TrainedPolicy], tuple[str, ...]]] = {
-    "exact": (ExitSettings, train_exit_network, ("dual_rate", "penalty", "imitation")),
-    "one-shot": (TimestepSettings, train_timestep_network, ()),
-    "optimal-stopping": (StoppingSettings, fit_optimal_stopping, ("rounds",)),
+def _check_columns(traces: Traces, observation: AnyObservation = "features") -> None:
+    elapsed_column(traces.observation(observation))
+
+
+def _check_image(traces: Traces, observation: AnyObservation = "image") -> None:
+    if observation != "image":
+        raise InputError(f"Expected the observation 'image' for 'one-shot', got {observation!r}: omit it.")
+    traces.image_places  # noqa: B018  # or an error
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """A learner without an environment: traces hold the reward of every exit."""
+
+    settings: type
+    """A dataclass."""
+    learn: Callable[..., TrainedPolicy]
+    """Of traces and settings, with the keyword arguments of `train_exit_network`."""
+    check: Callable[..., None]
+    """Refuses traces, or an observation of them, that it cannot learn from."""
+    for_targets: tuple[str, ...] = ()
+    """Settings without effect unless there are a target and the reward "linear"."""
+
+
+TRAINERS = {
+    "exact": Trainer(ExitSettings, train_exit_network, _check_columns, ("dual_rate", "penalty", "imitation")),
+    "one-shot": Trainer(TimestepSettings, train_timestep_network, _check_image),
+    "optimal-stopping": Trainer(StoppingSettings, fit_optimal_stopping, _check_columns, ("rounds",)),
 }
-"""Learners without an environment: traces hold the reward of every exit. A new one is a line here: its settings, a
-function of traces and settings with the keyword arguments of `train_exit_network`, and the settings without effect
-unless there are a target and the reward "linear"."""
+"""By name; a new one is a line here."""
 
 ALGORITHMS = (*PRESETS, *TRAINERS)
 """Names of all algorithms."""
@@ -81,18 +104,19 @@ def train(
         InputError: for unknown names, an option that the algorithm does not read, or traces without the rows that
             it needs.
     """
-    if algorithm not in ALGORITHMS:
-        raise unknown_name("algorithm", algorithm, ALGORITHMS)
-    if algorithm in TRAINERS and total_timesteps is not None:
-        raise InputError(
-            f"Expected no total_timesteps for {algorithm!r}, which runs no environment, got {total_timesteps}: omit it."
-        )
+    check_training(
+        algorithm,
+        traces,
+        target_timesteps=target_timesteps,
+        observation=observation,
+        reward=reward,
+        reward_options=reward_options,
+        total_timesteps=total_timesteps,
+        **overrides,
+    )
     calibration = None if target_timesteps is None else traces.select("calibration")
     if reward is None:
-        reward = "seenn" if algorithm == "one-shot" else "linear"
-    make_reward(reward, reward_options)  # refuses unknown names and options
-    if target_timesteps is not None and not 1 <= target_timesteps <= traces.timesteps:
-        raise InputError(f"Expected target_timesteps from 1 to T = {traces.timesteps}, got {target_timesteps}.")
+        reward = _reward_of(algorithm)
     common: dict[str, Any] = {
         "seed": seed,
         "reward": reward,
@@ -130,13 +154,8 @@ def train(
         policy = train_sb3(algorithm, training_rows, total_timesteps=total, log_dir=folder, **common, **overrides)
         policy.settings["total_timesteps"] = total
     else:
-        kind, learn, for_targets = TRAINERS[algorithm]
-        accepted = [entry.name for entry in fields(kind)]
-        if target_timesteps is None or reward != "linear":
-            accepted = [name for name in accepted if name not in for_targets]
-        if unknown := [name for name in overrides if name not in accepted]:
-            raise unknown_name(f"setting of {algorithm!r}", unknown[0], accepted)
-        policy = learn(training_rows, kind(**overrides), **common)
+        trainer = TRAINERS[algorithm]
+        policy = trainer.learn(training_rows, trainer.settings(**overrides), **common)
     policy.settings.update(
         {
             "algorithm": algorithm,
@@ -155,3 +174,53 @@ def train(
     calibrated = calibrate(policy, calibration, target_timesteps=target_timesteps)
     warn_if_worse(calibrated, algorithm, calibration, target_timesteps)
     return calibrated
+
+
+@check_kinds
+def check_training(
+    algorithm: str,
+    traces: Traces,
+    *,
+    target_timesteps: float | None = None,
+    seed: NarrowSeed = 0,
+    observation: AnyObservation | None = None,
+    reward: AnyReward | None = None,
+    reward_options: dict[str, Any] | None = None,
+    total_timesteps: Positive | None = None,
+    **overrides: Any,
+) -> None:
+    """Refuse arguments that `train` refuses, without training.
+
+    Raises:
+        InputError: for unknown names, an option that the algorithm does not read, or traces without the rows that
+            it needs.
+    """
+    if algorithm not in ALGORITHMS:
+        raise unknown_name("algorithm", algorithm, ALGORITHMS)
+    if target_timesteps is not None:
+        traces.select("calibration")
+        if not 1 <= target_timesteps <= traces.timesteps:
+            raise InputError(f"Expected target_timesteps from 1 to T = {traces.timesteps}, got {target_timesteps}.")
+    reward = reward or _reward_of(algorithm)
+    make_reward(reward, reward_options)
+    rows, own = traces.select("policy"), {} if observation is None else {"observation": observation}
+    if algorithm in PRESETS:
+        rows.observation(**(own or {"observation": "features"}))
+        PRESETS[algorithm].check(overrides)
+        return
+    if total_timesteps is not None:
+        raise InputError(
+            f"Expected no total_timesteps for {algorithm!r}, which runs no environment, got {total_timesteps}: omit it."
+        )
+    trainer = TRAINERS[algorithm]
+    accepted = [entry.name for entry in fields(trainer.settings)]
+    if target_timesteps is None or reward != "linear":
+        accepted = [name for name in accepted if name not in trainer.for_targets]
+    if unknown := sorted(overrides.keys() - set(accepted)):
+        raise unknown_name(f"setting of {algorithm!r}", unknown[0], accepted)
+    trainer.settings(**overrides)
+    trainer.check(rows, **own)
+
+
+def _reward_of(algorithm: str) -> str:
+    return "seenn" if algorithm == "one-shot" else "linear"

@@ -11,7 +11,7 @@ import numpy as np
 
 import agents
 from agents.calibration import exit_curve, exits_at, level_curve
-from agents.comparison import Clusters, Endpoint, Interval, MatchedCurve, holm, matched_curve, max_t
+from agents.comparison import Clusters, DifferenceInterval, Endpoint, MatchedCurve, holm, matched_curve, max_t
 from agents.learners import TabularStopping
 from agents.policies import RULES
 from backbones import Samples, Splits, load_dataset
@@ -238,5 +238,5 @@ def _differences(endpoint: Endpoint) -> list[dict[str, float]]:
     ]
 
 
-def _interval(interval: Interval) -> dict[str, float]:
+def _interval(interval: DifferenceInterval) -> dict[str, float]:
     return {"estimate": interval.estimate, "low": interval.low, "high": interval.high, "p_value": interval.p_value}

@@ -6,6 +6,7 @@ arrays, or numbers for one row alone.
 Letters: N rows, B slots, S of them at once, T timesteps, K classes, F columns.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
@@ -48,6 +49,33 @@ Index = np.ndarray | int
 """`[S]`, or one."""
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The backbone behind episodes, for rows that are evaluated beside them."""
+
+    timesteps: int
+    """T."""
+    num_classes: int
+    """K."""
+    fingerprints: tuple[str, ...]
+    """Of the form that runs, and of its plain form; none where they are unknown."""
+
+    def check_rows(self, traces: Traces) -> None:
+        """Refuse traces of another T, K or backbone.
+
+        Raises:
+            InputError: naming both.
+        """
+        for name in ("timesteps", "num_classes"):
+            own, other = getattr(self, name), getattr(traces, name)
+            if own != other:
+                raise InputError(
+                    f"Expected traces of {name} = {own}, as in the environment, got {other}: take rows of its backbone."
+                )
+        if traces.info.get("fingerprint") not in self.fingerprints:
+            traces.check_backbone(next(iter(self.fingerprints), None))
+
+
 class Dynamics(Protocol):
     """N rows; `begin` assigns them to slots, which the other methods take."""
 
@@ -56,6 +84,7 @@ class Dynamics(Protocol):
     sample: np.ndarray
     """`[N]`."""
     shape: TraceShape
+    origin: Origin
     observation: Observation | None
     """Of `observe`, where it has columns after a timestep."""
     static: StaticObservation | None
@@ -101,6 +130,7 @@ class ReplayedDynamics:
         self.traces, self.reward, self.shape = traces, reward, traces.shape
         self.labels, self.sample = np.asarray(traces.labels), np.asarray(traces.sample)
         self.observation = None if observation is None else traces.observation(observation)
+        self.origin = _origin(self.shape, traces.info.get("fingerprint"))
         N, self._timesteps = traces.predictions.shape
         self._rewards = traces.rewards(reward).reshape(-1)
         self._predictions = traces.predictions.reshape(-1)
@@ -183,6 +213,8 @@ class LiveDynamics:
         sizes = {} if plain else contract.probe_sizes(backbone, samples.images[[0] * num_slots])
         T, K = backbone.timesteps, backbone.num_classes
         self.shape = TraceShape(T, K, **sizes)
+        forms = (backbone, getattr(backbone, "plain", backbone))
+        self.origin = _origin(self.shape, *(getattr(form, "fingerprint", None) for form in forms))
         self.observation = None if observation is None else make_observation(observation, **vars(self.shape))
         metered = getattr(reward, "needs_energy", False)
         outcomes = np.meshgrid((False, True), np.arange(1, T + 1))
@@ -292,6 +324,10 @@ class LiveDynamics:
             if name not in self._activity:
                 self._activity[name] = np.zeros((*self._logits.shape[:2], values.shape[1]), values.dtype)
             self._activity[name][self._slots, entry] = values
+
+
+def _origin(shape: TraceShape, *fingerprints: str | None) -> Origin:
+    return Origin(shape.timesteps, shape.num_classes, tuple(each for each in fingerprints if each))
 
 
 class Settings(TypedDict, total=False):

@@ -56,6 +56,7 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         self.observation_names, self.observation_space = observation_space(dynamics)
         self.action_space: gym.spaces.Discrete = gym.spaces.Discrete(self.timesteps if self.one_shot else 2)
         self.traces: Traces | None = dynamics.traces
+        self.origin = dynamics.origin
         check_mode(render_mode, render_size, self.metadata["render_modes"])
         self.render_mode, self.render_size = render_mode, render_size
         self._window = Window(render_size) if render_mode == "human" else None

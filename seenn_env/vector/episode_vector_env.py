@@ -90,6 +90,7 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             dynamics.keep_activity()
         self.dynamics, self.reward, self.timesteps = dynamics, dynamics.reward, dynamics.shape.timesteps
         self.traces: Traces | None = dynamics.traces
+        self.origin = dynamics.origin
         self.observation_names, self.single_observation_space = observation_space(dynamics)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._num_actions = self.timesteps if self.one_shot else 2

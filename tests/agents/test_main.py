@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 
@@ -145,3 +146,11 @@ def test_ctrl_c_and_sigterm_at_work_are_one_line(arguments, signal_, then, tmp_p
     process.send_signal(signal_)
     assert process.communicate(timeout=60)[1] == f"seenn: stopped; the same command {then}.\n"
     assert process.returncode == 128 + signal_
+
+
+def test_a_warning_for_the_user_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    with pytest.raises(SystemExit):
+        seenn("--version")
+    assert warnings.formatwarning("Odd.\n  Very.", UserWarning, "file.py", 3) == "seenn: Odd. Very.\n"
+    assert "file.py:3: DeprecationWarning: Old." in warnings.formatwarning("Old.", DeprecationWarning, "file.py", 3)

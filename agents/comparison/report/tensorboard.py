@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from agents.comparison.bootstrap import Interval
+from agents.comparison.bootstrap import DifferenceInterval
 from agents.comparison.report.curves import PolicyCurve
 from agents.comparison.report.figure import draw
 from agents.comparison.report.pictures import draw_exits, draw_reliability, image_grid, images_by_exit
@@ -76,7 +76,7 @@ def _write_curve(
     """Write one run; lines end at the step `last`, so that references do not stretch the axis past the policies."""
     differences = [(row, each.interval) for row in curve.rows if (each := comparison.difference(row.name))]
     if curve.name == comparison.reference:
-        differences = [(row, Interval(0, 0, 0)) for row in curve.rows]
+        differences = [(row, DifferenceInterval(0, 0, 0)) for row in curve.rows]
     for tag, found in (("accuracy", [(row, row.accuracy) for row in curve.rows]), ("difference_points", differences)):
         steps = [1000 * row.mean_timesteps for row, _ in found]
         for name, end in zip((f"compare/{tag}", *BAND[tag]), ("estimate", "low", "high"), strict=True):

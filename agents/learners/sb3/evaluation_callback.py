@@ -4,12 +4,14 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import TensorBoardOutputFormat
+from stable_baselines3.common.vec_env import VecEnv
 
 from agents.learners.learning_curve import POINTS, ExactEvaluation
 from agents.learners.sb3.policy import LearnedPolicy
 from backbones import InputError
 from backbones.argument_checks import Positive, check_kinds
 from seenn_env import Traces
+from seenn_env.environments import Origin
 from seenn_env.observations import AnyObservation
 from seenn_env.rewards import AnyReward
 
@@ -33,7 +35,8 @@ class EvaluationCallback(BaseCallback):
             than that are evaluated at each of their steps.
 
     Raises:
-        InputError: for rows of split "test", and, when training begins, for a model without `tensorboard_log`.
+        InputError: for rows of split "test", an unknown observation, and, when training begins, for rows of another T,
+            K or backbone than the environment's, another observation, or a model without `tensorboard_log`.
     """
 
     @check_kinds
@@ -53,14 +56,29 @@ class EvaluationCallback(BaseCallback):
             traces, reward=reward, reward_options=reward_options, target_timesteps=target_timesteps
         )
         self.observation, self.every = observation, every
+        self._names = traces.observation(observation).names
         self._last = 0
 
     def _on_training_start(self) -> None:
+        self._check_env(self.training_env)
         formats = self.logger.output_formats
         self._writers = [each.writer for each in formats if isinstance(each, TensorBoardOutputFormat)]
         if not self._writers:
             raise InputError("Expected a model with a log for TensorBoard, got one without: pass tensorboard_log.")
         self._write()
+
+    def _check_env(self, env: VecEnv) -> None:
+        """Refuse an environment of this package that shows other columns, or rows of another kind."""
+        origin = env.get_attr("origin", 0)[0] if env.has_attr("origin") else None
+        if not isinstance(origin, Origin):
+            return
+        origin.check_rows(self.evaluation.traces)
+        names = env.get_attr("observation_names", 0)[0]
+        if names != self._names:
+            raise InputError(
+                f"Expected observation={self.observation!r} to be that of the model's environment, which has the "
+                f"columns {', '.join(names)}: pass the same to both."
+            )
 
     def _on_step(self) -> bool:
         if self._place() > self._last and self.num_timesteps < self.model._total_timesteps:  # the end has its own

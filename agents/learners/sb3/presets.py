@@ -2,11 +2,13 @@
 
 import importlib
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
 from backbones import InputError
+from backbones.errors import unknown_name
 
 _FIXED = ("policy", "env", "seed", "device", "tensorboard_log", "verbose", "_init_setup_model")
 """Arguments that `make_model` and `train_sb3` set."""
@@ -31,9 +33,11 @@ class Preset:
         """
         return imported(self.package, self.kind)
 
-    def accepted(self) -> list[str]:
-        """Names of the arguments of `make_model` that replace the preset's."""
-        return ["num_envs", *(name for name in signature(self.algorithm()).parameters if name not in _FIXED)]
+    def check(self, overrides: Mapping[str, Any]) -> None:
+        """Raise an `InputError` for arguments of `make_model` that replace none of the preset's."""
+        accepted = ["num_envs", *(name for name in signature(self.algorithm()).parameters if name not in _FIXED)]
+        if unknown := sorted(overrides.keys() - set(accepted)):
+            raise unknown_name(f"argument of {self.kind}", unknown[0], accepted)
 
 
 _NETWORK = {"policy_kwargs": {"net_arch": [64, 64]}}

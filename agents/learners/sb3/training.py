@@ -53,9 +53,7 @@ def make_model(
     if algorithm not in PRESETS:
         raise unknown_name("algorithm", algorithm, PRESETS)
     preset = PRESETS[algorithm]
-    kind, accepted = preset.algorithm(), preset.accepted()
-    if unknown := sorted(overrides.keys() - set(accepted)):
-        raise unknown_name(f"argument of {algorithm!r}", unknown[0], accepted)
+    preset.check(overrides)
     env = to_sb3(
         EarlyExitVectorEnv(
             preset.num_envs if num_envs is None else num_envs,
@@ -68,7 +66,7 @@ def make_model(
     )
     arguments = deepcopy({**preset.arguments, **overrides})  # QRDQN writes into its policy_kwargs
     with _arguments_checked(algorithm, overrides):
-        model: BaseAlgorithm = kind(preset.policy, env, seed=seed, device="cpu", **arguments)
+        model: BaseAlgorithm = preset.algorithm()(preset.policy, env, seed=seed, device="cpu", **arguments)
     return model
 
 

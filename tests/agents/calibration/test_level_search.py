@@ -1,6 +1,7 @@
 """Calibration meets its target, curves are exact, and test is never chosen on."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -129,3 +130,64 @@ def test_saturated_confidence_is_still_a_valid_rule():
     traces = Traces(logits=logits, labels=[0] * 10, split="calibration")
     rule = calibrate(Confidence(), traces, target_timesteps=3)
     assert 0 <= rule.threshold <= 1
+
+
+def test_a_target_that_is_not_reached_is_named_with_the_nearest_value():
+    traces = make_traces(300, split="calibration")
+    best = exit_curve(Margin(), traces).accuracy.max()
+    with pytest.warns(
+        UserWarning, match=rf"target_accuracy .* got 0\.999 .* the nearest, {best:.4g}, is taken"
+    ) as found:
+        rule = calibrate(Margin(), traces, target_accuracy=0.999)
+    assert evaluate(rule, traces).accuracy == best
+    assert len(found) == 1
+    curve = exit_curve(Patience(), traces)
+    nearest = curve.mean_timesteps[curve.nearest(1.4)]
+    assert abs(nearest - 1.4) > 0.1
+    with pytest.warns(UserWarning, match=rf"target_timesteps .* got 1\.4 .* the nearest, {nearest:.4g}, is taken"):
+        rule = calibrate(Patience(), traces, target_timesteps=1.4)
+    assert evaluate(rule, traces).mean_timesteps == nearest
+    costs = np.array([2.0, 4.0, 6.0, 8.0])
+    with pytest.warns(UserWarning, match=rf"target_cost .* got 2\.8 .* the nearest, {2 * nearest:.4g}, is taken"):
+        calibrate(Patience(), traces, target_cost=2.8, costs=costs)
+
+
+def test_a_target_that_is_reached_is_met_without_a_warning():
+    traces = make_traces(300, split="calibration")
+    highest = exit_curve(Margin(), traces).accuracy.max()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for target in (1.0, 1.503, 4.0):
+            calibrate(Margin(), traces, target_timesteps=target)
+        calibrate(Margin(), traces, target_accuracy=highest)
+        mixed = calibrate(Patience(), traces, target_timesteps=1.4, randomise=True)
+    assert mixed.share not in (0, 1)
+
+
+def test_an_accuracy_that_no_level_has_is_not_met_by_chance_either():
+    traces = make_traces(300, split="calibration")
+    with pytest.warns(UserWarning, match="no level is that accurate"):
+        mixed = calibrate(Margin(), traces, target_accuracy=0.999, randomise=True)
+    assert evaluate(mixed, traces).accuracy == exit_curve(Margin(), traces).accuracy.max()
+    assert mixed.share == 1
+
+
+def test_of_several_settings_the_one_that_meets_the_target_is_taken_before_a_more_accurate_one():
+    rng = np.random.default_rng(0)
+    traces, calm = make_traces(200, T=3, split="calibration"), rng.random((200, 2))
+
+    class Variants(Margin):
+        fine = False
+
+        def variants(self, traces):
+            for self.fine in (True, False):
+                yield self
+
+        def trace_scores(self, traces):
+            return calm if self.fine else np.zeros((200, 2))
+
+    rule = Variants()
+    coarse, fine = (exit_curve(rule, traces) for rule.fine in (False, True))
+    assert coarse.accuracy[coarse.nearest(2.1)] > fine.accuracy[fine.nearest(2.1)]
+    found = calibrate(rule, traces, target_timesteps=2.1)
+    assert np.mean(exits_at(calm, found.level)) == pytest.approx(2.1, abs=0.005)

@@ -128,3 +128,15 @@ def test_bad_options_are_one_sentence_before_the_work(tmp_path, capsys):
     for traces, options, message in cases:
         assert message in refused(capsys, "calibrate", "--traces", traces, *options, "--output", output), options
     assert not output.exists()
+
+
+def test_a_target_that_is_not_reached_is_named_in_the_answer(tmp_path, capsys):
+    file, output = tmp_path / "traces.safetensors", tmp_path / "patience.safetensors"
+    make_traces(300, split="calibration").save(file)
+    options = ["--traces", file, "--policy", "patience", "--target-timesteps", 1.4, "--output", output]
+    seenn("calibrate", *options)
+    answer, _ = capsys.readouterr()
+    assert "got 1.4 (rows with equal scores exit together): the nearest, " in answer
+    seenn("calibrate", *options, "--overwrite", "--json")
+    (warning,) = json.loads(capsys.readouterr().out)["warnings"]
+    assert warning == answer.splitlines()[0]

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import agents
+from backbones import InputError
 from seenn_env import Traces
 from tests.helpers.commands import refused, seenn
 from tests.helpers.programs import ROOT, start_python
@@ -82,8 +83,18 @@ def test_a_stopped_sweep_trains_what_is_missing(swept, capsys):
         assert len(list(run.glob("events*"))) == 1
 
 
-def test_a_failed_training_is_named_and_tried_again_and_the_others_are_compared(recorded, tmp_path, capsys):
-    sweep = ("sweep", "--traces", recorded, "--algorithms", "one-shot", "exact", "--seeds", 1, "--workers", 0)
+def test_a_failed_training_is_named_and_tried_again_and_the_others_are_compared(
+    recorded, tmp_path, capsys, monkeypatch
+):
+    train = agents.train
+
+    def diverging(algorithm, *rest, **settings):
+        if algorithm == "optimal-stopping":
+            raise InputError("Expected finite numbers.")
+        return train(algorithm, *rest, **settings)
+
+    monkeypatch.setattr(agents, "train", diverging)
+    sweep = ("sweep", "--traces", recorded, "--algorithms", "optimal-stopping", "exact", "--seeds", 1, "--workers", 0)
     for missing in (2, 1):
         with pytest.raises(SystemExit) as stop:
             seenn(*sweep, "--targets", 1.5, "--output", tmp_path / "out")
@@ -91,7 +102,7 @@ def test_a_failed_training_is_named_and_tried_again_and_the_others_are_compared(
         out, errors = capsys.readouterr()
         assert f"train {missing} of 2 policies" in out
         assert "exact @ 1.5  " in out
-        assert errors.splitlines()[0].startswith("seenn: one-shot @ 1.5, seed 0 failed: Expected images of the samples")
+        assert errors.splitlines()[0].startswith("seenn: optimal-stopping @ 1.5, seed 0 failed: Expected finite")
         assert errors.splitlines()[1] == f"seenn: 1 of {missing} trainings failed; the same command tries them again."
     assert not (tmp_path / "out" / "complete").exists()
 
@@ -137,7 +148,12 @@ def test_ctrl_c_ends_in_one_line_and_keeps_the_finished(recorded, tmp_path, caps
         ),
         (("--workers", 2, "--address", "auto"), "Expected no --workers with an --address"),
         (("--algorithms",), "Expected at least one algorithm, got none"),
-        (("--algorithms", "exakt"), "algorithm, got 'exakt'"),
+        (("--algorithms", "exact", "exakt"), "algorithm, got 'exakt'"),
+        (("--algorithms", "exact", "one-shot"), "one-shot @ 1.2: Expected images of the samples, got none"),
+        (("--observations", "rich", "featurs"), "observation, got 'featurs'."),
+        (("--algorithms", "exact", "--observations", "rich", "hidden"), "record with hidden=True"),
+        (("--costs", "0.1", "-1"), "exact at cost -1: Expected cost ≥ 0 and below 1e30, got -1.0."),
+        (("--seed", 2**32 - 1, "--seeds", 2), "Expected seed to be a whole number of 0 or more and below 4294967296"),
         (("--algorithms", "exact", "--total-timesteps", 5), "no --total-timesteps with algorithms that run no"),
         (("--targets", 9), "Expected targets from 1 to T = 4, got 9."),
     ],

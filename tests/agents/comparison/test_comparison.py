@@ -1,5 +1,6 @@
 """Comparisons: the figures in the table, and intervals that cover at their stated rate."""
 
+import html
 import json
 
 import numpy as np
@@ -173,3 +174,28 @@ def test_p_values_of_many_differences_can_be_small_and_state_their_floor(held_ou
     assert max(d.adjusted_p for d in comparison.differences if d.policy.startswith("worse")) < 0.01
     assert min(d.adjusted_p for d in comparison.differences) == pytest.approx(1 / (comparison.resamples + 1))
     assert "p (max-t over all 70, not below 0.0005)" in comparison.table()
+
+
+@pytest.mark.parametrize("split", ["train", "policy", "calibration"])
+def test_a_comparison_on_rows_that_chose_something_says_so(split, tmp_path):
+    rows = make_traces(100, split=split, seed=9)
+    choices = {"train": "the backbone", "policy": "learned policies", "calibration": "thresholds and settings"}
+    found = compare({"margin": Margin(0.5)}, rows, log_dir=tmp_path)
+    assert found.caution == found.to_dict()["caution"] == found.table().splitlines()[-1]
+    assert found.caution.startswith(f"Rows of split {split} chose ")
+    assert choices[split] in found.caution
+    page = html.unescape((tmp_path / "report.html").read_text())
+    assert f'<p class="caution" role="note">{found.caution}' in page
+
+
+def test_a_comparison_on_test_has_no_caution(held_out, tmp_path):
+    found = compare({"margin": Margin(0.5)}, held_out, log_dir=tmp_path)
+    assert found.caution is found.to_dict()["caution"] is None
+    assert 'class="caution"' not in (tmp_path / "report.html").read_text()
+
+
+def test_only_differences_have_p_values(held_out):
+    facts = compare(entries(), held_out).to_dict()
+    assert all(set(row["accuracy"]) == {"estimate", "low", "high"} for row in facts["rows"])
+    for each in facts["differences"]:
+        assert 0 < each["p_value"] <= each["adjusted_p"] <= 1

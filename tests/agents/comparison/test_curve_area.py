@@ -5,7 +5,7 @@ import pytest
 
 from agents import Confidence, Margin
 from agents.calibration.curve import exit_curve, exits_at
-from agents.comparison.bootstrap import Clusters, Interval
+from agents.comparison.bootstrap import Clusters, DifferenceInterval
 from agents.comparison.curve_area import Endpoint, matched_curve
 from agents.comparison.matched_accuracy import _sums_at, matched_accuracy
 from agents.comparison.multiple_comparisons import holm, max_t
@@ -30,7 +30,7 @@ def area_between(policies, rivals, traces, clusters, charge=0.0):
 
 def test_a_policy_has_no_area_to_itself(held_out):
     endpoint = area_between(at_all(Margin()), at_all(Margin(0.3)), held_out, Clusters(held_out.sample))
-    assert endpoint.area == Interval.of(0, np.zeros(10))
+    assert endpoint.area == DifferenceInterval.of(0, np.zeros(10))
     assert endpoint.verdict() == "non-inferior"
 
 
@@ -76,7 +76,7 @@ def test_seeds_are_resampled_with_the_samples(held_out):
 
 def test_the_verdict_follows_the_interval():
     def verdict(low, high):
-        return Endpoint(Interval((low + high) / 2, low, high), (1.0, 2.0), ()).verdict(margin=0.002)
+        return Endpoint(DifferenceInterval((low + high) / 2, low, high), (1.0, 2.0), ()).verdict(margin=0.002)
 
     assert verdict(0.001, 0.004) == "superior"
     assert verdict(-0.001, 0.004) == "non-inferior"
@@ -131,7 +131,7 @@ def test_max_t_keeps_the_familys_error_where_nothing_differs():
 def test_an_endpoint_corrects_its_targets_and_keeps_the_areas_draws(held_out):
     clusters = Clusters(held_out.sample, resamples=500)
     endpoint = area_between(at_all(Margin()), at_all(Confidence()), held_out, clusters)
-    assert Interval.of(endpoint.area.estimate, endpoint.area_draws()) == endpoint.area
+    assert DifferenceInterval.of(endpoint.area.estimate, endpoint.area_draws()) == endpoint.area
     estimates = np.array([difference.estimate for difference in endpoint.differences])
     assert np.array_equal(endpoint.adjusted(), max_t(estimates, endpoint.draws))
 

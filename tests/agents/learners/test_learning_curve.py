@@ -3,13 +3,15 @@
 import numpy as np
 import pytest
 from stable_baselines3 import PPO
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import agents
 from agents.learners import write_means
 from agents.learners.learning_curve import POINTS, TAGS, ExactEvaluation
 from backbones import InputError
-from seenn_env import EarlyExitVectorEnv, Traces, evaluate, to_sb3
+from seenn_env import EarlyExitEnv, EarlyExitVectorEnv, Traces, evaluate, to_sb3
 from tests.helpers.tensorboard_server import scalars
 from tests.helpers.traces import make_traces
 
@@ -115,6 +117,33 @@ def test_the_callback_refuses_test_rows_and_a_model_without_a_log(traces):
     model = PPO("MlpPolicy", to_sb3(EarlyExitVectorEnv(4, traces)), n_steps=16, batch_size=64)
     with pytest.raises(InputError, match="pass tensorboard_log"):
         model.learn(64, callback=agents.EvaluationCallback(traces.select("calibration")))
+
+
+@pytest.mark.parametrize("wrapped", ["native", "dummy", "normalised"])
+def test_the_callback_refuses_rows_of_another_kind_than_the_environments(traces, tmp_path, wrapped):
+    known = Traces(logits=traces.logits, labels=traces.labels, split="policy", info={"fingerprint": "own"})
+    if wrapped == "native":
+        env = to_sb3(EarlyExitVectorEnv(4, known))
+    else:
+        env = DummyVecEnv([lambda: Monitor(EarlyExitEnv(known))])
+        env = VecNormalize(env) if wrapped == "normalised" else env
+    model = PPO("MlpPolicy", env, n_steps=16, batch_size=16, tensorboard_log=str(tmp_path), device="cpu")
+    own = Traces(logits=known.logits, labels=known.labels, split="calibration", info=known.info)
+    others = {
+        "timesteps = 4, as in the environment, got 6": make_traces(100, T=6, split="calibration"),
+        "num_classes = 5, as in the environment, got 3": make_traces(100, K=3, split="calibration"),
+        "traces of the backbone own, got traces of another": Traces(
+            logits=own.logits, labels=own.labels, split="calibration", info={"fingerprint": "another"}
+        ),
+    }
+    for message, rows in others.items():
+        with pytest.raises(InputError, match=message):
+            model.learn(64, callback=agents.EvaluationCallback(rows))
+    with pytest.raises(InputError, match=r"observation='rich' to be that of the model's env.* columns confidence, "):
+        model.learn(64, callback=agents.EvaluationCallback(own, observation="rich"))
+    with pytest.raises(InputError, match=r"got 'featurs'.*Did you mean 'features'"):
+        agents.EvaluationCallback(own, observation="featurs")
+    model.learn(16, callback=agents.EvaluationCallback(own))
 
 
 def test_a_policy_of_ones_own_script_is_bound_to_its_backbone_when_it_is_calibrated(traces):

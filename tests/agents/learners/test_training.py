@@ -157,9 +157,9 @@ def test_files_that_are_no_policies_are_refused(tmp_path, traces):
         ({"algorithm": "optimal-stopping", "rounds": 5}, "setting of 'optimal-stopping', got 'rounds'. Known: "),
         (
             {"algorithm": "ppo", "epochs": 5},
-            "argument of 'ppo', got 'epochs'. Known: batch_size, .*n_epochs, .*num_envs",
+            "argument of PPO, got 'epochs'. Known: batch_size, .*n_epochs, .*num_envs",
         ),
-        ({"algorithm": "dqn", "device": "cpu"}, "argument of 'dqn', got 'device'. Known: .*buffer_size"),
+        ({"algorithm": "dqn", "device": "cpu"}, "argument of DQN, got 'device'. Known: .*buffer_size"),
         ({"algorithm": "ppo", "n_epochs": "many"}, "with which 'ppo' can train, got {'n_epochs': 'many'}, but 'str'"),
         ({"algorithm": "ppo", "n_epochs": 0}, "with which 'ppo' can train, got {'n_epochs': 0}, but "),
         ({"algorithm": "ppo", "batch_size": 1}, "with which 'ppo' can train, got {'batch_size': 1}, but "),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from agents.comparison import Comparison
-from agents.comparison.bootstrap import Interval
+from agents.comparison.bootstrap import DifferenceInterval, Interval
 from agents.comparison.report.answer import answer, verdicts
 from agents.comparison.result import Difference, Row
 
@@ -22,7 +22,9 @@ def comparison(differences: dict[str, tuple[float, float]], rule: str | None = "
     return Comparison(
         rows=(*rules, *map(row, differences)),
         differences=tuple(
-            Difference(name, f"{rule} @ {name.partition(' @ ')[2]}", Interval(gain, gain - 0.01, gain + 0.01), p)
+            Difference(
+                name, f"{rule} @ {name.partition(' @ ')[2]}", DifferenceInterval(gain, gain - 0.01, gain + 0.01), p
+            )
             for name, (gain, p) in differences.items()
             if rule
         ),

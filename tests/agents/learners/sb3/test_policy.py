@@ -162,7 +162,7 @@ def test_zips_that_do_not_fit_are_one_sentence(tmp_path):
         load_sb3("ppo", tmp_path / "model.zip", traces, policy_kwargs={"net_arch": [8]})
     with pytest.raises(InputError, match=r"policy_net.*policy_kwargs=\{\} for SB3's own defaults"):
         load_sb3("ppo", tmp_path / "model.zip", traces, policy_kwargs={"net_arch": [8]})
-    with pytest.raises(InputError, match=r"argument of 'ppo', got 'net_arch'. Known: .*policy_kwargs"):
+    with pytest.raises(InputError, match=r"argument of PPO, got 'net_arch'. Known: .*policy_kwargs"):
         load_sb3("ppo", tmp_path / "model.zip", traces, net_arch=[8])
     (tmp_path / "broken.zip").write_bytes(b"nothing of the kind")
     with pytest.raises(InputError, match="a zip of a ppo model of this architecture"):
