@@ -1,6 +1,6 @@
 from .exact.policy import ExitNetwork
 from .exact.training import ExitSettings, train_exit_network
-from .learning_curve import write_means
+from .learning_curve import finish_runs, write_means
 from .one_shot.policy import TimestepNetwork
 from .sb3.evaluation_callback import EvaluationCallback
 from .sb3.policy import LearnedPolicy
@@ -21,6 +21,7 @@ __all__ = [
     "StoppingSettings",
     "TabularStopping",
     "TimestepNetwork",
+    "finish_runs",
     "fit_optimal_stopping",
     "load_sb3",
     "train",
