@@ -122,7 +122,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if os.environ.get("NO_COLOR"):
         os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")
     command: Any = None
-    threading.excepthook = _of_thread
     warnings.formatwarning = _format_warning
     try:
         try:
@@ -157,12 +156,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception:
         traceback.print_exc()
         sys.exit(1)
-
-
-def _of_thread(error: threading.ExceptHookArgs) -> None:
-    """No word of a full disk from TensorBoard's thread: its writer raises that again where it is next used."""
-    if not issubclass(error.exc_type, OSError):
-        threading.__excepthook__(error)
 
 
 def _format_warning(

@@ -34,7 +34,7 @@ def open_atomic(path: str | Path, *, text: bool = False) -> Iterator[IO[Any]]:
         path.parent.mkdir(parents=True, exist_ok=True)
         how: dict[str, Any] = {"mode": "x", "encoding": "utf-8", "newline": ""} if text else {"mode": "xb"}
         with temporary.open(**how) as file:
-            _lock(file.fileno())  # while it is held, the file is no leftover
+            lock(file.fileno())  # while it is held, the file is no leftover
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -74,7 +74,7 @@ def remove_leftovers(path: Path) -> None:
         with suppress(OSError):
             descriptor = os.open(file, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
             try:
-                _lock(descriptor)
+                lock(descriptor)
                 file.unlink()
             finally:
                 os.close(descriptor)
@@ -89,11 +89,11 @@ def sole_writer(path: Path) -> Iterator[None]:
     """
     path = path.absolute()
     made = [folder for folder in path.parents if not folder.exists()]
-    lock, held = path.parent / f".{path.name}.lock", False
+    mark, held = path.parent / f".{path.name}.lock", False
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+            descriptor = os.open(mark, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except OSError as error:
             if os.path.isdir(path):  # a folder whose own parent is not ours
                 yield
@@ -101,8 +101,8 @@ def sole_writer(path: Path) -> Iterator[None]:
             raise cannot_write(path, error) from error
         try:
             try:
-                _lock(descriptor)
-                held = lock.exists() and os.path.samestat(os.fstat(descriptor), lock.stat())  # its holder deletes it
+                lock(descriptor)
+                held = mark.exists() and os.path.samestat(os.fstat(descriptor), mark.stat())  # its holder deletes it
             except BlockingIOError:
                 pass
             if not held:
@@ -110,7 +110,7 @@ def sole_writer(path: Path) -> Iterator[None]:
             yield
         finally:
             if held:
-                lock.unlink(missing_ok=True)
+                mark.unlink(missing_ok=True)
             os.close(descriptor)
     finally:
         for folder in made:
@@ -144,7 +144,7 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _lock(descriptor: int) -> None:
+def lock(descriptor: int) -> None:
     """Lock an open file until it is closed; a `BlockingIOError` where another process has."""
     if fcntl is not None:
         try:

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -100,13 +100,18 @@ class ResultFolder:
                 remove_leftovers(target)
 
     def _clear(self) -> None:
-        """Delete the command's files in `work`, and folders that are then empty."""
-        for name in (*self._made(self.work), COMPLETE, SETTINGS):
+        """Delete the command's files in `work`, and folders that are then empty; the settings last, which own them."""
+        for name in (COMPLETE, *sorted(self._made(self.work))):
             (self.work / name).unlink(missing_ok=True)
-        folders = [path for path in self.work.rglob("*") if path.is_dir()]
-        for folder in (*sorted(folders, reverse=True), self.work, self.final):
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
+        _remove_empty(sorted(self.work.rglob("*"), reverse=True))
+        (self.work / SETTINGS).unlink(missing_ok=True)
+        _remove_empty((self.work, self.final))
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_first: bool = True) -> ResultFolder:

@@ -27,7 +27,7 @@ TIMESTEPS = 8
 """T."""
 MAKES = (
     rf"(backbone|{'|'.join(RECORDED)}|ppo-seed\d+)\.safetensors|{re.escape(STATE)}|backbone/{EVENTS}"
-    rf"|training/(.+/)?{EVENTS}|comparison/({COMPARISON})"
+    rf"|training/((.+/)?{EVENTS}|\.ppo-seed\d+\.unfinished)|comparison/({COMPARISON})"
 )
 """Files of the result."""
 
@@ -124,17 +124,17 @@ class Quickstart:
     def _learn(self, folder: Path, traces: dict[str, seenn_env.Traces], seed: int) -> Any:
         file = folder / f"ppo-seed{seed}.safetensors"
         if file.exists():
+            learners.finish_runs(folder / "training", f"ppo-seed{seed}")
             return agents.load(file)
         print(f"learn when to exit: PPO, seed {seed}, {self.total_timesteps} steps", flush=True)
         bar, move = progress_bar("learn")
         with bar:
-            policy = agents.train(
+            return agents.train(
                 "ppo",
                 traces["policy"],
                 seed=seed,
                 total_timesteps=self.total_timesteps,
                 log_dir=folder / "training",
                 on_progress=move,
+                on_trained=lambda policy: agents.save(policy, file),
             )
-        agents.save(policy, file)
-        return policy

@@ -51,9 +51,13 @@ class Train:
         check_file(self.output, self)
         if self.log_dir is not None:
             check_log_dir(self.log_dir)
+            if self.output.exists() and not self.overwrite:
+                learners.finish_runs(self.log_dir, f"{self.algorithm}-seed{self.seed}")
         if self.algorithm in learners.TRAINERS:
             refuse_unused(self, ["total_timesteps"], f"with {self.algorithm}, which runs no environment")
         traces = load_traces(self.traces)
+        about = {"dataset": traces.info.get("dataset"), "target_timesteps": self.target_timesteps}
+        about = {name: value for name, value in about.items() if value is not None}
         bar, move = progress_bar("train")
         with bar:
             policy = agents.train(
@@ -67,9 +71,8 @@ class Train:
                 total_timesteps=self.total_timesteps,
                 log_dir=self.log_dir,
                 on_progress=move,
+                on_trained=lambda policy: agents.save(policy, self.output, about=about),
             )
-        about = {"dataset": traces.info.get("dataset"), "target_timesteps": self.target_timesteps}
-        agents.save(policy, self.output, about={name: value for name, value in about.items() if value is not None})
         result = evaluate(policy, traces.select("policy"))
         print(f"on policy: accuracy {100 * result.accuracy:.2f} % at {result.mean_timesteps:.3f} timesteps")
         print("policy:", self.output)

@@ -112,8 +112,8 @@ class Watch:
         else:
             output = open_folder(self.output, self, self.overwrite, makes=MAKES)
             for number, moment in enumerate(moments, 1):
-                picture = Image.fromarray(side_by_side.picture(moment, names, self.size))
-                picture.save(output.work / f"{number:03d}.png")
+                with open_atomic(output.work / f"{number:03d}.png") as file:
+                    Image.fromarray(side_by_side.picture(moment, names, self.size)).save(file, "PNG")
             output.close()
         for name, last in zip(names, moments[-1], strict=True):
             title = f"{name}: " if len(names) > 1 else ""

@@ -1,6 +1,6 @@
 from .exact.policy import ExitNetwork
 from .exact.training import ExitSettings, train_exit_network
-from .learning_curve import write_means
+from .learning_curve import finish_runs, write_means
 from .one_shot.policy import TimestepNetwork
 from .sb3.evaluation_callback import EvaluationCallback
 from .sb3.policy import LearnedPolicy
@@ -22,6 +22,7 @@ __all__ = [
     "TabularStopping",
     "TimestepNetwork",
     "check_training",
+    "finish_runs",
     "fit_optimal_stopping",
     "load_sb3",
     "train",

@@ -5,14 +5,14 @@ curve(0.1, lambda: policy)
 """
 
 import math
+import re
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from agents.calibration.best_rule import best_threshold
@@ -20,6 +20,8 @@ from agents.calibration.curve import exits_at, level_curve
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import Oracle
 from backbones import InputError
+from backbones.atomic import lock
+from backbones.event_log import EVENT_FILES, EventLog
 from seenn_env import Traces
 from seenn_env.rewards import AnyReward
 
@@ -79,21 +81,17 @@ class LearningCurve:
 
     Args:
         log_dir: the folder.
-        name: of the run; a second training of that name gets "-2".
+        name: of the run; a second training of that name gets "-2", unless the first did not finish.
         evaluation: of the policies.
     """
 
     def __init__(self, log_dir: str | Path, name: str, evaluation: ExactEvaluation) -> None:
         self.evaluation = evaluation
-        self.folder = next(
-            folder
-            for number in count(1)
-            if not (folder := Path(log_dir) / (name if number == 1 else f"{name}-{number}")).exists()
-        )
-        if not list(Path(log_dir).glob("events.out.tfevents.*")):
+        folder, self._mark = _new_run(Path(log_dir), name)
+        if not list(Path(log_dir).glob(EVENT_FILES)):
             _write_layout(Path(log_dir), evaluation.target)
         _write_references(Path(log_dir), evaluation)
-        self._writer = SummaryWriter(str(self.folder))
+        self.log = EventLog(folder, grows=True)
         self._next = 0.0
 
     def __call__(self, done: float, policy: Callable[[], ScoredPolicy]) -> None:
@@ -101,7 +99,8 @@ class LearningCurve:
         if done >= self._next:
             self._next = min(done + 1 / POINTS, 1.0) if done < 1 else math.inf
             for tag, value in self.evaluation(policy()).items():
-                self._writer.add_scalar(tag, value, round(1000 * done))
+                self.log.add_scalar(tag, value, round(1000 * done))
+            self.log.flush()
 
     def close(self, policy: ScoredPolicy) -> None:
         """Write the trained policy's row of the tab "HParams"."""
@@ -112,11 +111,47 @@ class LearningCurve:
         }
         facts["observation"] = str(policy.observation)
         metrics = {f"hparam/{tag.partition('/')[2]}": value for tag, value in self.evaluation(policy).items()}
-        write_hparams(self._writer, facts, metrics)
-        self._writer.close()
+        write_hparams(self.log, facts, metrics)
+        self.log.close()
+
+    def finish(self) -> None:
+        """Keep the run from being replaced by the next of its name."""
+        Path(self._mark.name).unlink()
+        self._mark.close()
 
 
-def write_hparams(writer: SummaryWriter, facts: dict[str, Any], metrics: dict[str, float]) -> None:
+def _new_run(log_dir: Path, name: str) -> tuple[Path, IO[str]]:
+    """The folder of a run, and the mark beside it that the run is unfinished, locked while the process lives."""
+    log_dir.mkdir(parents=True, exist_ok=True)
+    for number in count(1):
+        folder = log_dir / (name if number == 1 else f"{name}-{number}")
+        path = _mark_of(folder)
+        if folder.exists() and not path.exists():
+            continue
+        mark = path.open("a")
+        try:
+            lock(mark.fileno())
+        except BlockingIOError:
+            mark.close()
+            continue
+        for file in folder.glob(EVENT_FILES):
+            file.unlink()
+        return folder, mark
+    raise AssertionError
+
+
+def _mark_of(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.unfinished")
+
+
+def finish_runs(log_dir: str | Path, name: str) -> None:
+    """Keep runs of a name whose policy was saved before their process was killed."""
+    for mark in Path(log_dir).glob(".*.unfinished"):
+        if re.fullmatch(rf"\.{re.escape(name)}(-\d+)?\.unfinished", mark.name):
+            mark.unlink()
+
+
+def write_hparams(writer: EventLog, facts: dict[str, Any], metrics: dict[str, float]) -> None:
     """One row of the tab "HParams" for the writer's run."""
     for summary in hparams(facts, metrics):
         writer._get_file_writer().add_summary(summary)  # add_hparams would make a run of its own
@@ -138,7 +173,7 @@ def _write_layout(log_dir: Path, target_timesteps: float | None) -> None:
     bands = {
         title: ["Margin", [f"eval/{tag}", f"seeds/{tag}_low", f"seeds/{tag}_high"]] for title, tag in charts.items()
     }
-    with SummaryWriter(str(log_dir)) as writer:
+    with EventLog(log_dir) as writer:
         writer.add_custom_scalars(
             {"training, evaluated exactly": lines, "training, mean and range of the seeds": bands}
         )
@@ -156,8 +191,8 @@ def _write_references(log_dir: Path, evaluation: ExactEvaluation) -> None:
     of_reward = f", {reward}{of_reward}" if options or reward != "linear" else ""
     for name, values in lines.items():
         folder = log_dir / "reference" / f"{name}{of_reward}"
-        if not folder.exists():
-            with SummaryWriter(str(folder)) as writer:
+        if not list(folder.glob(EVENT_FILES)):
+            with EventLog(folder) as writer:
                 for tag, value in values.items():
                     for step in range(0, 1001, 1000 // POINTS):  # dense, for TensorBoard's smoothing
                         writer.add_scalar(tag, value, step)
@@ -168,7 +203,7 @@ def write_means(log_dir: str | Path, algorithm: str) -> None:
     runs = [folder for folder in sorted(Path(log_dir).glob(f"{algorithm}-seed*")) if folder.is_dir()]
     logs = [EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload() for folder in runs]
     tags = [f"eval/{tag}" for tag in TAGS if all(f"eval/{tag}" in log.Tags()["scalars"] for log in logs)]
-    with SummaryWriter(str(Path(log_dir) / f"{algorithm} (mean of {len(runs)} seeds)")) as writer:
+    with EventLog(Path(log_dir) / f"{algorithm} (mean of {len(runs)} seeds)") as writer:
         for tag in tags:
             values = [{event.step: event.value for event in log.Scalars(tag)} for log in logs]
             for step in sorted(set.intersection(*map(set, values))):

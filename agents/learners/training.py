@@ -78,6 +78,7 @@ def train(
     total_timesteps: Positive | None = None,
     log_dir: str | Path | None = None,
     on_progress: Callable[[float], None] | None = None,
+    on_trained: Callable[[TrainedPolicy], object] | None = None,
     **overrides: Any,
 ) -> TrainedPolicy:
     """Train a policy on the rows of split "policy".
@@ -98,6 +99,8 @@ def train(
         log_dir: folder for TensorBoard, in which the training becomes a run ("ppo-seed0") beside runs of references:
             exact evaluations on the rows of split "calibration" (or else "policy") over 1,000 × the fraction done.
         on_progress: called with the fraction done.
+        on_trained: called with the policy. Until it returns, the run in `log_dir` counts as unfinished: the next
+            training of its name replaces it.
         overrides: arguments of the algorithm in place of the preset's, or fields of its settings.
 
     Raises:
@@ -150,8 +153,8 @@ def train(
         from agents.learners.sb3.training import train_sb3  # imports stable-baselines3, which is slow
 
         total = total_timesteps or 300_000
-        folder = None if curve is None else curve.folder
-        policy = train_sb3(algorithm, training_rows, total_timesteps=total, log_dir=folder, **common, **overrides)
+        log = None if curve is None else curve.log
+        policy = train_sb3(algorithm, training_rows, total_timesteps=total, log=log, **common, **overrides)
         policy.settings["total_timesteps"] = total
     else:
         trainer = TRAINERS[algorithm]
@@ -169,11 +172,15 @@ def train(
     refuse_nan(policy.to_tensors()[0], f"in the policy that {algorithm!r} learned")
     if curve is not None:
         curve.close(policy)
-    if calibration is None or target_timesteps is None:
-        return policy
-    calibrated = calibrate(policy, calibration, target_timesteps=target_timesteps)
-    warn_if_worse(calibrated, algorithm, calibration, target_timesteps)
-    return calibrated
+    result = policy
+    if calibration is not None and target_timesteps is not None:
+        result = calibrate(policy, calibration, target_timesteps=target_timesteps)
+        warn_if_worse(result, algorithm, calibration, target_timesteps)
+    if on_trained is not None:
+        on_trained(result)
+    if curve is not None:
+        curve.finish()
+    return result
 
 
 @check_kinds

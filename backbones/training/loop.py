@@ -123,7 +123,7 @@ def train(
         group.wait()  # all processes have read the file
         if len(run.losses) <= stages[-1].first:
             run.best, run.best_accuracy = None, -1.0  # of a stage that was the last before stages were added
-        writer = _summary_writer(log_dir) if group.is_first else None
+        writer = _event_log(log_dir, len(run.losses) + 1) if group.is_first else None
         evaluated = log_dir is not None or on_epoch is not None  # equal in every process: statistics are shared
         hidden = not (progress and group.is_first)
         bar = tqdm(total=stages[-1].end, initial=len(run.losses), desc="train", unit="epoch", disable=hidden)
@@ -149,11 +149,14 @@ def train(
                         right = calibration_accuracy(network, splits, stage.timesteps, group=group)
                         if chosen:
                             run.offer(float(right[-1]))
-                if resume is not None and group.is_first:
-                    run.save(resume, optimizer=optimizer, schedule=schedule)
                 if group.is_first:
                     rate = float(schedule.get_last_lr()[0])
-                    _report(Epoch(epoch + 1, stage.timesteps, run.losses[-1], rate, right, speed), writer, on_epoch)
+                    done = Epoch(epoch + 1, stage.timesteps, run.losses[-1], rate, right, speed)
+                    _log(done, writer)  # before the state: an epoch that is resumed from is in the log
+                    if resume is not None:
+                        run.save(resume, optimizer=optimizer, schedule=schedule)
+                    if on_epoch is not None:
+                        on_epoch(done)
                 bar.update()
                 bar.set_postfix(loss=f"{run.losses[-1]:.3f}")
         bar.close()
@@ -226,24 +229,23 @@ def calibration_accuracy(
     return right
 
 
-def _summary_writer(log_dir: str | Path | None) -> Any:
-    """TensorBoard's writer; None without a folder, or, with a message, where it is not installed."""
+def _event_log(log_dir: str | Path | None, first_epoch: int) -> Any:
+    """The log from an epoch on; None without a folder, or, with a message, where TensorBoard is not installed."""
     if log_dir is None:
         return None
     try:
-        from torch.utils.tensorboard import SummaryWriter
+        from backbones.event_log import EventLog
     except ImportError:
         print(f"TensorBoard is not installed: nothing is logged to {log_dir}.", file=sys.stderr)
         return None
-    return SummaryWriter(str(log_dir))
+    return EventLog(log_dir, grows=True, first_step=first_epoch)
 
 
-def _report(epoch: Epoch, writer: Any, on_epoch: Callable[[Epoch], None] | None) -> None:
+def _log(epoch: Epoch, writer: Any) -> None:
     if writer is not None:
         writer.add_scalar("train/loss", epoch.loss, epoch.number)
         writer.add_scalar("train/learning_rate", epoch.learning_rate, epoch.number)
         writer.add_scalar("train/images_per_second", epoch.images_per_second, epoch.number)
         for t, right in enumerate(epoch.accuracy if epoch.accuracy is not None else (), 1):
             writer.add_scalar(f"calibration/accuracy_t{t}", right, epoch.number)
-    if on_epoch is not None:
-        on_epoch(epoch)
+        writer.flush()

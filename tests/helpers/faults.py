@@ -3,8 +3,8 @@
 with Nursery() as nursery:
     run = nursery.run(["record", …], below=tmp_path, fault="kill", at=7)
 
-Each command runs in a fork of one process that has imported everything. File operations are opening for writing,
-every write, fsync, reserving, making, renaming and deleting.
+Each command runs in a fork of one process that has imported everything and has one thread. File operations are opening
+for writing, every write that reaches the system, cutting, fsync, reserving, making, renaming and deleting.
 """
 
 import builtins
@@ -17,7 +17,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +28,9 @@ from tests.helpers.programs import ROOT
 
 NEED_SPACE = {"open", "write", "fsync", "reserve", "mkdir", "rename"}
 """Operations that a full disk refuses."""
+
+Fault = Literal["kill", "full", "ENOSPC", "EIO", "EACCES"]
+"""Killed; the disk is full from there on; or that operation alone fails."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,7 @@ class Run:
     """File operations that it tried; 0 if it was killed."""
     errors: str
     """Its standard error."""
+    seconds: float
 
 
 class Nursery:
@@ -57,12 +63,19 @@ class Nursery:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
 
+    def rehearse(self, arguments: Sequence[object]) -> None:
+        """Run a command in the process that forks: later ones find its imports and caches."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps({"rehearsed": [str(part) for part in arguments]}), file=self._process.stdin, flush=True)
+        assert self._process.stdout.readline() == "done\n"
+
     def run(
         self,
         arguments: Sequence[object],
         *,
         below: Path,
-        fault: Literal["kill", "full"] | None = None,
+        fault: Fault | None = None,
         at: int = 0,
         seconds: float | None = None,
     ) -> Run:
@@ -77,7 +90,7 @@ class Nursery:
 class Faults:
     """Counts file operations below a folder, and fails at one of them (a full disk: at all from there)."""
 
-    def __init__(self, below: str, fault: str | None, at: int) -> None:
+    def __init__(self, below: str, fault: Fault | None, at: int) -> None:
         self.below, self.fault, self.at, self.count = below, fault, at, 0
         self.lock = threading.RLock()
 
@@ -86,32 +99,31 @@ class Faults:
         opens, fsync, reserve = io.open, os.fsync, os.posix_fallocate
         faults = self
 
-        class Written:
-            """An open file whose writes are operations."""
+        class Watched(io.FileIO):
+            """A file whose writes are operations."""
 
-            def __init__(self, file: Any) -> None:
-                self.file = file
+            def write(self, data: Any) -> int:
+                faults.operation("write", self.name)
+                return super().write(data)
 
-            def __getattr__(self, name: str) -> Any:
-                return getattr(self.file, name)
+            def truncate(self, size: int | None = None) -> int:
+                faults.operation("truncate", self.name)
+                return super().truncate(size)
 
-            def __enter__(self) -> Any:
-                self.file.__enter__()
-                return self
-
-            def __exit__(self, *error: object) -> Any:
-                return self.file.__exit__(*error)
-
-            def __iter__(self) -> Any:
-                return iter(self.file)
-
-            def write(self, data: Any) -> Any:
-                faults.operation("write", self.file.name)
-                return self.file.write(data)
-
-        def watched_open(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
-            opened = opens(file, mode, *args, **kwargs)
-            return Written(opened) if set(mode) & set("wxa+") and faults.is_below(file) else opened
+        def watched_open(
+            file: Any,
+            mode: str = "r",
+            buffering: int = -1,
+            encoding: str | None = None,
+            errors: str | None = None,
+            newline: str | None = None,
+            *args: Any,
+        ) -> Any:
+            if not set(mode) & set("wxa+") or not faults.is_below(file):
+                return opens(file, mode, buffering, encoding, errors, newline, *args)
+            raw = Watched(file, mode.replace("t", "").replace("b", ""))
+            buffered: Any = (io.BufferedRandom if "+" in mode else io.BufferedWriter)(raw)
+            return buffered if "b" in mode else io.TextIOWrapper(buffered, encoding, errors, newline)
 
         def watched_fsync(descriptor: int) -> None:
             faults.operation("fsync", os.readlink(f"/proc/self/fd/{descriptor}"))
@@ -137,22 +149,30 @@ class Faults:
 
     def operation(self, kind: str, path: Any) -> None:
         """Count one, before it is done."""
-        if not self.is_below(path) or (self.fault == "full" and kind not in NEED_SPACE):
+        if not self.is_below(path) or (self.fault in ("full", "ENOSPC") and kind not in NEED_SPACE):
             return
         with self.lock:
             self.count += 1
             if self.fault == "kill" and self.count == self.at:
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.fault == "full" and self.count >= self.at:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), os.fsdecode(path))
+                raise _error(errno.ENOSPC, path)
+            if self.fault in ("ENOSPC", "EIO", "EACCES") and self.count == self.at:
+                raise _error(getattr(errno, self.fault), path)
 
 
-def _command(job: dict[str, Any], errors: str, counted: str) -> None:
+def _error(number: int, path: Any) -> OSError:
+    return OSError(number, os.strerror(number), os.fsdecode(path))
+
+
+def _command(job: dict[str, Any], number: int, errors: str, counted: str) -> None:
     """The forked process."""
     from agents.main import main
 
-    for number, file in ((1, os.devnull), (2, errors)):
-        os.dup2(os.open(file, os.O_WRONLY), number)
+    for descriptor, file in ((1, os.devnull), (2, errors)):
+        os.dup2(os.open(file, os.O_WRONLY), descriptor)
+    clock = time.time
+    time.time = lambda: clock() + 10 * number  # the names of TensorBoard's files are in the order of the commands
     faults = Faults(job["below"], job["fault"], job["at"])
     faults.install()
     status = 0
@@ -161,35 +181,55 @@ def _command(job: dict[str, Any], errors: str, counted: str) -> None:
     except SystemExit as stop:
         status = int(stop.code or 0)
     sys.stderr.flush()
-    number = os.open(counted, os.O_WRONLY)
-    os.write(number, str(faults.count).encode())
+    descriptor = os.open(counted, os.O_WRONLY)
+    os.write(descriptor, str(faults.count).encode())
     os._exit(status)
 
 
-def _serve() -> None:
-    import sklearn.datasets  # noqa: F401
+def _prepare() -> None:
+    """Import what commands import, run on one thread, and shorten what has no option."""
+    import sklearn.datasets
     import stable_baselines3  # noqa: F401
-    import torch.utils.tensorboard  # noqa: F401
+    import torch
 
+    import agents.commands.quickstart
     import agents.commands.table
-    import agents.main  # noqa: F401
+    import agents.learners.learning_curve
+    import agents.learners.sb3.training
+    import agents.main
+    import backbones.event_log
     import backbones.training.loop  # noqa: F401
     from agents.comparison.report.folder import write_report  # noqa: F401
 
+    torch.set_num_threads(1)
+    agents.commands.quickstart.RECORDED.update(policy=1, calibration=1, test=1)
+    sklearn.datasets.load_digits()
+
+
+def _serve() -> None:
+    _prepare()
     with tempfile.TemporaryDirectory() as folder:
-        for line in sys.stdin:
+        for number, line in enumerate(sys.stdin):
             job = json.loads(line)
+            if "rehearsed" in job:
+                from agents.main import main
+
+                with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                    main(job["rehearsed"])
+                print("done", flush=True)
+                continue
             errors, counted = Path(folder, "errors"), Path(folder, "counted")
             errors.write_text("")
             counted.write_text("0")
+            began = time.perf_counter()
             if (child := os.fork()) == 0:
-                _command(job, str(errors), str(counted))
+                _command(job, number, str(errors), str(counted))
             timer = threading.Timer(job["seconds"] or 600, os.kill, (child, signal.SIGKILL))
             timer.start()
             _, status = os.waitpid(child, 0)
             timer.cancel()
-            run = Run(os.waitstatus_to_exitcode(status), int(counted.read_text()), errors.read_text())
-            print(json.dumps(asdict(run)), flush=True)
+            facts = os.waitstatus_to_exitcode(status), int(counted.read_text()), errors.read_text()
+            print(json.dumps(asdict(Run(*facts, time.perf_counter() - began))), flush=True)
 
 
 if __name__ == "__main__":

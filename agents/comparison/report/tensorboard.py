@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch.utils.tensorboard import SummaryWriter
 
 from agents.comparison.bootstrap import DifferenceInterval
 from agents.comparison.report.curves import PolicyCurve
@@ -17,6 +16,7 @@ from agents.comparison.report.pictures import draw_exits, draw_reliability, imag
 from agents.comparison.result import Comparison
 from agents.learners.learning_curve import write_hparams
 from agents.rules.score import ScoredPolicy
+from backbones.event_log import EventLog
 from seenn_env import Evaluation, Traces
 
 BAND = {tag: (f"intervals/{tag}_low", f"intervals/{tag}_high") for tag in ("accuracy", "difference_points")}
@@ -44,7 +44,7 @@ def write_tensorboard(
     folder: Path,
 ) -> None:
     """Write a run for each policy, and the layout at the root."""
-    with SummaryWriter(str(folder)) as writer:
+    with EventLog(folder) as writer:
         writer.add_custom_scalars(LAYOUT)
         table = "\n".join("    " + line for line in comparison.table().splitlines())
         writer.add_text("table", table)
@@ -57,7 +57,7 @@ def write_tensorboard(
     last = 1000 * max(row.mean_timesteps for curve in policies for row in curve.rows)
     for curve in curves:
         run = f"reference/{run_name(curve.name)}" if curve.kind == "reference" else run_name(curve.name)
-        with SummaryWriter(str(folder / run)) as writer:
+        with EventLog(folder / run) as writer:
             _write_curve(writer, comparison, curve, results, last)
             if curve.kind != "reference":
                 _write_hparams(writer, curve, members[curve.rows[0].name])
@@ -67,7 +67,7 @@ def write_tensorboard(
 
 
 def _write_curve(
-    writer: SummaryWriter,
+    writer: EventLog,
     comparison: Comparison,
     curve: PolicyCurve,
     results: Mapping[str, Sequence[Evaluation]],
@@ -97,7 +97,7 @@ def _write_curve(
 
 
 def _write_line(
-    writer: SummaryWriter, tag: str, steps: Sequence[float], values: Sequence[float], last: float = np.inf
+    writer: EventLog, tag: str, steps: Sequence[float], values: Sequence[float], last: float = np.inf
 ) -> None:
     """Scalars at ascending steps up to the last, and every 5 steps between them.
 
@@ -112,7 +112,7 @@ def _write_line(
             writer.add_scalar(tag, value, step)
 
 
-def _write_hparams(writer: SummaryWriter, curve: PolicyCurve, policies: Sequence[Any]) -> None:
+def _write_hparams(writer: EventLog, curve: PolicyCurve, policies: Sequence[Any]) -> None:
     """One row of the tab "HParams": the policy's settings, its accuracy (%) and mean timesteps at each target."""
     policy = policies[0]
     settings = dict(getattr(policy, "settings", {}))

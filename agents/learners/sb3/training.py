@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback, CallbackList
-from stable_baselines3.common.logger import configure
+from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from agents.calibration.curve import exit_curve
@@ -30,6 +30,9 @@ from backbones.machine import torch_threads
 from seenn_env import EarlyExitVectorEnv, Traces, to_sb3
 from seenn_env.evaluation import LOST_STATISTICS
 from seenn_env.observations import AnyObservation
+
+if TYPE_CHECKING:
+    from backbones.event_log import EventLog
 
 
 def make_model(
@@ -76,7 +79,7 @@ def train_sb3(
     *,
     total_timesteps: int,
     target_timesteps: float | None = None,
-    log_dir: str | Path | None = None,
+    log: "EventLog | None" = None,
     on_progress: Callable[[float, Callable[[], LearnedPolicy]], None] | None = None,
     observation: AnyObservation = "features",
     reward: str = "linear",
@@ -130,7 +133,7 @@ def train_sb3(
                 weights = model.policy.state_dict()  # the target network takes the weights of the other
                 model.policy.load_state_dict({n: weights[n.replace("_net_target.", "_net.")] for n in weights})
             start = policy()
-        model.set_logger(configure(None if log_dir is None else str(log_dir), ["tensorboard"] if log_dir else []))
+        model.set_logger(Logger(None, [] if log is None else [_Output(log)]))
         with _arguments_checked(algorithm, overrides):
             model.learn(total_timesteps, callback=CallbackList(callbacks))
     assert model.env is not None
@@ -140,6 +143,13 @@ def train_sb3(
         return trained
     accuracies = [_accuracy_at(policy, traces, target_timesteps) for policy in (start, trained)]
     return start if accuracies[0] > accuracies[1] else trained
+
+
+class _Output(TensorBoardOutputFormat):
+    """SB3's values in a log that is open already."""
+
+    def __init__(self, log: "EventLog") -> None:
+        self.writer, self._is_closed = log, False
 
 
 @contextmanager

@@ -154,3 +154,26 @@ def test_a_policy_of_ones_own_script_is_bound_to_its_backbone_when_it_is_calibra
     assert calibrated.made_for == held.timesteps
     with pytest.raises(InputError, match="timesteps"):
         evaluate(calibrated, make_traces(50, T=6))
+
+
+def test_a_training_that_did_not_finish_is_replaced_by_the_next_of_its_name(traces, tmp_path):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    def train(**options):
+        agents.train("exact", traces, target_timesteps=1.5, log_dir=tmp_path, steps=40, **options)
+
+    for option in ("on_progress", "on_trained"):  # in the middle, and while the policy is saved
+        with pytest.raises(KeyboardInterrupt):
+            train(**{option: stop})
+    with pytest.raises(KeyboardInterrupt):
+        train(on_progress=stop, on_trained=stop)
+    saved = []
+    train(on_trained=saved.append)
+    assert len(saved) == 1
+    found = sorted(path.name for path in tmp_path.iterdir() if not path.is_file())
+    assert found == ["exact-seed0", "reference"]
+    assert len(list((tmp_path / "exact-seed0").iterdir())) == 1
+    assert not list(tmp_path.glob(".*"))
+    train()
+    assert (tmp_path / "exact-seed0-2").is_dir()

@@ -1,0 +1,86 @@
+"""TensorBoard's event files, written by the thread that logs: a full disk is an error there.
+
+with EventLog("runs/log") as log:
+    log.add_scalar("loss", 0.1, 1)
+"""
+
+import os
+import socket
+import time
+from io import BytesIO
+from itertools import count
+from pathlib import Path
+from typing import IO, Any
+
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.writer import FileWriter
+
+from backbones.atomic import sync_folder, write_atomic
+
+EVENT_FILES = "events.out.tfevents.*"
+"""Pattern of their names."""
+_WHOLE = "events.out.tfevents.0"
+_numbers = count()
+
+
+class EventLog(SummaryWriter):
+    """A `SummaryWriter` whose file appears whole when it is closed, in place of an earlier one; or one that grows.
+
+    Args:
+        folder: of the run, which is made.
+        grows: write into a further file of the run, at every `flush`.
+        first_step: events of the run's earlier files from this step on do not count.
+    """
+
+    def __init__(self, folder: str | Path, *, grows: bool = False, first_step: int | None = None) -> None:
+        self.grows, self.first_step = grows, first_step
+        super().__init__(str(folder))
+
+    def __exit__(self, kind: object, *error: object) -> None:
+        """Write the file, unless an error ended the block."""
+        if kind is None:
+            self.close()
+
+    def _get_file_writer(self) -> Any:
+        if self.file_writer is None:
+            writer: Any = _Writer(Path(self.log_dir), self.grows)
+            writer.add_event(Event(file_version="brain.Event:2"))
+            if self.first_step is not None:
+                writer.add_event(Event(session_log=SessionLog(status=SessionLog.START)), step=self.first_step)
+            self.file_writer, self.all_writers = writer, {self.log_dir: writer}  # type: ignore[assignment]
+        return self.file_writer
+
+
+class _Writer(FileWriter):
+    """A file writer that is its own event writer."""
+
+    def __init__(self, folder: Path, grows: bool) -> None:
+        self.folder, self.event_writer = folder, self
+        self.file: IO[bytes] = BytesIO()
+        if grows:
+            folder.mkdir(parents=True, exist_ok=True)
+            name = f"events.out.tfevents.{int(time.time()):010}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
+            self.file = (folder / name).open("xb")
+            sync_folder(folder)
+        self.records = RecordWriter(self.file)
+
+    def get_logdir(self) -> str:
+        return str(self.folder)
+
+    def add_event(self, event: Any, step: int | None = None, walltime: float | None = None) -> None:
+        event.wall_time = time.time() if walltime is None else walltime
+        if step is not None:
+            event.step = int(step)
+        self.records.write(event.SerializeToString())
+
+    def flush(self) -> None:
+        self.file.flush()
+
+    def close(self) -> None:
+        if isinstance(self.file, BytesIO):
+            write_atomic(self.folder / _WHOLE, self.file.getvalue())
+        else:
+            os.fsync(self.file.fileno())
+        self.file.close()
