@@ -63,12 +63,12 @@ class Target:
         )
 
     def _distance(self, curve: Curve, entry: int) -> float:
-        """From the value; 0 where that is reached, or nearly so: by 1 % of a cost, or one row's part in its mean."""
+        """From the value; 0 where that is reached, or nearly so: by 5 % of a cost, or one row's part in its mean."""
         if self.accuracy:
             return max(self.value - float(curve.accuracy[entry]), 0.0)
         distance = abs(float(curve.mean_cost[entry]) - self.value)
         one_row = float(np.ptp(curve.mean_cost)) / curve.rows
-        return distance if distance > max(0.01 * self.value, one_row) else 0.0
+        return distance if distance > max(0.05 * self.value, one_row) else 0.0
 
 
 def make_target(traces: Traces, targets: dict[str, float | None], costs: Any) -> Target:
