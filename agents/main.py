@@ -14,10 +14,9 @@ import threading
 import traceback
 import warnings
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
-from backbones.errors import InputError, first_line, unknown_name
+from backbones.errors import InputError, did_you_mean, first_line, unknown_name
 
 _FEWEST_COLUMNS = 40
 _PYTHONS_FORMAT = warnings.formatwarning
@@ -72,8 +71,7 @@ def _reason(refusal: str, options: Sequence[str], known: Sequence[str]) -> str:
     for option in options:
         flag = option.partition("=")[0].replace("_", "-")
         if flag.startswith("--") and flag not in known:
-            close = get_close_matches(flag, known, 1)
-            return f"Expected known options, got {flag}." + (f" Did you mean {close[0]}?" if close else "")
+            return f"Expected known options, got {flag}.{did_you_mean(flag, known, 0.6)}"
     plain = re.sub(r"\x1b\[[\d;]*m", "", refusal)
     _, reason, *_ = re.split(r"^╭.*$|^[^\w\n]{4,}$", plain, flags=re.MULTILINE)
     lines = [line.strip("│ ") for line in reason.strip().splitlines()]

@@ -6,6 +6,7 @@ policy = load("cifar10-jpeg/ppo")                # a packaged one
 """
 
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -58,9 +59,14 @@ def load(path: str | Path) -> AnyPolicy:
         InputError: for a file that is missing, damaged or no policy, or an unknown name.
     """
     name = Path(path).as_posix()
-    if (PACKAGED / name.split("/")[0]).is_dir() and not Path(path).suffix and not Path(path).exists():
+    if zipfile.is_zipfile(path):
+        raise InputError(
+            f"Expected a policy file, got the zip {path}: read one that stable-baselines3 saved by "
+            "agents.learners.load_sb3."
+        )
+    if not Path(path).suffix and not Path(path).exists():
         if name not in packaged_policies():
-            raise unknown_name("packaged policy", name, packaged_policies())
+            raise unknown_name("packaged policy (or a file)", name, packaged_policies())
         path = PACKAGED / f"{name}.safetensors"
     tensors, metadata = load_tensor_file(path, kind="a policy", format=FORMAT, unsealed=_UNSEALED)
     with damaged("a policy", path):

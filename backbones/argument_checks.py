@@ -64,19 +64,31 @@ _WORDS: dict[Any, str] = {
 
 
 def check_kinds(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: the function raises an `InputError` for arguments of another type than their annotations."""
+    """Decorator: the function raises an `InputError` for unknown arguments, or those of another type than annotated."""
     parameters = inspect.signature(function).parameters.values()
     named = [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
     others = next((each.name for each in parameters if each.kind is each.VAR_POSITIONAL), "")
     options = next((each.name for each in parameters if each.kind is each.VAR_KEYWORD), "")
+    keywords = {each.name for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)}
+
+    @cache
+    def all_hints() -> tuple[dict[str, Any], bool]:
+        """The annotations, `**settings: Unpack[Settings]` included, and whether other names are taken too."""
+        hints, rest = _hints(function), _hints(function).get(options, Any)
+        unpacked = typing.get_origin(rest) is typing.Unpack
+        own = _hints(typing.get_args(rest)[0]) if unpacked else {}
+        return {**dict.fromkeys(keywords, Any), **hints, **own}, bool(options) and not unpacked
 
     @wraps(function)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        hints = _hints(function)
+        hints, any_name = all_hints()
         for place, value in enumerate(args):
             name = named[place] if place < len(named) else others
             _check(name, value, hints.get(name, Any))
         for name, value in kwargs.items():
+            if name not in hints and not any_name:
+                owner = type(args[0]).__name__ if function.__name__ == "__init__" else function.__name__
+                raise unknown_name(f"argument of {owner}", name, hints.keys() - {"self", "cls", "return", options})
             _check(name, value, hints.get(name, hints.get(options, Any)))
         return function(*args, **kwargs)
 

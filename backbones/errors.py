@@ -1,6 +1,6 @@
 """The exception for input that the caller can correct."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,8 +16,15 @@ class InputError(ValueError):
 def unknown_name(kind: str, name: object, known: object) -> InputError:
     """The error for a `name` that is not among the `known` ones of a `kind`."""
     names = sorted(str(k) for k in known)  # type: ignore[attr-defined]
-    hint = "".join(f" Did you mean {close!r}?" for close in get_close_matches(str(name), names, 1, cutoff=0.7))
+    hint = did_you_mean(name, names)
     return InputError(f"Expected the name of a known {kind}, got {name!r}. Known: {', '.join(names)}.{hint}")
+
+
+def did_you_mean(name: object, names: Iterable[str], cutoff: float = 0.7) -> str:
+    """The question for the nearest of the `names` in any case, after a space; nothing where none is near."""
+    spelled = {each.lower(): each for each in names}
+    near = get_close_matches(str(name).lower(), spelled, 1, cutoff)
+    return f" Did you mean {spelled[near[0]]!r}?" if near else ""
 
 
 def no_file(kind: str, path: Path, advice: str = "") -> InputError:
@@ -27,7 +34,9 @@ def no_file(kind: str, path: Path, advice: str = "") -> InputError:
 
 
 def kind_of(value: object) -> str:
-    """The class of a value, after a or an: "an AdaptedBackbone"."""
+    """The class of a value, after a or an: "an AdaptedBackbone"; of a class: "the class Confidence"."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
     return with_article(type(value).__name__)
 
 

@@ -13,6 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from backbones.errors import did_you_mean
+
 
 def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """`__getattr__`, `__dir__` and `__all__` of a package of that `__name__` and `__file__`."""
@@ -24,7 +26,8 @@ def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], 
 
     def get(name: str) -> Any:
         if name not in modules:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            message = f"module {package!r} has no attribute {name!r}.{did_you_mean(name, names)}"
+            raise AttributeError(message)
         value = getattr(import_module(modules[name]), name)
         setattr(sys.modules[package], name, value)
         return value

@@ -14,7 +14,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.argument_checks import check_kinds
-from backbones.errors import users_own
+from backbones.errors import kind_of, users_own
 from seenn_env.observations.observation import AnyObservation, Observation
 from seenn_env.rewards import Energy, Reward, pay
 from seenn_env.traces.traces import Traces
@@ -54,11 +54,13 @@ def decides(policy: Any) -> Literal["step", "start", "end"]:
     Raises:
         InputError: for an object that is no policy.
     """
+    if isinstance(policy, type):
+        raise InputError(f"Expected a policy, got {kind_of(policy)}: make one, such as {policy.__name__}(…).")
     own: Any = getattr(policy, "decides", None)
     if own is None:
         own = "step" if hasattr(policy, "predict") else "end"
     named = isinstance(own, str) and own in ("step", "start", "end")
-    if isinstance(policy, type) or not named or not hasattr(policy, "exit_timesteps" if own == "end" else "predict"):
+    if not named or not hasattr(policy, "exit_timesteps" if own == "end" else "predict"):
         remedies: dict[type, str] = {str: "load the policy of that name", list: "pass one policy at a time"}
         remedy = remedies.get(type(policy), "see seenn_env.Policy")
         raise InputError(
@@ -303,6 +305,7 @@ def check_timesteps(policy: Any, timesteps: int) -> None:
     Raises:
         InputError: naming both.
     """
+    decides(policy)  # refuses an object that is none
     least = getattr(policy, "least_timesteps", 0)
     if least > timesteps:
         raise InputError(

@@ -138,9 +138,13 @@ def make_reward(reward: AnyReward, options: dict[str, Any] | None = None) -> Rew
             maker = REWARDS[reward]
         else:
             raise unknown_name("reward", reward, REWARDS)
+        if reward in REWARDS:
+            known = [option.name for option in fields(maker)]
+            for option in options or {}:
+                if option not in known:
+                    raise unknown_name(f"option of the reward {reward!r}", option, known)
         if isinstance(maker, type) or not hasattr(maker, "range"):
-            known = ", ".join(option.name for option in fields(maker)) if reward in REWARDS else "its own"
-            with users_own(f"options of the reward {reward!r} ({known}), got {options}"):
+            with users_own(f"options of the reward {reward!r}, got {options}"):
                 return make_reward(maker(**(options or {})))
         made = maker
     if options:

@@ -146,6 +146,8 @@ class Watch:
             render_mode="rgb_array",
         )
         dynamics: Any = env.dynamics
+        if self.row is not None and self.row >= (N := len(dynamics.labels)):
+            raise InputError(f"Expected a row of split {self.split} in 0…{N - 1}, got {self.row} (--row).")
         rules.check_trained_for(policy, env.traces or dynamics.backbone)
         return env
 

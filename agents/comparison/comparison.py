@@ -82,8 +82,10 @@ def compare(
     if rivals is None:
         rivals = [name for name, group in members.items() if is_rule(group[0])]
     for name in rivals:
-        if name not in members or not isinstance(members[name][0], ScoredPolicy):
-            raise InputError(f"Expected rivals to be policies with a score among {list(members)}, got {name!r}.")
+        if name not in members:
+            raise unknown_name("policy as a rival", name, members)
+        if not isinstance(members[name][0], ScoredPolicy):
+            raise InputError(f"Expected rivals to be policies with a score, got {name!r}: choose a rule.")
     reference = _best_family([row for row in rows if row.name in rivals])
     pairs = []
     for row in rows:

@@ -208,7 +208,7 @@ def check_training(
         traces.select("calibration")
         if not 1 <= target_timesteps <= traces.timesteps:
             raise InputError(f"Expected target_timesteps from 1 to T = {traces.timesteps}, got {target_timesteps}.")
-    reward = reward or _reward_of(algorithm)
+    reward = _reward_of(algorithm) if reward is None else reward
     make_reward(reward, reward_options)
     rows, own = traces.select("policy"), {} if observation is None else {"observation": observation}
     if algorithm in PRESETS:

@@ -19,7 +19,7 @@ from agents.rules.draws import next_draws, uniform
 from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
 from seenn_env import Traces, make_observation
-from seenn_env.observations import OBSERVATIONS, AnyObservation, Observation
+from seenn_env.observations import OBSERVATIONS, AnyObservation, Observation, parts_of
 
 COLUMNS = {name: column for column, name in enumerate(make_observation("rich", timesteps=1, num_classes=2).names)}
 """Of the observation "rich", which begins with "features"."""
@@ -81,6 +81,8 @@ class ScoredPolicy:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.decides != "start":
+            parts_of(self.observation)  # refuses unknown names
         if "settings" in vars(self):  # copies at other levels share none
             object.__setattr__(self, "settings", deepcopy(self.settings))
         if self.largest is not None and not 0 <= self.threshold <= self.largest:

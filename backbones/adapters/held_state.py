@@ -6,7 +6,15 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from backbones.adapters.stepping import Layout, call, check_start, mean_of_steps, same, whole_batch
+from backbones.adapters.stepping import (
+    Layout,
+    call,
+    check_start,
+    finite_outputs,
+    mean_of_steps,
+    same,
+    whole_batch,
+)
 from backbones.adapters.timestep_count import one_timestep
 from backbones.adapters.undeclared_state import constants_of, copied, refuse_changes, rows_alike
 from backbones.errors import InputError, kind_of
@@ -122,7 +130,7 @@ class HeldState:
         raw = self._read()
         with one_timestep(self.module, self.state_names):
             result = self._run(inputs)
-        first = self.layout.take(result, B)
+        first = finite_outputs(self.layout.take(result, B), self.module)
         one, constants = self._read(), constants_of(self.module, self.framework, self.state_names)
         self.layout.take(self._run(inputs), B)
         two = self._read()

@@ -1,11 +1,12 @@
 """Explicit state of modules that take and return it: `output, state = module(inputs, state)`."""
 
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from backbones.adapters.stepping import Layout, call, check_start, mean_of_steps, same, whole_batch
+from backbones.adapters.stepping import Layout, call, check_start, finite_outputs, mean_of_steps, same, whole_batch
 from backbones.adapters.timestep_count import one_timestep
 from backbones.adapters.undeclared_state import constants_of, refuse_changes
 from backbones.errors import InputError, kind_of
@@ -33,10 +34,18 @@ class PassedState:
     def __init__(self, framework: str, module: nn.Module, example: Tensor, layout: Layout) -> None:
         self.framework, self.module, self.layout = framework, module, layout
         B = len(example)
+        try:
+            signature(module.forward).bind(example, None)
+        except TypeError as error:
+            raise InputError(
+                f"Expected a module that is called once a timestep, `outputs, state = module(inputs, state)` with "
+                f"state None at first, got {type(module).__name__}.forward{signature(module.forward)}: let it take and "
+                "return its state."
+            ) from error
         with one_timestep(module):
             started = call(module, layout.give(example), None)
         output, state = self._pair(started)
-        first = layout.take(output, B)
+        first = finite_outputs(layout.take(output, B), module)
         one, self._tree = flatten(_detached(state))
         if not any(isinstance(leaf, Tensor) for leaf in one):
             raise InputError(

@@ -160,6 +160,21 @@ def whole_batch(name: str, what: str) -> InputError:
     )
 
 
+def finite_outputs(outputs: Tensor, module: nn.Module) -> Tensor:
+    """The outputs, or an `InputError` for NaN or infinity in them, or in the weights."""
+    for name, weights in module.named_parameters():
+        if not torch.isfinite(weights).all():
+            raise InputError(
+                f"Expected finite weights of {type(module).__name__}, got NaN or infinity in {name!r}: load others."
+            )
+    if not torch.isfinite(outputs).all():
+        raise InputError(
+            f"Expected finite outputs of {type(module).__name__}, got NaN or infinity at the first timestep: correct "
+            "its forward, or scale the inputs."
+        )
+    return outputs
+
+
 def check_start(stepper: Stepper, example: Tensor, first: Tensor, one: dict[str, Any], two: dict[str, Any]) -> None:
     """Refuse a module that does not start from its reset values, keeps other state, or drops its state.
 

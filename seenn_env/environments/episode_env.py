@@ -80,7 +80,7 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         else:
             row = as_array(chosen, "the row of a sample")
             if row.size != 1 or row.dtype.kind not in "iu" or not 0 <= row.item() < N:
-                raise InputError(f"Expected samples to be a row in 0…{N - 1}, got {chosen!r}.")
+                raise InputError(f"Expected options['samples'] to be a row in 0…{N - 1}, got {chosen!r}.")
             self._row = row.item()
         self.dynamics.begin(self._slots, self._row)
         self._timestep, self._prediction, self._running = 0, NO_PREDICTION, True

@@ -1,5 +1,5 @@
 from .columns import LOGITS_RANGE, softmax
-from .observation import OBSERVATIONS, AnyObservation, Observation, TraceShape, make_observation
+from .observation import OBSERVATIONS, AnyObservation, Observation, TraceShape, make_observation, parts_of
 
 __all__ = [
     "LOGITS_RANGE",
@@ -8,5 +8,6 @@ __all__ = [
     "Observation",
     "TraceShape",
     "make_observation",
+    "parts_of",
     "softmax",
 ]

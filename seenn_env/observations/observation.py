@@ -241,12 +241,7 @@ def make_observation(
         InputError: for a part that is unknown or named twice, one whose probe is missing, or one for another T.
     """
     shape = TraceShape(timesteps, num_classes, hidden, membrane)
-    names: list[Any] = observation.split("+") if isinstance(observation, str) else [observation]
-    if len(names) > 1 and len(set(names)) < len(names):
-        raise InputError(
-            f"Expected every part of an observation once, got {observation!r}: join some of {', '.join(OBSERVATIONS)}."
-        )
-    parts = [_make_part(name, shape) for name in names]
+    parts = [_make_part(part, shape) for part in parts_of(observation)]
     made = parts[0] if len(parts) == 1 else _join(str(observation), parts)
     for name in made.probes:
         if getattr(shape, name, None) is None:
@@ -257,17 +252,31 @@ def make_observation(
     return made
 
 
+def parts_of(observation: AnyObservation) -> list[AnyObservation]:
+    """The parts of a sum of names, or a user's own alone.
+
+    Raises:
+        InputError: for a part that is unknown or named twice.
+    """
+    if not isinstance(observation, str):
+        return [observation]
+    names = observation.split("+")
+    for name in names:
+        if name in ("image", "image_float"):
+            raise InputError(f"Expected columns, got the observation {name!r}: only ChooseTimestep shows the image.")
+        if name not in OBSERVATIONS and not is_entry_point(name):
+            raise unknown_name("observation", name, OBSERVATIONS)
+    if len(set(names)) < len(names):
+        raise InputError(
+            f"Expected every part of an observation once, got {observation!r}: join some of {', '.join(OBSERVATIONS)}."
+        )
+    return [*names]
+
+
 def _make_part(part: AnyObservation, shape: TraceShape) -> Observation:
     made: object = part
     if isinstance(part, str):
-        if part in OBSERVATIONS:
-            made = OBSERVATIONS[part]
-        elif is_entry_point(part):
-            made = load_entry_point(part, "observation")
-        elif part in ("image", "image_float"):
-            raise InputError(f"Expected columns, got the observation {part!r}: only ChooseTimestep shows the image.")
-        else:
-            raise unknown_name("observation", part, OBSERVATIONS)
+        made = OBSERVATIONS[part] if part in OBSERVATIONS else load_entry_point(part, "observation")
     if not isinstance(made, Observation) and callable(made):
         with users_own(f"a function of a TraceShape, got {made!r}"):
             made = made(shape)

@@ -60,8 +60,8 @@ def test_the_version_is_that_of_the_package():
     ("arguments", "message"),
     [
         (["clasify"], "watch. Did you mean 'classify'?"),
-        (["train", "--algoritm", "dqn"], "got --algoritm. Did you mean --algorithm? See seenn train --help."),
-        (["record", "--no_flipp"], "Did you mean --no-flip?"),
+        (["train", "--algoritm", "dqn"], "got --algoritm. Did you mean '--algorithm'? See seenn train --help."),
+        (["record", "--no_flipp"], "Did you mean '--no-flip'?"),
         (["train", "--traces", "a", "--output", "b", "--depth", "3"], "got --depth. See"),
         (["train"], "Expected --traces and --output, got none. See seenn train --help."),
         (["train", "--traces", "a", "--output", "b", "--seed", "x"], "--seed: invalid literal for int()"),

@@ -71,4 +71,4 @@ def test_bad_input_of_convert_is_one_sentence_and_writes_nothing(trained, tmp_pa
     assert stop.value.code == 0
     assert "--seed" in capsys.readouterr().out
     levels = ("train-backbone", "--neuron", "lif", "--levels", 4, "--output", out)
-    assert "settings of the neuron 'lif'" in refused(capsys, *levels)
+    assert "argument of LIF, got 'levels'" in refused(capsys, *levels)

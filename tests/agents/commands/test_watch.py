@@ -98,7 +98,7 @@ def test_seenn_watch_refuses_bad_input_in_one_sentence(tmp_path, capsys):
         (("watch", "--policy", tmp_path / "none.safetensors"), "found nothing at"),
         (("watch", "--policy", tmp_path / "oracle.safetensors"), "decides as it goes, got Oracle"),
         (("watch", "--threshold", "2"), "a threshold in [0, 1], got 2.0"),
-        (("watch", "--row", "999999"), "a row in 0…"),
+        (("watch", "--row", "999999"), "a row of split test in 0…"),
         (("watch", "--split", "dev"), "split, got 'dev'"),
         (("watch", "--dataset", "digits"), "got samples alone"),
         (("watch", "--backbone", tmp_path / "none.safetensors"), "got none: pass --dataset"),

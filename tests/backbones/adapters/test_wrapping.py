@@ -18,6 +18,7 @@ from backbones.adapters.stepping import Layout
 from backbones.adapters.wrapping import FRAMEWORKS
 from backbones.contract import BackboneError
 from backbones.energy import Metered
+from backbones.errors import InputError
 from backbones.networks.inference.optimization import optimize
 from backbones.training.loop import train
 from tests.helpers.adapted import T, logits, refilled_rows_run_afresh, running_mean
@@ -366,3 +367,51 @@ def test_the_page_on_adapters_names_every_framework_and_its_links_lead_somewhere
         assert f"| {title} | `seenn-env[{name}]` |" in page
     for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page):
         assert (docs / link).exists(), link
+
+
+class Leaky(nn.Module):
+    """Plain torch with the state that it is given."""
+
+    def __init__(self, scale: float = 1.0):
+        super().__init__()
+        self.layer, self.scale = nn.Linear(16, 3), scale
+
+    def forward(self, x, state=None):
+        v = self.layer(x) if state is None else 0.5 * state + self.layer(x)
+        return v * self.scale, v
+
+
+class Stateless(nn.Linear):
+    def forward(self, x):
+        return super().forward(x)
+
+
+class NamedState(Leaky):
+    def forward(self, x, *, state=None):
+        return super().forward(x, state)
+
+
+def test_nan_is_named_and_not_taken_for_chance():
+    inputs = torch.rand(8, 16)
+    assert wrap(Leaky().eval(), inputs, T, framework="torch").num_classes == 3
+    broken = Leaky().eval()
+    with torch.no_grad():
+        broken.layer.bias[1] = float("nan")
+    with pytest.raises(InputError, match=r"finite weights of Leaky, got NaN or infinity in 'layer\.bias'"):
+        wrap(broken, inputs, T, framework="torch")
+    module = Held()
+    module.register_parameter("odd", nn.Parameter(torch.tensor([float("nan")])))
+    with torch.no_grad(), pytest.raises(InputError, match="finite weights of Held, got NaN or infinity in 'odd'"):
+        HeldState("toys", module, Access(module), Layout(None, None, T), torch.rand(8, 1, 8, 8))
+    for scale in (float("nan"), float("inf")):
+        with pytest.raises(InputError, match="finite outputs of Leaky, got NaN or infinity at the first timestep"):
+            wrap(Leaky(scale).eval(), inputs, T, framework="torch")
+
+
+@pytest.mark.parametrize("module", [Stateless(16, 3), NamedState()])
+def test_a_module_of_plain_torch_that_takes_no_state_is_told_the_form_of_the_call(module):
+    message = (
+        rf"`outputs, state = module\(inputs, state\)`.* got {type(module).__name__}\.forward\(x.*\): let it take and"
+    )
+    with pytest.raises(InputError, match=message):
+        wrap(module.eval(), torch.rand(8, 16), T, framework="torch")

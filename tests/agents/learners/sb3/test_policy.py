@@ -207,3 +207,10 @@ def test_an_observation_of_another_shape_than_the_models_own_is_one_sentence(tmp
     with pytest.raises(InputError, match="state its observation and policy_kwargs"):
         load_sb3("ppo", tmp_path / "model.zip", traces, policy_kwargs={})
     assert evaluate(model, traces, observation="rich").mean_timesteps >= 1
+
+
+@pytest.mark.parametrize("observation", ["featurs", "features+hiden", "image", "rich+rich"])
+def test_an_unknown_observation_is_refused_when_a_policy_is_made(observation, traces):
+    model = make_model("ppo", traces, num_envs=1)
+    with pytest.raises(InputError, match=r"Did you mean '(features|hidden)'|Expected (columns|every part)"):
+        LearnedPolicy.of(model, observation=observation)
