@@ -29,7 +29,6 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
-suppress_warnings = ["ref.python"]  # fields of one name in two classes are ambiguous; their own entries are right
 
 
 def as_restructured_text(app, kind, name, thing, options, lines) -> None:
