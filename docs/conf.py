@@ -31,11 +31,18 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 
 
+def named_results(section: re.Match[str]) -> str:
+    """The lines of a section of results by name as a list: Napoleon would take a name for a type."""
+    lines = re.sub(r"\n {8,}", " ", section[0])
+    return re.sub(r"^    (\w+): ", r"    - **\1**: ", lines, flags=re.MULTILINE)
+
+
 def as_restructured_text(app, kind, name, thing, options, lines) -> None:
     """Rewrite a docstring: Markdown's literals get two backticks, Google's sections become fields."""
     text = "\n".join(lines)
     if "\n## " in text:  # an environment's, which is a page of its own
         text = text.split("\n## ")[0] + "\n\nIts page has spaces, rewards and arguments."
+    text = re.sub(r"(?<=^Returns:\n)(?: {4}.*(?:\n|$))+", named_results, text, flags=re.MULTILINE)
     text = re.sub(r"^(\S.*)\n\n(?=    \S)", r"\1\n\n::\n\n", text, flags=re.MULTILINE)  # equations and examples
     words = re.split(r"(`+[^`]+`+)", text)
     words[::2] = [word.replace("|", r"\|") for word in words[::2]]

@@ -137,6 +137,15 @@ def test_every_picture_is_shown_and_every_shown_picture_exists():
     assert sum(picture.stat().st_size for picture in pictures) < 1e6
 
 
+def test_every_picture_has_the_command_that_makes_it():
+    rows = [line.split(" | ") for line in (BENCHMARKS / "README.md").read_text().splitlines() if line.startswith("| ")]
+    for picture in (DOCS / "images").iterdir():
+        (command,) = {row[1] for row in rows if f"docs/images/{picture.name}" in row[-1]}
+        program = re.match(r"`(?:python (docs/\w+\.py)|seenn )", command)
+        stem = picture.stem.removeprefix("tensorboard-")
+        assert stem in ((ROOT / program[1]).read_text() if program[1] else command), picture
+
+
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
 def test_the_commands_of_a_page_have_options_that_exist(page):
     text = page.read_text()
