@@ -14,7 +14,9 @@ import threading
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import Any, get_args
 
 from backbones.errors import InputError, did_you_mean, first_line, unknown_name
 
@@ -43,18 +45,38 @@ def parse(arguments: Sequence[str]) -> Any:
         sys.exit(0)
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS)
+    registry = tyro.constructors.ConstructorRegistry()
+    registry.primitive_rule(_optional)
     prog, refusal, explanation = f"seenn {name}", io.StringIO(), io.StringIO()
+    cli = partial(tyro.cli, COMMANDS[name], prog=prog, registry=registry)
     try:
         with contextlib.redirect_stderr(refusal):
-            return tyro.cli(COMMANDS[name], prog=prog, args=options)
+            return cli(args=options)
     except SystemExit as stop:
         if stop.code != 2:
             raise
     with contextlib.redirect_stdout(explanation), contextlib.suppress(SystemExit):
-        tyro.cli(COMMANDS[name], prog=prog, args=["--help"])
+        cli(args=["--help"])
     known = re.findall(r"^[│| ]+(?:-h, )?(--[\w-]+)(?:, (--[\w-]+))?", explanation.getvalue(), re.MULTILINE)
     reason = _reason(refusal.getvalue(), options, [flag for flags in known for flag in flags])
     raise InputError(f"{reason} See {prog} --help.")
+
+
+def _optional(about: Any) -> Any:
+    """The specification of an option that is X or None: that of X, with the default shown as "none"."""
+    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+    kinds = [kind for kind in get_args(about.type) if kind is not type(None)]
+    if type(None) not in get_args(about.type) or len(kinds) != 1:
+        return None
+    spec = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(kinds[0], about.markers))
+    if not isinstance(spec, PrimitiveConstructorSpec):
+        return spec
+    return replace(
+        spec,
+        is_instance=lambda value: value is None or spec.is_instance(value),
+        str_from_instance=lambda value: ["none"] if value is None else spec.str_from_instance(value),
+    )
 
 
 def _print_help(commands: Any) -> None:

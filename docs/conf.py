@@ -29,7 +29,12 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
-suppress_warnings = ["ref.python"]  # fields of one name in two classes are ambiguous; their own entries are right
+
+
+def named_results(section: re.Match[str]) -> str:
+    """The lines of a section of results by name as a list: Napoleon would take a name for a type."""
+    lines = re.sub(r"\n {8,}", " ", section[0])
+    return re.sub(r"^    (\w+): ", r"    - **\1**: ", lines, flags=re.MULTILINE)
 
 
 def as_restructured_text(app, kind, name, thing, options, lines) -> None:
@@ -37,6 +42,7 @@ def as_restructured_text(app, kind, name, thing, options, lines) -> None:
     text = "\n".join(lines)
     if "\n## " in text:  # an environment's, which is a page of its own
         text = text.split("\n## ")[0] + "\n\nIts page has spaces, rewards and arguments."
+    text = re.sub(r"(?<=^Returns:\n)(?: {4}.*(?:\n|$))+", named_results, text, flags=re.MULTILINE)
     text = re.sub(r"^(\S.*)\n\n(?=    \S)", r"\1\n\n::\n\n", text, flags=re.MULTILINE)  # equations and examples
     words = re.split(r"(`+[^`]+`+)", text)
     words[::2] = [word.replace("|", r"\|") for word in words[::2]]

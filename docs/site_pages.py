@@ -41,6 +41,9 @@ ELSEWHERE = {
 }
 """Generated page to the file outside of docs/ that it shows."""
 
+PLACES = ELSEWHERE | {"tutorial.md": run_notebook.NOTEBOOK, "gallery.md": DOCS / "environments"}
+"""Generated page to the file or folder that links name, so that they lead somewhere in a clone too."""
+
 
 def write(folder: Path) -> None:
     """Write every generated page to `folder`."""
@@ -61,8 +64,8 @@ def relinked(text: str, origin: Path, folder: Path) -> str:
     def follow(match: re.Match[str]) -> str:
         words, target, anchor = match.groups(default="")
         file = (origin / target).resolve()
-        shown = {elsewhere: DOCS / "generated" / name for name, elsewhere in ELSEWHERE.items()}.get(file, file)
-        return words if file.is_dir() else f"[{words}]({os.path.relpath(shown, folder)}{anchor})"
+        shown = {place: DOCS / "generated" / name for name, place in PLACES.items()}.get(file, file)
+        return words if shown.is_dir() else f"[{words}]({os.path.relpath(shown, folder)}{anchor})"
 
     return re.sub(r"\[([^\]]*)\]\((?!\w+:)([^)#\s]+)(#[^)]*)?\)", follow, text)
 

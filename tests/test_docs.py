@@ -50,13 +50,32 @@ def test_the_version_is_stated_alike_everywhere():
     assert f"## {version} " in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_the_workflow_runs_targets_that_exist():
-    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "publish.yml").read_text())["jobs"]
-    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
-    targets = [command.removeprefix("make ") for command in commands if command.startswith("make ")]
-    rules = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+def test_the_workflow_runs_targets_that_exist_and_publishes_their_results():
+    text = (ROOT / ".github" / "workflows" / "publish.yml").read_text()
+    workflow = yaml.safe_load(text.replace("\non:", "\n'on':"))  # a bare on is true in YAML
+    assert workflow.keys() == {"name", "on", "jobs"}
+    assert workflow["on"] == {"push": {"tags": ["v*"]}}
+    jobs = workflow["jobs"]
+    steps = {name: job["steps"] for name, job in jobs.items()}
+    for name, job in jobs.items():
+        assert job.keys() <= {"runs-on", "needs", "environment", "permissions", "steps"}
+        assert job.get("needs", "build") in jobs
+        assert ("id-token" in job.get("permissions", {})) == ("environment" in job) == (name != "build")
+        for step in job["steps"]:
+            assert step.keys() in ({"run"}, {"uses"}, {"uses", "with"})
+            assert re.fullmatch(r"[\w-]+/[\w-]+@(v\d+|release/v1)", step.get("uses", "a/b@v1"))
+    targets = [step["run"].removeprefix("make ") for step in steps["build"] if step.get("run", "").startswith("make ")]
+    makefile = (ROOT / "Makefile").read_text()
     assert targets == ["check", "docs"]
-    assert set(targets) <= set(rules)
+    assert set(targets) <= set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
+    given = {
+        step["uses"].split("@")[0]: step.get("with", {}) for part in steps.values() for step in part if "uses" in step
+    }
+    assert given["actions/upload-artifact"] == given["actions/download-artifact"] == {"name": "dist", "path": "dist/"}
+    site = given["actions/upload-pages-artifact"]["path"].rstrip("/")
+    assert f"-b html docs {site}\n" in makefile
+    requires = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert float(given["actions/setup-python"]["python-version"]) >= float(requires.removeprefix(">="))
 
 
 def test_the_readme_is_short():
@@ -99,8 +118,6 @@ def test_every_result_file_and_every_command_is_listed_with_its_claim():
 def test_links_and_paths_of_a_page_exist(page):
     text = page.read_text()
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", text):
-        if target.startswith(("generated/", "../generated/")):  # made by the site's build, which checks them
-            continue
         file = page if not target else (page.parent / target)
         assert file.exists(), target
         if anchor:
@@ -118,6 +135,15 @@ def test_every_picture_is_shown_and_every_shown_picture_exists():
     pictures = list((DOCS / "images").iterdir())
     assert shown == {Path(picture.name) for picture in pictures}
     assert sum(picture.stat().st_size for picture in pictures) < 1e6
+
+
+def test_every_picture_has_the_command_that_makes_it():
+    rows = [line.split(" | ") for line in (BENCHMARKS / "README.md").read_text().splitlines() if line.startswith("| ")]
+    for picture in (DOCS / "images").iterdir():
+        (command,) = {row[1] for row in rows if f"docs/images/{picture.name}" in row[-1]}
+        program = re.match(r"`(?:python (docs/\w+\.py)|seenn )", command)
+        stem = picture.stem.removeprefix("tensorboard-")
+        assert stem in ((ROOT / program[1]).read_text() if program[1] else command), picture
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names(PAGES))

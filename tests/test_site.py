@@ -77,9 +77,11 @@ def test_the_notebook_runs_and_prints_what_it_shows_but_for_digits():
 
 def test_links_follow_a_page_to_another_folder(site_pages):
     text = "[a](policies/x.json) [b](../docs/results.md#top) [c](gpu/README.md) [d](gpu) [e](https://a.org) [f](#g)"
+    text += " [h](../examples/tutorial.ipynb) [i](../docs/environments)"
     moved = site_pages.relinked(text, ROOT / "benchmarks", DOCS / "generated")
     assert moved == (
         "[a](../../benchmarks/policies/x.json) [b](../results.md#top) [c](gpu.md) d [e](https://a.org) [f](#g)"
+        " [h](tutorial.md) [i](gallery.md)"
     )
 
 

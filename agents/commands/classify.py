@@ -43,8 +43,8 @@ class Classify:
 
     backbone: Path
     """File or packaged name of the backbone."""
-    inputs: tuple[Path, ...] = ()
-    """Image files, or folders of them."""
+    inputs: Stated[tuple[Path, ...]] = ()
+    """Image files, or folders of them (default: none)."""
     dataset: str | None = None
     """Name of a dataset to classify instead of files."""
     data: tyro.conf.OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)

@@ -41,12 +41,13 @@ class Compare:
     """Folder for the results."""
     split: Stated[str | None] = None
     """Split whose rows are compared on (default: "test", where the files have several)."""
-    calibration: tuple[Path, ...] = ()
-    """Traces files with rows of split "calibration", on which rules and policies are calibrated to the targets."""
+    calibration: Stated[tuple[Path, ...]] = ()
+    """Traces files with rows of split "calibration", on which rules and policies are calibrated to the targets
+    (default: none)."""
     targets: tuple[float, ...] = (1.2, 1.5, 2.0)
     """Mean timesteps to calibrate to."""
-    policies: tuple[str, ...] = ()
-    """Learned policies as NAME=FILE; one NAME several times is one policy over several seeds."""
+    policies: Stated[tuple[str, ...]] = ()
+    """Learned policies as NAME=FILE; one NAME several times is one policy over several seeds (default: none)."""
     rules: Stated[tuple[str, ...] | None] = None
     """Names of the rules to calibrate (default: confidence and per-timestep-margin)."""
     seed: Natural = 0

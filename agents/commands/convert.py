@@ -40,8 +40,8 @@ class Convert:
     """Percentile of a layer's activations."""
     images: Positive = 1000
     """Number of training images that thresholds of ReLUs are set on."""
-    dataset: str | None = "digits"
-    """Name of the dataset that thresholds of ReLUs are set and accuracies compared on; None does neither."""
+    dataset: str = "digits"
+    """Name of the dataset that thresholds of ReLUs are set and accuracies compared on; none does neither."""
     data: tyro.conf.OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
     """Place and division of the dataset."""
     split: Literal["policy", "calibration", "test"] = "calibration"
@@ -58,14 +58,14 @@ class Convert:
         check_file(self.output, self)
         ann = bb.load(self.backbone, device=self.device)
         learned = any(isinstance(each, networks.QCFS) for each in conversion.activations_of(ann).values())
-        if self.dataset is None:
+        if self.dataset == "none":
             self.data.refuse()
             refuse_unused(self, ["split", "seed", "images"], "without a --dataset")
         if learned:
             refuse_unused(self, ["images", "percentile"], "with a QCFS network, whose thresholds are learned")
         if self.method == "max":
             refuse_unused(self, ["percentile"], "with the method max")
-        splits = None if self.dataset is None else self.data.load_for(ann, self.dataset, self.seed)
+        splits = None if self.dataset == "none" else self.data.load_for(ann, self.dataset, self.seed)
         images = None
         if splits is not None and not learned:
             rows = np.random.default_rng(self.seed).permutation(len(splits.train))[: self.images]

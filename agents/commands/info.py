@@ -20,6 +20,7 @@ import agents
 import backbones as bb
 import seenn_env.traces
 from agents.commands.output import COMPLETE, EVENTS, SETTINGS, print_json
+from agents.commands.stated_default import Stated
 from backbones import InputError, data
 from backbones.array_files import map_arrays
 from backbones.errors import refusing
@@ -42,7 +43,7 @@ class Info:
         seenn info digits cifar10-jpeg/ppo
     """
 
-    files: tyro.conf.Positional[tuple[Path, ...]]
+    files: tyro.conf.Positional[Stated[tuple[Path, ...]]]
     """Files, folders, or packaged names."""
     json: bool = False
     """Print one JSON object instead: "files" with the facts of each."""

@@ -35,8 +35,8 @@ class Train:
     """Observation of the policy (default: features, unless the algorithm has another)."""
     reward: Stated[str | None] = None
     """Reward to learn from: linear or seenn (default: linear; of one-shot: seenn)."""
-    reward_options: dict[str, float] = field(default_factory=dict)
-    """Options of the reward, as NAME VALUE pairs: cost, or beta."""
+    reward_options: Stated[dict[str, float]] = field(default_factory=dict)
+    """Options of the reward, as NAME VALUE pairs: cost, or beta (default: none)."""
     total_timesteps: Stated[Positive | None] = None
     """Steps of the environment, for the algorithms of stable-baselines3 (default: 300,000)."""
     seed: NarrowSeed = 0

@@ -37,6 +37,7 @@ def test_the_help_states_one_default_for_an_option(command, capsys):
     text = " ".join(re.sub(r"[│|]", " ", capsys.readouterr().out).split())
     assert "(default" in text
     assert not re.search(r"\(default[^()]*\)\.? \(default", text)
+    assert "None" not in text
 
 
 @pytest.mark.parametrize("command", ["classify", "watch"])
@@ -67,6 +68,7 @@ def test_the_version_is_that_of_the_package():
         (["train", "--traces", "a", "--output", "b", "--seed", "x"], "--seed: invalid literal for int()"),
         (["train", "--traces", "a", "--output", "b", "stray"], "Unrecognized options: stray. See"),
         (["train-backbone", "--output", "a", "--batch-size", "0"], "batch_size"),
+        (["watch", "--row", "None"], "--row: invalid literal for int()"),
         (["compare", "--traces", "digits", "--output", "a", "--rules", "marginn"], "Did you mean 'margin'?"),
     ],
 )

@@ -31,7 +31,7 @@ def test_a_qcfs_network_is_trained_converted_compared_and_recorded(trained, tmp_
     assert network.timesteps == 6
     assert network.body.first.v_threshold == ann.body.first.threshold.item()
     assert "exists already" in refused(capsys, *convert)
-    seenn(*convert, "--overwrite", "--dataset", "None")
+    seenn(*convert, "--overwrite", "--dataset", "none")
     assert capsys.readouterr().out.splitlines() == [f"backbone: {file}"]
     seenn("record", "--backbone", file, "--split", "calibration", "--output", tmp_path / "traces.safetensors")
 
@@ -60,7 +60,7 @@ def test_bad_input_of_convert_is_one_sentence_and_writes_nothing(trained, tmp_pa
         ((trained["relu"], "--method", "luck"), "--method"),
         ((trained["relu"], "--percentile", 0), "percentile to be a number above 0 and of 100 or less"),
         ((trained["relu"], "--images", 0), "images to be a whole number of 1 or more, got 0"),
-        ((trained["relu"], "--dataset", "None"), "got none"),
+        ((trained["relu"], "--dataset", "none"), "got none"),
         ((trained["relu"], "--dataset", "letters"), "dataset, got 'letters'"),
     ]
     for (file, *options), message in cases:

@@ -47,7 +47,7 @@ CASES = [
     ((*NETWORK, "--download"), "no download (--download) for 'digits'"),
     ((*RECORD, "--severity", "2"), "no --severity without a --corruption"),
     ((*RECORD, "--energy-model.pj-per-ac", "2"), "no --energy-model without --energy"),
-    (("convert", "--backbone", "relu", "--output", "out", "--dataset", "None", "--data-dir", "x"), "no --data-dir"),
+    (("convert", "--backbone", "relu", "--output", "out", "--dataset", "none", "--data-dir", "x"), "no --data-dir"),
     (("convert", "--backbone", "qcfs", "--output", "out", "--percentile", "9"), "no --percentile with a QCFS network"),
     (
         ("convert", "--backbone", "relu", "--output", "out", "--method", "max", "--percentile", "9"),
