@@ -48,11 +48,11 @@ class Train:
 
     def run(self) -> None:
         """Train, save, and print the policy's accuracy and timesteps on the split it learned on."""
+        if self.log_dir is not None and self.output.is_file() and not self.overwrite:
+            learners.finish_runs(self.log_dir, f"{self.algorithm}-seed{self.seed}")
         check_file(self.output, self)
         if self.log_dir is not None:
             check_log_dir(self.log_dir)
-            if self.output.exists() and not self.overwrite:
-                learners.finish_runs(self.log_dir, f"{self.algorithm}-seed{self.seed}")
         if self.algorithm in learners.TRAINERS:
             refuse_unused(self, ["total_timesteps"], f"with {self.algorithm}, which runs no environment")
         traces = load_traces(self.traces)

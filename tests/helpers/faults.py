@@ -4,7 +4,8 @@ with Nursery() as nursery:
     run = nursery.run(["record", …], below=tmp_path, fault="kill", at=7)
 
 Each command runs in a fork of one process that has imported everything and has one thread. File operations are opening
-for writing, every write that reaches the system, cutting, fsync, reserving, making, renaming and deleting.
+for writing, every write that reaches the system, cutting, fsync, reserving, making, renaming and deleting. Pictures are
+left blank, and one export serves all, which is most of the time of the commands that make them.
 """
 
 import builtins
@@ -12,6 +13,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,8 +31,9 @@ from tests.helpers.programs import ROOT
 NEED_SPACE = {"open", "write", "fsync", "reserve", "mkdir", "rename"}
 """Operations that a full disk refuses."""
 
-Fault = Literal["kill", "full", "ENOSPC", "EIO", "EACCES"]
-"""Killed; the disk is full from there on; or that operation alone fails."""
+Fault = Literal["kill", "full", "ENOSPC", "EIO", "EACCES", "shots"]
+"""Killed; the disk is full from there on; that operation alone fails; or none, but before each operation the folder is
+copied, as a kill would leave it, to a folder "1", "2", … in `shots`."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,11 @@ class Nursery:
         fault: Fault | None = None,
         at: int = 0,
         seconds: float | None = None,
+        shots: Path | None = None,
     ) -> Run:
         """Run `seenn ARGUMENTS` with a fault at its `at`-th file operation, or until it is killed after a time."""
-        job = {"arguments": [str(part) for part in arguments], "below": str(below), "fault": fault, "at": at}
+        job: dict[str, Any] = {"arguments": [str(part) for part in arguments], "below": str(below), "fault": fault}
+        job |= {"at": at, "shots": str(shots)}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         print(json.dumps({**job, "seconds": seconds}), file=self._process.stdin, flush=True)
@@ -90,9 +95,8 @@ class Nursery:
 class Faults:
     """Counts file operations below a folder, and fails at one of them (a full disk: at all from there)."""
 
-    def __init__(self, below: str, fault: Fault | None, at: int) -> None:
-        self.below, self.fault, self.at, self.count = below, fault, at, 0
-        self.lock = threading.RLock()
+    def __init__(self, below: str, fault: Fault | None, at: int, shots: str) -> None:
+        self.below, self.fault, self.at, self.shots, self.count = below, fault, at, shots, 0
 
     def install(self) -> None:
         """Watch this process from now on."""
@@ -151,14 +155,15 @@ class Faults:
         """Count one, before it is done."""
         if not self.is_below(path) or (self.fault in ("full", "ENOSPC") and kind not in NEED_SPACE):
             return
-        with self.lock:
-            self.count += 1
-            if self.fault == "kill" and self.count == self.at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            if self.fault == "full" and self.count >= self.at:
-                raise _error(errno.ENOSPC, path)
-            if self.fault in ("ENOSPC", "EIO", "EACCES") and self.count == self.at:
-                raise _error(getattr(errno, self.fault), path)
+        self.count += 1
+        if self.fault == "shots":
+            shutil.copytree(self.below, f"{self.shots}/{self.count}", symlinks=True)
+        if self.fault == "kill" and self.count == self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.fault == "full" and self.count >= self.at:
+            raise _error(errno.ENOSPC, path)
+        if self.fault in ("ENOSPC", "EIO", "EACCES") and self.count == self.at:
+            raise _error(getattr(errno, self.fault), path)
 
 
 def _error(number: int, path: Any) -> OSError:
@@ -173,7 +178,7 @@ def _command(job: dict[str, Any], number: int, errors: str, counted: str) -> Non
         os.dup2(os.open(file, os.O_WRONLY), descriptor)
     clock = time.time
     time.time = lambda: clock() + 10 * number  # the names of TensorBoard's files are in the order of the commands
-    faults = Faults(job["below"], job["fault"], job["at"])
+    faults = Faults(job["below"], job["fault"], job["at"], job["shots"])
     faults.install()
     status = 0
     try:
@@ -187,23 +192,26 @@ def _command(job: dict[str, Any], number: int, errors: str, counted: str) -> Non
 
 
 def _prepare() -> None:
-    """Import what commands import, run on one thread, and shorten what has no option."""
-    import sklearn.datasets
-    import stable_baselines3  # noqa: F401
+    """Run on one thread, and shorten what has no option."""
+    import matplotlib.figure
     import torch
 
     import agents.commands.quickstart
-    import agents.commands.table
-    import agents.learners.learning_curve
-    import agents.learners.sb3.training
-    import agents.main
-    import backbones.event_log
-    import backbones.training.loop  # noqa: F401
-    from agents.comparison.report.folder import write_report  # noqa: F401
+    import agents.deployment.onnx
+    import backbones.onnx_export
 
     torch.set_num_threads(1)
     agents.commands.quickstart.RECORDED.update(policy=1, calibration=1, test=1)
-    sklearn.datasets.load_digits()
+    matplotlib.figure.Figure.draw = lambda *_: None
+    to_onnx, exported = backbones.onnx_export.to_onnx, {}
+
+    def exported_once(module: Any, inputs: Any, *names: Any) -> bytes:
+        key = type(module), *(tuple(each.shape) for each in inputs), *names
+        if key not in exported:
+            exported[key] = to_onnx(module, inputs, *names)
+        return exported[key]
+
+    backbones.onnx_export.to_onnx = agents.deployment.onnx.to_onnx = exported_once
 
 
 def _serve() -> None:
