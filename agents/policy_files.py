@@ -67,8 +67,13 @@ def load(path: str | Path) -> AnyPolicy:
             raise unknown_name("packaged policy", name, packaged_policies())
         path = PACKAGED / f"{name}.safetensors"
     tensors, metadata = load_tensor_file(path, kind="a policy", format=FORMAT, unsealed=_UNSEALED)
-    with damaged("a policy", path):
-        return _from_tensors(json.loads(metadata["config"]), tensors)
+    try:
+        with damaged("a policy", path):
+            return _from_tensors(json.loads(metadata["config"]), tensors)
+    except InputError as error:
+        raise (
+            error if str(path) in str(error) else InputError(f"Expected a possible policy in {path}: {error}")
+        ) from error
 
 
 def _to_tensors(policy: AnyPolicy) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -332,3 +332,68 @@ def test_the_sealing_of_these_tests_is_the_project_s_own(tmp_path):
     given = metadata.pop("header_digest")
     assert given == _header_digest(metadata, header)
     assert hash_json(1) != given
+
+
+def spoiled(kind, source, target, **changes):
+    """A file of traces or of a backbone with other arrays or facts under right digests."""
+    arrays, metadata, _ = map_arrays(source, kind=kind)
+    arrays = {**arrays, **{name: values for name, values in changes.items() if name in arrays or name == "hidden"}}
+    facts = {name: value for name, value in changes.items() if name not in arrays}
+    if kind == "traces":
+        metadata["info"] = json.dumps({**json.loads(metadata["info"]), **facts})
+    else:
+        metadata["seenn_env"] = json.dumps({**json.loads(metadata["seenn_env"]), **facts})
+    write_arrays(target, arrays, metadata)
+    return target
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"class_names": ["a"]},
+        {"class_names": "abcde"},
+        {"class_names": [[1]] * 5},
+        {"dataset": [1]},
+        {"fingerprint": 7},
+        {"division": "x"},
+        {"sample": np.arange(4) - 1},
+        {"repeat": np.full(4, -1, np.int32)},
+        {"images": np.zeros((4, 1, 0, 8), np.uint8)},
+        {"image_index": np.arange(4) + 0.5},
+        {"hidden": np.zeros((4, 4, 0), np.float32)},
+    ],
+    ids=str,
+)
+def test_traces_of_impossible_values_under_right_digests_are_refused(changes, tmp_path):
+    images = {"images": np.zeros((4, 1, 8, 8), np.uint8), "image_index": np.arange(4)}
+    source = replace(make_traces(4), **images).save(tmp_path / "a")
+    with pytest.raises(InputError):
+        Traces.load(spoiled("traces", source, tmp_path / "b", **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"class_names": '"abcdefghij"'},
+        {"class_names": json.dumps([[1]] * 10)},
+        {"class_names": json.dumps(["\x1b[2J"] * 10)},
+        {"division": '{"dataset": "digits", "seed": 0}'},
+        {"division": '{"dataset": "digits", "seed": 0, "sizes": 3}'},
+        {"division": '{"dataset": [1], "seed": 0, "sizes": {}}'},
+    ],
+    ids=str,
+)
+def test_a_backbone_of_impossible_facts_under_right_digests_is_refused(changes, tmp_path):
+    bb.save(small_backbone(), tmp_path / "a")
+    with pytest.raises(InputError, match="to be a backbone file"):
+        bb.load(spoiled("backbone", tmp_path / "a", tmp_path / "b", **changes))
+
+
+def test_a_backbone_of_negative_variances_is_refused(tmp_path):
+    network = deepcopy(small_backbone())
+    for name, tensor in network.state_dict().items():
+        if name.endswith("running_var"):
+            tensor.neg_()
+    bb.save(network, tmp_path / "a")
+    with pytest.raises(InputError, match="a variance is negative"):
+        bb.load(tmp_path / "a")

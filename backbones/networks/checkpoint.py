@@ -8,7 +8,9 @@ from typing import Any
 import torch
 
 from backbones.argument_checks import check_kinds
+from backbones.array_files import texts
 from backbones.contract.protocol import Backbone
+from backbones.data.samples import checked_division
 from backbones.errors import InputError, damaged, refusing
 from backbones.machine.devices import named_device
 from backbones.networks.building import build
@@ -81,8 +83,10 @@ def load(path: str | Path, *, device: str = "cpu") -> SpikingNetwork:
         with torch.device("meta"):  # no memory before the shapes are known to be the file's
             check_weights(build(network, **config, **options), tensors, f"the network {network!r} in {path}")
         fingerprint = metadata["fingerprint"]
-        division = dict(json.loads(metadata["division"])) if "division" in metadata else None
-        names = tuple(map(str, json.loads(metadata.get("class_names", "[]"))))
+        division = checked_division(json.loads(metadata["division"])) if "division" in metadata else None
+        names = tuple(texts(json.loads(metadata.get("class_names", "[]")), "class_names"))
+        if any((tensor < 0).any() for name, tensor in tensors.items() if name.endswith("running_var")):
+            raise ValueError("a variance is negative")
     if len(names) not in (0, config["num_classes"]):
         raise InputError(
             f"Expected names of the {config['num_classes']} classes in {path}, got {len(names)}: the file was altered."
