@@ -6,6 +6,7 @@ policy = load("cifar10-jpeg/ppo")                # a packaged one
 """
 
 import json
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,9 +18,11 @@ from backbones import InputError
 from backbones.argument_checks import check_kinds
 from backbones.errors import damaged, unknown_name
 from backbones.tensor_files import load_tensor_file, save_tensor_file
+from seenn_env.entry_points import is_entry_point
 
 FORMAT, _UNSEALED = "seenn_env.policy/2", "seenn_env.policy/1"
 PACKAGED = Path(__file__).parent / "data"
+_DEEPEST = 4
 
 
 @check_kinds
@@ -56,7 +59,8 @@ def load(path: str | Path) -> AnyPolicy:
     """Read a policy that `save` wrote, or a packaged one by its name.
 
     Raises:
-        InputError: for a file that is missing, damaged or no policy, or an unknown name.
+        InputError: for a file that is missing, damaged or no policy, an unknown name, or a policy that reads a user's
+            own observation ("module:name") whose module is not imported yet.
     """
     name = Path(path).as_posix()
     if zipfile.is_zipfile(path):
@@ -69,8 +73,13 @@ def load(path: str | Path) -> AnyPolicy:
             raise unknown_name("packaged policy (or a file)", name, packaged_policies())
         path = PACKAGED / f"{name}.safetensors"
     tensors, metadata = load_tensor_file(path, kind="a policy", format=FORMAT, unsealed=_UNSEALED)
-    with damaged("a policy", path):
-        return _from_tensors(json.loads(metadata["config"]), tensors)
+    try:
+        with damaged("a policy", path):
+            return _from_tensors(json.loads(metadata["config"]), tensors)
+    except InputError as error:
+        raise (
+            error if str(path) in str(error) else InputError(f"Expected a possible policy in {path}: {error}")
+        ) from error
 
 
 def _to_tensors(policy: AnyPolicy) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -85,12 +94,21 @@ def _to_tensors(policy: AnyPolicy) -> tuple[dict[str, Any], dict[str, Any]]:
     return tensors, {"kind": name, **facts}
 
 
-def _from_tensors(facts: dict[str, Any], tensors: dict[str, Any]) -> Any:
+def _from_tensors(facts: dict[str, Any], tensors: dict[str, Any], depth: int = 0) -> Any:
     name = facts.pop("kind")
     if name not in POLICIES:
         raise unknown_name("policy", name, POLICIES)
+    if depth > _DEEPEST:
+        raise InputError(f"Expected policies in policies at most {_DEEPEST} deep, got deeper ones.")
+    for part in str(facts.get("observation")).split("+"):
+        module = part.partition(":")[0]
+        if is_entry_point(part) and (module not in sys.modules or module.split(".")[0] in sys.stdlib_module_names):
+            raise InputError(
+                f"Expected an observation of this package, got a policy that reads {part!r}: a file imports no "
+                "module; import yours first if you trust it."
+            )
     for field, value in facts.items():
         if field != "settings" and isinstance(value, dict) and "kind" in value:
-            facts[field], tensors = _from_tensors(value, tensors), {}
+            facts[field], tensors = _from_tensors(value, tensors, depth + 1), {}
     policy = POLICIES[name]
     return policy.from_tensors(tensors, facts) if issubclass(policy, ScoredPolicy) else policy(**facts)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial, wraps
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -176,7 +177,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if getattr(hint, "_is_protocol", False):
         methods = [name for name, part in vars(hint).items() if inspect.isfunction(part) and name[0] != "_"]
         return not isinstance(value, type) and all(callable(getattr(value, name, None)) for name in methods)
-    return isinstance(value, hint)
+    return isinstance(value, hint) and not (isinstance(value, str | Path) and "\0" in str(value))
 
 
 def _limits(parts: tuple[Any, ...]) -> list[Limit]:

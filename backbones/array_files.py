@@ -200,6 +200,13 @@ def _seal(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str], t
     return Seal(path, arrays, digests)
 
 
+def texts(value: Any, name: str) -> list[str]:
+    """A list of printable texts in JSON metadata; a `ValueError` for any other value of that name."""
+    if not isinstance(value, list) or not all(isinstance(each, str) and each.isprintable() for each in value):
+        raise ValueError(f"{name} that are not printable texts")
+    return value
+
+
 def raw_bytes(array: np.ndarray) -> memoryview:
     """The bytes of any array, a view where it is contiguous."""
     raw: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)

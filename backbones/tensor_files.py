@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from backbones.argument_checks import check_kinds
 from backbones.array_files import BFLOAT16, map_arrays, write_arrays
@@ -66,6 +66,25 @@ def _metadata(metadata: dict[str, str]) -> dict[str, str]:
     if own is None:
         return metadata
     return own if isinstance(own, dict) and all(isinstance(value, str) for value in own.values()) else {}
+
+
+def check_weights(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
+    """Raise an `InputError` for tensors that differ from those of a module, with that name, by name, shape or dtype."""
+    own = module.state_dict()
+    odd = [each for each in sorted(own.keys() | tensors.keys()) if _form(own, each) != _form(tensors, each)]
+    if odd:
+        raise InputError(
+            f"Expected the weights of {name}, got another network's: {odd[0]} is "
+            f"{_form(tensors, odd[0])}, not {_form(own, odd[0])}, and so on ({len(odd)} in all): use the file that was "
+            "saved with it."
+        )
+
+
+def _form(tensors: Mapping[str, Tensor], name: str) -> str:
+    if name not in tensors:
+        return "missing"
+    dtype = tensors[name].dtype
+    return f"{list(tensors[name].shape)}" + (f" of {dtype}" if dtype != torch.float32 else "")
 
 
 def refuse_nan(tensors: Mapping[str, Tensor], place: str) -> None:

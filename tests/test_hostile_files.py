@@ -5,9 +5,11 @@ import json
 import os
 import random
 import resource
+import sys
 import tracemalloc
 import zipfile
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,8 +18,11 @@ from PIL import Image
 
 import agents
 import backbones as bb
+import seenn_env
+from agents.learners import TabularStopping
+from agents.rules import ConformalSets, ScaledConfidence
 from backbones import InputError
-from backbones.array_files import _header_digest, map_arrays
+from backbones.array_files import _header_digest, map_arrays, write_arrays
 from backbones.data.frame_file import save_frames
 from backbones.hashing import hash_json
 from backbones.networks import checkpoint
@@ -136,6 +141,95 @@ def test_changed_headers_are_read_or_refused_a_thousand_times_each(seed, tmp_pat
     assert not foreign, "\n".join(foreign)
 
 
+def resealed(source, target, arrays=None, **facts):
+    """A policy's file with other arrays and facts under right digests."""
+    kept, metadata, _ = map_arrays(source, kind="a policy")
+    own = json.loads(metadata["seenn_env"])
+    own["config"] = json.dumps({**json.loads(own["config"]), **facts})
+    write_arrays(target, {**kept, **(arrays or {})}, {"seenn_env": json.dumps(own)})
+    return target
+
+
+@pytest.fixture(scope="module")
+def policies(tmp_path_factory):
+    """A file of every kind of policy with values that can be impossible."""
+    folder, traces = tmp_path_factory.mktemp("policies"), make_traces(300)
+    images = {"images": np.zeros((300, 1, 4, 4), np.uint8), "image_index": np.arange(300)}
+    made = {
+        "scaled": ScaledConfidence(temperatures=(1.0,) * 4),
+        "conformal": ConformalSets().fit(traces),
+        "per-timestep": agents.PerTimestep(agents.Margin(), (0.5, 0.5, 0.5)),
+        "exact": agents.train("exact", traces, steps=1, hidden=(2,)),
+        "one-shot": agents.train("one-shot", replace(traces, **images), epochs=1),
+        "stopping": agents.train("optimal-stopping", traces, trees=2),
+        "tabular": TabularStopping.fit(traces),
+        "ppo": agents.train("ppo", traces, total_timesteps=64, num_envs=4),
+        "recurrent": agents.train("recurrent-ppo", traces, total_timesteps=64, num_envs=4),
+    }
+    return {name: agents.save(policy, folder / name) for name, policy in made.items()}
+
+
+TREE = np.zeros((1, 2, 5))
+NORMALISER = {"mean": [0.0] * 6, "scale": [1.0] * 6, "clip": 1.0}
+IMPOSSIBLE = [
+    ("scaled", {"temperatures": [1.0, 1.0]}),
+    ("scaled", {"temperatures": [1e-320] * 4}),
+    ("conformal", {"arrays": {"nonconformity": np.zeros((2, 3), np.float32)}}),
+    ("conformal", {"arrays": {"nonconformity": np.array([[1, 0]] * 4, np.float32)}}),
+    ("conformal", {"arrays": {"nonconformity": np.full((4, 3), 9, np.float32)}}),
+    ("conformal", {"arrays": {"nonconformity": np.zeros((4, 3), np.int64)}}),
+    ("per-timestep", {"rule": {"kind": "PerTimestep", "rule": {"kind": "Margin"}, "thresholds": [0.5]}}),
+    ("exact", {"arrays": {"mean": np.zeros(1, np.float32)}}),
+    ("exact", {"arrays": {"scale": np.zeros(6, np.float32)}}),
+    ("exact", {"arrays": {"bias_0": np.zeros(1, np.float32)}}),
+    ("exact", {"arrays": {"weight_7": np.zeros(1, np.float32)}}),
+    ("exact", {"arrays": {"weight_1": np.zeros((2, 1), np.int64)}}),
+    ("exact", {"observation": "rich"}),
+    ("exact", {"observation": "antigravity:geohash"}),
+    ("exact", {"observation": "features+os:_exit"}),
+    ("exact", {"settings": {"timesteps": 9}}),
+    ("exact", {"settings": {"fingerprint": 7}}),
+    ("one-shot", {"timesteps": 2**40}),
+    ("one-shot", {"width": 2**20}),
+    ("one-shot", {"arrays": {"0.bias": np.zeros(16, np.float16)}}),
+    ("stopping", {"arrays": {"tree_0": TREE}}),  # the root is its own child
+    ("stopping", {"arrays": {"tree_0": np.array([[[0.0, 0, 1, 1, 0], [0] * 5]])}}),  # a child without a leaf
+    ("stopping", {"arrays": {"tree_0": np.array([[[0.0, 0, -3, -3, 0]]])}}),
+    ("stopping", {"arrays": {"tree_0": np.array([[[1.5, 0, 1, 1, 0], [-1] * 5]])}}),
+    ("stopping", {"arrays": {"tree_0": np.array([[[99.0, 0, 1, 1, 0], [-1] * 5]])}}),
+    ("stopping", {"arrays": {"tree_0": TREE[..., :4].copy()}}),
+    ("stopping", {"arrays": {"base_0": np.zeros(3)}}),
+    ("stopping", {"timesteps": 3}),
+    ("tabular", {"arrays": {"edges": np.tile(np.arange(19.0)[::-1], (3, 1))}}),
+    ("tabular", {"arrays": {"gains": np.zeros((3, 20), bool)}}),
+    ("tabular", {"arrays": {"gains": np.zeros((1, 20)), "edges": np.zeros((1, 19))}}),
+    ("ppo", {"net_arch": [10**6, 10**6]}),
+    ("ppo", {"use_sde": True}),
+    ("ppo", {"normaliser": {**NORMALISER, "scale": [0.0] * 6}}),
+    ("ppo", {"normaliser": {**NORMALISER, "clip": -1.0}}),
+    ("ppo", {"normaliser": {"mean": [0.0], "scale": [1.0], "clip": 1.0}}),
+    ("ppo", {"arrays": {"action_net.bias": np.zeros(2, np.int64)}}),
+    ("recurrent", {"lstm_hidden_size": 10**6}),
+    ("recurrent", {"n_lstm_layers": 10**6}),
+]
+
+
+@pytest.mark.parametrize(("kind", "changes"), IMPOSSIBLE, ids=[f"{kind} {n}" for n, (kind, _) in enumerate(IMPOSSIBLE)])
+def test_a_policy_of_impossible_values_under_right_digests_is_refused(kind, changes, policies, tmp_path):
+    with pytest.raises(InputError):
+        seenn_env.evaluate(agents.load(resealed(policies[kind], tmp_path / "p", **changes)), make_traces(30))
+    assert "antigravity" not in sys.modules
+
+
+def test_policies_in_policies_are_read_to_a_depth(tmp_path):
+    nested = {"kind": "Margin"}
+    for _ in range(400):
+        nested = {"kind": "Mixed", "policy": nested, "other": 0.5, "share": 0.5}
+    source = agents.save(agents.Margin(), tmp_path / "a")
+    with pytest.raises(InputError, match="at most 4 deep"):
+        agents.load(resealed(source, tmp_path / "b", threshold=0.5, **{**nested, "kind": "Mixed"}))
+
+
 def test_thousands_of_tensors_cost_no_file_handles(tmp_path):
     table = {f"{n:04}": {"dtype": "U8", "shape": [1], "data_offsets": [n, n + 1]} for n in range(5000)}
     path = written(tmp_path / "many", json.dumps(table).encode(), bytes(5000))
@@ -238,3 +332,68 @@ def test_the_sealing_of_these_tests_is_the_project_s_own(tmp_path):
     given = metadata.pop("header_digest")
     assert given == _header_digest(metadata, header)
     assert hash_json(1) != given
+
+
+def spoiled(kind, source, target, **changes):
+    """A file of traces or of a backbone with other arrays or facts under right digests."""
+    arrays, metadata, _ = map_arrays(source, kind=kind)
+    arrays = {**arrays, **{name: values for name, values in changes.items() if name in arrays or name == "hidden"}}
+    facts = {name: value for name, value in changes.items() if name not in arrays}
+    if kind == "traces":
+        metadata["info"] = json.dumps({**json.loads(metadata["info"]), **facts})
+    else:
+        metadata["seenn_env"] = json.dumps({**json.loads(metadata["seenn_env"]), **facts})
+    write_arrays(target, arrays, metadata)
+    return target
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"class_names": ["a"]},
+        {"class_names": "abcde"},
+        {"class_names": [[1]] * 5},
+        {"dataset": [1]},
+        {"fingerprint": 7},
+        {"division": "x"},
+        {"sample": np.arange(4) - 1},
+        {"repeat": np.full(4, -1, np.int32)},
+        {"images": np.zeros((4, 1, 0, 8), np.uint8)},
+        {"image_index": np.arange(4) + 0.5},
+        {"hidden": np.zeros((4, 4, 0), np.float32)},
+    ],
+    ids=str,
+)
+def test_traces_of_impossible_values_under_right_digests_are_refused(changes, tmp_path):
+    images = {"images": np.zeros((4, 1, 8, 8), np.uint8), "image_index": np.arange(4)}
+    source = replace(make_traces(4), **images).save(tmp_path / "a")
+    with pytest.raises(InputError):
+        Traces.load(spoiled("traces", source, tmp_path / "b", **changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"class_names": '"abcdefghij"'},
+        {"class_names": json.dumps([[1]] * 10)},
+        {"class_names": json.dumps(["\x1b[2J"] * 10)},
+        {"division": '{"dataset": "digits", "seed": 0}'},
+        {"division": '{"dataset": "digits", "seed": 0, "sizes": 3}'},
+        {"division": '{"dataset": [1], "seed": 0, "sizes": {}}'},
+    ],
+    ids=str,
+)
+def test_a_backbone_of_impossible_facts_under_right_digests_is_refused(changes, tmp_path):
+    bb.save(small_backbone(), tmp_path / "a")
+    with pytest.raises(InputError, match="to be a backbone file"):
+        bb.load(spoiled("backbone", tmp_path / "a", tmp_path / "b", **changes))
+
+
+def test_a_backbone_of_negative_variances_is_refused(tmp_path):
+    network = deepcopy(small_backbone())
+    for name, tensor in network.state_dict().items():
+        if name.endswith("running_var"):
+            tensor.neg_()
+    bb.save(network, tmp_path / "a")
+    with pytest.raises(InputError, match="a variance is negative"):
+        bb.load(tmp_path / "a")

@@ -328,7 +328,7 @@ def _heading(facts: Facts) -> Iterator[str]:
 
 def _lines(facts: Facts, indent: str) -> Iterator[str]:
     for name, value in facts.items():
-        title = f"{indent}{name.replace('_', ' ')}:"
+        title = f"{indent}{_number(name).replace('_', ' ')}:"
         if isinstance(value, dict) and value:
             yield title
             yield from _lines(value, indent + "  ")
@@ -346,7 +346,10 @@ _SHOWN = 12
 
 
 def _number(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    """A value of a file as text, in which nothing moves the cursor of a terminal."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(value))
 
 
 def _readable(size: int) -> str:

@@ -134,7 +134,7 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_f
     settings = {"command": type(command).__name__}
     settings |= {name: value for name, value in asdict(command).items() if name not in ignored}
     wanted = json.dumps(settings, indent=1, default=str, sort_keys=True)
-    _check_place(folder)
+    _check_folder(folder)
     output = ResultFolder(folder, folder, makes)
     new = ResultFolder(folder, folder / _NEW, makes)
     if is_first:
@@ -149,7 +149,7 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_f
             raise InputError(f"{folder} holds something that is not a result of this program: choose another output.")
         if is_first:
             output._remove_leftovers()
-        complete, same = (folder / COMPLETE).exists(), file.read_text() == wanted
+        complete, same = (folder / COMPLETE).exists(), file.read_bytes() == wanted.encode()
         if complete and is_first:
             output._remove_state()  # killed after it was complete
         if complete and not overwrite:
@@ -166,7 +166,7 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_f
             output = new
     if is_first:
         file = output.work / SETTINGS
-        if file.exists() and not (getattr(command, "resumes", False) and file.read_text() == wanted):
+        if file.exists() and not (getattr(command, "resumes", False) and file.read_bytes() == wanted.encode()):
             output._clear()
         write_atomic(file, wanted)
     return output
@@ -211,7 +211,7 @@ def check_file(path: Path | None, command: Any, *, unfinished: Path | None = Non
 
 def check_log_dir(folder: Path) -> None:
     """Raise an `InputError` for a folder for TensorBoard that cannot be written to."""
-    _check_place(folder)
+    _check_folder(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"Expected a folder for TensorBoard, got the file {folder}: choose another.")
 
@@ -234,10 +234,20 @@ def inputs_of(command: Any) -> Iterator[Path]:
     return (Path(path) for path in paths(asdict(command)) if path and os.path.exists(path))
 
 
+def _check_folder(path: Path) -> None:
+    """`_check_place`, and an `InputError` for a name in which TensorBoard cannot write."""
+    _check_place(path)
+    try:
+        os.fsencode(path).decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"Expected a folder with a name in UTF-8, got {str(path)!r}: choose another.") from error
+
+
 def _check_place(path: Path) -> None:
     """Raise an `InputError` where no file can be written in `path`, or else in its nearest existing parent."""
+    path = path.absolute()
     try:
-        place = path if path.is_dir() else path.absolute().parent
+        place = path if path.is_dir() else path.parent
         while not place.exists():
             place = place.parent
         remove_leftovers(place / path.name)
@@ -252,8 +262,8 @@ def _check_place(path: Path) -> None:
 
 def _command_of(settings: Path) -> str:
     try:
-        return str(json.loads(settings.read_text())["command"])
-    except (ValueError, KeyError, TypeError):
+        return str(json.loads(settings.read_bytes())["command"])
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "unknown"
 
 

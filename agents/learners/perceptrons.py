@@ -9,6 +9,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from backbones import InputError
+
 
 def make_perceptron(inputs: int, *, hidden: Sequence[int], seed: int = 0) -> dict[str, Tensor]:
     """Initial weights for one output: `weight_i` `[in, out]`, `bias_i` `[out]`; those of the last layer are zero.
@@ -25,6 +27,22 @@ def make_perceptron(inputs: int, *, hidden: Sequence[int], seed: int = 0) -> dic
         weights[f"weight_{layer}"] = torch.zeros_like(drawn) if layer == len(hidden) else drawn
         weights[f"bias_{layer}"] = torch.zeros(out)
     return weights
+
+
+def check_perceptron(weights: Mapping[str, Tensor], inputs: int) -> None:
+    """Raise an `InputError` for weights that are not those of a perceptron of F = `inputs` with one output."""
+    size = inputs
+    expected: dict[str, tuple[int, ...]] = {}
+    for layer in range(len(weights) // 2):
+        out = weights.get(f"bias_{layer}", torch.empty(1)).numel()
+        expected |= {f"weight_{layer}": (size, out), f"bias_{layer}": (out,)}
+        size = out
+    given = {name: tuple(weight.shape) for name, weight in weights.items()}
+    if given != expected or size != 1 or any(weight.dtype != torch.float32 for weight in weights.values()):
+        raise InputError(
+            f"Expected float32 weights of a perceptron with {inputs} inputs and one output (weight_0 [{inputs}, H], "
+            f"bias_0 [H], …), got {given}: train the policy anew."
+        )
 
 
 def run_perceptron(weights: Mapping[str, Tensor], columns: Tensor) -> Tensor:

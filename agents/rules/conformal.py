@@ -11,7 +11,7 @@ import numpy as np
 
 from agents.rules.score import ScoredPolicy, scores_by_timestep, timestep_of
 from backbones import InputError
-from backbones.argument_checks import Positive, check_fields, check_kinds
+from backbones.argument_checks import FromZero, Positive, check_fields, check_kinds
 from backbones.one_line import one_line
 from seenn_env import Traces
 from seenn_env.observations import softmax
@@ -34,7 +34,7 @@ class ConformalSets(ScoredPolicy):
         nonconformity: `[T, n]` float32, each timestep's ascending; empty before `fit`.
     """
 
-    miscoverage: float = 0.1
+    miscoverage: FromZero = 0.1
     size: Positive = 1
     nonconformity: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32), compare=False)
 
@@ -43,10 +43,16 @@ class ConformalSets(ScoredPolicy):
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if not self.miscoverage >= 0:
-            raise InputError(f"Expected a miscoverage ≥ 0, got {self.miscoverage}.")
-        if self.nonconformity.ndim != 2:
-            raise InputError(f"Expected nonconformity [T, n], got {list(self.nonconformity.shape)}.")
+        own = self.nonconformity
+        if own.ndim != 2 or own.dtype != np.float32:
+            raise InputError(f"Expected nonconformity [T, n] of float32, got {list(own.shape)} of {own.dtype}.")
+        if own.size and not (own.min() >= 0 and own.max() <= 1 and (np.diff(own, axis=1) >= 0).all()):
+            raise InputError("Expected nonconformity in 0…1, ascending at each timestep, got others.")
+
+    @property
+    def made_for(self) -> int | None:
+        """See `ScoredPolicy.made_for`; None before `fit`."""
+        return len(self.nonconformity) or None
 
     @property
     def fitted(self) -> bool:  # type: ignore[override]

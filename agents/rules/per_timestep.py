@@ -48,6 +48,11 @@ class PerTimestep(ScoredPolicy):
     def __post_init__(self) -> None:
         check_fields(self)
         object.__setattr__(self, "thresholds", tuple(self.thresholds))
+        if self.thresholds and self.rule.made_for not in (None, self.made_for):
+            raise InputError(
+                f"Expected thresholds for the {self.rule.made_for} timesteps of the rule, got those for "
+                f"{self.made_for}: calibrate it on its own traces."
+            )
 
     @property
     def level(self) -> float:

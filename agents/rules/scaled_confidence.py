@@ -6,13 +6,13 @@ Letters: N rows of the traces, T timesteps, K classes.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from agents.rules.score import ScoredPolicy, timestep_of
 from backbones import InputError
-from backbones.argument_checks import check_kinds
+from backbones.argument_checks import AtLeast, AtMost, check_kinds
 from seenn_env import Traces
 from seenn_env.observations import softmax
 
@@ -32,15 +32,18 @@ class ScaledConfidence(ScoredPolicy):
     """
 
     threshold: float = 0.9
-    temperatures: tuple[float, ...] = ()
+    temperatures: tuple[Annotated[float, AtLeast(1e-6), AtMost(1e6)], ...] = ()
     observation = "logits"
     largest = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "temperatures", tuple(self.temperatures))
-        if not all(temperature > 0 for temperature in self.temperatures):
-            raise InputError(f"Expected temperatures above 0, got {self.temperatures}.")
+
+    @property
+    def made_for(self) -> int | None:
+        """See `ScoredPolicy.made_for`; None before `fit`."""
+        return len(self.temperatures) or None
 
     @property
     def fitted(self) -> bool:  # type: ignore[override]

@@ -87,6 +87,13 @@ class ScoredPolicy:
             object.__setattr__(self, "settings", deepcopy(self.settings))
         if self.largest is not None and not 0 <= self.threshold <= self.largest:
             raise InputError(f"Expected a threshold in [0, {self.largest:g}], got {self.threshold}.")
+        T, fingerprint = self.settings.get("timesteps"), self.settings.get("fingerprint")
+        own = vars(self).get("timesteps", T)
+        if not isinstance(T, int | None) or T not in (None, own) or not isinstance(fingerprint, str | None):
+            raise InputError(
+                f"Expected settings with the timesteps of the policy ({own}) and a fingerprint as text, got {T!r} and "
+                f"{fingerprint!r}: train it anew."
+            )
 
     @property
     def made_for(self) -> int | None:
@@ -212,12 +219,14 @@ def timestep_of(observation: np.ndarray, name: AnyObservation, T: int, column: i
     Raises:
         InputError: without a column, for an observation that is not this package's.
     """
-    if column is None:
-        if not isinstance(name, str) or name not in OBSERVATIONS:
-            raise InputError(
-                f"Expected an observation of this package, which says the timestep, got {name!r}: use one of them."
-            )
+    if isinstance(name, str) and name in OBSERVATIONS:
         column = -1 if name == "logits" else COLUMNS["elapsed"]
+    elif column is None:
+        raise InputError(
+            f"Expected an observation of this package, which says the timestep, got {name!r}: use one of them."
+        )
+    if column >= observation.shape[1]:
+        raise InputError(f"Expected the column {column} of {name!r} to say the timestep, got {observation.shape[1]}.")
     return np.rint(observation[:, column] * T).astype(np.int64)
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backbones.array_files import map_arrays, write_arrays
+from backbones.array_files import map_arrays, texts, write_arrays
 from backbones.atomic import open_atomic
 from backbones.data.samples import SPLITS, Whole, check_timesteps
 from backbones.errors import InputError
@@ -77,9 +77,7 @@ def read_frames(path: Path, timesteps: int | None = None) -> Whole:
             arrays, metadata, seal = map_arrays(path, kind="a file of frames")
             if metadata.get("format") == FORMAT and seal is None:
                 raise InputError(f"Expected digests in the file of frames {path}, found none: it was altered.")
-            names = json.loads(metadata.get("class_names", "null"))
-            if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-                raise ValueError("class_names that are not texts")
+            names = texts(json.loads(metadata["class_names"]), "class_names") if "class_names" in metadata else None
         else:
             raise InputError(f"Expected a file of frames to be called .npz or .safetensors, got {path.name}.")
     except InputError:

@@ -274,6 +274,19 @@ def check_fit(
         )
 
 
+def checked_division(facts: Any) -> dict[str, Any]:
+    """`Splits.division` that was read from a file; a `ValueError` for facts that are none."""
+    sizes = facts.get("sizes") if isinstance(facts, dict) else None
+    if (
+        not isinstance(sizes, dict)
+        or not all(isinstance(size, int) for size in sizes.values())
+        or not isinstance(facts.get("dataset"), str)
+        or not isinstance(facts.get("seed"), int)
+    ):
+        raise ValueError("its division has no dataset, seed and sizes")
+    return facts
+
+
 def check_division(
     division: Mapping[str, Any], trained: Mapping[str, Any] | None, network: str = "the backbone"
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
-from backbones.argument_checks import AtLeast, Natural, Positive, check_kinds
+from backbones.argument_checks import AtLeast, AtMost, Natural, check_kinds
 from backbones.errors import InputError, unknown_name
 from backbones.networks.architectures import ARCHITECTURES
 from backbones.networks.network import SpikingNetwork
@@ -17,6 +17,8 @@ from backbones.networks.neurons.activations import ACTIVATIONS
 from backbones.networks.neurons.converted import ConvertedIF
 from backbones.networks.neurons.neuron import LIF, NEURONS
 
+MOST_TIMESTEPS = 2**16
+"""A file can ask for no more: T is in no shape of its weights."""
 KINDS: dict[str, type[LIF]] = {**NEURONS, **ACTIVATIONS, "converted-if": ConvertedIF}
 
 
@@ -25,7 +27,7 @@ def build(
     network: str,
     *,
     num_classes: Annotated[int, AtLeast(2)],
-    timesteps: Positive,
+    timesteps: Annotated[int, AtLeast(1), AtMost(MOST_TIMESTEPS)],
     input_shape: Sequence[int] = (3, 32, 32),
     encoding: str = "direct",
     encoding_seed: Natural = 0,

@@ -6,17 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from backbones.argument_checks import check_kinds
+from backbones.array_files import texts
 from backbones.contract.protocol import Backbone
+from backbones.data.samples import checked_division
 from backbones.errors import InputError, damaged, refusing
 from backbones.machine.devices import named_device
 from backbones.networks.building import build
 from backbones.networks.network import SpikingNetwork
 from backbones.networks.stepped_network import SteppedNetwork
 from backbones.packaged_files import BACKBONES, packaged_file
-from backbones.tensor_files import load_tensor_file, save_tensor_file
+from backbones.tensor_files import check_weights, load_tensor_file, save_tensor_file
 
 FORMAT, _UNSEALED = "seenn_env.backbone/2", "seenn_env.backbone/1"
 
@@ -80,20 +81,15 @@ def load(path: str | Path, *, device: str = "cpu") -> SpikingNetwork:
         options = config.pop("options")
         network = config.pop("network")
         with torch.device("meta"):  # no memory before the shapes are known to be the file's
-            own = build(network, **config, **options).state_dict()
+            check_weights(build(network, **config, **options), tensors, f"the network {network!r} in {path}")
         fingerprint = metadata["fingerprint"]
-        division = dict(json.loads(metadata["division"])) if "division" in metadata else None
-        names = tuple(map(str, json.loads(metadata.get("class_names", "[]"))))
+        division = checked_division(json.loads(metadata["division"])) if "division" in metadata else None
+        names = tuple(texts(json.loads(metadata.get("class_names", "[]")), "class_names"))
+        if any((tensor < 0).any() for name, tensor in tensors.items() if name.endswith("running_var")):
+            raise ValueError("a variance is negative")
     if len(names) not in (0, config["num_classes"]):
         raise InputError(
             f"Expected names of the {config['num_classes']} classes in {path}, got {len(names)}: the file was altered."
-        )
-    odd = [name for name in sorted(own.keys() | tensors.keys()) if _shape(own, name) != _shape(tensors, name)]
-    if odd:
-        raise InputError(
-            f"Expected the weights of the network {network!r} in {path}, got another network's: {odd[0]} "
-            f"is {_shape(tensors, odd[0])}, not {_shape(own, odd[0])}, and so on ({len(odd)} in all): "
-            "use the file that was saved with it."
         )
     backbone = build(network, **config, **options)
     backbone.load_state_dict(tensors)
@@ -101,7 +97,3 @@ def load(path: str | Path, *, device: str = "cpu") -> SpikingNetwork:
         raise InputError(f"The weights in {path} do not match their fingerprint: the file was altered.")
     backbone.division, backbone.class_names = division, names
     return backbone.to(place)
-
-
-def _shape(tensors: Mapping[str, Tensor], name: str) -> str:
-    return str(list(tensors[name].shape)) if name in tensors else "missing"

@@ -10,7 +10,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.data import SPLITS
-from backbones.errors import unknown_name
+from backbones.errors import kind_of, unknown_name
 from backbones.tensors import as_array as array_of
 from backbones.tensors import is_tensor
 from seenn_env.arrays import row_chunks
@@ -108,7 +108,7 @@ def check_row_fields(fields: Mapping[str, Any], N: int, T: int) -> None:
             continue
         given = list(field.shape)
         fits = len(given) == len(axes) and all(sizes.get(a, size) == size for a, size in zip(axes, given, strict=True))
-        if not fits or field.dtype not in dtypes:
+        if not fits or 0 in given or field.dtype not in dtypes:
             expected = ", ".join(str(sizes.get(axis, axis)) for axis in axes)
             raise InputError(
                 f"Expected {name} [{', '.join(axes)}] = [{expected}] of {' or '.join(dtypes)}, "
@@ -126,10 +126,23 @@ def check_values(fields: Mapping[str, Any]) -> None:
             if not (finite := np.isfinite(field[rows]).reshape(rows.stop - rows.start, -1).all(1)).all():
                 bad = rows.start + int(finite.argmin())
                 raise InputError(f"Expected finite {name}, got NaN or infinity in row {bad}: check the backbone.")
+    for name in ("sample", "repeat"):
+        if fields[name].min() < 0:
+            raise InputError(f"Expected {name} from 0, got {fields[name].min()}: number them from 0.")
     for name in ("energy_pj", "operations", "spikes"):
         field = fields.get(name)
         if field is not None and (field[:, 0].min() < 0 or (np.diff(field, axis=1) < 0).any()):
             raise InputError(f"Expected {name} from 0 that never falls: it is the sum up to each timestep.")
+
+
+def check_info(info: Mapping[str, Any], K: int) -> None:
+    """Refuse known facts of another kind, and names of other than K classes."""
+    for name, kind in (("fingerprint", str), ("dataset", str), ("division", Mapping)):
+        if not isinstance(info.get(name), kind | None):
+            raise InputError(f"Expected {name} in info as text, of a division a dictionary, got {kind_of(info[name])}.")
+    names = info.get("class_names") or []
+    if not isinstance(names, list | tuple) or len(names) not in (0, K) or not all(isinstance(n, str) for n in names):
+        raise InputError(f"Expected class_names in info as a list of {K} texts, got {names!r:.100}: name every class.")
 
 
 def check_images(images: np.ndarray | None, index: np.ndarray | None) -> None:
@@ -138,7 +151,7 @@ def check_images(images: np.ndarray | None, index: np.ndarray | None) -> None:
         return
     if images is None or index is None:
         raise InputError("Expected images and image_index together, got one of them: pass both.")
-    if images.ndim != 4 or images.dtype != np.uint8 or index.shape != images.shape[:1]:
+    if images.ndim != 4 or 0 in images.shape[1:] or images.dtype != np.uint8 or index.shape != images.shape[:1]:
         raise InputError(
             f"Expected images [M, C, H, W] of uint8 and image_index [M], got {list(images.shape)} of "
             f"{images.dtype} and {list(index.shape)}."

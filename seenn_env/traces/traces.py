@@ -29,6 +29,7 @@ from seenn_env.traces.fields import (
     SPLIT_CODES,
     as_array,
     check_images,
+    check_info,
     check_logits,
     check_row_fields,
     check_values,
@@ -101,11 +102,13 @@ class Traces:
         names = [SPLITS[code] for code in np.unique(self.split_codes)]
         set_(self, "split", "+".join(names))
         if self.image_index is not None:
-            set_(self, "image_index", np.asarray(self.image_index).astype(np.int64, copy=False))
+            M = self.image_index.size
+            set_(self, "image_index", int_column(self.image_index, self.image_index, M, "image_index", np.int64))
         for name, values in vars(self).items():
             if isinstance(values, np.ndarray):
                 set_(self, name, read_only(values))
         set_(self, "info", deepcopy(self.info))
+        check_info(self.info, self.num_classes)
         check_images(self.images, self.image_index)
         check_row_fields(vars(self), N, self.timesteps)
         if not self.trusted:

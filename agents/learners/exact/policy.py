@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.learners.perceptrons import run_perceptron
+from agents.learners.perceptrons import check_perceptron, run_perceptron
 from agents.rules.score import ScoredPolicy, timestep_of
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive
@@ -51,9 +51,14 @@ class ExitNetwork(ScoredPolicy):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        weights = self.tensors.get("weight_0", torch.empty(0))
-        if weights.ndim != 2:
-            raise InputError(f"Expected weight_0 [inputs, H], got {list(weights.shape)}: train the policy anew.")
+        weights = dict(self.tensors)
+        mean, scale = (weights.pop(name, torch.empty(0)) for name in ("mean", "scale"))
+        if mean.ndim != 1 or mean.shape != scale.shape or not (scale > 0).all():
+            raise InputError(
+                f"Expected mean [F] and scale [F] above 0, got {list(mean.shape)} and {list(scale.shape)}: train the "
+                "policy anew."
+            )
+        check_perceptron(weights, self.timesteps + len(mean))
 
     @property
     def macs(self) -> int:  # type: ignore[override]
@@ -62,6 +67,11 @@ class ExitNetwork(ScoredPolicy):
 
     def inputs(self, observation: np.ndarray) -> Tensor:
         """`[B, T + F]` inputs of the network for an observation `[B, F]`."""
+        if observation.shape[1:] != (F := self.tensors["mean"].shape):
+            raise InputError(
+                f"Expected the observation that the policy was trained on, with {F[0]} columns, got "
+                f"{self.observation!r} with {observation.shape[1]}: name it by observation=…."
+            )
         at = torch.from_numpy(timestep_of(observation, self.observation, self.timesteps, self.elapsed)) - 1
         columns = torch.from_numpy(np.array(observation, np.float32))
         return _inputs(self.tensors, columns, at.clamp(max=self.timesteps - 1), self.timesteps)

@@ -21,6 +21,7 @@ from backbones.argument_checks import Positive
 from backbones.contract import check_images
 from backbones.machine import torch_threads
 from backbones.one_line import one_line
+from backbones.tensor_files import check_weights
 from seenn_env import Traces
 from seenn_env.evaluation import check_timesteps
 
@@ -112,6 +113,9 @@ class TimestepNetwork(ScoredPolicy):
     def from_tensors(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> "TimestepNetwork":
         """See `ScoredPolicy.from_tensors`."""
         facts["shape"] = tuple(facts["shape"])
+        with torch.device("meta"):  # no memory before the shapes are known to be the file's
+            like = make_timestep_network(facts["shape"], facts["timesteps"], facts["width"])
+        check_weights(like, tensors, "the policy's network")
         network = make_timestep_network(facts["shape"], facts["timesteps"], facts["width"])
         network.load_state_dict(tensors)
         return cls(network.eval(), **facts)

@@ -8,7 +8,8 @@ Letters: B rows, F columns, H hidden units, Q quantiles.
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from operator import attrgetter
+from itertools import pairwise, starmap
+from operator import attrgetter, mul
 from typing import Any
 
 import gymnasium as gym
@@ -79,8 +80,20 @@ class Head:
         """JSON-able arguments that make a network of the same shape."""
         return {name: attrgetter(attribute)(network) for name, attribute in self.options.items()}
 
-    def make(self, box: gym.spaces.Box, arguments: dict[str, Any]) -> BasePolicy:
-        """A new network of that shape, for observations of the box."""
+    def make(self, box: gym.spaces.Box, arguments: dict[str, Any], parameters: int) -> BasePolicy:
+        """A new network of that shape, for observations of the box.
+
+        Raises:
+            InputError: for other arguments than those of `arguments`, or those of more than that many parameters.
+        """
+        widths: Any = arguments.get("net_arch")
+        chains: list[Any] = list(widths.values()) if isinstance(widths, dict) else [widths]
+        chains = [[*box.shape, *chain, 2 * arguments.get("n_quantiles", 1)] for chain in chains]
+        if "lstm_hidden_size" in arguments:
+            chains.append([arguments["lstm_hidden_size"]] * (1 + arguments["n_lstm_layers"]))
+        least = max(sum(starmap(mul, pairwise(chain))) for chain in chains)
+        if set(arguments) != set(self.options) or least > parameters:
+            raise InputError(f"Expected {', '.join(self.options)} of a network of {parameters} parameters, got others.")
         network: Any = imported(*self.network) if isinstance(self.network, tuple) else self.network
         made: BasePolicy = network(box, gym.spaces.Discrete(2), lambda _: 0.0, **arguments)
         return made

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from agents.learners.macs import count_multiplications
 from agents.rules.score import ScoredPolicy, no_export
 from backbones import InputError
-from backbones.argument_checks import Natural, check_kinds
+from backbones.argument_checks import AboveZero, Finite, Natural, check_fields, check_kinds
 from backbones.one_line import one_line
+from backbones.tensor_files import check_weights
 from seenn_env.evaluation import check_columns, normaliser_of
 from seenn_env.observations import AnyObservation
 
@@ -25,11 +26,16 @@ from seenn_env.observations import AnyObservation
 class Normaliser:
     """SB3's VecNormalize of observations: (observation - mean) / scale, clipped to ± clip."""
 
-    mean: tuple[float, ...]
+    mean: tuple[Finite, ...]
     """`[F]`."""
-    scale: tuple[float, ...]
+    scale: tuple[AboveZero, ...]
     """`[F]`."""
-    clip: float
+    clip: AboveZero
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if len(self.mean) != len(self.scale):
+            raise InputError(f"Expected mean [F] and scale [F], got {len(self.mean)} and {len(self.scale)}.")
 
     @classmethod
     def of(cls, model: Any) -> "Normaliser | None":
@@ -74,6 +80,14 @@ class LearnedPolicy(ScoredPolicy):
     seed: Natural = 0
 
     __repr__ = one_line
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.normaliser is not None and (len(self.normaliser.mean),) != self.observation_space.shape:
+            raise InputError(
+                f"Expected a normaliser of the network's {self.observation_space.shape[0]} columns, got one of "
+                f"{len(self.normaliser.mean)}."
+            )
 
     @classmethod
     @check_kinds
@@ -159,6 +173,7 @@ class LearnedPolicy(ScoredPolicy):
         own = {name: facts.pop(name) for name in ("observation", "threshold", "settings", "normaliser", "seed")}
         if own["normaliser"] is not None:
             own["normaliser"] = Normaliser(**own["normaliser"])
-        network = HEADS[facts.pop("head")].make(box, facts)
+        network = HEADS[facts.pop("head")].make(box, facts, sum(tensor.numel() for tensor in tensors.values()))
+        check_weights(network, tensors, "the policy's network")
         network.load_state_dict(tensors)
         return cls(network.eval(), **own)

@@ -6,13 +6,15 @@ Letters: B rows, F columns, T timesteps, R trees, J nodes of the largest tree.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from agents.learners.stopping.trees import run_trees
+from agents.learners.stopping.trees import check_trees, run_trees
 from agents.rules.score import ScoredPolicy, scores_by_timestep, timestep_of
+from backbones import InputError
 from backbones.argument_checks import Natural, Positive
 from backbones.one_line import one_line
 from seenn_env.observations import AnyObservation
@@ -45,6 +47,19 @@ class OptimalStopping(ScoredPolicy):
         """See `ScoredPolicy.macs`: the comparisons and additions on one path of each tree."""
         trees, nodes, _ = self.tensors["tree_0"].shape if self.timesteps > 1 else (0, 1, 0)
         return trees * (int(np.ceil(np.log2(nodes))) + 1)
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Self:
+        """See `ScoredPolicy.from_tensors`."""
+        policy = super().from_tensors(tensors, facts)
+        steps = range(policy.timesteps - 1) if policy.timesteps <= len(tensors) + 1 else ()
+        if set(tensors) != {f"{name}_{t}" for t in steps for name in ("tree", "base")}:
+            raise InputError(f"Expected trees and a base for each of {policy.timesteps - 1} timesteps.")
+        for t in steps:
+            check_trees(tensors[f"tree_{t}"].numpy())
+            if tensors[f"base_{t}"].shape != (1,) or tensors[f"base_{t}"].dtype != torch.float64:
+                raise InputError(f"Expected base_{t} [1] of float64, got {list(tensors[f'base_{t}'].shape)}.")
+        return policy
 
     def of_first(self, trees: int) -> "OptimalStopping":
         """The policy of the first trees of every timestep."""

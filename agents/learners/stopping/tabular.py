@@ -41,6 +41,13 @@ class TabularStopping(ScoredPolicy):
         T = len(self.gains) + 1
         if self.gains.ndim != 2 or self.edges.shape != (T - 1, self.gains.shape[1] - 1):
             raise InputError(f"Expected gains [T-1, M], edges [T-1, M-1], got {self.gains.shape}, {self.edges.shape}.")
+        if {self.gains.dtype.kind, self.edges.dtype.kind} != {"f"} or (np.diff(self.edges, axis=1) < 0).any():
+            raise InputError("Expected gains and edges of floats, and edges in ascending order, got others.")
+
+    @property
+    def made_for(self) -> int:
+        """See `ScoredPolicy.made_for`."""
+        return len(self.gains) + 1
 
     @classmethod
     @check_kinds

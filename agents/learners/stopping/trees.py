@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from backbones import InputError
+
 
 def fit_trees(columns: np.ndarray, target: np.ndarray, **arguments: Any) -> tuple[np.ndarray, np.ndarray]:
     """Fit targets `[N]` on columns `[N, F]`, by the arguments of `HistGradientBoostingRegressor`.
@@ -30,9 +32,29 @@ def fit_trees(columns: np.ndarray, target: np.ndarray, **arguments: Any) -> tupl
     return arrays, np.asarray(model._baseline_prediction, np.float64).reshape(-1)
 
 
+def check_trees(trees: np.ndarray) -> None:
+    """Raise an `InputError` for an array in which a path has no end."""
+    if trees.ndim != 3 or trees.shape[2] != 5 or trees.shape[1] < 1 or trees.dtype != np.float64:
+        raise InputError(f"Expected trees [R, J, 5] of float64, got {list(trees.shape)} of {trees.dtype}.")
+    used: np.ndarray = (trees != 0).any(-1)  # rows of zeros fill up the smaller trees
+    used[:, 0] = True
+    split = used & (trees[..., 0] != -1)
+    tree, node = np.nonzero(split)
+    column, children = trees[split][:, 0], trees[split][:, 2:4].T
+    whole = (column >= 0) & (column < 2**31) & (column == np.rint(column)) & (children == np.rint(children)).all(0)
+    if not whole.all() or not ((children > node) & (children < trees.shape[1])).all():
+        raise InputError("Expected trees whose nodes name a column and later nodes, got others.")
+    if not all(used[tree, child].all() for child in children.astype(np.int64)):
+        raise InputError("Expected trees whose paths end in leaves, got one without a leaf.")
+
+
 def run_trees(trees: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """`[B]` the sum of trees `[R, J, 5]` over columns `[B, F]`."""
     total, rows = np.zeros(len(columns)), np.arange(len(columns))
+    if trees[..., 0].max(initial=-1) >= columns.shape[1]:
+        raise InputError(
+            f"Expected the observation that the trees were fitted on, got {columns.shape[1]} columns, too few."
+        )
     for tree in trees:
         feature, left, right = (tree[:, place].astype(np.int64) for place in (0, 2, 3))
         node = np.zeros(len(columns), np.int64)

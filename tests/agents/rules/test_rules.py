@@ -126,7 +126,7 @@ def test_rules_refuse_traces_that_they_cannot_use(tmp_path):
             evaluate(rule, test)
     for make, message in [
         (lambda: Gap(41.0), r"threshold in \[0, 40\], got 41"),
-        (lambda: ScaledConfidence(temperatures=(0.0,)), "temperatures above 0"),
+        (lambda: ScaledConfidence(temperatures=(0.0,)), "temperatures to be a sequence"),
         (lambda: ConformalSets(size=0), "size to be a whole number of 1 or more, got 0"),
         (lambda: Entropy(1.5), r"threshold in \[0, 1\], got 1.5"),
     ]:

@@ -16,7 +16,7 @@ def make(**settings) -> SpikingNetwork:
     ("arguments", "message"),
     [
         ({"network": "huge"}, "network, got 'huge'. Known: .*small"),
-        ({"timesteps": 0}, "timesteps to be a whole number of 1 or more, got 0"),
+        ({"timesteps": 0}, "timesteps to be a whole number of 1 or more and of 65536 or less, got 0"),
         ({"num_classes": 1}, "num_classes to be a whole number of 2 or more, got 1"),
         ({"depth": 3}, "option of network 'small', got 'depth'. Known: width"),
         ({"std": 0.0}, "std above 0, got 0.0"),
