@@ -78,7 +78,16 @@ def _reason(refusal: str, options: Sequence[str], known: Sequence[str]) -> str:
     if lines[0].startswith("Missing from"):
         missing = [line.split()[0] for line in lines if line.startswith("--")]
         return f"Expected {' and '.join(missing)}, got none."
-    return re.sub(r"^Error parsing \w+: ", "", " ".join(lines)).rstrip(".!") + "."
+    text = " ".join(lines)
+    if stray := re.match(r"Unrecognized options:", text):
+        return f"Expected options that begin with --, got{text[stray.end() :] or ' an empty one'}."
+    if choice := re.match(r"invalid choice (.*) for argument '(--[\w-]+)'\. Expected one of \((.*)\)", text):
+        return f"Expected {choice[2]} to be one of {choice[3].rstrip(',')}, got {choice[1]}."
+    if flag := re.match(r"Error parsing (--[\w-]+)|Missing value for argument '(--[\w-]+)'", text):
+        name = flag[1] or flag[2]
+        given = [part for part in options[options.index(name) + 1 :] if not part.startswith("--")] if flag[1] else []
+        return f"Expected a value of the right kind after {name}, got {' '.join(map(repr, given[:3])) or 'none'}."
+    return re.sub(r"^Error parsing \w+: ", "", text).rstrip(".!") + "."
 
 
 class _Terminated(SystemExit):
@@ -127,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from backbones.argument_checks import check_fields
 
             command = parse(sys.argv[1:] if arguments is None else arguments)
-            check_fields(command)
+            check_fields(command, lambda name: "--" + name.replace("_", "-"))
             with sole_writer_of(command):
                 command.run()
         finally:

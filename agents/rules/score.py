@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.rules.draws import next_draws, uniform
+from agents.rules.predicting import checks_arguments
 from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
 from seenn_env import Traces, make_observation
@@ -133,6 +134,7 @@ class ScoredPolicy:
             starts = np.zeros(N, bool)
         return scores
 
+    @checks_arguments
     def predict(
         self,
         observation: np.ndarray,
@@ -216,7 +218,10 @@ def timestep_of(observation: np.ndarray, name: AnyObservation, T: int, column: i
                 f"Expected an observation of this package, which says the timestep, got {name!r}: use one of them."
             )
         column = -1 if name == "logits" else COLUMNS["elapsed"]
-    return np.rint(observation[:, column] * T).astype(np.int64)
+    timestep = np.rint(observation[:, column] * T)
+    if not ((timestep >= 1) & (timestep <= T)).all():
+        raise InputError(f"Expected timesteps / {T} in the column elapsed, got {observation[:, column]}.")
+    return timestep.astype(np.int64)
 
 
 def scores_by_timestep(
