@@ -100,7 +100,29 @@ def _reason(refusal: str, options: Sequence[str], known: Sequence[str]) -> str:
     if lines[0].startswith("Missing from"):
         missing = [line.split()[0] for line in lines if line.startswith("--")]
         return f"Expected {' and '.join(missing)}, got none."
-    return re.sub(r"^Error parsing \w+: ", "", " ".join(lines)).rstrip(".!") + "."
+    text = " ".join(lines)
+    if stray := re.match(r"Unrecognized options:", text):
+        return f"Expected options that begin with --, got{text[stray.end() :] or ' an empty one'}."
+    if choice := re.match(r"invalid choice (.*) for argument '(--[\w-]+)'\. Expected one of \((.*)\)", text):
+        return f"Expected {choice[2]} to be one of {choice[3].rstrip(',')}, got {choice[1]}."
+    if bad := re.match(r"Error parsing (--[\w-]+)|Missing value for argument '(--[\w-]+)'", text):
+        given = _values_of(bad[1], options) if bad[1] else []
+        found = " ".join(map(repr, given[:3])) or "none"
+        return f"Expected a value of the right kind after {bad[1] or bad[2]}, got {found}."
+    return re.sub(r"^Error parsing \w+: ", "", text).rstrip(".!") + "."
+
+
+def _values_of(flag: str, options: Sequence[str]) -> list[str]:
+    """The values of a flag, given as "--flag VALUE …" or "--flag=VALUE"."""
+    values: list[str] = []
+    last = ""
+    for option in options:
+        if option.startswith("--"):
+            last, _, value = option.partition("=")
+            values += [value] if value and last.replace("_", "-") == flag else []
+        elif last.replace("_", "-") == flag:
+            values.append(option)
+    return values
 
 
 class _Terminated(SystemExit):
@@ -149,7 +171,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from backbones.argument_checks import check_fields
 
             command = parse(sys.argv[1:] if arguments is None else arguments)
-            check_fields(command)
+            check_fields(command, lambda name: "--" + name.replace("_", "-"))
             with sole_writer_of(command):
                 command.run()
         finally:

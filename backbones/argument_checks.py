@@ -20,7 +20,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import numpy as np
 
 from backbones.deferred_rows import RowView
-from backbones.errors import InputError, kind_of, unknown_name, with_article
+from backbones.errors import InputError, kind_of, shown, unknown_name, with_article
 from backbones.tensors import is_tensor, tensor_types
 
 P = ParamSpec("P")
@@ -96,13 +96,16 @@ def check_kinds(function: Callable[P, R]) -> Callable[P, R]:
     return checked
 
 
-def check_fields(settings: Any) -> None:
-    """Refuse fields of a dataclass of another type than their annotations; called first in `__post_init__`."""
+def check_fields(settings: Any, spelt: Callable[[str], str] = str) -> None:
+    """Refuse fields of a dataclass of another type than their annotations; called first in `__post_init__`.
+
+    `spelt` is the spelling of a field's name in the sentence.
+    """
     kind: Any = type(settings)
     hints = _hints(kind)
     for field in dataclasses.fields(settings):
         if field.init and (value := getattr(settings, field.name)) is not field.default:
-            _check(field.name, value, hints.get(field.name, Any))
+            _check(spelt(field.name), value, hints.get(field.name, Any))
 
 
 def _check(name: str, value: Any, hint: Any) -> None:
@@ -115,12 +118,12 @@ def _check(name: str, value: Any, hint: Any) -> None:
                 _check(f"the key {key!r} of {name}", key, parts[0])
                 _check(f"{name}[{key!r}]", each, parts[1])
         plain = isinstance(value, str | int | float | None) or (isinstance(value, tuple) and len(value) <= 8)
-        shown = repr(value) if plain and len(repr(value)) <= 100 else kind_of(value)
+        words = shown(value) if plain else kind_of(value)
         if isinstance(value, int) and abs(value) >= _WIDEST:
-            shown = "one of more than 64 bits"
+            words = "one of more than 64 bits"
         elif isinstance(value, float) and _LARGEST < abs(value) < math.inf:
-            shown += f", which is beyond {_LARGEST}"
-        raise InputError(f"Expected {name} to be {_in_words(hint)}, got {shown}.")
+            words += f", which is beyond {_LARGEST}"
+        raise InputError(f"Expected {name} to be {_in_words(hint)}, got {words}.")
 
 
 @cache

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 
 class InputError(ValueError):
@@ -17,7 +18,7 @@ def unknown_name(kind: str, name: object, known: object) -> InputError:
     """The error for a `name` that is not among the `known` ones of a `kind`."""
     names = sorted(str(k) for k in known)  # type: ignore[attr-defined]
     hint = did_you_mean(name, names)
-    return InputError(f"Expected the name of a known {kind}, got {name!r}. Known: {', '.join(names)}.{hint}")
+    return InputError(f"Expected the name of a known {kind}, got {shown(name)}. Known: {', '.join(names)}.{hint}")
 
 
 def did_you_mean(name: object, names: Iterable[str], cutoff: float = 0.7) -> str:
@@ -38,6 +39,17 @@ def kind_of(value: object) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}"
     return with_article(type(value).__name__)
+
+
+def shown(value: Any) -> str:
+    """A value in a sentence: as it is written where that is short, else its kind, with the shape of an array."""
+    if hasattr(value, "dtype") and value.shape:
+        return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    text = repr(value)
+    plain = len(text) <= 100 and not any(part in text for part in ("\n", " at 0x", "<class"))
+    return text if plain else f"the function {value.__name__}" if hasattr(value, "__name__") else kind_of(value)
 
 
 def with_article(name: str) -> str:

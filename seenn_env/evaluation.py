@@ -14,7 +14,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.argument_checks import check_kinds
-from backbones.errors import kind_of, users_own
+from backbones.errors import kind_of, shown, users_own
 from seenn_env.observations.observation import AnyObservation, Observation
 from seenn_env.rewards import Energy, Reward, pay
 from seenn_env.traces.traces import Traces
@@ -65,7 +65,7 @@ def decides(policy: Any) -> Literal["step", "start", "end"]:
         remedy = remedies.get(type(policy), "see seenn_env.Policy")
         raise InputError(
             "Expected a policy with predict (decides = 'step' or 'start'), or with exit_timesteps (decides = 'end'), "
-            f"got {policy!r}: {remedy}."
+            f"got {shown(policy)}: {remedy}."
         )
     checked: Literal["step", "start", "end"] = own
     return checked
@@ -203,15 +203,15 @@ def predicted(policy: Any, observation: Any, choices: int, meaning: str, **memor
     """
     B = len(observation)
     with users_own(
-        f"predict(observation, state=None, episode_start=None, deterministic=True) of {policy!r} to return actions "
-        f"[{B}] and the next state"
+        f"predict(observation, state=None, episode_start=None, deterministic=True) of {shown(policy)} to return "
+        f"actions [{B}] and the next state"
     ):
         given, state = policy.predict(observation, **memory)
         actions = np.asarray(given)
     known = actions.shape == (B,) and actions.dtype.kind in "biuf"
     if not known or not ((actions >= 0) & (actions < choices) & (actions % 1 == 0)).all():
-        shown = repr(given) if actions.size < 2 else f"{actions.dtype} {list(actions.shape)}"
-        raise InputError(f"Expected actions [{B}] {meaning} from {policy!r}, got {shown}.")
+        actual = repr(given) if actions.size < 2 else f"{actions.dtype} {list(actions.shape)}"
+        raise InputError(f"Expected actions [{B}] {meaning} from {shown(policy)}, got {actual}.")
     return actions.astype(np.int64), state
 
 
@@ -261,10 +261,10 @@ def evaluate(
     check_timesteps(policy, T)
     when = decides(policy)
     if when != "step" and isinstance(policy, HindsightPolicy):
-        with users_own(f"exit_timesteps(traces) of {policy!r} to return [{N}] timesteps"):
+        with users_own(f"exit_timesteps(traces) of {shown(policy)} to return [{N}] timesteps"):
             exits = np.asarray(policy.exit_timesteps(traces))
         if exits.shape != (N,) or exits.dtype.kind not in "iu" or exits.min() < 1 or exits.max() > T:
-            raise InputError(f"Expected exit timesteps [{N}] of whole numbers in 1…{T} from {policy!r}.")
+            raise InputError(f"Expected exit timesteps [{N}] of whole numbers in 1…{T} from {shown(policy)}.")
     elif when == "start":
         images = np.asarray(traces.images)[traces.image_places]
         exits = timesteps_at_start(policy, images, T, deterministic=deterministic)
@@ -309,8 +309,8 @@ def check_timesteps(policy: Any, timesteps: int) -> None:
     least = getattr(policy, "least_timesteps", 0)
     if least > timesteps:
         raise InputError(
-            f"Expected a policy for the network's {timesteps} timesteps, got {policy!r}, which needs {least}: choose "
-            "an earlier timestep."
+            f"Expected a policy for the network's {timesteps} timesteps, got {shown(policy)}, which needs {least}: "
+            "choose an earlier timestep."
         )
     made_for = getattr(policy, "made_for", None)
     if made_for and made_for != timesteps:

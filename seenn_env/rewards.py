@@ -7,15 +7,15 @@ A reward is given once, at the end of the episode; timesteps count from 1. A use
 and `range`; "module:name" names one, or a class or function that makes one of `reward_options`.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from numbers import Real
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from backbones import InputError
-from backbones.argument_checks import check_kinds
-from backbones.errors import unknown_name, users_own
+from backbones.argument_checks import FromZero, Positive, check_fields, check_kinds
+from backbones.errors import USAGE_ERRORS, refusing, shown, unknown_name, users_own
 from seenn_env.entry_points import is_entry_point, load_entry_point
 
 
@@ -46,76 +46,89 @@ AnyReward = str | Reward | Any
 """A name, or a user's own; `make_reward` checks it."""
 
 
-class _Options:
-    """Options of a reward, each a number from 0 to 1e30."""
+class _NamedReward(ABC):
+    """A reward of this package: checks its options and the arguments of a call."""
 
     def __post_init__(self) -> None:
-        for option, value in vars(self).items():
-            if (
-                not isinstance(value, Real) or isinstance(value, bool) or not 0 <= float(value) < 1e30
-            ):  # float32 holds it
-                raise InputError(f"Expected {option} ≥ 0 and below 1e30, got {value}.")
+        check_fields(self)
+
+    @check_kinds
+    def __call__(
+        self, correct: np.ndarray, timestep: np.ndarray, timesteps: Positive, energy: Energy | None = None
+    ) -> np.ndarray:
+        """See `Reward`."""
+        correct, timestep = np.asarray(correct), np.asarray(timestep)
+        if correct.dtype.kind != "b" or timestep.dtype.kind not in "iu":
+            raise InputError(
+                f"Expected correct of True or False and timestep of whole numbers, got {correct.dtype} and "
+                f"{timestep.dtype}: convert them."
+            )
+        if timestep.size and not 1 <= timestep.min() <= timestep.max() <= timesteps:
+            raise InputError(f"Expected timestep in 1…{timesteps}, got {timestep.min()}…{timestep.max()}.")
+        with refusing("Expected correct, timestep and energy of shapes that fit", errors=USAGE_ERRORS):
+            return self._of(correct, timestep, timesteps, energy).astype(np.float32)
+
+    @abstractmethod
+    def _of(self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None) -> np.ndarray:
+        """`__call__` of checked arguments."""
+
+    @abstractmethod
+    def range(self, timesteps: Positive) -> tuple[float, float]:
+        """See `Reward`."""
 
 
 @dataclass(frozen=True)
-class SeennReward(_Options):
+class SeennReward(_NamedReward):
     """2^-(t-1) if correct, else -β (SEENN, Li et al. 2023, section 3.3).
 
     Continuing from timestep 1 to 2 pays only if β·(p₂ - p₁) > p₁ - p₂/2, with p_t the accuracy at t.
     """
 
-    beta: float = 1.0
+    beta: FromZero = 1.0
     name = "seenn"
 
-    def __call__(
-        self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None
-    ) -> np.ndarray:
-        """See the class."""
-        return np.where(correct, 0.5 ** (np.asarray(timestep) - 1.0), -self.beta).astype(np.float32)
+    def _of(self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None) -> np.ndarray:
+        return np.where(correct, 0.5 ** (timestep - 1.0), -self.beta)
 
-    def range(self, timesteps: int) -> tuple[float, float]:
+    @check_kinds
+    def range(self, timesteps: Positive) -> tuple[float, float]:
         """From -β to 1."""
         return -self.beta, 1.0
 
 
 @dataclass(frozen=True)
-class LinearReward(_Options):
+class LinearReward(_NamedReward):
     """correct - cost·(t - 1) / max(T - 1, 1): `cost` is that of all T timesteps, in units of accuracy."""
 
-    cost: float = 0.1
+    cost: FromZero = 0.1
     name = "linear"
 
-    def __call__(
-        self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None
-    ) -> np.ndarray:
-        """See the class."""
-        elapsed = (np.asarray(timestep) - 1.0) / max(timesteps - 1, 1)
-        return (np.asarray(correct) - self.cost * elapsed).astype(np.float32)
+    def _of(self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None) -> np.ndarray:
+        return correct - self.cost * (timestep - 1.0) / max(timesteps - 1, 1)
 
-    def range(self, timesteps: int) -> tuple[float, float]:
+    @check_kinds
+    def range(self, timesteps: Positive) -> tuple[float, float]:
         """From -cost to 1."""
         return (-self.cost if timesteps > 1 else 0.0), 1.0
 
 
 @dataclass(frozen=True)
-class EnergyReward(_Options):
+class EnergyReward(_NamedReward):
     """correct - cost·energy / energy of all T timesteps of the same row: like "linear", in measured energy."""
 
-    cost: float = 0.1
+    cost: FromZero = 0.1
     name = "energy"
     needs_energy = True
 
-    def __call__(
-        self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None
-    ) -> np.ndarray:
-        """See the class."""
+    def _of(self, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None) -> np.ndarray:
         if energy is None:
             raise InputError("Expected the energy of the exits for the reward 'energy', got none.")
         spent, full = np.broadcast_arrays(np.asarray(energy.spent_pj, np.float64), energy.full_pj)
         share = np.divide(spent, full, out=np.zeros(spent.shape), where=full > 0)  # a row may have no operations
-        return (np.asarray(correct) - self.cost * share).astype(np.float32)
+        return correct - self.cost * share
 
-    def range(self, timesteps: int) -> tuple[float, float]:
+    @check_kinds
+    def range(self, timesteps: Positive) -> tuple[float, float]:
         """From -cost to 1, the limit of an exit without energy."""
         return -self.cost, 1.0
 
@@ -144,14 +157,16 @@ def make_reward(reward: AnyReward, options: dict[str, Any] | None = None) -> Rew
                 if option not in known:
                     raise unknown_name(f"option of the reward {reward!r}", option, known)
         if isinstance(maker, type) or not hasattr(maker, "range"):
-            with users_own(f"options of the reward {reward!r}, got {options}"):
+            with users_own(f"options of the reward {reward!r}, got {shown(options)}"):
                 return make_reward(maker(**(options or {})))
         made = maker
     if options:
-        raise InputError(f"Expected no reward_options beside a reward object, got {options}: give them to the object.")
+        raise InputError(
+            f"Expected no reward_options beside a reward object, got {shown(options)}: give them to the object."
+        )
     if isinstance(made, type) or not callable(made) or not callable(getattr(made, "range", None)):
         raise InputError(
-            f"Expected a reward with __call__ and range, methods (see rewards.Reward), got {made!r}: "
+            f"Expected a reward with __call__ and range, methods (see rewards.Reward), got {shown(made)}: "
             "give a name, or an object of such a class."
         )
     checked: Reward = made
@@ -171,21 +186,21 @@ def pay(
         raise InputError(
             f"Expected traces with energy_pj for the reward {reward.name!r}, got none: use other traces or reward."
         )
-    with users_own(f"numbers from {reward!r} of (correct, timestep, timesteps, energy)"):
+    with users_own(f"numbers from {shown(reward)} of (correct, timestep, timesteps, energy)"):
         paid = np.asarray(reward(correct, timestep, timesteps, energy), np.float32)
-    with users_own(f"the lowest and the highest reward from range(timesteps) of {reward!r}"):
+    with users_own(f"the lowest and the highest reward from range(timesteps) of {shown(reward)}"):
         low, high = (float(bound) for bound in reward.range(timesteps))
     if paid.shape != np.shape(correct):
         raise InputError(
-            f"Expected rewards {list(np.shape(correct))} from {reward!r}, got {list(paid.shape)}: give one for each "
-            "of `correct`."
+            f"Expected rewards {list(np.shape(correct))} from {shown(reward)}, got {list(paid.shape)}: give one for "
+            "each of `correct`."
         )
     rounding = 1e-6 * max(abs(low), abs(high))
     fits = np.isfinite(paid) & (paid >= low - rounding) & (paid <= high + rounding)
     if not fits.all():
         value, right, t = (np.broadcast_to(values, paid.shape)[~fits][0] for values in (paid, correct, timestep))
         raise InputError(
-            f"Expected finite rewards in the range {low:g}…{high:g} of {reward!r}, got {value:g} for a "
+            f"Expected finite rewards in the range {low:g}…{high:g} of {shown(reward)}, got {value:g} for a "
             f"{'correct' if right else 'wrong'} prediction at timestep {t}: correct the reward or its range."
         )
     return paid

@@ -17,7 +17,7 @@ from torch import Tensor
 from backbones import InputError, SlotPool
 from backbones.argument_checks import Natural, check_kinds
 from backbones.contract import Probed
-from backbones.errors import users_own
+from backbones.errors import shown, users_own
 from seenn_env.evaluation import (
     STEP_ACTIONS,
     Policy,
@@ -117,7 +117,7 @@ def stream(
     check_dtype(dtype)
     when = decides(policy)
     if when == "end":
-        raise InputError(f"Expected a policy that decides as it goes, got {policy!r}: it decides in hindsight.")
+        raise InputError(f"Expected a policy that decides as it goes, got {shown(policy)}: it decides in hindsight.")
     B, T = pool.num_slots, pool.backbone.timesteps
     check_timesteps(policy, T)
     reads, normalised = observation_of(policy, observation), normaliser_of(policy)

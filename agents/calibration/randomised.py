@@ -7,6 +7,7 @@ from zlib import crc32
 import numpy as np
 
 from agents.rules.draws import next_draws, uniform
+from agents.rules.predicting import checks_arguments
 from agents.rules.score import ScoredPolicy, delegated
 from backbones import InputError
 from backbones.argument_checks import Natural, check_fields, check_kinds
@@ -51,6 +52,7 @@ class Mixed(ScoredPolicy):
         """The policy at one level, without draws."""
         return replace(self, policy=self.policy.at_level(level), share=0.0)
 
+    @checks_arguments
     def predict(
         self,
         observation: np.ndarray,

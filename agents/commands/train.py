@@ -10,6 +10,7 @@ from agents import learners
 from agents.commands.output import check_file, check_log_dir, progress_bar
 from agents.commands.stated_default import Stated
 from agents.commands.unused_options import refuse_unused
+from backbones import InputError
 from backbones.argument_checks import NarrowSeed, Positive
 from seenn_env import Traces, evaluate
 
@@ -80,4 +81,6 @@ class Train:
 
 def load_traces(paths: tuple[Path, ...]) -> Traces:
     """Several traces files of one backbone as one."""
+    if not paths:
+        raise InputError("Expected at least one traces file, got none: name some after --traces.")
     return Traces.merge(*(Traces.load(path) for path in paths))

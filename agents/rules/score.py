@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.rules.draws import next_draws, uniform
+from agents.rules.predicting import checks_arguments
 from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
 from seenn_env import Traces, make_observation
@@ -142,6 +143,7 @@ class ScoredPolicy:
             starts = np.zeros(N, bool)
         return scores
 
+    @checks_arguments
     def predict(
         self,
         observation: np.ndarray,
@@ -227,7 +229,10 @@ def timestep_of(observation: np.ndarray, name: AnyObservation, T: int, column: i
         )
     if column >= observation.shape[1]:
         raise InputError(f"Expected the column {column} of {name!r} to say the timestep, got {observation.shape[1]}.")
-    return np.rint(observation[:, column] * T).astype(np.int64)
+    timestep = np.rint(observation[:, column] * T)
+    if not ((timestep >= 1) & (timestep <= T)).all():
+        raise InputError(f"Expected timesteps / {T} in the column elapsed, got {observation[:, column]}.")
+    return timestep.astype(np.int64)
 
 
 def scores_by_timestep(

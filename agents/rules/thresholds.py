@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from agents.rules.draws import Draws, next_draws, uniform
+from agents.rules.predicting import checks_arguments
 from agents.rules.score import COLUMNS, ScoredPolicy
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
 from seenn_env import Traces
@@ -32,6 +33,7 @@ class FixedTimestep:
         """The smallest T."""
         return self.timestep
 
+    @checks_arguments
     def predict(
         self,
         observation: np.ndarray,
@@ -56,6 +58,7 @@ class Uniform:
     def __post_init__(self) -> None:
         check_fields(self)
 
+    @checks_arguments
     def predict(
         self,
         observation: np.ndarray,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from backbones.adapters.fingerprint import settings_of
 from backbones.adapters.stepping import Memory, Stepper
 from backbones.contract.check import Rounding
-from backbones.contract.inputs import channels_advice, check_images
+from backbones.contract.inputs import as_tensor, channels_advice, check_images, check_rows, check_state, keys_of
 from backbones.errors import InputError
 from backbones.hashing import hash_json, hash_tensors
 from backbones.machine.devices import named_device
@@ -124,6 +124,7 @@ class AdaptedBackbone:
         An `InputError` for inputs of another shape or form (see `images.check_images`), or a module in training mode.
         """
         refuse_training(self.stepper.module)
+        inputs = as_tensor(inputs, "inputs")
         check_images(inputs, self.encoding, what="inputs")
         source, keys = self._prepare(inputs, keys)
         B = len(source)
@@ -134,6 +135,7 @@ class AdaptedBackbone:
     @torch.no_grad()
     def step(self, state: AdaptedState) -> tuple[Tensor, AdaptedState]:
         """One timestep for every row. See `Backbone.step`."""
+        check_state(state, AdaptedState, self)
         timestep = state.timestep + 1
         inputs = self.encoding(state.source, state.keys, timestep)
         with self._probing(len(inputs)) as probed:
@@ -145,7 +147,9 @@ class AdaptedBackbone:
     @torch.no_grad()
     def refill(self, state: AdaptedState, rows: Tensor, inputs: Tensor, keys: Tensor | None = None) -> AdaptedState:
         """Start rows from the framework's reset values; the others continue. See `Backbone.refill`."""
-        source, keys = self._prepare(inputs, keys)
+        check_state(state, AdaptedState, self)
+        source, keys = self._prepare(as_tensor(inputs, "inputs"), keys)
+        rows = check_rows(rows, len(state.keys), keys).to(self.device)
         R = len(source)
 
         def afresh(values: Tensor, row: Tensor) -> Tensor:
@@ -166,9 +170,8 @@ class AdaptedBackbone:
                 f"Expected inputs [B, {', '.join(map(str, self.input_shape))}], got {list(inputs.shape)}{advice}"
             )
         check_images(inputs, self.encoding, values=False, what="inputs")
-        if keys is None:
-            keys = torch.zeros(len(inputs), dtype=torch.int64)
-        return as_floats(inputs, self.module, counts=self.encoding.frames), keys.to(self.device)
+        floats = as_floats(inputs, self.module, counts=self.encoding.frames)
+        return floats, keys_of(keys, len(inputs)).to(self.device)
 
     @contextmanager
     def _probing(self, rows: int) -> Iterator[dict[str, Tensor]]:
@@ -185,6 +188,7 @@ class ProbedBackbone(AdaptedBackbone):
 
     def probe(self, state: AdaptedState) -> dict[str, Tensor]:
         """`{"hidden": [B, F]}` of a `step`'s state. See `Probed.probe`."""
+        check_state(state, AdaptedState, self)
         if state.hidden is None:
             raise InputError("Expected the state of a step to probe, got one before the first timestep: step it.")
         return {"hidden": state.hidden}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backbones.errors import InputError, kind_of
+from backbones.errors import InputError, kind_of, shown
 from backbones.tensors import is_tensor
 
 if TYPE_CHECKING:
@@ -75,12 +75,43 @@ def as_tensor(values: Any, what: str = "images") -> "Tensor":
             array = np.asarray(values)
         except ValueError:  # sequences of different lengths
             array = np.array(None)
-        if array.dtype.kind not in "buif":
+        if array.dtype.kind not in "buif" or array.dtype.itemsize > 8:
             raise InputError(f"Expected {what} as an array or a tensor of numbers, got {kind_of(values)}.")
-        tensor = torch.as_tensor(array if array.flags.writeable else array.copy())
+        plain = array.flags.writeable and array.dtype.isnative and min(array.strides, default=0) >= 0
+        tensor = torch.as_tensor(array if plain else array.astype(array.dtype.newbyteorder("="), order="C"))
     if tensor.dim() == 0:
-        raise InputError(f"Expected {what} as an array or a tensor with a row each, got {values!r}.")
+        raise InputError(f"Expected {what} as an array or a tensor with a row each, got {shown(values)}.")
     return tensor
+
+
+def whole_numbers(values: Any, what: str, count: int | None = None) -> "Tensor":
+    """`[R]` int64, R = `count`; an `InputError` for other numbers."""
+    tensor = as_tensor(values, what)
+    whole = "int" in str(tensor.dtype) or not tensor.numel()
+    if tensor.dim() != 1 or not whole or (count is not None and len(tensor) != count):
+        R = "R" if count is None else count
+        raise InputError(f"Expected {what} [{R}] of whole numbers, got {shown(tensor)}.")
+    return tensor.long()
+
+
+def keys_of(keys: Any, count: int) -> "Tensor":
+    """`[B]` int64 keys of `count` inputs (None: all 0); an `InputError` for others."""
+    return whole_numbers([0] * count if keys is None else keys, "keys", count)
+
+
+def check_state(state: Any, kind: type, backbone: Any) -> None:
+    """Refuse a state that no `start`, `step` or `refill` of the backbone has returned, as far as its size shows it."""
+    readout = getattr(state, "readout", None)
+    if not isinstance(state, kind) or (readout is not None and readout.shape[1] != backbone.num_classes):
+        raise InputError(f"Expected a state that start, step or refill of {backbone!r} returned, got {kind_of(state)}.")
+
+
+def check_rows(rows: Any, count: int, keys: "Tensor") -> "Tensor":
+    """`[R]` int64 rows of a batch of `count`, one for each new key `[R]`; an `InputError` for others."""
+    numbers = whole_numbers(rows, "rows", len(keys))
+    if numbers.device.type == "cpu" and not set(numbers.tolist()) <= set(range(count)):
+        raise InputError(f"Expected rows in 0…{count - 1}, got {numbers.tolist()}.")
+    return numbers
 
 
 def check_channels(images: Any, what: str = "images") -> None:

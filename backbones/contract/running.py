@@ -13,7 +13,7 @@ from torch import Tensor
 from backbones.argument_checks import Positive, check_kinds
 from backbones.contract.inputs import as_tensor
 from backbones.contract.protocol import Backbone, Probed, State
-from backbones.errors import InputError, kind_of
+from backbones.errors import InputError, kind_of, shown
 from backbones.tensors import as_array
 
 REPEAT_BITS = 16
@@ -24,7 +24,7 @@ def make_keys(index: np.ndarray, repeat: np.ndarray | int = 0) -> np.ndarray:
     for name, values in (("index", index), ("repeat", repeat)):
         kind = as_array(values, name).dtype.kind if isinstance(values, np.ndarray | int | Sequence) else ""
         if kind not in ("i", "u") and np.size(values):
-            raise InputError(f"Expected {name} of whole numbers, got {values!r}.")
+            raise InputError(f"Expected {name} of whole numbers, got {shown(values)}.")
     if np.ndim(repeat) and np.shape(repeat) != np.shape(index):
         raise InputError(f"Expected a repeat for each index, got {np.shape(repeat)} and {np.shape(index)}.")
     return (np.asarray(index, np.int64) << REPEAT_BITS) | np.asarray(repeat, np.int64)
@@ -94,7 +94,7 @@ def run_probed(
 def probe(backbone: Backbone, state: State, names: Sequence[str]) -> dict[str, Tensor]:
     """`{name: [B, F]}` probes of a `step`'s state; an `InputError` for a backbone without them."""
     if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"Expected names of probes, such as ('hidden',), got {names!r}.")
+        raise InputError(f"Expected names of probes, such as ('hidden',), got {shown(names)}.")
     if not names:
         return {}
     probes = backbone.probe(state) if isinstance(backbone, Probed) else {}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from backbones.argument_checks import Positive, check_kinds
-from backbones.contract.inputs import as_tensor
+from backbones.contract.inputs import as_tensor, check_images, keys_of, whole_numbers
 from backbones.contract.protocol import Advancing, Backbone, State
 from backbones.contract.running import probe
 from backbones.errors import InputError
@@ -75,7 +75,7 @@ class SlotPool:
         Raises:
             InputError: for rows that are not in 0…B-1 or come twice, counts that differ, or keys of other numbers.
         """
-        rows = _whole_numbers(rows)
+        rows = whole_numbers(rows, "rows").cpu().numpy()
         R = len(rows)
         if R == 0:
             return
@@ -83,10 +83,10 @@ class SlotPool:
         if min(numbers) < 0 or max(numbers) >= self.num_slots or len(set(numbers)) < R:
             raise InputError(f"Expected different rows in 0…{self.num_slots - 1}, got {numbers}.")
         inputs = as_tensor(inputs, "inputs")
-        keys = np.zeros(R, np.int64) if keys is None else _whole_numbers(keys, "keys")
-        if inputs.shape[0] != R or len(keys) != R:
-            raise InputError(f"Expected {R} inputs and keys for {R} rows, got {len(inputs)} and {len(keys)}.")
-        keys = as_tensor(keys)
+        if len(inputs) != R:
+            raise InputError(f"Expected {R} inputs for {R} rows, got {len(inputs)}.")
+        keys = keys_of(keys, R).cpu()
+        check_images(inputs, self.backbone, values=not inputs.is_cuda, what="inputs")  # there, it would wait
         if numbers != sorted(numbers):
             order = np.argsort(rows)
             rows, inputs, keys = rows[order], inputs[order], keys[order]
@@ -117,7 +117,7 @@ class SlotPool:
 
         Another batch shape may round differently (see the equality contract of `Backbone`).
         """
-        rows = _whole_numbers(rows)
+        rows = whole_numbers(rows, "rows").cpu().numpy()
         if self._state is None or len(rows) < 1 or rows.min() < 0 or rows.max() >= self.num_slots:
             raise InputError(
                 f"Expected filled rows in 0…{self.num_slots - 1} to keep, at least one, got {rows.tolist()}."
@@ -133,7 +133,7 @@ class SlotPool:
         size = next(size for size in self.sizes if size >= R)
         if size > R:
             filled = torch.arange(size).clamp_(max=R - 1)
-            rows, inputs, keys = (each.index_select(0, filled) for each in (rows, inputs, keys))
+            rows, inputs, keys = (each.index_select(0, filled.to(each.device)) for each in (rows, inputs, keys))
         self._state = self.backbone.refill(self._state, rows.to(self.backbone.device), inputs, keys)
 
     def _begin(self, rows: np.ndarray, inputs: Tensor, keys: Tensor) -> None:
@@ -153,11 +153,3 @@ class SlotPool:
         """Whether fewer rows, started alone, equal those of the whole batch bit for bit."""
         pairs = zip(leaves_of(self.backbone.start(inputs, keys)), leaves_of(self._state), strict=True)
         return all(one is None or torch.equal(one, other[: len(one)]) for one, other in pairs)
-
-
-def _whole_numbers(values: Rows, what: str = "rows") -> np.ndarray:
-    """`[R]` int64; an `InputError` for other numbers."""
-    array = values if isinstance(values, np.ndarray) else as_tensor(values, what).cpu().numpy()
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise InputError(f"Expected {what} [R] of whole numbers, got {list(array.shape)} of {array.dtype}.")
-    return np.array(array, np.int64, order="C")  # torch takes no views in reverse order

@@ -15,7 +15,7 @@ import numpy as np
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
 from backbones.contract.inputs import channels_advice
 from backbones.deferred_rows import RowView, rows_of
-from backbones.errors import InputError, unknown_name
+from backbones.errors import InputError, shown, unknown_name
 from backbones.one_line import one_line
 from backbones.tensors import is_tensor
 
@@ -63,7 +63,9 @@ class Samples:
         index = np.arange(len(images)) if self.index is None else self.index
         for name, value in (("labels", self.labels), ("index", index)):
             array = _array(value, name)
-            whole = array.dtype.kind in "iuf" and (array == array.astype(np.int64)).all()
+            whole = array.dtype.kind in "iu" or (
+                array.dtype.kind == "f" and (abs(array) < 2**63).all() and (array % 1 == 0).all()
+            )
             if array.shape != (len(images),) or not whole:
                 raise InputError(
                     f"Expected {name} [{len(images)}] of whole numbers, one for each image, got {list(array.shape)} of "
@@ -71,7 +73,7 @@ class Samples:
                 )
             object.__setattr__(self, name, array.astype(np.int64, copy=False))
         if isinstance(self.class_names, str) or not isinstance(self.class_names, Iterable | None):
-            raise InputError(f"Expected class_names as a tuple of names, got {self.class_names!r}.")
+            raise InputError(f"Expected class_names as a tuple of names, got {shown(self.class_names)}.")
         names = tuple(str(name) for name in (() if self.class_names is None else self.class_names))
         if len(self.labels) and (self.labels.min() < 0 or (names and self.labels.max() >= len(names))):
             raise InputError(
@@ -98,11 +100,12 @@ class Samples:
             within = rows.shape == (len(self),) if rows.dtype == bool else bool((np.abs(rows + 0.5) <= len(self)).all())
             if rows.ndim != 1 or rows.dtype.kind not in "biu" or not within:
                 raise InputError(
-                    f"Expected rows [R] in 0…{len(self) - 1}, a mask [{len(self)}] or a slice, got {rows!r}."
+                    f"Expected rows [R] in 0…{len(self) - 1}, a mask [{len(self)}] or a slice, got {shown(rows)}."
                 )
         return replace(self, images=self.images[rows], labels=self.labels[rows], index=self.index[rows])
 
-    def evenly(self, count: int) -> "Samples":
+    @check_kinds
+    def evenly(self, count: Positive) -> "Samples":
         """At most that many, evenly spread (samples of a folder are sorted by class)."""
         return self.select(np.arange(min(count, len(self))) * len(self) // min(count, len(self)))
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.argument_checks import check_kinds
+from backbones.contract.inputs import check_state, whole_numbers
 from backbones.contract.protocol import Backbone, Probed, Wrapping
 from backbones.energy.operations import OperationCounter, Operations
 from backbones.errors import InputError, kind_of
@@ -79,6 +80,7 @@ class Metered:
 
     def step(self, state: MeteredState) -> tuple[Tensor, MeteredState]:
         """See `Backbone.step`; an `InputError` for a backbone none of whose layers was seen."""
+        check_state(state, MeteredState, self)
         with self._counter as counter:
             counter.batch = len(state.operations.counts)
             logits, after = self.backbone.step(state.state)
@@ -91,6 +93,8 @@ class Metered:
 
     def refill(self, state: MeteredState, rows: Tensor, inputs: Tensor, keys: Tensor | None = None) -> MeteredState:
         """See `Backbone.refill`; the rows' counts start from 0."""
+        check_state(state, MeteredState, self)
+        rows = whole_numbers(rows, "rows")
         with self._counter as counter:
             after = self.backbone.refill(state.state, rows, inputs, keys)
             seen, new = counter.rows, counter.take(len(rows), self.device)
@@ -105,6 +109,7 @@ class Metered:
 
         Spikes are there where the backbone's neurons are of this package.
         """
+        check_state(state, MeteredState, self)
         probes = self.backbone.probe(state.state) if isinstance(self.backbone, Probed) else {}
         counts = state.operations.counts
         probes = {**probes, "operations": counts[:, :3]}

@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from backbones.contract.inputs import as_tensor
 from backbones.networks.inference.inference_network import InferenceNetwork
 from backbones.networks.inference.optimization import optimize
 from backbones.networks.kernels.neuron_over_time import fire_over_time
 from backbones.networks.neurons.neuron import LIF
-from backbones.networks.stepped_network import SteppedNetwork, as_tensors
+from backbones.networks.stepped_network import SteppedNetwork
 
 
 class TimeFire:
@@ -53,7 +54,7 @@ class SpikingNetwork(SteppedNetwork):
         """
         T = timesteps or self.timesteps
         fire = fire or TimeFire(T, len(inputs), self.compiled)
-        inputs, keys = self._prepare(*as_tensors(inputs, keys))
+        inputs, keys = self._prepare(as_tensor(inputs, "inputs"), keys)
         B = len(inputs)
         if self.encoding.static:
             self._set_timesteps(None)

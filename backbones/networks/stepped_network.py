@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backbones.contract.inputs import as_tensor, channels_advice, check_images
+from backbones.contract.inputs import as_tensor, channels_advice, check_images, check_rows, check_state, keys_of
 from backbones.errors import InputError
 from backbones.hashing import hash_tensors
 from backbones.networks.encodings import make_encoding
@@ -135,7 +135,7 @@ class SteppedNetwork(nn.Module):
 
         An `InputError` for inputs of another shape or form (see `images.check_images`), or a network in training mode.
         """
-        inputs, keys = as_tensors(inputs, keys)
+        inputs = as_tensor(inputs, "inputs")
         check_images(inputs, self.encoding, what="inputs")
         source, keys = self._begin(inputs, keys)
         readout = torch.zeros(len(keys), self.num_classes, device=self.device)
@@ -144,6 +144,7 @@ class SteppedNetwork(nn.Module):
     @torch.no_grad()
     def step(self, state: State) -> tuple[Tensor, State]:
         """One timestep for every row. See `Backbone.step`."""
+        check_state(state, State, self)
         self._set_timesteps(state.timestep)
         timestep = state.timestep + 1
         current = state.source
@@ -161,8 +162,9 @@ class SteppedNetwork(nn.Module):
 
         The inputs' shape and dtype are checked, not their values.
         """
-        source, keys = self._begin(*as_tensors(inputs, keys))
-        rows = torch.as_tensor(rows, device=self.device)
+        check_state(state, State, self)
+        source, keys = self._begin(as_tensor(inputs, "inputs"), keys)
+        rows = check_rows(rows, len(state.keys), keys).to(self.device)
         fresh = torch.zeros_like(state.keys, dtype=torch.bool) if state.fresh is None else state.fresh
         return state._replace(
             source=_put(state.source, rows, source),
@@ -174,6 +176,7 @@ class SteppedNetwork(nn.Module):
 
     def probe(self, state: State) -> dict[str, Tensor]:
         """Spikes and potentials of the last hidden layer after a step. See `Probed.probe`."""
+        check_state(state, State, self)
         if state.hidden is None:
             raise InputError("Expected the state of a step to probe, got one before the first timestep: step it.")
         return {"hidden": state.hidden, "membrane": pooled(state.membranes[-1])}
@@ -208,11 +211,7 @@ class SteppedNetwork(nn.Module):
             inputs = inputs.to(self.mean.dtype)
         else:
             inputs = self.normalised(inputs) if self.encoding.static else self._floats(inputs)
-        if keys is None:
-            keys = torch.zeros(len(inputs), dtype=torch.int64)
-        elif not isinstance(keys, Tensor) or keys.shape != inputs.shape[:1]:
-            raise InputError(f"Expected keys [{len(inputs)}] as a tensor, one for each input, got {keys!r}.")
-        return inputs, keys.to(self.device)
+        return inputs, keys_of(keys, len(inputs)).to(self.device)
 
     def _check_shape(self, inputs: Tensor) -> None:
         expected, got = self.sample_shape, tuple(inputs.shape[1:])
@@ -240,8 +239,3 @@ def _put(source: Tensor, rows: Tensor, new: Tensor) -> Tensor:
 def pooled(values: Tensor) -> Tensor:
     """`[B, F]` means over space of `[B, F, …]`."""
     return values.flatten(2).mean(2) if values.dim() > 2 else values
-
-
-def as_tensors(inputs: Any, keys: Any) -> tuple[Tensor, Tensor | None]:
-    """Inputs and keys as tensors."""
-    return as_tensor(inputs, "inputs"), None if keys is None else as_tensor(keys, "keys")

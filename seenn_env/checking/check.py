@@ -21,7 +21,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import batch_space, iterate
 
 from backbones.argument_checks import Natural, Positive, check_kinds
-from backbones.errors import users_own
+from backbones.errors import shown, users_own
 from seenn_env.checking.autoreset import (
     ROUNDS,
     check_autoreset,
@@ -57,7 +57,7 @@ def check_vector_env(
     with ExitStack() as stack:
 
         def build(make: Callable[[], VectorEnv]) -> VectorEnv:
-            with users_own(f"{make!r} to make an environment"):
+            with users_own(f"{shown(make)} to make an environment"):
                 env = make()
             stack.callback(close_quietly, env)
             return env

@@ -10,6 +10,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.argument_checks import Positive, check_kinds
+from backbones.errors import shown
 from backbones.tensors import as_array
 from seenn_env.environments.dynamics import Settings, make_dynamics, observation_space
 from seenn_env.environments.reset_arguments import checked_options, checked_seed
@@ -80,7 +81,7 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         else:
             row = as_array(chosen, "the row of a sample")
             if row.size != 1 or row.dtype.kind not in "iu" or not 0 <= row.item() < N:
-                raise InputError(f"Expected options['samples'] to be a row in 0…{N - 1}, got {chosen!r}.")
+                raise InputError(f"Expected options['samples'] to be a row in 0…{N - 1}, got {shown(chosen)}.")
             self._row = row.item()
         self.dynamics.begin(self._slots, self._row)
         self._timestep, self._prediction, self._running = 0, NO_PREDICTION, True
@@ -97,7 +98,7 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
         if not 0 <= chosen < choices:
             steps = f"an action in 0…{choices - 1} (timesteps less one)"
             raise InputError(
-                f"Expected {steps if self.one_shot else 'action 0 (continue) or 1 (exit)'}, got {action!r}."
+                f"Expected {steps if self.one_shot else 'action 0 (continue) or 1 (exit)'}, got {shown(action)}."
             )
         ended, reward = self._act(chosen), 0.0
         info = self._info()

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from backbones import InputError
+from backbones.errors import shown
 
 Seeds = int | list[int | None]
 """One seed for the whole vector, or one (or None) for each slot."""
@@ -19,8 +20,7 @@ def checked_seed(seed: Any) -> int:
     """
     number = seed.item() if isinstance(seed, np.ndarray) and seed.ndim == 0 else seed
     if not isinstance(number, int | np.integer) or isinstance(number, bool) or not 0 <= number < 2**63:
-        shown = repr(seed)[:40]
-        raise InputError(f"Expected a seed that is a whole number of 0 or more and below 2**63, got {shown}.")
+        raise InputError(f"Expected a seed that is a whole number of 0 or more and below 2**63, got {shown(seed)}.")
     return int(number)
 
 
@@ -44,5 +44,5 @@ def checked_options(options: Any) -> Mapping[str, Any]:
         InputError: for something else than a dictionary.
     """
     if options is not None and not isinstance(options, Mapping):
-        raise InputError(f"Expected options to be a dictionary, or None, got {options!r}.")
+        raise InputError(f"Expected options to be a dictionary, or None, got {shown(options)}.")
     return options or {}

@@ -27,7 +27,8 @@ _SMALLEST = np.finfo(np.float32).smallest_subnormal
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """`[…, K]` probabilities."""
-    shifted = np.exp(logits - logits.max(-1, keepdims=True))
+    with np.errstate(over="ignore"):  # e^-∞ = 0
+        shifted = np.exp(logits - logits.max(-1, keepdims=True))
     return shifted / shifted.sum(-1, keepdims=True)
 
 
@@ -98,10 +99,10 @@ def rich(now: Readout, before: Readout, timestep: np.ndarray, timesteps: int) ->
     assert now.top is not None
     ranked = np.take_along_axis(logits, now.top, -1)
     top = ranked[:, 0]
-    with np.errstate(under="ignore"):
+    with np.errstate(over="ignore", under="ignore"):
         log_sum_exp = top + np.log(np.exp(logits - top[:, None]).sum(-1))
         summed = 1 / np.exp(timestep[:, None].astype(np.float32) * (logits - top[:, None])).sum(-1)
-    gap = top - ranked[:, 1] if ranked.shape[1] > 1 else np.full(len(top), GAP_RANGE)
+        gap = top - ranked[:, 1] if ranked.shape[1] > 1 else np.full(len(top), GAP_RANGE)
     later, previous = timestep > 1, -np.sort(-q, axis=-1)[:, :2]
     margin = previous[:, 0] - previous[:, 1] if q.shape[1] > 1 else previous[:, 0]
     columns = (

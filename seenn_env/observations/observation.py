@@ -24,8 +24,8 @@ import numpy as np
 
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
-from backbones.errors import unknown_name, users_own
-from seenn_env.arrays import large_array
+from backbones.errors import shown, unknown_name, users_own
+from seenn_env.arrays import large_array, row_chunks
 from seenn_env.entry_points import is_entry_point, load_entry_point
 from seenn_env.observations.columns import (
     FEATURES,
@@ -102,6 +102,7 @@ class Observation:
         if not (np.isfinite(self.low).all() and np.isfinite(self.high).all() and (self.low <= self.high).all()):
             raise InputError(f"Expected finite bounds, low ≤ high, of the observation {self.name!r}: clip its columns.")
 
+    @check_kinds
     def __call__(
         self, logits: np.ndarray, previous: np.ndarray, timestep: np.ndarray, **probes: np.ndarray
     ) -> np.ndarray:
@@ -116,13 +117,23 @@ class Observation:
         Raises:
             InputError: for columns of another shape, or out of bounds.
         """
+        self._check(2, {"logits": logits, "previous": previous}, probes)
+        timestep = np.asarray(timestep)
+        if (
+            np.shape(previous) != np.shape(logits)
+            or timestep.shape != (len(logits),)
+            or timestep.dtype.kind not in "iu"
+        ):
+            raise InputError(
+                f"Expected previous {list(logits.shape)} as the logits, and timestep [{len(logits)}] of whole numbers, "
+                f"got {shown(previous)} and {shown(timestep)}."
+            )
         return self.of_prepared(self.prepared(logits), self.prepared(previous), timestep, len(logits), probes)
 
     @check_kinds
     def of_trace(self, logits: np.ndarray, **probes: np.ndarray) -> np.ndarray:
         """`[N, T, F]` float32 columns of whole traces `[N, T, K]`, with `[N, T, …]` each of `self.probes`."""
-        if np.ndim(logits) != 3 or not set(self.probes) <= set(probes):
-            raise InputError(f"Expected logits [N, T, K] and {self.probes}, got {list(logits.shape)} and {(*probes,)}.")
+        self._check(3, {"logits": logits}, probes)
         N, T, K = logits.shape
         logits = np.asarray(logits)  # mapped files have a slower class of their own
         result = large_array((N, T, len(self.names)), np.float32)
@@ -138,6 +149,24 @@ class Observation:
                 result[rows, t] = self.of_prepared(now, before if t else now, timestep, len(part), at_t)
                 before = now
         return result
+
+    def _check(self, axes: int, logits: Mapping[str, np.ndarray], probes: Mapping[str, np.ndarray]) -> None:
+        """Refuse arrays of other axes than `[B, K]` or `[N, T, K]`, or of no finite numbers, and missing probes."""
+        if missing := set(self.probes) - set(probes):
+            raise InputError(f"Expected {' and '.join(sorted(missing))} for the observation {self.name!r}, got none.")
+        for name, values in {**logits, **{name: probes[name] for name in self.probes}}.items():
+            array, same = np.asarray(values), np.shape(logits["logits"])[: axes - 1]
+            if (
+                array.ndim != axes
+                or array.shape[:-1] != same
+                or array.dtype.kind not in "fiub"
+                or not array.size
+                or (name not in probes and array.shape[-1] < 2)
+            ):
+                letters = ", ".join("NTK"[:axes] if axes == 3 else "BK")
+                raise InputError(f"Expected {name} [{letters}] of numbers, K ≥ 2, got {shown(values)}.")
+            if not all(np.isfinite(array[rows]).all() for rows in row_chunks(array)):
+                raise InputError(f"Expected finite {name}, got NaN or infinity.")
 
     def prepared(self, logits: np.ndarray) -> Any:
         """The intermediate result of logits `[B, K]`, shared by this timestep and the next one."""
@@ -278,10 +307,10 @@ def _make_part(part: AnyObservation, shape: TraceShape) -> Observation:
     if isinstance(part, str):
         made = OBSERVATIONS[part] if part in OBSERVATIONS else load_entry_point(part, "observation")
     if not isinstance(made, Observation) and callable(made):
-        with users_own(f"a function of a TraceShape, got {made!r}"):
+        with users_own(f"a function of a TraceShape, got {shown(made)}"):
             made = made(shape)
     if not isinstance(made, Observation):
-        raise InputError(f"Expected an Observation, or a function of a TraceShape that makes one, got {made!r}.")
+        raise InputError(f"Expected an Observation, or a function of a TraceShape that makes one, got {shown(made)}.")
     if made.timesteps != shape.timesteps:
         raise InputError(f"Expected an observation for T = {shape.timesteps}, got {made.name!r} for {made.timesteps}.")
     return made

@@ -162,8 +162,11 @@ class Episode:
         now, at_first = self.rewards
         return _signed(now if self.exited else 0.0), _signed(now - at_first)
 
+    @check_kinds
     def right(self, column: int) -> bool:
         """Whether the prediction of a column (a timestep, from 0) is correct."""
+        if not -self.timestep <= column < self.timestep:
+            raise InputError(f"Expected a column of the {self.timestep} timesteps done, got {column}.")
         return int(self.predictions[column]) == self.label
 
     def shown_classes(self) -> np.ndarray:

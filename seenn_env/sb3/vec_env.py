@@ -22,7 +22,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
 from backbones.argument_checks import check_kinds
-from backbones.errors import InputError
+from backbones.errors import InputError, shown
+from backbones.tensors import as_array
 from seenn_env.sb3.rows import (
     ENDINGS,
     copy_batch,
@@ -94,7 +95,7 @@ class SB3VecEnv(VecEnv):
         self, vector_env: VectorEnv, *, infos: Literal["finished", "episode", "all"], partial_reset: bool | None
     ) -> None:
         if infos not in ("finished", "episode", "all"):
-            raise InputError(f"Expected infos to be 'finished', 'episode' or 'all', got {infos!r}.")
+            raise InputError(f"Expected infos to be 'finished', 'episode' or 'all', got {shown(infos)}.")
         if "autoreset_mode" not in vector_env.metadata:
             raise InputError(
                 "Expected metadata['autoreset_mode'] to say when finished rows restart, got no such key; "
@@ -147,7 +148,7 @@ class SB3VecEnv(VecEnv):
 
     def step_async(self, actions: np.ndarray) -> None:
         """Keep the actions for `step_wait`: `[N]` or `[N, A]`."""
-        self._actions = np.asarray(actions)
+        self._actions = as_array(actions, "actions")
 
     def step_wait(self) -> VecEnvStepReturn:
         """Step; observations `[N, …]`, rewards `[N]` and dones `[N]` are fresh and belong to the caller."""
@@ -268,30 +269,44 @@ class SB3VecEnv(VecEnv):
             self.reset_infos[row] = {}
         fill_infos([self.reset_infos[row] for row in rows], infos, mask)
 
+    @check_kinds
     def set_options(self, options: list[dict] | dict | None = None) -> None:
         """Options for the next reset; Gymnasium's takes one dictionary for all rows."""
-        if isinstance(options, Sequence) and any(option != options[0] for option in options):
-            raise InputError("Expected the same options for every row, got different ones; pass one dictionary.")
+        if isinstance(options, Sequence) and len({repr(option) for option in options}) != 1:
+            raise InputError(
+                "Expected the same options for every row, got different ones, or none: pass one dictionary."
+            )
         super().set_options(options)
 
+    @check_kinds
     def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
         """The attribute of each sub-environment, or the vector environment's own for each row."""
-        return self._inside.get(attr_name, list(self._get_indices(indices)))
+        return self._inside.get(attr_name, self._rows(indices))
 
+    @check_kinds
     def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
         """Set the attribute where it is found: in sub-environments, else in the vector environment."""
-        self._inside.set(attr_name, value, list(self._get_indices(indices)))
+        self._inside.set(attr_name, value, self._rows(indices))
 
+    @check_kinds
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
     ) -> list[Any]:
         """Call the method of each sub-environment, or the vector environment's own, once, for all rows."""
-        return self._inside.call(method_name, list(self._get_indices(indices)), *method_args, **method_kwargs)
+        return self._inside.call(method_name, self._rows(indices), *method_args, **method_kwargs)
 
+    @check_kinds
     def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
         """Whether each row has the wrapper; True for SB3's `Monitor`, which the adapter replaces."""
         wrapped = [True] * self.num_envs if wrapper_class is Monitor else self._inside.wrapped(wrapper_class)
-        return [wrapped[row] for row in self._get_indices(indices)]
+        return [wrapped[row] for row in self._rows(indices)]
+
+    def _rows(self, indices: VecEnvIndices) -> list[int]:
+        rows = np.atleast_1d(as_array(self._get_indices(indices), "indices"))
+        known = rows.size == 0 or (rows.dtype.kind in "iu" and 0 <= rows.min() <= rows.max() < self.num_envs)
+        if rows.ndim != 1 or not known:
+            raise InputError(f"Expected indices in 0…{self.num_envs - 1}, or None for all, got {shown(indices)}.")
+        return list(map(int, rows))
 
     def get_images(self) -> list[np.ndarray | None]:
         """One frame for each row."""

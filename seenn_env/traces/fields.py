@@ -10,7 +10,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.data import SPLITS
-from backbones.errors import kind_of, unknown_name
+from backbones.errors import kind_of, shown, unknown_name
 from backbones.tensors import as_array as array_of
 from backbones.tensors import is_tensor
 from seenn_env.arrays import row_chunks
@@ -33,7 +33,7 @@ def as_array(values: Any) -> Any:
 def check_dtype(dtype: Any) -> None:
     """Refuse another dtype of logits than float32 and float16."""
     if not isinstance(dtype, str) or dtype not in ("float32", "float16"):
-        raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
+        raise InputError(f"Expected dtype 'float32' or 'float16', got {shown(dtype)}.")
 
 
 def finite_array(values: "Tensor", dtype: Any, name: str, sample: np.ndarray | None = None) -> np.ndarray:
@@ -42,11 +42,16 @@ def finite_array(values: "Tensor", dtype: Any, name: str, sample: np.ndarray | N
     Raises:
         InputError: for NaN or infinity.
     """
-    array: np.ndarray = (values.float() if values.is_floating_point() else values).cpu().numpy().astype(dtype)
+    exact: np.ndarray = (values.float() if values.is_floating_point() else values).cpu().numpy()
+    with np.errstate(over="ignore"):  # beyond float16: refused
+        array = exact.astype(dtype)
     finite = np.isfinite(array)
     if not finite.all():
         row = finite.reshape(len(array), -1).all(1).argmin()
         owner = "" if sample is None else f" for sample {sample[row]}"
+        if np.isfinite(exact).all():
+            largest = f"{np.abs(exact).max():g}"
+            raise InputError(f"Expected {name} that float16 holds, got {largest}{owner}: use dtype='float32'.")
         raise InputError(f"Expected finite {name}, got NaN or infinity{owner}: check the backbone.")
     return array
 

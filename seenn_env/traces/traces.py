@@ -19,7 +19,7 @@ from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
 from backbones.array_files import Seal
 from backbones.data import SPLITS
-from backbones.errors import unknown_name
+from backbones.errors import shown, unknown_name
 from backbones.packaged_files import packaged_file
 from seenn_env.arrays import join_rows, read_only, row_chunks, take_rows
 from seenn_env.observations.observation import AnyObservation, Observation, TraceShape, make_observation
@@ -188,7 +188,7 @@ class Traces:
             or chosen.dtype.kind not in "iub"
             or (chosen.dtype != bool and not -N <= chosen.min() <= chosen.max() < N)
         ):
-            raise InputError(f"Expected rows in 0…{N - 1}, at least one, or a mask [{N}], got {rows!r}.")
+            raise InputError(f"Expected rows in 0…{N - 1}, at least one, or a mask [{N}], got {shown(rows)}.")
         return chosen
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Traces":

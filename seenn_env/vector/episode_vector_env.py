@@ -16,7 +16,7 @@ from gymnasium.vector.utils import batch_space
 
 from backbones import InputError
 from backbones.argument_checks import Positive, check_kinds
-from backbones.errors import unknown_name
+from backbones.errors import shown, unknown_name
 from backbones.tensors import as_array
 from seenn_env.environments.dynamics import Settings, make_dynamics, observation_space
 from seenn_env.environments.episode_env import NO_PREDICTION
@@ -181,7 +181,7 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             raise gym.error.ResetNeeded("Expected reset() before the first step().")
         actions, A = as_array(actions, "actions"), self._num_actions
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
-            raise InputError(f"Expected actions [{self.num_envs}] of whole numbers, got {actions!r}.")
+            raise InputError(f"Expected actions [{self.num_envs}] of whole numbers, got {shown(actions)}.")
         if actions.min() < 0 or actions.max() >= A:
             raise InputError(f"Expected actions in 0…{A - 1}, got {actions.min()}…{actions.max()}.")
         same_step, waiting = self.autoreset_mode is AutoresetMode.SAME_STEP, None
@@ -270,7 +270,7 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         if mask is None:
             return np.ones(self.num_envs, np.bool_)
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (self.num_envs,):
-            raise InputError(f"Expected options['reset_mask'] to be a bool array [{self.num_envs}], got {mask!r}.")
+            raise InputError(f"Expected options['reset_mask'] to be a bool array [{self.num_envs}], got {shown(mask)}.")
         if not mask.any():
             raise InputError("Expected options['reset_mask'] to name at least one slot, got none.")
         return mask
@@ -280,5 +280,7 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             return self._order.draw(slots)
         rows, N = as_array(samples, "rows of samples"), len(self.dynamics.labels)
         if rows.shape != (self.num_envs,) or rows.dtype.kind not in "iu" or rows.min() < 0 or rows.max() >= N:
-            raise InputError(f"Expected options['samples'] [{self.num_envs}] of rows in 0…{N - 1}, got {samples!r}.")
+            raise InputError(
+                f"Expected options['samples'] [{self.num_envs}] of rows in 0…{N - 1}, got {shown(samples)}."
+            )
         return rows[slots]

@@ -38,10 +38,11 @@ from agents.rules.thresholds import (
     Uniform,
 )
 from backbones.errors import InputError
+from seenn_env.evaluation import observation_of
 from seenn_env.traces.traces import Traces
 from tests.helpers.recorded import few_samples, full_traces, small_backbone
 from tests.helpers.traces import make_traces
-from tests.helpers.wrong_kinds import foreign_errors, fuzzed, good, walked
+from tests.helpers.wrong_kinds import foreign_errors, fuzzed, good, methods, walked
 
 TREES = {"trees": 1, "leaves": 2, "smallest_leaf": 1}
 EXACT = {"steps": 1, "batch_size": 8, "hidden": (2,)}
@@ -109,10 +110,25 @@ def functions(tmp_path_factory):
     costs = np.arange(1.0, 5.0)
     return {
         **{rule.__name__: good(rule) for rule in (*rules, Uniform)},
-        **{f"{type(each).__name__}.at_level": (each.at_level, {"level": 0.5}) for each in policies},
-        **{f"{type(each).__name__}.fit": (each.fit, {"traces": held_out}) for each in fitted},
+        **{
+            name: call
+            for each in (*policies, *fitted, Uniform(), FixedTimestep(2), Oracle())
+            for name, call in methods(
+                type(each).__name__,
+                lambda each=each: each,
+                observation=full.images[:4] if each is one_shot else held_out.columns(observation_of(each))[:4, 0],
+                images=full.images[:4],
+                traces=full if each is one_shot else held_out,
+                level=0.5,
+                timesteps=4,
+                trees=1,
+                model=model,
+                nonconformity=np.ones(4, np.float32),
+            ).items()
+        },
+        **methods("compare", lambda: compared, family="margin", policy="margin"),
+        **methods("Curve", lambda: curve, target_timesteps=1.5),
         "FixedTimestep": good(FixedTimestep, timestep=1),
-        "Oracle.exit_timesteps": (Oracle().exit_timesteps, {"traces": held_out}),
         "ConformalSets": good(ConformalSets, nonconformity=np.zeros((4, 3), np.float32)),
         "ExitNetwork": good(ExitNetwork, tensors=exact.tensors, observation="features", timesteps=4, settings={}),
         "OptimalStopping": good(
@@ -127,7 +143,6 @@ def functions(tmp_path_factory):
         "Mixed": good(Mixed, policy=Margin(), other=0.5, share=0.5),
         "PerTimestep": good(PerTimestep, rule=Margin()),
         "Comparison[]": (compared.__getitem__, {"name": "margin"}),
-        "Curve.nearest": (curve.nearest, {"target_timesteps": 1.5}),
         "calibrate": good(calibrate, policy=Margin(), traces=held_out, target_timesteps=1.5),
         "calibrate by accuracy": good(calibrate, policy=Margin(), traces=held_out, target_accuracy=0.5),
         "calibrate by cost": good(calibrate, policy=Margin(), traces=held_out, target_cost=1.5, costs=costs),

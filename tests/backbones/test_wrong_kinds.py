@@ -16,7 +16,7 @@ from backbones.machine import ProcessGroup, process_group, torch_threads
 from backbones.networks import IF, InferenceNetwork
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 from backbones.training.loop import TrainingConfig, train
-from tests.helpers.wrong_kinds import foreign_errors, fuzzed, good, walked
+from tests.helpers.wrong_kinds import foreign_errors, fuzzed, good, methods, walked
 
 GIVEN = {"Backbone", "InputError"}
 """A protocol, and the error itself."""
@@ -64,10 +64,23 @@ def functions(digits, tmp_path_factory):
         pool.step()
         return pool
 
+    shown_again = {"inputs": tensor[:1], "keys": torch.arange(1), "rows": torch.arange(1)}
+    pooled = {"inputs": some.images[:2], "keys": keys[:2], "rows": [0, 1], "names": ("hidden",)}
+    fast, metered = network.optimize(), Metered(network)
+    adapted = wrap(Plain().eval(), tensor, timesteps=2, framework="torch")
+
+    def methods_of(name, each):
+        return methods(name, lambda: each, state=each.start(tensor), device="cpu", **shown_again)
+
     return {
+        **methods_of("build", network),
+        **methods_of("optimize", fast),
+        **methods_of("Metered", metered),
+        **methods_of("wrap", adapted),
+        **methods("SlotPool", filled, **pooled),
+        **methods("Samples", lambda: some, rows=np.arange(3), count=3),
         "load_dataset": (bb.load_dataset, {**good(bb.load_dataset)[1], "name": "digits", "policy_size": 100}),
         "Samples": (bb.Samples, vars(some)),
-        "select": (some.select, {"rows": np.arange(3)}),
         "check_fit": (check_fit, {"samples": some, "num_classes": 10, "timesteps": 2, "sample_shape": (1, 8, 8)}),
         "load": (bb.load, {"path": folder / "net.safetensors", "device": "cpu"}),
         "save": (
@@ -80,18 +93,11 @@ def functions(digits, tmp_path_factory):
             },
         ),
         "build": (bb.build, {**good(bb.build)[1], "network": "small", "timesteps": 2, **SHAPE}),
-        "start": (network.start, {"inputs": tensor, "keys": torch.arange(8)}),
         "run": (lambda **given: list(run(**given)), {**shown, "shows": None, "batch_size": 4, "begins": None}),
         "accuracy": (accuracy, {**shown, "labels": some.labels, "timesteps": 2}),
         "make_keys": (make_keys, {"index": some.index, "repeat": 0}),
         "check_backbone": (bb.check_backbone, {"backbone": network, "inputs": tensor, "keys": torch.arange(8)}),
         "SlotPool": (bb.SlotPool, {"backbone": network, "num_slots": 2}),
-        "SlotPool.refill": (
-            lambda **given: bb.SlotPool(network, 4).refill(**given),
-            {"rows": [0, 1], "inputs": some.images[:2], "keys": keys[:2]},
-        ),
-        "SlotPool.shrink": (lambda rows: filled().shrink(rows), {"rows": [0, 1]}),
-        "SlotPool.probe": (lambda names: filled().probe(names), {"names": ("hidden",)}),
         "run_probed": (lambda **given: list(run_probed(**given)), {**shown, "probes": ("hidden",), "batch_size": 4}),
         "probe": (
             lambda names: probe(network, network.step(network.start(tensor))[1], names),

@@ -29,7 +29,7 @@ from seenn_env.traces.traces import Traces
 from seenn_env.vector.choose_timestep import ChooseTimestepVectorEnv
 from seenn_env.vector.early_exit import EarlyExitVectorEnv, LiveVectorEnv
 from tests.helpers.recorded import few_samples, full_traces, small_backbone
-from tests.helpers.wrong_kinds import foreign_errors, fuzzed, good, walked
+from tests.helpers.wrong_kinds import foreign_errors, fuzzed, good, methods, walked
 
 GIVEN = {"Evaluation", "Policy"}
 """A result, and a protocol."""
@@ -77,14 +77,15 @@ def columns(logits, previous, timestep, timesteps):
     return np.clip(logits[:, :1], -1, 1)
 
 
-def stepped(env):
-    """`step` of an environment that has just been reset."""
+def begun(make, *args, **settings):
+    """A function that makes an environment and resets it."""
 
-    def step(**action):
-        env.reset(seed=0)
-        return env.step(*action.values())
+    def made():
+        env = make(*args, **settings)
+        env.reset()
+        return env
 
-    return step
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +94,6 @@ def functions(tmp_path_factory):
     counted = record(network, some, energy=True, batch_size=8)
     file = counted.save(tmp_path_factory.mktemp("files") / "traces.safetensors")
     single, vector = EarlyExitEnv(full), EarlyExitVectorEnv(2, full)
-    choose, choose_vector = ChooseTimestepEnv(full), ChooseTimestepVectorEnv(2, full)
     single.reset(seed=0)
     episode = single.episode
     fields = {name: getattr(full, name) for name in ("hidden", "membrane", "images", "image_index")}
@@ -119,46 +119,65 @@ def functions(tmp_path_factory):
 
         return reset, {"samples": rows}
 
+    exits = {"correct": full.correct, "timestep": np.array([1, 2, 3, 4]), "timesteps": 4, "energy": full.energy()}
+    rows = {"logits": full.logits[:, 1], "previous": full.logits[:, 0], "timestep": np.full(24, 2)}
     return {
+        **methods("EarlyExitEnv", begun(EarlyExitEnv, full), action=1),
+        **methods("EarlyExitEnv live", begun(EarlyExitEnv, backbone=network, samples=some), action=1),
+        **methods("ChooseTimestepEnv", begun(ChooseTimestepEnv, full), action=1),
+        **methods("EarlyExitVectorEnv", begun(EarlyExitVectorEnv, 2, full), actions=np.ones(2, int)),
+        **methods("ChooseTimestepVectorEnv", begun(ChooseTimestepVectorEnv, 2, full), actions=np.ones(2, int)),
+        **methods("LiveVectorEnv", begun(LiveVectorEnv, 2, backbone=network, samples=some), actions=np.ones(2, int)),
+        **methods(
+            "to_sb3",
+            begun(lambda: to_sb3(EarlyExitVectorEnv(2, full))),
+            actions=np.ones(2, int),
+            attr_name="reward",
+            value=1,
+            method_name="reset",
+            wrapper_class=gym.Wrapper,
+        ),
+        "to_sb3.step": (lambda actions: begun(lambda: to_sb3(vector))().step(actions), {"actions": np.ones(2, int)}),
+        **methods(
+            "Traces",
+            lambda: counted,
+            path="digits",
+            split="policy",
+            fingerprint=None,
+            purpose="this",
+            observation="features",
+            reward="linear",
+        ),
+        **methods("Observation", lambda: make_observation("rich", timesteps=4, num_classes=10), **rows),
+        **{
+            name: call
+            for reward in ("seenn", "linear", "energy")
+            for name, call in methods(
+                f"make_reward {reward}", lambda reward=reward: make_reward(reward), **exits
+            ).items()
+        },
+        **methods("ArrayFeed", lambda: ArrayFeed(some.images), count=2),
+        **methods("Episode", lambda: episode, label=1, timestep=1, column=0),
         "EarlyExitEnv": good(EarlyExitEnv, **replayed),
         "EarlyExitEnv live": good(EarlyExitEnv, **live),
-        "EarlyExitEnv.reset": good(single.reset),
         "EarlyExitEnv.reset options": options_of(single, 0),
-        "EarlyExitEnv.step": (stepped(single), {"action": 1}),
         "ChooseTimestepEnv": good(ChooseTimestepEnv, **replayed),
         "ChooseTimestepEnv live": good(ChooseTimestepEnv, **live),
-        "ChooseTimestepEnv.reset": good(choose.reset),
-        "ChooseTimestepEnv.step": (stepped(choose), {"action": 1}),
         "EarlyExitVectorEnv": good(EarlyExitVectorEnv, **replayed),
         "EarlyExitVectorEnv live": good(EarlyExitVectorEnv, **live),
-        "EarlyExitVectorEnv.reset": good(vector.reset),
         "EarlyExitVectorEnv.reset options": options_of(vector, [0, 1]),
-        "EarlyExitVectorEnv.step": (stepped(vector), {"actions": np.ones(2, int)}),
         "ChooseTimestepVectorEnv": good(ChooseTimestepVectorEnv, **replayed),
         "ChooseTimestepVectorEnv live": good(ChooseTimestepVectorEnv, **live),
-        "ChooseTimestepVectorEnv.reset": good(choose_vector.reset),
-        "ChooseTimestepVectorEnv.step": (stepped(choose_vector), {"actions": np.ones(2, int)}),
         "LiveVectorEnv": good(LiveVectorEnv, **live),
         "Traces": (Traces, traces),
         "Traces.load": good(Traces.load, path=file),
-        "Traces.save": (counted.save, {"path": "x.safetensors"}),
-        "Traces.select": (full.select, {"split": "policy"}),
-        "Traces.without": (full.without, {"split": "test"}),
         "Traces.merge": (
             lambda one, other: Traces.merge(one, other),
             {"one": full, "other": full_traces("calibration")},
         ),
-        "Traces.check_backbone": (full.check_backbone, {"fingerprint": None}),
-        "Traces.refuse_test": (full.refuse_test, {"purpose": "this"}),
-        "Traces.columns": (full.columns, {"observation": "features"}),
-        "Traces.observation": (full.observation, {"observation": "features"}),
         "Traces[]": (full.__getitem__, {"rows": slice(2)}),
         "TraceShape": good(TraceShape, timesteps=4, num_classes=10),
         "Observation": good(Observation, **own, columns=columns),
-        "Observation.of_trace": (
-            make_observation("logits", timesteps=4, num_classes=10).of_trace,
-            {"logits": full.logits},
-        ),
         "make_observation": good(make_observation, observation="features", timesteps=4, num_classes=10),
         "observation_of": good(observation_of, policy=Margin()),
         "decides": good(decides, policy=Margin()),
@@ -170,14 +189,11 @@ def functions(tmp_path_factory):
         "record": good(record, backbone=network, samples=some, batch_size=8),
         "evaluate": good(evaluate, policy=Margin(), traces=full, reward=make_reward("seenn")),
         "ArrayFeed": good(ArrayFeed, inputs=some.images, keys=np.arange(12), shows=np.arange(12)),
-        "ArrayFeed()": (ArrayFeed(some.images), {"count": 2}),
         "stream": (pooled, good(stream, policy=Margin(), feed=ArrayFeed(some.images), pool=SlotPool(network, 4))[1]),
         "with_energy": good(with_energy, traces=counted, model=EnergyModel()),
         "synaptic_operations": good(synaptic_operations, traces=counted),
         "Episode": good(Episode, **{f: getattr(episode, f) for f in inspect.signature(Episode).parameters}),
         "Score": good(Score, name="score", values=np.zeros(1)),
-        "Episode.name": (episode.name, {"label": 1}),
-        "Episode.confidence": (episode.confidence, {"timestep": 1}),
         "ansi": good(ansi, episode=episode),
         "rgb_array": good(rgb_array, episode=episode),
         "to_sb3": good(to_sb3, vector_env=vector),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from agents.calibration.curve import exits_at
 from agents.learners.macs import count_multiplications
+from agents.rules.predicting import checks_arguments
 from agents.rules.score import ScoredPolicy
 from backbones import InputError
 from backbones.argument_checks import Positive
@@ -92,6 +93,7 @@ class TimestepNetwork(ScoredPolicy):
         scores: np.ndarray = np.cumsum(self.chances(np.asarray(traces.images)[used]), axis=1)[back, :-1]
         return scores
 
+    @checks_arguments
     def predict(
         self,
         observation: np.ndarray,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.argument_checks import check_kinds
+from backbones.contract.inputs import check_state
 from backbones.errors import InputError, unknown_name
 from backbones.networks.inference.folding import fold_norms
 from backbones.networks.inference.inplace_neuron import InPlaceFire
@@ -118,6 +119,7 @@ class InferenceNetwork(SteppedNetwork):
     @torch.no_grad()
     def step(self, state: State) -> tuple[Tensor, State]:
         """One timestep for every row; `state` does not change. See `Backbone.step`."""
+        check_state(state, State, self)
         return self.advance(
             state._replace(
                 readout=state.readout.clone(),
@@ -129,6 +131,7 @@ class InferenceNetwork(SteppedNetwork):
     @torch.no_grad()
     def advance(self, state: State) -> tuple[Tensor, State]:
         """One timestep for every row in the memory of `state`. See `Advancing.advance`."""
+        check_state(state, State, self)
         B = len(state.keys)
         timestep = state.timestep + 1
         membranes, hidden, fresh = list(state.membranes), state.hidden, state.fresh

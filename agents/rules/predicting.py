@@ -1,0 +1,47 @@
+"""Check of the arguments of a policy's `predict`.
+
+Letters: B rows, F columns.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import numpy as np
+
+from backbones import InputError
+from backbones.errors import USAGE_ERRORS, refusing, shown
+from backbones.tensors import as_array
+
+Predict = TypeVar("Predict", bound=Callable[..., Any])
+
+
+def checks_arguments(predict: Predict) -> Predict:
+    """Decorator of `predict`: an `InputError` for observations, states and starts that do not fit the policy."""
+
+    @wraps(predict)
+    def checked(
+        self: Any, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> Any:
+        rows, starts = as_array(observation, "observation"), None
+        images = getattr(self, "decides", "step") == "start"
+        expected = f"Expected observation {'[B, C, H, W]' if images else '[B, F]'} of {shown(self.observation)}"
+        if rows.ndim != (4 if images else 2) or rows.dtype.kind not in "fiub" or not np.isfinite(rows).all():
+            raise InputError(f"{expected}, of finite numbers, got {shown(observation)}.")
+        if episode_start is not None:
+            starts = as_array(episode_start, "episode_start")
+            if starts.shape != (len(rows),) or starts.dtype.kind not in "biuf":
+                raise InputError(f"Expected episode_start [{len(rows)}] of booleans, got {shown(episode_start)}.")
+            starts = starts.astype(bool)
+        if not isinstance(deterministic, bool | np.bool_):
+            raise InputError(f"Expected deterministic to be True or False, got {shown(deterministic)}.")
+        advice = f"{expected}, and the state that predict returned before, got {shown(observation)}"
+        with refusing(advice, errors=(*USAGE_ERRORS, LookupError, RuntimeError)):
+            actions, state = predict(self, rows, state, starts, deterministic)
+        if actions.shape != rows.shape[:1]:
+            raise InputError(
+                f"Expected the state of {len(rows)} rows, got one of {actions.size}: omit it at the start."
+            )
+        return actions, state
+
+    return checked  # type: ignore[return-value]
