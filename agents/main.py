@@ -5,6 +5,7 @@ Its packages are imported in `main` alone, so that Ctrl-C ends in one line from 
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import shutil
@@ -83,9 +84,10 @@ def _reason(refusal: str, options: Sequence[str], known: Sequence[str]) -> str:
         return f"Expected options that begin with --, got{text[stray.end() :] or ' an empty one'}."
     if choice := re.match(r"invalid choice (.*) for argument '(--[\w-]+)'\. Expected one of \((.*)\)", text):
         return f"Expected {choice[2]} to be one of {choice[3].rstrip(',')}, got {choice[1]}."
-    if flag := re.match(r"Error parsing (--[\w-]+)|Missing value for argument '(--[\w-]+)'", text):
-        name = flag[1] or flag[2]
-        given = [part for part in options[options.index(name) + 1 :] if not part.startswith("--")] if flag[1] else []
+    if wrong := re.match(r"Error parsing (--[\w-]+)|Missing value for argument '(--[\w-]+)'", text):
+        name = wrong[1] or wrong[2]
+        after = options[options.index(name) + 1 :] if name in options else []
+        given = list(itertools.takewhile(lambda part: not part.startswith("--"), after)) if wrong[1] else []
         return f"Expected a value of the right kind after {name}, got {' '.join(map(repr, given[:3])) or 'none'}."
     return re.sub(r"^Error parsing \w+: ", "", text).rstrip(".!") + "."
 

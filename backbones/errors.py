@@ -23,7 +23,8 @@ def unknown_name(kind: str, name: object, known: object) -> InputError:
 
 def no_file(kind: str, path: Path, advice: str = "") -> InputError:
     """The error for a path without a file."""
-    found = f"got the folder {path}: name a file in it" if path.is_dir() else f"found nothing at {path}"
+    there = f"got {path}, which is no regular file" if path.exists() else f"found nothing at {path}"
+    found = f"got the folder {path}: name a file in it" if path.is_dir() else there
     return InputError(f"Expected {kind}, {found}.{advice}")
 
 

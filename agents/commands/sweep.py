@@ -78,6 +78,9 @@ class Sweep:
         traces = load_traces(self.traces)
         _, calibration, test = (traces.select(split) for split in ("policy", "calibration", "test"))
         check_targets(self.targets, traces.timesteps)
+        for name in self.observations:
+            if name != "image":  # of "one-shot"
+                traces.observation(name)
         if self.workers != 0:
             check_ray()
         anywhere = replace(self, workers=None, address=None)  # the policies are the same

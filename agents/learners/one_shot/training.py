@@ -13,6 +13,7 @@ import torch
 from agents.learners.one_shot.policy import TimestepNetwork, as_inputs, make_timestep_network
 from backbones import InputError
 from backbones.argument_checks import AboveZero, FromZero, Positive, check_fields, check_kinds
+from backbones.errors import shown
 from backbones.machine import torch_threads
 from seenn_env import Traces
 from seenn_env.observations import AnyObservation
@@ -62,7 +63,7 @@ def train_timestep_network(
         InputError: for another observation, or traces without images.
     """
     if observation != "image":
-        raise InputError(f"Expected the observation 'image' for 'one-shot', got {observation!r}: omit it.")
+        raise InputError(f"Expected the observation 'image' for 'one-shot', got {shown(observation)}: omit it.")
     used, back = np.unique(traces.image_places, return_inverse=True)
     N, T = traces.predictions.shape
     losses = -traces.rewards(reward, reward_options).astype(np.float64)

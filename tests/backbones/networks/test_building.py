@@ -26,7 +26,7 @@ def make(**settings) -> SpikingNetwork:
         ({"seed": 1.5}, "Expected seed to be a whole number of 0 or more, got 1.5."),
         ({"encoding_seed": -1}, "Expected encoding_seed to be a whole number of 0 or more, got -1."),
         ({"neuron": "alif"}, "neuron, got 'alif'. Known: converted-if, if, lif"),
-        ({"neuron": {"type": "lif", "tau": 2}}, "settings of the neuron 'lif'.*tau"),
+        ({"neuron": {"type": "lif", "tau": 2}}, "settings of the neuron 'lif', got .*tau"),
     ],
 )
 def test_bad_arguments_of_build_are_one_sentence(arguments, message):
