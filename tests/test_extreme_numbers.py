@@ -183,7 +183,7 @@ def test_live_and_replay_agree_or_refuse_extreme_logits(numbers, dtype, size):
                     use().reset(seed=0)
             continue
         if not np.isfinite(expected).all():
-            with pytest.raises(InputError, match="^Expected"):
+            with pytest.raises(InputError, match=r"^Expected"):
                 uses[1]()
             continue  # whether a policy meets the number depends on its exits
         env, traces = uses[0](), uses[1]()
