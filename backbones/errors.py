@@ -30,7 +30,8 @@ def did_you_mean(name: object, names: Iterable[str], cutoff: float = 0.7) -> str
 
 def no_file(kind: str, path: Path, advice: str = "") -> InputError:
     """The error for a path without a file."""
-    found = f"got the folder {path}: name a file in it" if path.is_dir() else f"found nothing at {path}"
+    there = f"got {path}, which is no regular file" if path.exists() else f"found nothing at {path}"
+    found = f"got the folder {path}: name a file in it" if path.is_dir() else there
     return InputError(f"Expected {kind}, {found}.{advice}")
 
 

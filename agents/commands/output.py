@@ -250,8 +250,9 @@ def _check_place(path: Path) -> None:
         place = path if path.is_dir() else path.parent
         while not place.exists():
             place = place.parent
-        remove_leftovers(place / path.name)
-        temporary = temporary_name(place / path.name)
+        within = place / (path.absolute().name or "output")
+        remove_leftovers(within)
+        temporary = temporary_name(within)
         try:
             temporary.touch(exist_ok=False)
         finally:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from backbones import InputError
-from backbones.errors import USAGE_ERRORS, refusing, shown
+from backbones.errors import USAGE_ERRORS, first_line, shown
 from backbones.tensors import as_array
 
 Predict = TypeVar("Predict", bound=Callable[..., Any])
@@ -24,10 +24,9 @@ def checks_arguments(predict: Predict) -> Predict:
         self: Any, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> Any:
         rows, starts = as_array(observation, "observation"), None
-        images = getattr(self, "decides", "step") == "start"
-        expected = f"Expected observation {'[B, C, H, W]' if images else '[B, F]'} of {shown(self.observation)}"
-        if rows.ndim != (4 if images else 2) or rows.dtype.kind not in "fiub" or not np.isfinite(rows).all():
-            raise InputError(f"{expected}, of finite numbers, got {shown(observation)}.")
+        axes = 4 if getattr(self, "decides", "step") == "start" else 2
+        if rows.ndim != axes or rows.dtype.kind not in "fiub" or not np.isfinite(rows).all():
+            raise InputError(f"{_expected(self, axes)}, of finite numbers, got {shown(observation)}.")
         if episode_start is not None:
             starts = as_array(episode_start, "episode_start")
             if starts.shape != (len(rows),) or starts.dtype.kind not in "biuf":
@@ -35,9 +34,15 @@ def checks_arguments(predict: Predict) -> Predict:
             starts = starts.astype(bool)
         if not isinstance(deterministic, bool | np.bool_):
             raise InputError(f"Expected deterministic to be True or False, got {shown(deterministic)}.")
-        advice = f"{expected}, and the state that predict returned before, got {shown(observation)}"
-        with refusing(advice, errors=(*USAGE_ERRORS, LookupError, RuntimeError)):
+        try:
             actions, state = predict(self, rows, state, starts, deterministic)
+        except InputError:
+            raise
+        except (*USAGE_ERRORS, LookupError, RuntimeError) as error:
+            raise InputError(
+                f"{_expected(self, axes)}, and the state that predict returned before, got {shown(observation)}, but: "
+                f"{first_line(error)}."
+            ) from error
         if actions.shape != rows.shape[:1]:
             raise InputError(
                 f"Expected the state of {len(rows)} rows, got one of {actions.size}: omit it at the start."
@@ -45,3 +50,7 @@ def checks_arguments(predict: Predict) -> Predict:
         return actions, state
 
     return checked  # type: ignore[return-value]
+
+
+def _expected(policy: Any, axes: int) -> str:
+    return f"Expected observation [{'B, F' if axes == 2 else 'B, C, H, W'}] of {shown(policy.observation)}"

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from backbones.adapters.fingerprint import settings_of
 from backbones.adapters.stepping import Memory, Stepper
+from backbones.argument_checks import check_kinds
 from backbones.contract.check import Rounding
 from backbones.contract.inputs import as_tensor, channels_advice, check_images, check_rows, check_state, keys_of
 from backbones.errors import InputError
@@ -101,6 +102,7 @@ class AdaptedBackbone:
         weights = {name: each for name, each in tensors if name not in self.stepper.state_names}
         return hash_json([*self._settings, hash_tensors(weights)[:32]])[:32]
 
+    @check_kinds
     def to(self, device: str | torch.device) -> "AdaptedBackbone":
         """This backbone on a device: itself, or one of a copy of the module; an `InputError` for a missing one."""
         place = named_device(str(device))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from backbones.argument_checks import Positive, check_kinds
-from backbones.contract.inputs import as_tensor, check_images, keys_of, whole_numbers
+from backbones.contract.inputs import as_tensor, keys_of, whole_numbers
 from backbones.contract.protocol import Advancing, Backbone, State
 from backbones.contract.running import probe
 from backbones.errors import InputError
@@ -86,7 +86,6 @@ class SlotPool:
         if len(inputs) != R:
             raise InputError(f"Expected {R} inputs for {R} rows, got {len(inputs)}.")
         keys = keys_of(keys, R).cpu()
-        check_images(inputs, self.backbone, values=not inputs.is_cuda, what="inputs")  # there, it would wait
         if numbers != sorted(numbers):
             order = np.argsort(rows)
             rows, inputs, keys = rows[order], inputs[order], keys[order]

@@ -6,10 +6,9 @@ Letters: B rows.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from backbones.errors import InputError
+from backbones.argument_checks import AboveZero, check_fields
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,15 +27,13 @@ class EnergyModel:
         InputError: for a number that is not above 0.
     """
 
-    pj_per_ac: float = 0.9
+    pj_per_ac: AboveZero = 0.9
     """Of an accumulate: a spike's weight added to a membrane potential."""
-    pj_per_mac: float = 4.6
+    pj_per_mac: AboveZero = 4.6
     """Of a multiply-accumulate."""
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not isinstance(value, Real) or isinstance(value, bool) or not 0 < float(value) < float("inf"):
-                raise InputError(f"Expected {name} above 0, in picojoules, got {value}.")
+        check_fields(self)
 
     def pj(self, macs: Any, acs: Any) -> Any:
         """`pj_per_mac`·`macs` + `pj_per_ac`·`acs`, of numbers, arrays or tensors."""

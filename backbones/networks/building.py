@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from backbones.argument_checks import AtLeast, AtMost, Natural, check_kinds
-from backbones.errors import InputError, unknown_name
+from backbones.errors import InputError, shown, unknown_name
 from backbones.networks.architectures import ARCHITECTURES
 from backbones.networks.network import SpikingNetwork
 from backbones.networks.neurons.activations import ACTIVATIONS
@@ -66,7 +66,7 @@ def build(
             raise unknown_name(f"option of network {network!r}", name, known_options)
     width = options.get("width", 1)
     if not isinstance(width, int | np.integer) or isinstance(width, bool) or width < 1:
-        raise InputError(f"Expected a width of at least 1, got {width!r}.")
+        raise InputError(f"Expected a width of at least 1, got {shown(width)}.")
 
     if len(input_shape) != 3 or min(input_shape) < 1:
         raise InputError(f"Expected input_shape=(channels, height, width), got {tuple(input_shape)}.")
@@ -117,7 +117,7 @@ def _neuron_config(neuron: Any) -> dict[str, Any]:
     if name is None:
         raise InputError(
             f"Expected neuron to be a name, settings such as {{'type': 'lif', 'decay': 0.5}}, or a neuron of this "
-            f"package, got {neuron!r}. Known: {', '.join(sorted(KINDS))}."
+            f"package, got {shown(neuron)}. Known: {', '.join(sorted(KINDS))}."
         )
     defaults = {**KINDS[name]().settings(), "v_init": neuron.v_rest}
     changed = {key: value for key, value in neuron.settings().items() if value != defaults[key]}
@@ -132,4 +132,5 @@ def make_neuron(settings: dict[str, Any]) -> LIF:
     try:
         return KINDS[kind](**rest)
     except TypeError as error:
-        raise InputError(f"Expected settings of the neuron {kind!r}, got {rest}: {error}.") from error
+        reason = str(error).rpartition("() ")[2]  # Python names __init__ before
+        raise InputError(f"Expected settings of the neuron {kind!r}, got {shown(rest)}: {reason}.") from error

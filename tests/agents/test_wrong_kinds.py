@@ -105,6 +105,8 @@ def functions(tmp_path_factory):
         Mixed(Margin(), 0.5, 0.5),
     )
     fitted = (ScaledConfidence(), ConformalSets(), PerTimestep(ScaledConfidence()))
+    ready = [rule.fit(held_out) for rule in fitted[:2]] + [PerTimestep(Margin(), (0.5, 0.5, 0.5))]
+    ready += [Uniform(), FixedTimestep(2), Oracle()]
     compared = compare({"margin": Margin()}, held_out)
     curve = exit_curve(Margin(), held_out)
     costs = np.arange(1.0, 5.0)
@@ -112,7 +114,14 @@ def functions(tmp_path_factory):
         **{rule.__name__: good(rule) for rule in (*rules, Uniform)},
         **{
             name: call
-            for each in (*policies, *fitted, Uniform(), FixedTimestep(2), Oracle())
+            for each in (
+                *policies,
+                *(rule.fit(held_out) for rule in fitted[:2]),
+                PerTimestep(Margin(), (0.5, 0.5, 0.5)),
+                Uniform(),
+                FixedTimestep(2),
+                Oracle(),
+            )
             for name, call in methods(
                 type(each).__name__,
                 lambda each=each: each,

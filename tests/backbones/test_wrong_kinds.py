@@ -70,7 +70,7 @@ def functions(digits, tmp_path_factory):
     adapted = wrap(Plain().eval(), tensor, timesteps=2, framework="torch")
 
     def methods_of(name, each):
-        return methods(name, lambda: each, state=each.start(tensor), device="cpu", **shown_again)
+        return methods(name, lambda: each, state=each.step(each.start(tensor))[1], device="cpu", **shown_again)
 
     return {
         **methods_of("build", network),

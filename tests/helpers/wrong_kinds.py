@@ -49,7 +49,7 @@ def walked(functions):
 
 
 PACKAGES = ("backbones", "seenn_env", "agents")
-INTERNAL = re.compile(r"__init__|make_dynamics|unexpected keyword| at 0x|<class|\b_\w+\(")
+INTERNAL = re.compile(r"__init__|make_dynamics| at 0x|<class|\b_\w+\(")
 """In a sentence for the user: names of things that the user did not write."""
 
 OWN = (bb.InputError, BackboneError, VectorEnvError)
@@ -64,21 +64,31 @@ def good(function, **given):
     return function, {**known, **given}
 
 
+def problem(function, arguments):
+    """The place and the text of an error, unless it is the project's own in one sentence, or SB3's of an attribute."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", RuntimeWarning)  # of NumPy
+            function(**arguments)
+    except Exception as error:
+        text = str(error)
+        if isinstance(error, OWN) and "\n" not in text and text.endswith((".", "?")) and not INTERNAL.search(text):
+            return None
+        asked = (arguments.get("attr_name"), arguments.get("method_name"))
+        if isinstance(error, AttributeError) and error.name is not None and error.name in asked:
+            return None
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        return (place.filename, place.lineno), f"{type(error).__name__}: {error}"
+    return None
+
+
 def foreign_errors(name, function, arguments):
     """Errors of the function other than the project's own, over every argument in every wrong kind."""
-    found = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        function(**arguments)  # the call itself is right
-        for argument in arguments:
-            for kind, wrong in WRONG.items():
-                try:
-                    function(**{**arguments, argument: wrong})
-                except OWN:
-                    pass
-                except Exception as error:
-                    found.append(f"{name}({argument}={kind}): {type(error).__name__}: {error}")
-    return found
+    function(**arguments)  # the call itself is right
+    tried = [(argument, kind) for argument in arguments for kind in WRONG]
+    found = {each: problem(function, {**arguments, each[0]: WRONG[each[1]]}) for each in tried}
+    return [f"{name}({argument}={kind}): {error[1]}" for (argument, kind), error in found.items() if error]
 
 
 NUMBERS = st.one_of(
@@ -188,27 +198,10 @@ def fuzzed(functions, examples):
         changed = {}
         for argument in data.draw(st.lists(st.sampled_from(sorted(arguments)), min_size=1, max_size=3, unique=True)):
             close = near(arguments[argument])
-            known = ([], pool, close or pool)[
-                data.draw(st.integers(0, 2))
-            ]  # by place: Hypothesis shows what it drew from
+            known = ([], pool, close or pool)[data.draw(st.integers(0, 2))]  # by place: Hypothesis shows its choices
             changed[argument] = known[data.draw(st.integers(0, len(known) - 1))] if known else data.draw(VALUES)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                warnings.simplefilter("error", RuntimeWarning)  # of NumPy
-                function(**{**arguments, **changed})
-        except OWN as error:
-            if "\n" in str(error) or INTERNAL.search(str(error)) or not str(error).endswith("."):
-                place = traceback.extract_tb(error.__traceback__)[-1]
-                found[name, place.filename, place.lineno] = f"{name}({changed!r}): {error}"
-        except Exception as error:
-            if isinstance(error, AttributeError) and error.name in (
-                changed.get("attr_name"),
-                changed.get("method_name"),
-            ):
-                return  # the answer of SB3's get_attr and env_method
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            found[name, place.filename, place.lineno] = f"{name}({changed!r}): {type(error).__name__}: {error}"
+        if error := problem(function, {**arguments, **changed}):
+            found[name, error[0]] = f"{name}({changed!r}): {error[1]}"
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -171,6 +171,8 @@ def functions(tmp_path_factory):
         "LiveVectorEnv": good(LiveVectorEnv, **live),
         "Traces": (Traces, traces),
         "Traces.load": good(Traces.load, path=file),
+        "Observation.of_trace": (full.observation("logits").of_trace, {"logits": full.logits}),
+        "Traces.without": (full.without, {"split": "test"}),
         "Traces.merge": (
             lambda one, other: Traces.merge(one, other),
             {"one": full, "other": full_traces("calibration")},

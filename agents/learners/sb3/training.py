@@ -5,6 +5,7 @@ policy = load_sb3("ppo", "model.zip", traces)
 """
 
 import json
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ from agents.learners.sb3.priced_time import FollowTarget, PricedTime
 from agents.learners.sb3.teacher import Teacher
 from backbones import InputError
 from backbones.argument_checks import check_kinds
-from backbones.errors import no_file, unknown_name
+from backbones.errors import no_file, shown, unknown_name
 from backbones.machine import torch_threads
 from seenn_env import EarlyExitVectorEnv, Traces, to_sb3
 from seenn_env.evaluation import LOST_STATISTICS
@@ -162,8 +163,9 @@ def _arguments_checked(algorithm: str, overrides: dict[str, Any]) -> Iterator[No
     except (ArithmeticError, AssertionError, LookupError, NameError, RuntimeError, TypeError, ValueError) as error:
         if not overrides:
             raise
+        given = ", ".join(f"{name}={shown(value)}" for name, value in overrides.items())
         raise InputError(
-            f"Expected arguments with which {algorithm!r} can train, got {overrides}, but {_first_line(error)}."
+            f"Expected arguments with which {algorithm!r} can train, got {given}, but {_first_line(error)}."
         ) from error
 
 
@@ -245,7 +247,8 @@ def _lost_statistics(path: Path) -> bool:
 
 def _first_line(error: Exception) -> str:
     lines = [line.strip().rstrip(".:") for line in str(error).splitlines()]
-    return next((line for line in lines if line and not line.startswith("Error(s) in loading")), type(error).__name__)
+    line = next((line for line in lines if line and not line.startswith("Error(s) in loading")), type(error).__name__)
+    return re.sub(r" at 0x\w+", "", line)
 
 
 class _Report(BaseCallback):

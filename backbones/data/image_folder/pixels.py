@@ -49,7 +49,7 @@ def _pixels(files: list[Path], size: int | None) -> Iterator[np.ndarray]:
 
 def _mode(file: Path) -> str:
     """Pillow's mode, from the file's head."""
-    with _refusing(file), Image.open(file) as opened:
+    with _refusing(file), _opened(file) as opened:
         return str(opened.mode)
 
 
@@ -73,7 +73,7 @@ def read_pixels(file: Path, size: tuple[int, int] | None, *, grey: bool) -> np.n
     Raises:
         IMAGE_ERRORS: for an unreadable file, or pixels of other than 8 or 16 bits.
     """
-    with Image.open(file) as opened:
+    with _opened(file) as opened:
         if opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format == "PNG"):
             # Pillow's own conversion drops the upper 8 bits.
             image = Image.fromarray((np.asarray(opened).clip(0, 65535) >> 8).astype(np.uint8))
@@ -91,6 +91,13 @@ def read_pixels(file: Path, size: tuple[int, int] | None, *, grey: bool) -> np.n
         image = image.resize(whole, Image.Resampling.BILINEAR).crop((left, top, left + width, top + height))
     pixels = np.asarray(image)
     return pixels[None] if grey else pixels.transpose(2, 0, 1)
+
+
+def _opened(file: Path) -> Image.Image:
+    """The image of a file; an `OSError` for a pipe, which would wait for its writer, or a device."""
+    if file.exists() and not file.is_file():
+        raise OSError("it is no regular file")
+    return Image.open(file)
 
 
 def _sides(shape: tuple[int, ...]) -> str:

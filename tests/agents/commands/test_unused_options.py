@@ -36,7 +36,10 @@ CASES = [
     ),
     (("compare", "--traces", "traces", "--output", "out", "--targets", "1.3"), "no --targets without --calibration"),
     ((*TRAIN, "exact", "--total-timesteps", "5"), "no --total-timesteps with exact"),
-    ((*TRAIN, "exact", "--reward-options", "price", "1"), "option of the reward 'linear', got 'price'"),
+    (
+        (*TRAIN, "exact", "--reward-options", "price", "1"),
+        "known option of the reward 'linear', got 'price'. Known: cost",
+    ),
     ((*NETWORK, "--distill-temperature", "2"), "no --distill-temperature without a --distill-weight"),
     ((*NETWORK, "--stages", "2", "1", "0.1", "--epochs", "3"), "no --epochs with --stages"),
     ((*NETWORK, "--loss", "mean", "--tet-lambda", "0.1"), "no --tet-lambda without --loss tet"),
