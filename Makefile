@@ -3,14 +3,20 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CONSTRAINTS ?= constraints.txt
+EXTRAS ?= contrib,dev,onnx
 
-.PHONY: quickstart test test-slow test-adapters check format docs structure benchmark weights clean
+.PHONY: quickstart test test-lowest test-slow test-adapters check format docs structure benchmark weights audit dist clean
 
 quickstart: $(READY)
 	$(BIN)/seenn quickstart --output runs/quickstart --overwrite
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# The lowest versions of pyproject.toml; the extra `onnx` needs a newer torch, and its tests are skipped.
+test-lowest:
+	$(MAKE) test VENV=$(VENV)-lowest CONSTRAINTS=constraints-lowest.txt EXTRAS=contrib,dev
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
@@ -66,11 +72,26 @@ runs/cifar10-jpeg/%.safetensors:
 	git show $(WEIGHTS_AT):benchmarks/results/cifar10-jpeg-$*.safetensors > $@.tmp
 	mv $@.tmp $@
 
-clean:
-	rm -rf $(VENV) $(ADAPTERS:%=$(VENV)-%) runs build docs/_build docs/generated *.egg-info
+# Licences of the dependencies, and known vulnerabilities, by a tool in an environment of its own.
+audit: $(READY)
+	test -x $(VENV)-audit/bin/pip-audit || $(PYTHON) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install --quiet pip-audit==2.10.1
+	$(BIN)/python docs/audit.py $(VENV)-audit/bin/pip-audit
 
-$(READY): pyproject.toml constraints.txt
+# The sdist, and the wheel built from it, in dist/; the wheel is tried in a new environment, outside of the checkout.
+dist:
+	rm -rf dist $(VENV)-dist
+	$(PYTHON) -m venv $(VENV)-dist
+	$(VENV)-dist/bin/python -m pip install --quiet build==1.6.1
+	$(VENV)-dist/bin/python -m build --outdir dist
+	$(VENV)-dist/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	seenn="$(abspath $(VENV)-dist)/bin/seenn" && cd "$$(mktemp -d)" && "$$seenn" --version && "$$seenn" quickstart --output quickstart
+
+clean:
+	rm -rf $(VENV) $(VENV)-* runs build dist docs/_build docs/generated *.egg-info
+
+$(READY): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[$(EXTRAS)]'
 	touch $(READY)

@@ -38,6 +38,7 @@ ELSEWHERE = {
     "contributing.md": ROOT / "CONTRIBUTING.md",
     "security.md": ROOT / "SECURITY.md",
     "changelog.md": ROOT / "CHANGELOG.md",
+    "data_licences.md": ROOT / "DATA-LICENSES.md",
 }
 """Generated page to the file outside of docs/ that it shows."""
 
