@@ -34,7 +34,7 @@ python_maximum_signature_line_length = 100
 def named_results(section: re.Match[str]) -> str:
     """The lines of a section of results by name as a list: Napoleon would take a name for a type."""
     lines = re.sub(r"\n {8,}", " ", section[0])
-    return re.sub(r"^    (\w+): ", r"    - **\1**: ", lines, flags=re.MULTILINE)
+    return re.sub(r"^    (\w+): ", r"    - **\1** – ", lines, flags=re.MULTILINE)
 
 
 def as_restructured_text(app, kind, name, thing, options, lines) -> None:
