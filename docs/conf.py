@@ -5,7 +5,9 @@ import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 
+from sphinx.ext.autodoc._dynamic import _loader
 from sphinx.ext.napoleon import Config, GoogleDocstring
+from sphinx.util.typing import get_type_hints
 
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS.parent), str(DOCS)]
@@ -20,6 +22,8 @@ version = release = version_of("seenn-env")
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_title = f"seenn-env {release}"
 myst_heading_anchors = 4
 NAPOLEON = Config(napoleon_use_ivar=True)
@@ -31,10 +35,18 @@ python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 
 
+def plain_type_hints(thing, *rest, include_extras=False, **named):
+    """Type hints of attributes in plain names: int, not its bounds."""
+    return get_type_hints(thing, *rest, **named)
+
+
+_loader.get_type_hints = plain_type_hints
+
+
 def named_results(section: re.Match[str]) -> str:
     """The lines of a section of results by name as a list: Napoleon would take a name for a type."""
     lines = re.sub(r"\n {8,}", " ", section[0])
-    return re.sub(r"^    (\w+): ", r"    - **\1**: ", lines, flags=re.MULTILINE)
+    return re.sub(r"^    (\w+): ", r"    - **\1** – ", lines, flags=re.MULTILINE)
 
 
 def as_restructured_text(app, kind, name, thing, options, lines) -> None:

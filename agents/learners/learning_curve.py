@@ -27,8 +27,13 @@ from seenn_env.rewards import AnyReward
 
 POINTS = 200
 """Of a curve."""
-TAGS = ("accuracy", "mean_timesteps", "return", "accuracy_at_target")
-"""With the prefix "eval/"; the last one where there is a target."""
+TAGS = {
+    "accuracy_at_target": "accuracy at the target (%)",
+    "accuracy": "accuracy (%)",
+    "mean_timesteps": "mean timesteps",
+    "return": "mean reward",
+}
+"""Title of each tag's chart; the tags have the prefix "eval/", and there is the first one where there is a target."""
 
 
 class ExactEvaluation:
@@ -160,23 +165,11 @@ def write_hparams(writer: EventLog, facts: dict[str, Any], metrics: dict[str, fl
 
 
 def _write_layout(log_dir: Path, target_timesteps: float | None) -> None:
-    """The layout of the tab "Custom scalars"."""
-    charts = {
-        "accuracy at the target (%)": "accuracy_at_target",
-        "accuracy (%)": "accuracy",
-        "mean timesteps": "mean_timesteps",
-        "mean reward": "return",
-    }
-    if target_timesteps is None:
-        del charts["accuracy at the target (%)"]
-    lines = {title: ["Multiline", [f"eval/{tag}$"]] for title, tag in charts.items()}
-    bands = {
-        title: ["Margin", [f"eval/{tag}", f"seeds/{tag}_low", f"seeds/{tag}_high"]] for title, tag in charts.items()
-    }
+    """The layout of the tab "Custom scalars"; `write_means` adds the bands over seeds."""
+    shown = {tag: title for tag, title in TAGS.items() if tag != "accuracy_at_target" or target_timesteps is not None}
+    lines = {title: ["Multiline", [f"eval/{tag}$"]] for tag, title in shown.items()}
     with EventLog(log_dir) as writer:
-        writer.add_custom_scalars(
-            {"training, evaluated exactly": lines, "training, mean and range of the seeds": bands}
-        )
+        writer.add_custom_scalars({"training, evaluated exactly": lines})
 
 
 def _write_references(log_dir: Path, evaluation: ExactEvaluation) -> None:
@@ -202,12 +195,14 @@ def write_means(log_dir: str | Path, algorithm: str) -> None:
     """A run "ppo (mean of 3 seeds)" with the mean, smallest and largest values of an algorithm's runs in a folder."""
     runs = [folder for folder in sorted(Path(log_dir).glob(f"{algorithm}-seed*")) if folder.is_dir()]
     logs = [EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload() for folder in runs]
-    tags = [f"eval/{tag}" for tag in TAGS if all(f"eval/{tag}" in log.Tags()["scalars"] for log in logs)]
+    tags = [tag for tag in TAGS if all(f"eval/{tag}" in log.Tags()["scalars"] for log in logs)]
+    bands = {TAGS[tag]: ["Margin", [f"eval/{tag}", f"seeds/{tag}_low", f"seeds/{tag}_high"]] for tag in tags}
     with EventLog(Path(log_dir) / f"{algorithm} (mean of {len(runs)} seeds)") as writer:
+        writer.add_custom_scalars({"training, mean and range of the seeds": bands})
         for tag in tags:
-            values = [{event.step: event.value for event in log.Scalars(tag)} for log in logs]
+            values = [{event.step: event.value for event in log.Scalars(f"eval/{tag}")} for log in logs]
             for step in sorted(set.intersection(*map(set, values))):
                 present = [each[step] for each in values]
-                writer.add_scalar(tag, float(np.mean(present)), step)
+                writer.add_scalar(f"eval/{tag}", float(np.mean(present)), step)
                 for name, end in (("low", min(present)), ("high", max(present))):
-                    writer.add_scalar(f"seeds/{tag.partition('/')[2]}_{name}", end, step)
+                    writer.add_scalar(f"seeds/{tag}_{name}", end, step)

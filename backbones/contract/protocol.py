@@ -53,7 +53,7 @@ class Backbone(Protocol):
         """One timestep for every row; `state` itself stays as it is.
 
         Returns:
-            logits: `[B, K]` the mean of the outputs so far: the same scale at every timestep.
+            logits: `[B, K]` the mean of the outputs so far, on the same scale at every timestep.
             state: the state after the timestep.
         """
 

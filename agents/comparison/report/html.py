@@ -17,6 +17,7 @@ from PIL import Image
 
 from agents.comparison.report.answer import LEVEL, answer, verdicts
 from agents.comparison.report.curves import PolicyCurve
+from agents.comparison.report.provenance import facts_of, policy_facts
 from agents.comparison.result import Comparison, Row
 from backbones.atomic import write_atomic
 from seenn_env import Evaluation, Traces
@@ -88,8 +89,8 @@ def write_html(
         metered=all(row.energy_pj is not None for row in comparison.rows),
         has_images=bool(images),
         untested=_untested(comparison),
-        facts=_facts(comparison, traces),
-        policies=[_policy_facts(curve, members[curve.rows[0].name]) for curve in curves],
+        facts=facts_of(comparison, traces),
+        policies=[policy_facts(curve, members[curve.rows[0].name]) for curve in curves],
         data=data,
         script=Markup(script),
         script_digest=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -194,35 +195,6 @@ def _untested(comparison: Comparison) -> list[str]:
     if comparison.reference is None:
         return []
     return [row.name for row in comparison.rows if row.kind == "learned" and comparison.difference(row.name) is None]
-
-
-def _facts(comparison: Comparison, traces: Traces) -> dict[str, Any]:
-    facts = {
-        "dataset": comparison.dataset,
-        "split": comparison.split,
-        "samples": comparison.samples,
-        "timesteps (T)": comparison.timesteps,
-        "classes (K)": traces.num_classes,
-        "traces": traces.path.name if traces.path else None,
-        "resamples of the bootstrap": comparison.resamples,
-        **comparison.provenance,
-    }
-    facts |= {f"traces: {name}": value for name, value in traces.info.items() if name not in (*facts, "class_names")}
-    return {name.replace("_", " "): value for name, value in facts.items() if value is not None}
-
-
-def _policy_facts(curve: PolicyCurve, policies: Sequence[Any]) -> dict[str, Any]:
-    settings = [dict(getattr(policy, "settings", {})) for policy in policies]
-    observation = getattr(policies[0], "observation", "")
-    steps = settings[0].get("total_timesteps")
-    return {
-        "curve": curve,
-        "algorithm": settings[0].get("algorithm", type(policies[0]).__name__),
-        "observation": observation if isinstance(observation, str) else getattr(observation, "__name__", "own"),
-        "reward": settings[0].get("reward", ""),
-        "steps": "" if steps is None else f"{steps:,}",
-        "seeds": ", ".join(str(each["seed"]) for each in settings if "seed" in each),
-    }
 
 
 def _words(value: Any) -> str:

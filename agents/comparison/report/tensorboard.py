@@ -13,6 +13,7 @@ from agents.comparison.bootstrap import DifferenceInterval
 from agents.comparison.report.curves import PolicyCurve
 from agents.comparison.report.figure import draw
 from agents.comparison.report.pictures import draw_exits, draw_reliability, image_grid, images_by_exit
+from agents.comparison.report.provenance import facts_of, policy_facts
 from agents.comparison.result import Comparison
 from agents.learners.learning_curve import write_hparams
 from agents.rules.score import ScoredPolicy
@@ -48,8 +49,11 @@ def write_tensorboard(
         writer.add_custom_scalars(LAYOUT)
         table = "\n".join("    " + line for line in comparison.table().splitlines())
         writer.add_text("table", table)
-        facts = {"dataset": comparison.dataset, "split": comparison.split, "samples": comparison.samples}
-        writer.add_text("provenance", "\n".join(f"- {k}: {v}" for k, v in (facts | comparison.provenance).items()))
+        facts = facts_of(comparison, traces)
+        for curve in curves:
+            about = policy_facts(curve, members[curve.rows[0].name])
+            facts[curve.name] = ", ".join(f"{key} {value}" for key, value in about.items() if value and key != "curve")
+        writer.add_text("provenance", "\n".join(f"- {name}: {value}" for name, value in facts.items()))
         writer.add_figure("pictures/curves", draw(comparison, curves))
         writer.add_figure("pictures/exits", draw_exits(comparison, curves))
         writer.add_figure("pictures/reliability", draw_reliability(traces))

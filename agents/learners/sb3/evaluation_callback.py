@@ -87,6 +87,8 @@ class EvaluationCallback(BaseCallback):
 
     def _on_training_end(self) -> None:
         self._write()
+        for writer in self._writers:
+            writer.flush()
 
     def _place(self) -> int:
         """Number of the interval between two evaluations that the training is in."""

@@ -12,7 +12,7 @@ from agents.learners import write_means
 from agents.learners.learning_curve import POINTS, TAGS, ExactEvaluation
 from backbones import InputError
 from seenn_env import EarlyExitEnv, EarlyExitVectorEnv, Traces, evaluate, to_sb3
-from tests.helpers.tensorboard_server import scalars
+from tests.helpers.tensorboard_server import Server, scalars
 from tests.helpers.traces import make_traces
 
 
@@ -29,6 +29,15 @@ def traces():
     return Traces.merge(*parts)
 
 
+def layout_and_tags(server):
+    """Tags of the layout of the tab "Custom scalars", and tags that have data."""
+    charts = [chart for category in server.json("custom_scalars/layout")["category"] for chart in category["chart"]]
+    wanted = {tag.removesuffix("$") for chart in charts for tag in chart.get("multiline", {}).get("tag", ())}
+    series = [each for chart in charts for each in chart.get("margin", {}).get("series", ())]
+    wanted |= {each[part] for each in series for part in ("value", "lower", "upper")}
+    return wanted, {tag for tags in server.json("scalars/tags").values() for tag in tags}
+
+
 @pytest.mark.parametrize(
     ("algorithm", "options"),
     [
@@ -36,14 +45,19 @@ def traces():
         ("optimal-stopping", {}),
         ("one-shot", {}),
         ("ppo", {"total_timesteps": 4096, "num_envs": 4, "n_epochs": 1}),
+        ("a2c", {"total_timesteps": 1024, "num_envs": 4}),
         ("dqn", {"total_timesteps": 8000, "gradient_steps": 1}),
+        ("qrdqn", {"total_timesteps": 8000, "gradient_steps": 1}),
+        ("recurrent-ppo", {"total_timesteps": 1024, "num_envs": 4, "n_epochs": 1}),
     ],
 )
 def test_every_algorithm_has_a_curve_that_ends_at_the_trained_policy(traces, tmp_path, algorithm, options):
+    if algorithm in ("qrdqn", "recurrent-ppo"):
+        pytest.importorskip("sb3_contrib", reason="sb3-contrib is not installed: extra `contrib`")
     target = None if algorithm == "one-shot" else 1.5
     policy = agents.train(algorithm, traces, target_timesteps=target, log_dir=tmp_path, **options)
     found = scalars(tmp_path / f"{algorithm}-seed0")
-    tags = TAGS if target is not None else TAGS[:3]
+    tags = TAGS if target is not None else {*TAGS} - {"accuracy_at_target"}
     assert {tag for tag in found if tag.startswith("eval/")} == {f"eval/{tag}" for tag in tags}
     for tag in tags:
         assert 50 <= len(found[f"eval/{tag}"]) <= POINTS + 2, tag
@@ -77,7 +91,12 @@ def test_a_second_training_is_a_second_run_and_seeds_have_a_mean(traces, tmp_pat
     runs = ["exact-seed0", "exact-seed0-2", "exact-seed1"]
     assert all((tmp_path / run).is_dir() for run in runs)
     assert len(list(tmp_path.glob("events*"))) == 1  # the layout
+    before = layout_and_tags(Server(tmp_path, runs=5))
     write_means(tmp_path, "exact")
+    after = layout_and_tags(Server(tmp_path, runs=6))
+    for (wanted, logged), count in ((before, 4), (after, 4 + 2 * 4)):
+        assert len(wanted) == count
+        assert wanted <= logged
     mean, each = scalars(tmp_path / "exact (mean of 3 seeds)"), [scalars(tmp_path / run) for run in runs]
     for tag in TAGS:
         last = [found[f"eval/{tag}"][1000] for found in each]

@@ -133,7 +133,12 @@ class Plot {
           && point.estimate > inside.top - 7 && point.estimate < inside.bottom + 7;
         if (inDomain) this.points.push(point);
       }
-      const last = this.points.findLast((point) => point.index === index);
+      const edge = at.find((point, i) => i > 0 && at[i - 1].x < inside.right && point.x >= inside.right);
+      const before = at[at.indexOf(edge) - 1];
+      const share = edge ? (inside.right - before.x) / (edge.x - before.x) : 0;
+      const leaving = edge && { x: inside.right, estimate: before.estimate + share * (edge.estimate - before.estimate) };
+      const inView = leaving && leaving.estimate > inside.top && leaving.estimate < inside.bottom;
+      const last = this.points.findLast((point) => point.index === index) ?? (inView ? leaving : null);
       if (curve.kind === "reference" && last) {
         const end = last.x > inside.right - 70;
         draw(svg, "text", { x: last.x + (end ? -9 : 9), y: last.estimate + (last.estimate < inside.top + 14 ? 16 : -7), "text-anchor": end ? "end" : "start" }, curve.name);

@@ -26,7 +26,12 @@ def reported(tmp_path_factory):
     test, calibration = (make_traces(400, split=split, seed=seed) for split, seed in (("test", 5), ("calibration", 6)))
     images = rng.integers(0, 256, (400, 3, 8, 8), dtype=np.uint8)
     test = Traces(
-        logits=test.logits, labels=test.labels, split="test", images=images, image_index=np.arange(400), info=test.info
+        logits=test.logits,
+        labels=test.labels,
+        split="test",
+        images=images,
+        image_index=np.arange(400),
+        info={"fingerprint": "0a1b"},
     )
     learned = [agents.train("exact", make_traces(400, split="policy", seed=7), seed=s, steps=40) for s in (0, 1)]
     entries = line_up(
@@ -130,5 +135,5 @@ def test_exits_are_histograms_and_the_text_states_the_source(reported):
     texts = server.json("text/tags")["."]
     assert set(texts) == {"table/text_summary", "provenance/text_summary"}
     source = server.json("text/text", run=".", tag="provenance/text_summary")[0]["text"]
-    for fact in ("split", "fingerprint", "bootstrap_seed", "torch"):
+    for fact in ("split", "fingerprint: 0a1b", "bootstrap seed", "torch", "command", "seeds 0, 1"):
         assert fact in source
