@@ -134,22 +134,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.stdout.flush()
     except (KeyboardInterrupt, _Terminated) as stop:
         below_a_bar = "\n" if sys.stderr.isatty() else ""
-        print(f"{below_a_bar}seenn: stopped; {_same_command(command)}.", file=sys.stderr)
+        _say(f"{below_a_bar}seenn: stopped; {_same_command(command)}.")
         exec("")  # else `python -m` ends by SIGINT if it stopped another exec, such as the making of a dataclass
         sys.exit(143 if isinstance(stop, _Terminated) else 130)
     except BrokenPipeError:
         _discard_output()
         sys.exit(141)
     except InputError as error:
-        print(f"seenn: {error}", file=sys.stderr)
+        _say(f"seenn: {error}")
         sys.exit(2)
     except OSError as error:  # a full disk, a folder that vanished
         place = "" if error.filename is None else f"{error.filename}: "
-        print(f"seenn: {place}{error.strerror or error}; {_same_command(command)}.", file=sys.stderr)
+        _say(f"seenn: {place}{error.strerror or error}; {_same_command(command)}.")
         _discard_output()
         sys.exit(1)
     except MemoryError as error:
-        print(f"seenn: Expected a machine with more memory, but: {first_line(error)}.", file=sys.stderr)
+        _say(f"seenn: Expected a machine with more memory, but: {first_line(error)}.")
         sys.exit(1)
     except Exception:
         traceback.print_exc()
@@ -160,6 +160,11 @@ def _of_thread(error: threading.ExceptHookArgs) -> None:
     """No word of a full disk from TensorBoard's thread: its writer raises that again where it is next used."""
     if not issubclass(error.exc_type, OSError):
         threading.__excepthook__(error)
+
+
+def _say(sentence: str) -> None:
+    with contextlib.suppress(OSError):  # of a closed or full standard error, to which nothing can be said
+        print(sentence, file=sys.stderr, flush=True)
 
 
 def _same_command(command: Any) -> str:
