@@ -1,5 +1,6 @@
 """The command line as a whole: help, version, suggestions, and the ends of a process that is stopped."""
 
+import contextlib
 import os
 import pty
 import re
@@ -11,6 +12,7 @@ import time
 
 import pytest
 
+import agents.main
 from agents.commands.table import COMMANDS
 from agents.main import parse
 from backbones import save
@@ -134,3 +136,37 @@ def test_ctrl_c_and_sigterm_at_work_are_one_line(arguments, signal_, then, tmp_p
     process.send_signal(signal_)
     assert process.communicate(timeout=60)[1] == f"seenn: stopped; the same command {then}.\n"
     assert process.returncode == 128 + signal_
+
+
+class _Failing:
+    """A command that fails with an error after it received a signal, or without one."""
+
+    def __init__(self, error, number=None):
+        self.error, self.number = error, number
+
+    def run(self):
+        if self.number is not None:
+            with contextlib.suppress(BaseException):
+                signal.raise_signal(self.number)
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "number", "code", "sentence"),
+    [
+        (ValueError("a buffer"), signal.SIGTERM, 143, "stopped; the same command"),
+        (ValueError("a buffer"), signal.SIGINT, 130, "stopped; the same command"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 bytes"), None, 1, "a machine with more memory"),
+        (RuntimeError("can't start new thread"), None, 1, "a machine with more memory"),
+        (MemoryError(), None, 1, "a machine with more memory"),
+    ],
+)
+def test_an_error_of_c_code_is_the_signal_or_the_memory_behind_it(error, number, code, sentence, capsys, monkeypatch):
+    monkeypatch.setattr(agents.main, "parse", lambda _: _Failing(error, number))
+    monkeypatch.setattr("backbones.argument_checks.check_fields", lambda _: None)
+    with pytest.raises(SystemExit) as stop:
+        agents.main.main([])
+    assert stop.value.code == code
+    err = capsys.readouterr().err
+    assert sentence in err
+    assert err.count("\n") == 1
