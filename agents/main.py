@@ -22,6 +22,8 @@ from backbones.errors import InputError, did_you_mean, first_line, unknown_name
 
 _FEWEST_COLUMNS = 40
 _PYTHONS_FORMAT = warnings.formatwarning
+_OUT_OF_MEMORY = ("allocate memory", "start new thread", "failed to map segment")
+"""Words of PyTorch, of threads and of the loader of libraries, whose errors are no `MemoryError`."""
 
 
 def parse(arguments: Sequence[str]) -> Any:
@@ -129,6 +131,10 @@ class _Terminated(SystemExit):
     """SIGTERM."""
 
 
+_stopped: list[int] = []
+"""Exit code of the signal that stops the command: C code may turn its exception into another."""
+
+
 def _prepare_terminal() -> None:
     """Make closed, narrow and ASCII-only terminals, and SIGTERM, end as whole ones and Ctrl-C do."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -139,7 +145,10 @@ def _prepare_terminal() -> None:
     if shutil.get_terminal_size().columns < _FEWEST_COLUMNS:
         os.environ["COLUMNS"] = str(_FEWEST_COLUMNS)  # tyro's help never ends in fewer
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
+        _stopped.clear()
+        signal.signal(signal.SIGTERM, _stop)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # of a job in the background, it is ignored
+            signal.signal(signal.SIGINT, _stop)
 
 
 def _discard_output() -> None:
@@ -147,8 +156,9 @@ def _discard_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again when it exits
 
 
-def _terminate(*_: Any) -> None:
-    raise _Terminated(143)
+def _stop(number: int, _: Any) -> None:
+    _stopped.append(128 + number)
+    raise KeyboardInterrupt if number == signal.SIGINT else _Terminated(143)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -177,26 +187,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         finally:
             sys.stdout.flush()
     except (KeyboardInterrupt, _Terminated) as stop:
-        below_a_bar = "\n" if sys.stderr.isatty() else ""
-        print(f"{below_a_bar}seenn: stopped; {_same_command(command)}.", file=sys.stderr)
-        exec("")  # else `python -m` ends by SIGINT if it stopped another exec, such as the making of a dataclass
-        sys.exit(143 if isinstance(stop, _Terminated) else 130)
+        _exit_stopped(143 if isinstance(stop, _Terminated) else 130, command)
     except BrokenPipeError:
         _discard_output()
         sys.exit(141)
     except InputError as error:
-        print(f"seenn: {error}", file=sys.stderr)
+        _say(f"seenn: {error}")
         sys.exit(2)
     except OSError as error:  # a full disk, a folder that vanished
         place = "" if error.filename is None else f"{error.filename}: "
-        print(f"seenn: {place}{error.strerror or error}; {_same_command(command)}.", file=sys.stderr)
+        _say(f"seenn: {place}{error.strerror or error}; {_same_command(command)}.")
         _discard_output()
         sys.exit(1)
-    except MemoryError as error:
-        print(f"seenn: Expected a machine with more memory, but: {first_line(error)}.", file=sys.stderr)
-        sys.exit(1)
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        if _stopped:
+            _exit_stopped(_stopped[0], command)
+        if not isinstance(error, MemoryError) and not any(text in str(error) for text in _OUT_OF_MEMORY):
+            traceback.print_exc()
+        else:
+            _say(f"seenn: Expected a machine with more memory, but: {first_line(error)}.")
         sys.exit(1)
 
 
@@ -207,6 +216,18 @@ def _format_warning(
     if category is not UserWarning:
         return _PYTHONS_FORMAT(message, category, filename, lineno, line)
     return f"seenn: {' '.join(str(message).split())}\n"
+
+
+def _exit_stopped(code: int, command: Any) -> None:
+    below_a_bar = "\n" if sys.stderr.isatty() else ""
+    _say(f"{below_a_bar}seenn: stopped; {_same_command(command)}.")
+    exec("")  # else `python -m` ends by SIGINT if it stopped another exec, such as the making of a dataclass
+    sys.exit(code)
+
+
+def _say(sentence: str) -> None:
+    with contextlib.suppress(OSError):  # of a closed or full standard error, to which nothing can be said
+        print(sentence, file=sys.stderr, flush=True)
 
 
 def _same_command(command: Any) -> str:

@@ -23,6 +23,7 @@ from agents.learners import TabularStopping
 from agents.rules import ConformalSets, ScaledConfidence
 from backbones import InputError
 from backbones.array_files import _header_digest, map_arrays, write_arrays
+from backbones.data import frame_file
 from backbones.data.frame_file import save_frames
 from backbones.hashing import hash_json
 from backbones.networks import checkpoint
@@ -284,6 +285,30 @@ def test_an_npz_that_declares_more_than_it_holds_costs_no_memory(tmp_path):
     tracemalloc.stop()
 
 
+def test_a_small_npz_that_unfolds_to_much_is_refused_before_it_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(frame_file, "_UNFOLDED", 10_000)
+    np.savez_compressed(tmp_path / "f.npz", frames=np.zeros((4, 2, 1, 64, 64), np.uint8), labels=np.arange(4) % 2)
+    with pytest.raises(InputError, match="declares 32896 bytes"):
+        bb.load_dataset("frames", tmp_path / "f.npz")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"split": np.zeros(0, np.uint8)},
+        {"labels": np.zeros(4, [("a", "i4")])},
+        {"class_names": np.array(["\x1b[2J", "b"])},
+        {"class_names": np.array([b"a", b"b"])},
+    ],
+    ids=str,
+)
+def test_odd_arrays_of_an_npz_are_one_sentence(odd, tmp_path):
+    arrays = {"frames": np.zeros((4, 2, 1, 3, 3), np.uint8), "labels": np.arange(4) % 2, **odd}
+    np.savez(tmp_path / "f.npz", **arrays)
+    with pytest.raises(InputError, match=r"f\.npz"):
+        bb.load_dataset("frames", tmp_path / "f.npz")
+
+
 def test_an_npz_of_objects_is_not_unpickled(tmp_path):
     np.savez(tmp_path / "f.npz", frames=np.array([print, 1], object), labels=np.arange(2))
     with pytest.raises(InputError):
@@ -312,6 +337,9 @@ def test_a_bad_image_is_reported_alone_and_the_rest_go_on(tmp_path, monkeypatch)
         Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / name)
     Image.fromarray(np.zeros((600, 600), np.uint8)).save(folder / "bomb.png")
     (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:40])
+    (folder / "script.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nquit\n%%EOF")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "nothing.png").symlink_to("nowhere")
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(folder / "odd.png")
     (folder / "odd.png").rename(str(folder) + "/\udcff.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)
@@ -320,7 +348,9 @@ def test_a_bad_image_is_reported_alone_and_the_rest_go_on(tmp_path, monkeypatch)
     problems = {answer.name.rsplit("/", 1)[1]: answer.problem for answer in answers.broken}
     assert (answers.predictions >= 0).tolist() == [name in ("a.png", "b.png") for name in sorted(names)]
     assert "decompression bomb" in problems["bomb.png"]
-    assert "cannot be read" in problems["cut.png"]
+    for name in ("cut.png", "nothing.png", "pipe.png", "script.png"):
+        assert "cannot be read" in problems[name]
+    assert "Ghostscript" not in problems["script.png"]
     assert "not UTF-8" in problems[r"\xff.png"]
 
 

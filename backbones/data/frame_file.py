@@ -32,8 +32,10 @@ from backbones.errors import InputError
 FORMAT = "seenn_env.frames/1"
 """Format of `save_frames`, which is sealed; a file of another writer has none."""
 DTYPES = ("uint8", "float16", "float32")
-_MOST_UNFOLDED = 1032
-"""Bytes that a byte of DEFLATE unfolds to, at most."""
+_MOST_UNFOLDED = 100
+"""Bytes that a byte of a compressed array may unfold to, where they are more than `_UNFOLDED`."""
+_UNFOLDED, _DEFLATE = 1 << 30, 1032
+"""Bytes; and those that a byte of DEFLATE unfolds to, at most."""
 
 
 def save_frames(
@@ -93,7 +95,7 @@ def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str] | None]:
     _check_declared(path)
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in ("frames", "labels", "split") if name in file}
-        names = [str(name) for name in file["class_names"]] if "class_names" in file else None
+        names = texts(file["class_names"].tolist(), "class_names") if "class_names" in file else None
     return arrays, names
 
 
@@ -106,8 +108,9 @@ def _check_declared(path: Path) -> None:
                 read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
                 shape, _, dtype = read(file)
                 declared = file.tell() + math.prod(shape) * dtype.itemsize
-            if not declared == member.file_size <= _MOST_UNFOLDED * (member.compress_size + 1):
-                raise ValueError(f"{member.filename} declares {declared} bytes")
+            most = max(_UNFOLDED, _MOST_UNFOLDED * member.compress_size)
+            if not declared == member.file_size <= min(most, _DEFLATE * (member.compress_size + 1)):
+                raise ValueError(f"{member.filename} declares {declared} bytes; frames that large go in a .safetensors")
 
 
 def _whole(path: Path, arrays: dict[str, np.ndarray], names: list[str] | None) -> Whole:
@@ -142,4 +145,6 @@ def _whole(path: Path, arrays: dict[str, np.ndarray], names: list[str] | None) -
 
 
 def _range(values: np.ndarray) -> str:
+    if not values.size or values.dtype.kind not in "iuf":
+        return f"{list(values.shape)} of {values.dtype}"
     return f"{values.dtype} {values.min()}…{values.max()}"

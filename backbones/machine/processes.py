@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
-from backbones.errors import InputError
+from backbones.errors import InputError, refusing
 from backbones.machine.devices import named_device
 
 
@@ -81,7 +81,7 @@ def process_group(device: torch.device | None = None, *, long_waits: bool = Fals
         device: of the tensors that they exchange (default: the CPU).
         long_waits: wait for one another for up to a week, where PyTorch gives up after minutes.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if os.environ.get("WORLD_SIZE", "1") == "1":
         yield ProcessGroup()
         return
     if dist.is_initialized():
@@ -105,7 +105,8 @@ _groups = count()
 @cache
 def _rendezvous() -> tuple[dist.Store, int, int]:
     """Store, rank and size by `torchrun`'s environment variables."""
-    store, rank, size = next(rendezvous("env://"))
+    with refusing("Expected WORLD_SIZE, RANK, MASTER_ADDR and MASTER_PORT as torchrun sets them", errors=(ValueError,)):
+        store, rank, size = next(rendezvous("env://"))
     return store, rank, size
 
 

@@ -1,5 +1,6 @@
 """The command line as a whole: help, version, suggestions, and the ends of a process that is stopped."""
 
+import contextlib
 import os
 import pty
 import re
@@ -12,6 +13,7 @@ import warnings
 
 import pytest
 
+import agents.main
 from agents.commands.table import COMMANDS
 from agents.main import parse
 from backbones import save
@@ -156,3 +158,37 @@ def test_a_warning_for_the_user_is_one_line(capsys, monkeypatch):
         seenn("--version")
     assert warnings.formatwarning("Odd.\n  Very.", UserWarning, "file.py", 3) == "seenn: Odd. Very.\n"
     assert "file.py:3: DeprecationWarning: Old." in warnings.formatwarning("Old.", DeprecationWarning, "file.py", 3)
+
+
+class _Failing:
+    """A command that fails with an error after it received a signal, or without one."""
+
+    def __init__(self, error, number=None):
+        self.error, self.number = error, number
+
+    def run(self):
+        if self.number is not None:
+            with contextlib.suppress(BaseException):
+                signal.raise_signal(self.number)
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "number", "code", "sentence"),
+    [
+        (ValueError("a buffer"), signal.SIGTERM, 143, "stopped; the same command"),
+        (ValueError("a buffer"), signal.SIGINT, 130, "stopped; the same command"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 8 bytes"), None, 1, "a machine with more memory"),
+        (RuntimeError("can't start new thread"), None, 1, "a machine with more memory"),
+        (MemoryError(), None, 1, "a machine with more memory"),
+    ],
+)
+def test_an_error_of_c_code_is_the_signal_or_the_memory_behind_it(error, number, code, sentence, capsys, monkeypatch):
+    monkeypatch.setattr(agents.main, "parse", lambda _: _Failing(error, number))
+    monkeypatch.setattr("backbones.argument_checks.check_fields", lambda _: None)
+    with pytest.raises(SystemExit) as stop:
+        agents.main.main([])
+    assert stop.value.code == code
+    err = capsys.readouterr().err
+    assert sentence in err
+    assert err.count("\n") == 1

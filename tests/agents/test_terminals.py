@@ -92,3 +92,10 @@ def test_no_writable_temporary_folder_and_no_home_end_in_a_sentence_at_most(argu
     assert b"Traceback" not in process.stderr
     assert process.returncode in (0, 1)
     assert process.returncode == 0 or process.stderr.splitlines()[-1].startswith(b"seenn: Expected")
+
+
+def test_variables_of_torchrun_without_the_others_are_one_sentence(tmp_path):
+    process = seenn("record", "--backbone", "digits", "--output", tmp_path / "t", WORLD_SIZE="3")
+    assert process.returncode == 2
+    assert b"RANK" in process.stderr
+    assert process.stderr.count(b"\n") == 1

@@ -15,6 +15,8 @@ from backbones.errors import InputError
 
 GREY = ("1", "F", "I", "I;16", "I;16B", "I;16L", "I;16N", "L", "LA")
 """Pillow's modes of grey images."""
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""By content, whatever a file's name says: of other formats, Pillow hands EPS to Ghostscript, which runs it."""
 IMAGE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """Exceptions of reading a file as an image."""
 
@@ -27,7 +29,12 @@ def decoded(files: list[Path], root: Path, cache_dir: Path, size: int | None = N
     Raises:
         InputError: for an unreadable image or one of another shape, or a cache that cannot be written.
     """
-    cache = cache_file(cache_dir, "images", files, root, size)
+    try:
+        cache = cache_file(cache_dir, "images", files, root, size)
+    except OSError as error:  # of a link to nothing
+        raise InputError(
+            f"Expected an image, but {error.filename} cannot be read ({error.strerror}): repair or remove it."
+        ) from error
     return cached_rows(cache, _pixels(files, size), len(files), "decode")
 
 
@@ -51,6 +58,13 @@ def _mode(file: Path) -> str:
     """Pillow's mode, from the file's head."""
     with _refusing(file), _opened(file) as opened:
         return str(opened.mode)
+
+
+def _opened(file: Path) -> Image.Image:
+    """The image of a regular file; the reader of a pipe would wait."""
+    if file.exists() and not file.is_file():
+        raise ValueError("it is no file")
+    return Image.open(file, formats=_FORMATS)
 
 
 @contextmanager

@@ -162,3 +162,22 @@ def test_a_folder_beside_a_recording_that_is_none_of_ours_keeps_its_files(tmp_pa
     bb.save(network, tmp_path / "net.safetensors")
     seenn("record", "--backbone", tmp_path / "net.safetensors", "--output", tmp_path / "traces.safetensors")
     assert [path.name for path in partial.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("settings", [b"\xff\xfe", b"[" * 100_000, b"[1]", b'"command"'])
+def test_settings_that_are_none_are_of_another_command(settings, net, capsys):
+    (net / "settings.json").write_bytes(settings)
+    before = contents(net)
+    assert "another command (unknown)" in refused(capsys, "train-backbone", *SHORT, "--output", net, "--overwrite")
+    assert contents(net) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("\udcff", "a name in UTF-8"), ("a\0b", "to be a Path"), ("", "not a result of this program")]
+)
+def test_names_in_which_no_result_can_be_are_one_sentence(name, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.txt").touch()
+    assert message in refused(capsys, "train-backbone", *SHORT, "--output", name)
+    if name == "":
+        assert "got the folder" in refused(capsys, "headroom", "--output", name)
