@@ -127,16 +127,6 @@ def test_the_result_of_a_command_has_its_settings_and_files(tmp_path, capsys):
     assert done["files"] == ["table.txt"]
 
 
-def test_an_onnx_export_has_its_sizes(tmp_path, capsys):
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    agents.export(small_backbone(), agents.Margin(), tmp_path / "deployed", num_slots=2)
-    (facts,) = info(capsys, tmp_path / "deployed")
-    assert (facts["kind"], facts["num_slots"]) == ("ONNX export", 2)
-    assert facts["fingerprint"] == small_backbone().fingerprint
-    assert facts["bytes"] == sum(file.stat().st_size for file in (tmp_path / "deployed").iterdir())
-
-
 def test_others_and_damaged_files_are_one_sentence_each_and_exit_1(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("dear")
     (tmp_path / "folder").mkdir()
