@@ -107,12 +107,5 @@ def read_pixels(file: Path, size: tuple[int, int] | None, *, grey: bool) -> np.n
     return pixels[None] if grey else pixels.transpose(2, 0, 1)
 
 
-def _opened(file: Path) -> Image.Image:
-    """The image of a file; an `OSError` for a pipe, which would wait for its writer, or a device."""
-    if file.exists() and not file.is_file():
-        raise OSError("it is no regular file")
-    return Image.open(file)
-
-
 def _sides(shape: tuple[int, ...]) -> str:
     return f"{shape[2]} × {shape[1]} pixels"

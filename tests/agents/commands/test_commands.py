@@ -1,7 +1,9 @@
 """The command `seenn`: every step in small, and its errors."""
 
+import io
 import json
 import time
+from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
 import pytest
@@ -20,8 +22,10 @@ QUICK = ["quickstart", "--epochs", "2", "--total-timesteps", "4096", "--seeds", 
 
 @pytest.fixture(scope="module")
 def quickstart(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "quickstart"
-    return folder, run_python("-m", "agents.main", *QUICK, "--output", folder)
+    folder, output, errors = tmp_path_factory.mktemp("runs") / "quickstart", io.StringIO(), io.StringIO()
+    with redirect_stdout(output), redirect_stderr(errors):
+        seenn(*QUICK, "--output", folder)
+    return folder, (output.getvalue(), errors.getvalue())
 
 
 def test_quickstart_prints_the_table_and_writes_every_file(quickstart):
@@ -72,10 +76,9 @@ def test_the_steps_of_the_way_one_by_one(tmp_path, capsys):
         record = ["record", "--backbone", network, "--split", split, "--output", tmp_path / f"{split}.safetensors"]
         seenn(*record, "--repeats", 2)
     traces = ["--traces", tmp_path / "policy.safetensors", tmp_path / "calibration.safetensors"]
-    for seed in (0, 1):
-        options = ["--total-timesteps", 4096, "--target-timesteps", 1.5, "--seed", seed]
-        seenn("train", *traces, *options, "--output", tmp_path / f"ppo{seed}.safetensors")
-    policies = ["--policies", *(f"PPO={tmp_path / f'ppo{seed}.safetensors'}" for seed in (0, 1))]
+    learned_file = tmp_path / "ppo.safetensors"
+    seenn("train", *traces, "--total-timesteps", 4096, "--target-timesteps", 1.5, "--output", learned_file)
+    policies = ["--policies", f"PPO={learned_file}"]
     test = ["compare", "--traces", tmp_path / "test.safetensors", "--output", tmp_path / "comparison"]
     seenn(*test, "--calibration", tmp_path / "calibration.safetensors", *policies, "--targets", 1.5)
     out = capsys.readouterr().out
@@ -93,14 +96,13 @@ def test_the_steps_of_the_way_one_by_one(tmp_path, capsys):
         assert np.array_equal(both.select(split).sample, alone.sample)
     assert not list(tmp_path.glob("*.parts"))
     assert "exists already" in refused(capsys, *record)
-    assert "exists already" in refused(capsys, "train", *traces, "--output", tmp_path / "ppo0.safetensors")
+    assert "exists already" in refused(capsys, "train", *traces, "--output", learned_file)
     # traces of another backbone
-    seenn("train-backbone", "--output", tmp_path / "other", *short, "--seed", 1)
+    save(build("small", num_classes=10, timesteps=3, input_shape=(1, 8, 8), width=4, seed=1), tmp_path / "other-net")
     other = tmp_path / "other.safetensors"
-    seenn("record", "--backbone", tmp_path / "other" / "backbone.safetensors", "--split", "test", "--output", other)
+    seenn("record", "--backbone", tmp_path / "other-net", "--split", "test", "--output", other)
     mixed = ["compare", "--traces", other, "--output", tmp_path / "mixed"]
     test = ["compare", "--traces", tmp_path / "test.safetensors", "--output", tmp_path / "named"]
-    learned_file = str(policies[-1]).partition("=")[2]
     assert "rename it" in refused(capsys, *test, "--policies", f"oracle={learned_file}")
     assert "for the backbone" in refused(capsys, *mixed, *policies)
     assert "of the backbone" in refused(capsys, *mixed, "--calibration", tmp_path / "calibration.safetensors")
@@ -232,7 +234,7 @@ def test_every_command_has_help_seed_and_output(command, capsys):
 @pytest.mark.slow
 def test_quickstart_as_it_is_reaches_its_figures_in_its_time(tmp_path):
     begin = time.monotonic()
-    seenn("quickstart", "--output", tmp_path / "quickstart")
+    run_python("-m", "agents.main", "quickstart", "--output", tmp_path / "quickstart")
     assert time.monotonic() - begin < 240  # 120 s on two idle cores
     for split in ("calibration", "test"):
         accuracy = Traces.load(tmp_path / "quickstart" / f"{split}.safetensors").accuracy

@@ -20,7 +20,11 @@ def test_the_exported_policy_exits_under_onnxruntime_as_it_does_live(tmp_path, c
     folder = tmp_path / "onnx"
     seenn(*DIGITS, "digits/ppo", "--slots", 8, "--output", folder)
     assert capsys.readouterr().out.splitlines()[-1] == f"export: {folder}"
-    assert json.loads((folder / "network.json").read_text())["num_slots"] == 8
+    seenn("info", folder, "--json")
+    (facts,) = json.loads(capsys.readouterr().out)["files"]
+    assert (facts["kind"], facts["num_slots"]) == ("ONNX export", 8)
+    assert facts["fingerprint"] == bb.load("digits").fingerprint
+    assert facts["bytes"] == sum(file.stat().st_size for file in folder.iterdir())
     test = bb.load_dataset("digits").test.select(slice(100))
     run = load_program("examples/deploy_onnx").classify
     predictions, exits = run(folder, test.images / np.float32(255), make_keys(test.index))

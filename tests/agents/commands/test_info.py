@@ -168,16 +168,6 @@ def test_the_logs_in_a_result_are_runs_and_its_comparison_is_described(tmp_path,
     assert facts["comparison"]["samples"] == 200
 
 
-def test_an_onnx_export_has_its_sizes(tmp_path, capsys):
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
-    agents.export(small_backbone(), agents.Margin(), tmp_path / "deployed", num_slots=2)
-    (facts,) = info(capsys, tmp_path / "deployed")
-    assert (facts["kind"], facts["num_slots"]) == ("ONNX export", 2)
-    assert facts["fingerprint"] == small_backbone().fingerprint
-    assert facts["bytes"] == sum(file.stat().st_size for file in (tmp_path / "deployed").iterdir())
-
-
 def test_others_and_damaged_files_are_one_sentence_each_and_exit_1(tmp_path, capsys):
     (tmp_path / "notes.txt").write_text("dear")
     (tmp_path / "folder").mkdir()

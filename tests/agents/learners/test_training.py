@@ -41,7 +41,7 @@ def test_a_seed_gives_the_same_ppo_policy_again(packaged):
 
 def test_ppo_on_digits_is_ahead_of_plain_confidence(packaged):
     calibration, test = packaged.select("calibration"), packaged.select("test")
-    one = train("ppo", packaged, target_timesteps=1.5, seed=1, **SHORT)
+    one = train("ppo", packaged, target_timesteps=1.5, seed=1, total_timesteps=32_768)
     assert evaluate(one, calibration).mean_timesteps == pytest.approx(1.5, abs=0.01)
     rule = calibrate(Confidence(), calibration, target_timesteps=1.5)
     assert evaluate(one, test).accuracy > evaluate(rule, test).accuracy
@@ -182,7 +182,7 @@ def test_bad_arguments_are_one_sentence(traces, arguments, message):
 def test_a_users_own_observation_is_read_in_training_calibration_and_evaluation(algorithm, observation, tmp_path):
     traces = Traces.merge(make_traces(600, seed=1), make_traces(600, split="calibration", seed=2))
     calibration = traces.select("calibration")
-    settings = {"total_timesteps": 20_000, "num_envs": 64} if algorithm in ("ppo", "dqn") else {}
+    settings = {"total_timesteps": 4_096, "num_envs": 64} if algorithm in ("ppo", "dqn") else {}
     settings |= {"learning_starts": 500} if algorithm == "dqn" else {}
     policy = train(algorithm, traces, observation=observation, target_timesteps=1.8, **settings)
     assert policy.observation is observation

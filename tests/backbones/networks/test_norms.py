@@ -120,7 +120,10 @@ def test_a_folded_norm_per_timestep_rescales_the_other_timesteps():
         torch.testing.assert_close(scaled.float(), norm(x), atol=0.05, rtol=0.02)
 
 
-@pytest.mark.parametrize(("encoding", "compile"), [("direct", False), ("poisson", False), ("poisson", True)])
+@pytest.mark.parametrize(
+    ("encoding", "compile"),
+    [("direct", False), ("poisson", False), pytest.param("poisson", True, marks=pytest.mark.slow)],
+)
 def test_norms_per_timestep_keep_their_answers_in_a_form_for_inference(encoding, compile):
     network, images = with_statistics_of_images(encoding)
     fast = network.optimize(compile=compile)

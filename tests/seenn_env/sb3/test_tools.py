@@ -99,6 +99,7 @@ def test_dqn_stores_last_observations_not_the_next_episodes_first():
     assert (np.abs(buffer.observations[1:size][done[: size - 1]]).max(axis=1) <= 0.05).all()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_one_thread")
 def test_ppo_learns_cartpole():
     settings = {"n_steps": 32, "batch_size": 256, "n_epochs": 10, "gae_lambda": 0.8, "gamma": 0.98}
