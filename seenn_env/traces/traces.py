@@ -101,7 +101,8 @@ class Traces:
         names = [SPLITS[code] for code in np.unique(self.split_codes)]
         set_(self, "split", "+".join(names))
         if self.image_index is not None:
-            set_(self, "image_index", np.asarray(self.image_index).astype(np.int64, copy=False))
+            index = np.asarray(self.image_index)
+            set_(self, "image_index", int_column(index, index, index.size, "image_index", np.int64))
         for name, values in vars(self).items():
             if isinstance(values, np.ndarray):
                 set_(self, name, read_only(values))
