@@ -155,6 +155,8 @@ def _fits(value: Any, hint: Any) -> bool:
             return isinstance(value, Iterable) and not isinstance(value, str | bytes)
         if not (isinstance(value, Sequence | np.ndarray) or is_tensor(value)) or isinstance(value, str | bytes):
             return False
+        if getattr(value, "ndim", 1) == 0:
+            return False
         several = kind is not tuple or (len(parts) == 2 and parts[1] is ...)
         if not several:
             return len(value) == len(parts) and all(_fits(*each) for each in zip(value, parts, strict=True))

@@ -95,7 +95,9 @@ def whole_numbers(values: Any, what: str, count: int | None = None) -> "Tensor":
 
 
 def keys_of(keys: Any, count: int) -> "Tensor":
-    """`[B]` int64 keys of `count` inputs (None: all 0); an `InputError` for others."""
+    """`[B]` int64 keys of `count` inputs (None: all 0); an `InputError` for others, or no inputs."""
+    if not count:
+        raise InputError("Expected at least one input, got none.")
     return whole_numbers([0] * count if keys is None else keys, "keys", count)
 
 

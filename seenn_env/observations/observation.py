@@ -117,25 +117,21 @@ class Observation:
         Raises:
             InputError: for columns of another shape, or out of bounds.
         """
-        self._check(2, {"logits": logits, "previous": previous}, probes)
-        timestep = np.asarray(timestep)
-        if (
-            np.shape(previous) != np.shape(logits)
-            or timestep.shape != (len(logits),)
-            or timestep.dtype.kind not in "iu"
-        ):
+        arrays, timestep = self._checked("BK", {"logits": logits, "previous": previous}, probes), np.asarray(timestep)
+        now, before = arrays["logits"], arrays["previous"]
+        if now.shape != before.shape or timestep.shape != now.shape[:1] or timestep.dtype.kind not in "iu":
             raise InputError(
-                f"Expected previous {list(logits.shape)} as the logits, and timestep [{len(logits)}] of whole numbers, "
-                f"got {shown(previous)} and {shown(timestep)}."
+                f"Expected previous {list(now.shape)} as the logits, and timestep [{len(now)}] of whole numbers, got "
+                f"{shown(previous)} and {shown(timestep)}."
             )
-        return self.of_prepared(self.prepared(logits), self.prepared(previous), timestep, len(logits), probes)
+        return self.of_prepared(self.prepared(now), self.prepared(before), timestep, len(now), arrays)
 
     @check_kinds
     def of_trace(self, logits: np.ndarray, **probes: np.ndarray) -> np.ndarray:
         """`[N, T, F]` float32 columns of whole traces `[N, T, K]`, with `[N, T, …]` each of `self.probes`."""
-        self._check(3, {"logits": logits}, probes)
+        arrays = self._checked("NTK", {"logits": logits}, probes)
+        logits = arrays["logits"]
         N, T, K = logits.shape
-        logits = np.asarray(logits)  # mapped files have a slower class of their own
         result = large_array((N, T, len(self.names)), np.float32)
         chunk = max(1, _CHUNK // K)
         for begin in range(0, N, chunk):
@@ -144,29 +140,32 @@ class Observation:
             before: Any = None
             for t in range(T):
                 now = self.prepared(part[:, t])
-                at_t = {name: probes[name][rows, t] for name in self.probes}
+                at_t = {name: arrays[name][rows, t] for name in self.probes}
                 timestep = np.full(len(part), t + 1)
                 result[rows, t] = self.of_prepared(now, before if t else now, timestep, len(part), at_t)
                 before = now
         return result
 
-    def _check(self, axes: int, logits: Mapping[str, np.ndarray], probes: Mapping[str, np.ndarray]) -> None:
-        """Refuse arrays of other axes than `[B, K]` or `[N, T, K]`, or of no finite numbers, and missing probes."""
+    def _checked(
+        self, axes: str, logits: Mapping[str, np.ndarray], probes: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """The logits and `self.probes` as arrays (mapped files have a slower class of their own).
+
+        Raises:
+            InputError: for a missing probe, other axes than those letters, or other than finite numbers.
+        """
         if missing := set(self.probes) - set(probes):
             raise InputError(f"Expected {' and '.join(sorted(missing))} for the observation {self.name!r}, got none.")
-        for name, values in {**logits, **{name: probes[name] for name in self.probes}}.items():
-            array, same = np.asarray(values), np.shape(logits["logits"])[: axes - 1]
-            if (
-                array.ndim != axes
-                or array.shape[:-1] != same
-                or array.dtype.kind not in "fiub"
-                or not array.size
-                or (name not in probes and array.shape[-1] < 2)
-            ):
-                letters = ", ".join("NTK"[:axes] if axes == 3 else "BK")
-                raise InputError(f"Expected {name} [{letters}] of numbers, K ≥ 2, got {shown(values)}.")
+        given = {**logits, **{name: probes[name] for name in self.probes}}
+        arrays = {name: np.asarray(values) for name, values in given.items()}
+        same = arrays["logits"].shape[: len(axes) - 1]
+        for name, array in arrays.items():
+            fits = array.ndim == len(axes) and array.shape[:-1] == same and array.size and array.dtype.kind in "fiub"
+            if not fits or (name in logits and array.shape[-1] < 2):
+                raise InputError(f"Expected {name} [{', '.join(axes)}] of numbers, K ≥ 2, got {shown(given[name])}.")
             if not all(np.isfinite(array[rows]).all() for rows in row_chunks(array)):
                 raise InputError(f"Expected finite {name}, got NaN or infinity.")
+        return arrays
 
     def prepared(self, logits: np.ndarray) -> Any:
         """The intermediate result of logits `[B, K]`, shared by this timestep and the next one."""

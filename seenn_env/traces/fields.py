@@ -63,6 +63,11 @@ def int_column(values: np.ndarray | None, default: np.ndarray, N: int, name: str
         raise InputError(f"Expected {name} [N] = [{N}], got {list(column.shape)}.")
     if column.dtype.kind not in "iuf" or (column.dtype.kind == "f" and (column != np.rint(column)).any()):
         raise InputError(f"Expected {name} of whole numbers, got {column.dtype}.")
+    limits = np.iinfo(dtype)
+    if column.size and not limits.min <= column.min() <= column.max() < limits.max:
+        raise InputError(
+            f"Expected {name} that {np.dtype(dtype)} holds, got numbers from {column.min()} to {column.max()}."
+        )
     return column.astype(dtype, copy=False)
 
 

@@ -102,8 +102,8 @@ class Traces:
         names = [SPLITS[code] for code in np.unique(self.split_codes)]
         set_(self, "split", "+".join(names))
         if self.image_index is not None:
-            M = self.image_index.size
-            set_(self, "image_index", int_column(self.image_index, self.image_index, M, "image_index", np.int64))
+            index = np.asarray(self.image_index)
+            set_(self, "image_index", int_column(index, index, index.size, "image_index", np.int64))
         for name, values in vars(self).items():
             if isinstance(values, np.ndarray):
                 set_(self, name, read_only(values))

@@ -70,7 +70,7 @@ def test_the_version_is_that_of_the_package():
         (["train", "--traces", "a", "--output", "b", "--seed", "x"], "a value of the right kind after --seed, got 'x'"),
         (["train", "--traces", "a", "--output", "b", "stray"], "options that begin with --, got stray. See"),
         (["train-backbone", "--output", "a", "--batch-size", "0"], "batch_size"),
-        (["watch", "--row", "None"], "Expected a value of the right kind after --row, got .None."),
+        (["watch", "--row", "None"], "Expected a value of the right kind after --row, got 'None'"),
         (["compare", "--traces", "digits", "--output", "a", "--rules", "marginn"], "Did you mean 'margin'?"),
     ],
 )

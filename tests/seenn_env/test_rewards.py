@@ -225,3 +225,19 @@ def test_rewards_stay_in_their_range(reward):
     assert grid.dtype == np.float32
     assert grid.min() == pytest.approx(low)
     assert grid.max() == pytest.approx(high)
+
+
+@pytest.mark.parametrize(
+    ("correct", "timestep", "message"),
+    [
+        ([True, False], [1, 0], r"timestep in 1…4, got 0…1"),
+        ([True, False], [1, 5], r"timestep in 1…4, got 1…5"),
+        ([True, False], [1.0, 2.0], "timestep of whole numbers"),
+        ([1, 0], [1, 2], "correct of True or False"),
+        ([True, False], [1, 2, 3], "of shapes that fit"),
+    ],
+)
+def test_a_reward_refuses_exits_that_there_are_not(correct, timestep, message):
+    for name in ("seenn", "linear"):
+        with pytest.raises(InputError, match=message):
+            make_reward(name)(np.array(correct), np.array(timestep), 4)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from agents import Confidence, Entropy, Margin, Patience, PerTimestep, calibrate, load, save
+from agents import Confidence, Entropy, FixedTimestep, Margin, Patience, PerTimestep, Uniform, calibrate, load, save
 from agents.calibration import Mixed
 from agents.policies import POLICIES, RULES
 from agents.rules import ConformalSets, Gap, ScaledConfidence, ScoredPolicy, SummedConfidence
@@ -165,3 +165,26 @@ def test_a_rule_without_a_score_or_with_a_column_that_its_observation_lacks_is_r
     with pytest.raises(InputError, match="a field threshold of Boundless"):
         type("Boundless", (ScoredPolicy,), {"column": "margin", "observation": "features"})
     type("Right", (ScoredPolicy,), {"threshold": 0.5, "column": "gap", "observation": "rich+hidden"})
+
+
+@pytest.mark.parametrize("policy", [Margin(), Patience(), FixedTimestep(2), Uniform()], ids=repr)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"observation": np.zeros(6, np.float32)}, r"observation \[B, F\] of 'features'.*got float32 \[6\]"),
+        ({"observation": np.full((2, 6), np.nan)}, "of finite numbers"),
+        ({"observation": np.full((2, 6), "a")}, "of finite numbers"),
+        ({"episode_start": np.ones(3, bool)}, r"episode_start \[2\] of booleans, got bool \[3\]"),
+        ({"deterministic": None}, "deterministic to be True or False, got None"),
+    ],
+)
+def test_predict_refuses_arguments_that_do_not_fit(policy, arguments, message):
+    with pytest.raises(InputError, match=message):
+        policy.predict(**{"observation": np.full((2, 6), 0.5, np.float32), **arguments})
+
+
+def test_the_state_of_other_rows_is_refused():
+    policy, columns = FixedTimestep(2), np.full((3, 6), 0.5, np.float32)
+    _, state = policy.predict(columns)
+    with pytest.raises(InputError, match="state of 2 rows, got one of 3"):
+        policy.predict(columns[:2], state)
