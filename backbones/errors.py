@@ -11,7 +11,12 @@ class InputError(ValueError):
     """Bad input; the message has the expected value, the given one and the remedy, in one line."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(printable(" ".join(message.split())))
+
+
+def printable(text: object) -> str:
+    """The text with escapes for all that would move the cursor of a terminal."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text))
 
 
 def unknown_name(kind: str, name: object, known: object) -> InputError:

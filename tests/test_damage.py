@@ -108,10 +108,11 @@ def cache_rows(path: Path) -> np.ndarray:
     return cached_rows(path, iter(rows), 20, "test")
 
 
+DIVISION = {"dataset": "digits", "seed": 0, "sizes": {"train": 700}}
 KINDS = {
     "policy.safetensors": Kind(lambda path: agents.save(agents.load("digits/exact"), path), policy_meaning),
     "backbone.safetensors": Kind(
-        lambda path: bb.save(network(), path, class_names=[str(k) for k in range(10)], division={"seed": 0}),
+        lambda path: bb.save(network(), path, class_names=[str(k) for k in range(10)], division=DIVISION),
         backbone_meaning,
     ),
     "traces.safetensors": Kind(lambda path: make_traces(30).save(path), traces_meaning),

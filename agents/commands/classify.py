@@ -25,6 +25,7 @@ from backbones import InputError
 from backbones.argument_checks import Natural, Positive
 from backbones.atomic import open_atomic
 from backbones.data import check_fit
+from backbones.errors import printable
 
 COLUMNS = ("name", "prediction", "class", "timesteps", "confidence", "problem")
 
@@ -125,7 +126,7 @@ class Classify:
                 timesteps += answer.timesteps
                 if answer.problem is not None:
                     broken += 1
-                    print(f"seenn: {answer.name} {answer.problem}", file=sys.stderr)
+                    print(printable(f"seenn: {answer.name} {answer.problem}"), file=sys.stderr)
                 elif labels is not None:
                     right += int(labels[answer.place] == answer.prediction)
         used, seconds = count - broken, time.perf_counter() - begin

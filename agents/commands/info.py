@@ -23,7 +23,7 @@ from agents.commands.output import COMPLETE, EVENTS, SETTINGS, print_json
 from agents.commands.stated_default import Stated
 from backbones import InputError, data
 from backbones.array_files import map_arrays
-from backbones.errors import refusing
+from backbones.errors import printable, refusing
 from backbones.packaged_files import BACKBONES
 from seenn_env import Traces
 
@@ -349,7 +349,7 @@ def _number(value: Any) -> str:
     """A value of a file as text, in which nothing moves the cursor of a terminal."""
     if isinstance(value, float):
         return f"{value:.6g}"
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(value))
+    return printable(value)
 
 
 def _readable(size: int) -> str:

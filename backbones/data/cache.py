@@ -27,7 +27,7 @@ def cached_rows(cache: Path, rows: Iterator[np.ndarray], count: int, description
 
     An `InputError` where it cannot be written; the description is the progress bar's.
     """
-    if not cache.exists():
+    if not cache.is_file():
         first = next(rows)
         bar = tqdm(chain([first], rows), desc=description, total=count, unit="image", disable=None)
         stream = (np.ascontiguousarray(row.reshape(first.shape), np.uint8) for row in bar)
@@ -36,6 +36,8 @@ def cached_rows(cache: Path, rows: Iterator[np.ndarray], count: int, description
         except OSError as error:
             raise InputError(f"Expected to write a cache to {cache.parent}, got: {error}. Set cache_dir.") from error
     arrays, metadata, seal = map_arrays(cache, kind="a cache")
-    if metadata.get("format") != FORMAT or seal is None or len(arrays.get("rows", ())) != count:
+    cached = arrays.get("rows", np.empty(0))
+    known = metadata.get("format") == FORMAT and seal is not None and len(cached) == count
+    if not known or cached.dtype != np.uint8 or 0 in cached.shape:
         raise InputError(f"Expected a cache of {count} rows ({FORMAT}) in {cache}, got another file: delete it.")
-    return arrays["rows"]
+    return cached

@@ -39,7 +39,8 @@ def save(
         class_names: `[K]` names of the classes (default: its own); no part of the fingerprint.
 
     Raises:
-        InputError: for a form for inference or a wrapped module, or names of other than K classes.
+        InputError: for a form for inference or a wrapped module, a division that is none, or names of other than K
+            classes.
     """
     if not isinstance(backbone, SteppedNetwork):
         raise InputError(
@@ -53,8 +54,8 @@ def save(
     metadata = {"format": FORMAT, "config": json.dumps(backbone.config), "fingerprint": backbone.fingerprint}
     division = backbone.division if division is None else division
     if division:
-        with refusing("Expected a division of facts that JSON holds", errors=(TypeError, ValueError)):
-            metadata["division"] = json.dumps(division)
+        with refusing("Expected the division of a dataset (Splits.division)", errors=(TypeError, ValueError)):
+            metadata["division"] = json.dumps(checked_division(dict(division)))
     names = backbone.class_names if class_names is None else tuple(class_names)
     if names:
         if len(names) != backbone.num_classes:

@@ -32,7 +32,7 @@ from backbones.training.config import Stage, TrainingConfig, stages_of
 from backbones.training.epoch import run_epoch, statistics_batches, steps_of
 from backbones.training.norm_statistics import reestimate_norms
 from backbones.training.optimizer import make_optimizer
-from backbones.training.run_state import RunState
+from backbones.training.run_state import RunState, restore_optimizer
 from backbones.training.shared_norms import shared_statistics
 
 
@@ -130,9 +130,8 @@ def train(
         steps = steps_of(splits.train, config, group)
         for stage in stages:
             optimizer, schedule = make_optimizer(network, config, stage.learning_rate, stage.epochs * steps)
-            if saved is not None and stage.first < len(run.losses) < stage.end:
-                optimizer.load_state_dict(saved["optimizer"])
-                schedule.load_state_dict(saved["schedule"])
+            if saved is not None and resume is not None and stage.first < len(run.losses) < stage.end:
+                restore_optimizer(saved, resume, optimizer, schedule)
             for epoch in range(max(stage.first, len(run.losses)), stage.end):
                 began = time.perf_counter()
                 run.losses.append(

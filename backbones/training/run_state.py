@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -11,14 +11,35 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from backbones.array_files import map_arrays, write_arrays
-from backbones.errors import InputError
+from backbones.errors import InputError, refusing
 from backbones.machine.processes import ProcessGroup
 from backbones.networks.network import SpikingNetwork
+from backbones.tensor_files import check_weights, refuse_nan
 from backbones.training.config import TrainingConfig, stages_of
 
 FORMAT = "seenn_env.training/1"
+
+
+def _damaged(path: Path) -> AbstractContextManager[None]:
+    return refusing(f"Expected {path} to hold the state of a training run", advice=" Delete it.")
+
+
+def restore_optimizer(saved: dict[str, Any], path: Path, optimizer: Optimizer, schedule: Any) -> None:
+    """Load the parts of `RunState.save` of those names; an `InputError` for impossible ones."""
+    with _damaged(path):
+        optimizer.load_state_dict(saved["optimizer"])
+        schedule.load_state_dict(saved["schedule"])
+        for parameter, slots in optimizer.state.items():
+            for name, slot in slots.items():
+                if slot.shape not in ((), parameter.shape) or not torch.isfinite(slot).all():
+                    raise ValueError(f"{name} of the optimizer is impossible")
+        if not np.isfinite([group["lr"] for group in optimizer.param_groups]).all():
+            raise ValueError("its learning rate is impossible")
+
+
 Weights = dict[str, Tensor]
 
 
@@ -105,15 +126,23 @@ class RunState:
         arrays, metadata, seal = map_arrays(path, kind="the state of a training run")
         if metadata.get("format") != FORMAT or seal is None:
             raise InputError(f"Expected the state of a training run ({FORMAT}) in {path}, got another file: delete it.")
-        file = BytesIO(arrays["state"].tobytes())
-        state: dict[str, Any] = torch.load(file, map_location=self.network.device, weights_only=True)
-        self.losses = state["losses"]
-        if state["run"] != self.name():
-            raise InputError(
-                f"Expected {path} to hold this run, but it holds one with other settings or samples: "
-                "delete it, or repeat that run's settings."
-            )
-        self.network.load_state_dict(state["network"])
-        self.steps, self.average = state["steps"], state["average"]
-        self.best, self.best_accuracy = state["best"], state["best_accuracy"]
+        with _damaged(path):
+            file = BytesIO(arrays["state"].tobytes())
+            state: dict[str, Any] = torch.load(file, map_location=self.network.device, weights_only=True)
+            self.losses, self.steps = [float(loss) for loss in state["losses"]], state["steps"]
+            if state["run"] != self.name():
+                raise InputError(
+                    f"Expected {path} to hold this run, but it holds one with other settings or samples: "
+                    "delete it, or repeat that run's settings."
+                )
+            for name in ("network", "average", "best"):
+                if name == "network" or state[name] is not None:
+                    check_weights(self.network, state[name], f"the network in {path}")
+                    refuse_nan(state[name], f"in {path}")
+            self.best_accuracy = float(state["best_accuracy"])
+            numbers = np.isfinite(self.losses).all() and isinstance(self.steps, int) and self.steps >= 0
+            if not numbers or not -1 <= self.best_accuracy <= 1:
+                raise ValueError("its losses, steps or accuracy are impossible")
+            self.network.load_state_dict(state["network"])
+            self.average, self.best = state["average"], state["best"]
         return state

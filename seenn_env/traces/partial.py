@@ -20,6 +20,7 @@ from backbones import InputError
 from backbones.array_files import raw_bytes
 from backbones.atomic import remove_leftovers, reserve, write_atomic
 from backbones.machine import ProcessGroup
+from seenn_env.traces.fields import ROW_FIELDS
 
 _SETTINGS, _SUFFIX, DIGEST_BYTES = "settings.json", ".rows", 32
 
@@ -153,7 +154,7 @@ def _delete(folder: Path) -> None:
     """Delete a recording's files, and their folder if nothing else is in it."""
     (folder / _SETTINGS).unlink(missing_ok=True)  # first: a folder with settings is complete
     remove_leftovers(folder / _SETTINGS)
-    for file in folder.glob(f"*{_SUFFIX}"):
-        file.unlink()
+    for name in (*ROW_FIELDS, "done"):
+        (folder / f"{name}{_SUFFIX}").unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()

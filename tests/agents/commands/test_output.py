@@ -157,11 +157,12 @@ def test_threads_of_a_training_are_set_back(tmp_path):
 def test_a_folder_beside_a_recording_that_is_none_of_ours_keeps_its_files(tmp_path):
     partial = tmp_path / "traces.safetensors.partial"
     partial.mkdir()
-    (partial / "notes.txt").write_text("mine")
+    for name in ("notes.txt", "notes.rows"):
+        (partial / name).write_text("mine")
     network = bb.build("small", num_classes=10, timesteps=2, input_shape=(1, 8, 8), width=4)
     bb.save(network, tmp_path / "net.safetensors")
     seenn("record", "--backbone", tmp_path / "net.safetensors", "--output", tmp_path / "traces.safetensors")
-    assert [path.name for path in partial.iterdir()] == ["notes.txt"]
+    assert {path.name for path in partial.iterdir()} == {"notes.txt", "notes.rows"}
 
 
 @pytest.mark.parametrize("settings", [b"\xff\xfe", b"[" * 100_000, b"[1]", b'"command"'])

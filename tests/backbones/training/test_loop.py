@@ -1,7 +1,9 @@
 """Training: losses against hand computations, learning, resuming."""
 
+import io
 import math
 import multiprocessing
+import pickle
 import time
 from dataclasses import replace
 
@@ -10,10 +12,11 @@ import pytest
 import torch
 
 import backbones as bb
+from backbones.array_files import map_arrays, write_arrays
 from backbones.networks import SpikingNetwork
 from backbones.training.loop import TrainingConfig, train
 from backbones.training.losses import mean_loss, tet_loss
-from backbones.training.run_state import RunState
+from backbones.training.run_state import FORMAT, RunState
 
 
 def test_tet_is_the_formula_of_the_paper_worked_out_by_hand():
@@ -145,6 +148,69 @@ def test_a_state_of_another_run_is_refused(digits, tmp_path):
     with pytest.raises(bb.InputError, match="with other settings or samples"):
         train(make(), other, SHORT, resume=tmp_path / "a.pt")
     assert (tmp_path / "a.pt").read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def state_file(digits, tmp_path_factory):
+    """The state of a run after its first epoch."""
+    file = tmp_path_factory.mktemp("state") / "a.pt"
+    with pytest.raises(KeyboardInterrupt):
+        train(make(), digits, SHORT, resume=file, on_epoch=Die(1))
+    return file
+
+
+def _spoil(state, name, value):
+    """A part of a state (a first slot of the optimizer, all tensors of weights) with another value."""
+    if name == "momentum":
+        next(iter(state["optimizer"]["state"].values()))["exp_avg"] = value
+    elif name == "lr":
+        state["optimizer"]["param_groups"][0]["lr"] = value
+    elif isinstance(value, float) and name in ("network", "best", "average"):
+        weights = state["network"]
+        state[name] = {key: each * value if each.is_floating_point() else each for key, each in weights.items()}
+    elif value == "missing":
+        del state[name]
+    else:
+        state[name] = value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            (name, "missing")
+            for name in ("run", "losses", "steps", "network", "average", "best", "optimizer", "schedule")
+        ),
+        ("losses", [math.nan]),
+        ("losses", "ab"),
+        ("steps", -1),
+        ("steps", "x"),
+        ("best_accuracy", 9.0),
+        ("network", math.nan),
+        ("network", None),
+        ("best", math.nan),
+        ("average", {"x": torch.ones(1)}),
+        ("momentum", torch.ones(1)),
+        ("lr", math.nan),
+        ("optimizer", [1]),
+        ("schedule", None),
+    ],
+)
+def test_a_state_of_impossible_values_under_right_digests_is_refused(name, value, digits, state_file, tmp_path):
+    arrays, metadata, _ = map_arrays(state_file, kind="a state")
+    state = torch.load(io.BytesIO(arrays["state"].tobytes()), weights_only=True)
+    _spoil(state, name, value)
+    torch.save(state, buffer := io.BytesIO())
+    write_arrays(tmp_path / "a.pt", {"state": np.frombuffer(buffer.getvalue(), np.uint8)}, metadata)
+    with pytest.raises(bb.InputError, match=r"a\.pt"):
+        train(make(), digits, SHORT, resume=tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", pickle.dumps(print)])
+def test_a_state_that_torch_cannot_read_is_refused(content, digits, tmp_path):
+    write_arrays(tmp_path / "a.pt", {"state": np.frombuffer(content, np.uint8)}, {"format": FORMAT})
+    with pytest.raises(bb.InputError, match=r"a\.pt to hold the state"):
+        train(make(), digits, SHORT, resume=tmp_path / "a.pt")
 
 
 def test_stages_that_have_not_begun_may_change_and_others_may_not(digits, tmp_path):
