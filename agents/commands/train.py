@@ -69,7 +69,8 @@ class Train:
                 on_progress=move,
             )
         about = {"dataset": traces.info.get("dataset"), "target_timesteps": self.target_timesteps}
-        agents.save(policy, self.output, about={name: value for name, value in about.items() if value is not None})
+        known = {name: value for name, value in about.items() if value is not None}
+        agents.save(policy, self.output, about=known, overwrite=True)
         result = evaluate(policy, traces.select("policy"))
         print(f"on policy: accuracy {100 * result.accuracy:.2f} % at {result.mean_timesteps:.3f} timesteps")
         print("policy:", self.output)

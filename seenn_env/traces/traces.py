@@ -18,6 +18,7 @@ import numpy as np
 from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
 from backbones.array_files import Seal
+from backbones.atomic import refuse_existing
 from backbones.data import SPLITS
 from backbones.errors import unknown_name
 from backbones.packaged_files import packaged_file
@@ -151,8 +152,13 @@ class Traces:
         return traces if split is None else traces.select(split)
 
     @check_kinds
-    def save(self, path: str | Path) -> Path:
-        """Write to one file, atomically; equal traces give equal bytes."""
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write to one file, atomically; equal traces give equal bytes.
+
+        Raises:
+            InputError: for an existing file, without `overwrite`.
+        """
+        refuse_existing(path, overwrite)
         self._check_seal()
         tensors = {name: getattr(self, name) for name in ROW_FIELDS if getattr(self, name) is not None}
         tensors |= {"split": self.split_codes}
