@@ -15,7 +15,6 @@ from agents.policies import POLICIES, AnyPolicy
 from agents.rules.score import ScoredPolicy
 from backbones import InputError
 from backbones.argument_checks import check_kinds
-from backbones.atomic import refuse_existing
 from backbones.errors import damaged, unknown_name
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 
@@ -24,22 +23,17 @@ PACKAGED = Path(__file__).parent / "data"
 
 
 @check_kinds
-def save(
-    policy: AnyPolicy, path: str | Path, *, about: Mapping[str, Any] | None = None, overwrite: bool = False
-) -> Path:
+def save(policy: AnyPolicy, path: str | Path, *, about: Mapping[str, Any] | None = None) -> Path:
     """Write a policy of this package to one file, atomically.
 
     Args:
         policy: the policy.
         path: the file.
         about: facts of its making, such as its target, that `seenn info` shows and `load` ignores.
-        overwrite: replace an existing file.
 
     Raises:
-        InputError: for a policy that is not of this package, or one with settings that JSON cannot hold; or an existing
-            file, without `overwrite`.
+        InputError: for a policy that is not of this package, or one with settings that JSON cannot hold.
     """
-    refuse_existing(path, overwrite)
     tensors, facts = _to_tensors(policy)
     try:
         metadata = {"format": FORMAT, "config": json.dumps(facts, sort_keys=True)}

@@ -63,12 +63,6 @@ def check_file_name(path: Path) -> None:
         raise InputError(f"Expected the name of a file to write, got a link to nothing, a pipe or a device, {path}.")
 
 
-def refuse_existing(path: str | Path, overwrite: bool) -> None:
-    """Raise an `InputError` for a file or folder that is there, unless it may be replaced."""
-    if os.path.exists(path) and not overwrite:
-        raise InputError(f"{path} exists already: choose another output, or pass overwrite=True.")
-
-
 def temporary_name(path: Path) -> Path:
     """An unpredictable name in the folder of `path`, which `remove_leftovers` finds."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")

@@ -71,9 +71,7 @@ class Calibrate:
         wanted = {name: getattr(self, name) for name in ("target_timesteps", "max_loss_points", "confidence")}
         about: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
         origin: dict[str, Any] = {name: traces.info[name] for name in ("dataset", "fingerprint") if name in traces.info}
-        agents.save(
-            policy, self.output, about={**about, **origin, "calibration": results["calibration"]}, overwrite=True
-        )
+        agents.save(policy, self.output, about={**about, **origin, "calibration": results["calibration"]})
         if self.json:
             facts = {
                 **about,

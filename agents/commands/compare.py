@@ -82,9 +82,7 @@ class Compare:
         output = open_folder(self.output, self, self.overwrite, makes=MAKES)
         try:
             entries = line_up(test, calibration, self.targets, calibrated, learned, progress=on_terminal())
-            found = agents.compare(
-                entries, test, log_dir=output.work, overwrite=True, seed=self.seed, progress=on_terminal()
-            )
+            found = agents.compare(entries, test, log_dir=output.work, seed=self.seed, progress=on_terminal())
         finally:
             output.discard_without("report.html")  # refused policies must not block others
         output.close()

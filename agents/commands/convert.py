@@ -76,7 +76,7 @@ class Convert:
             print(f"accuracy % on {self.split}, without time: {100 * before[0]:.2f}")
             print(f"accuracy % on {self.split}, converted:", accuracy_line(after))
             print(f"converted at t={self.timesteps} - without time: {100 * (after[-1] - before[0]):+.2f} points")
-        bb.save(network, self.output, division=ann.division, overwrite=True)
+        bb.save(network, self.output, division=ann.division)
         print("backbone:", self.output)
 
 

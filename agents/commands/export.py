@@ -47,7 +47,7 @@ class Export:
         network = bb.load(self.backbone)
         output = open_folder(self.output, self, self.overwrite, makes=MAKES)
         try:
-            agents.export(network, policy, output.work, num_slots=self.slots, overwrite=True)
+            agents.export(network, policy, output.work, num_slots=self.slots)
         finally:
             output.discard_without("network.json")
         output.close()

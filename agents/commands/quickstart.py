@@ -75,13 +75,11 @@ class Quickstart:
         traces = {split: self._record(folder, backbone, splits[split]) for split in RECORDED}
         print(traces["test"].summary(), flush=True)
         learned = [self._learn(folder, traces, self.seed + i) for i in range(self.seeds)]
-        learners.write_means(folder / "training", "ppo", overwrite=True)
+        learners.write_means(folder / "training", "ppo")
         print("compare on test: rules and policies calibrated on calibration", flush=True)
         policies = {"SEENN-II (sequential, PPO)": learned}
         entries = line_up(traces["test"], traces["calibration"], self.targets, named_rules(RULES), policies)
-        comparison = agents.compare(
-            entries, traces["test"], log_dir=folder / "comparison", overwrite=True, seed=self.seed
-        )
+        comparison = agents.compare(entries, traces["test"], log_dir=folder / "comparison", seed=self.seed)
         output.close()
         print(f"\n{comparison.table()}\n")
         print(f"done in {time.monotonic() - begin:.0f} s")

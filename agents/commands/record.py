@@ -100,7 +100,7 @@ class Record:
                 group.wait()  # until every process has read its parts
                 if group.is_first:
                     traces = Traces.merge(*parts)
-                    traces.save(self.output, overwrite=True)
+                    traces.save(self.output)
                     for file in folder.glob("*.safetensors"):
                         file.unlink()
                     for unfinished in folder.glob("*.safetensors.partial"):  # of runs of other settings

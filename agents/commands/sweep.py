@@ -104,7 +104,7 @@ class Sweep:
                     file.unlink()
             entries = line_up(test, calibration, self.targets, named_rules(RULES), learned if self.costs else {})
             entries = entries if self.costs else learned | entries
-            print(agents.compare(entries, test, log_dir=comparison, overwrite=True, seed=self.seed).table())
+            print(agents.compare(entries, test, log_dir=comparison, seed=self.seed).table())
         if failed:
             print(
                 f"seenn: {failed} of {len(missing)} trainings failed; the same command tries them again.",

@@ -69,8 +69,7 @@ class Train:
                 on_progress=move,
             )
         about = {"dataset": traces.info.get("dataset"), "target_timesteps": self.target_timesteps}
-        known = {name: value for name, value in about.items() if value is not None}
-        agents.save(policy, self.output, about=known, overwrite=True)
+        agents.save(policy, self.output, about={name: value for name, value in about.items() if value is not None})
         result = evaluate(policy, traces.select("policy"))
         print(f"on policy: accuracy {100 * result.accuracy:.2f} % at {result.mean_timesteps:.3f} timesteps")
         print("policy:", self.output)

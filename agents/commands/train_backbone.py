@@ -132,7 +132,7 @@ class TrainBackbone:
                 raise
             if not group.is_first:
                 return
-        bb.save(network, output.work / "backbone.safetensors", division=splits.division, overwrite=True)
+        bb.save(network, output.work / "backbone.safetensors", division=splits.division)
         output.close()
         print("accuracy % on calibration:", accuracy_line(result.accuracy))
         print("backbone:", output.final / "backbone.safetensors")

@@ -26,7 +26,6 @@ from agents.rules.thresholds import FixedTimestep, Uniform
 from agents.rules.training_backbone import check_trained_for
 from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
-from backbones.atomic import refuse_existing
 from backbones.errors import unknown_name
 from seenn_env import Evaluation, Policy, Traces, evaluate
 from seenn_env.evaluation import decides, evaluated_rows
@@ -42,7 +41,6 @@ def compare(
     observation: AnyObservation | Mapping[str, AnyObservation] | None = None,
     rivals: Sequence[str] | None = None,
     log_dir: str | Path | None = None,
-    overwrite: bool = False,
     seed: Natural = 0,
     progress: bool = False,
 ) -> Comparison:
@@ -56,17 +54,14 @@ def compare(
         rivals: names of the rules that learned policies are compared with (default: all threshold rules). The rule
             with the nearest mean timesteps represents its kind.
         log_dir: folder for the table, the figure, JSON and TensorBoard.
-        overwrite: replace the result of another comparison in that folder.
         seed: of the bootstrap.
         progress: show a running line: policies evaluated, rivals resampled, the report.
 
     Raises:
         InputError: for no policies, several of one name that are no seeds of one policy, one trained for another T or
             backbone, rivals or observations of unknown policies, rivals without a score, or several splits without
-            "test"; or a `log_dir` with a result, without `overwrite`.
+            "test".
     """
-    if log_dir is not None:
-        refuse_existing(Path(log_dir) / "comparison.json", overwrite)
     members = {name: list(group) if isinstance(group, list | tuple) else [group] for name, group in policies.items()}
     if not members or not all(members.values()):
         raise InputError("Expected at least one policy to compare, got none.")

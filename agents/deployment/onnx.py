@@ -18,13 +18,12 @@ from agents.rules.score import ScoredPolicy, no_export
 from agents.rules.training_backbone import check_trained_for
 from backbones import Backbone, InputError
 from backbones.argument_checks import Positive, check_kinds
-from backbones.atomic import refuse_existing
 from backbones.onnx_export import network_files, runner, to_onnx, write_files
 from seenn_env.observations import LOGITS_RANGE
 
 
 @check_kinds
-def export(network: Backbone, policy: Any, folder: str | Path, *, num_slots: Positive, overwrite: bool = False) -> Path:
+def export(network: Backbone, policy: Any, folder: str | Path, *, num_slots: Positive) -> Path:
     """Write the network and the policy into a folder, after a test of the files against them.
 
     Args:
@@ -33,14 +32,10 @@ def export(network: Backbone, policy: Any, folder: str | Path, *, num_slots: Pos
             `PerTimestep` of them, on the observation "features" or "logits".
         folder: is made.
         num_slots: B, fixed in the files.
-        overwrite: replace existing files.
 
     Raises:
-        InputError: for another policy, one trained for another T or backbone, or as `export_network` does; or existing
-            files, without `overwrite`.
+        InputError: for another policy, one trained for another T or backbone, or as `export_network` does.
     """
-    for name in ("start.onnx", "step.onnx", "network.json", "policy.onnx"):
-        refuse_existing(Path(folder) / name, overwrite)
     policy_file = _policy_file(network, policy, num_slots)  # refuses a policy before the network is exported
     return write_files({**network_files(network, num_slots), "policy.onnx": policy_file}, folder)
 

@@ -20,7 +20,6 @@ from agents.calibration.curve import exits_at, level_curve
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import Oracle
 from backbones import InputError
-from backbones.atomic import refuse_existing
 from seenn_env import Traces
 from seenn_env.rewards import AnyReward
 
@@ -160,20 +159,12 @@ def _write_references(log_dir: Path, evaluation: ExactEvaluation) -> None:
                         writer.add_scalar(tag, value, step)
 
 
-def write_means(log_dir: str | Path, algorithm: str, *, overwrite: bool = False) -> None:
-    """A run "ppo (mean of 3 seeds)" with the mean, smallest and largest values of an algorithm's runs in a folder.
-
-    Raises:
-        InputError: where that run is there already, without `overwrite`.
-    """
+def write_means(log_dir: str | Path, algorithm: str) -> None:
+    """A run "ppo (mean of 3 seeds)" with the mean, smallest and largest values of an algorithm's runs in a folder."""
     runs = [folder for folder in sorted(Path(log_dir).glob(f"{algorithm}-seed*")) if folder.is_dir()]
     logs = [EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload() for folder in runs]
-    folder = Path(log_dir) / f"{algorithm} (mean of {len(runs)} seeds)"
-    refuse_existing(folder, overwrite)
-    for file in folder.glob("events.out.tfevents.*"):
-        file.unlink()
     tags = [f"eval/{tag}" for tag in TAGS if all(f"eval/{tag}" in log.Tags()["scalars"] for log in logs)]
-    with SummaryWriter(str(folder)) as writer:
+    with SummaryWriter(str(Path(log_dir) / f"{algorithm} (mean of {len(runs)} seeds)")) as writer:
         for tag in tags:
             values = [{event.step: event.value for event in log.Scalars(tag)} for log in logs]
             for step in sorted(set.intersection(*map(set, values))):

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from backbones.array_files import map_arrays, write_arrays
-from backbones.atomic import open_atomic, refuse_existing
+from backbones.atomic import open_atomic
 from backbones.data.samples import SPLITS, Whole, check_timesteps
 from backbones.errors import InputError
 
@@ -43,15 +43,9 @@ def save_frames(
     *,
     split: np.ndarray | None = None,
     class_names: Sequence[str] | None = None,
-    overwrite: bool = False,
 ) -> Path:
-    """Write a frames file of the type of its name, atomically.
-
-    Raises:
-        InputError: for what `read_frames` refuses, or an existing file, without `overwrite`.
-    """
+    """Write a frames file of the type of its name, atomically; an `InputError` for what `read_frames` refuses."""
     path = Path(path)
-    refuse_existing(path, overwrite)
     arrays = {"frames": np.ascontiguousarray(frames), "labels": np.asarray(labels, np.int64)}
     if split is not None:
         arrays["split"] = np.asarray(split).astype(np.uint8)

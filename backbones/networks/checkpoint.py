@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from backbones.argument_checks import check_kinds
-from backbones.atomic import refuse_existing
 from backbones.contract.protocol import Backbone
 from backbones.errors import InputError, damaged, refusing
 from backbones.machine.devices import named_device
@@ -29,7 +28,6 @@ def save(
     *,
     division: Mapping[str, Any] | None = None,
     class_names: Sequence[str] | None = None,
-    overwrite: bool = False,
 ) -> None:
     """Write a network to one file, atomically.
 
@@ -38,13 +36,10 @@ def save(
         path: the file.
         division: `Splits.division` of its training data (default: its own); no part of the fingerprint.
         class_names: `[K]` names of the classes (default: its own); no part of the fingerprint.
-        overwrite: replace an existing file.
 
     Raises:
-        InputError: for a form for inference or a wrapped module, or names of other than K classes; or an existing file,
-            without `overwrite`.
+        InputError: for a form for inference or a wrapped module, or names of other than K classes.
     """
-    refuse_existing(path, overwrite)
     if not isinstance(backbone, SteppedNetwork):
         raise InputError(
             f"Expected a network of this package to save, got {type(backbone).__name__}: keep a wrapped module by its "

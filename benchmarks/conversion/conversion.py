@@ -112,7 +112,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
         TrainBackbone(output=folder / "ann", dataset=dataset, data=data, **qcfs, **NETWORKS[name]).run()
     ann = bb.load(folder / "ann" / "backbone.safetensors")
     network = convert(ann, timesteps=args.timesteps)
-    bb.save(network, folder / "converted.safetensors", overwrite=True)
+    bb.save(network, folder / "converted.safetensors")
     splits = data.load(dataset, args.timesteps)
     parts = {split: record(network, splits[split], file(name, args, split)) for split in SPLITS}
     return {

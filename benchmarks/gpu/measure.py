@@ -109,7 +109,7 @@ def main() -> None:
             network = bb.build("resnet19", num_classes=10, timesteps=4, mean=0.5, std=0.25, width=4 if dry else 128)
         else:
             network = weights.restore(settings.network)[0]
-        bb.save(network.eval(), scratch / "backbone.safetensors", overwrite=True)
+        bb.save(network.eval(), scratch / "backbone.safetensors")
         facts: dict[str, Any] = {
             "network": "untrained" if settings.network is None else "trained",
             "fingerprint": network.fingerprint,

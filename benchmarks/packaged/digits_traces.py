@@ -30,15 +30,15 @@ def main() -> None:
         "small", num_classes=10, timesteps=8, input_shape=(1, 8, 8), encoding="poisson", width=32, seed=Quickstart.seed
     )
     train(network, splits, TrainingConfig(epochs=Quickstart.epochs, seed=Quickstart.seed), progress=True)
-    bb.save(network, args.output / "digits-backbone.safetensors", overwrite=True)
+    bb.save(network, args.output / "digits-backbone.safetensors")
     parts = [
         record(network, splits[split], repeats=repeats, dtype="float16", images=True)
         for split, repeats in RECORDED.items()
     ]
     traces = Traces.merge(*parts)
-    file = traces.save(args.output / "digits.safetensors", overwrite=True)
+    file = traces.save(args.output / "digits.safetensors")
     once = [record(network, splits[s], dtype="float16", hidden=True, membrane=True, images=True) for s in RECORDED]
-    Traces.merge(*once).save(args.output / "digits-hidden.safetensors", overwrite=True)
+    Traces.merge(*once).save(args.output / "digits-hidden.safetensors")
     print(traces.summary())
     print(f"{network.fingerprint} {file.stat().st_size} bytes")
 

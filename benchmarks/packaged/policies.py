@@ -68,7 +68,7 @@ def main(args: Args) -> None:
             with torch_threads(1):
                 policy = make(name, traces, about, target, args.total_timesteps)
             seconds = time.process_time() - began
-            file = agents.save(policy, args.policies / about / f"{name}.safetensors", overwrite=True)
+            file = agents.save(policy, args.policies / about / f"{name}.safetensors")
             found = evaluate(policy, traces.select("test"))
             rows.append(
                 f"| `{about}/{name}` | {target} | {100 * found.accuracy:.2f} | {found.mean_timesteps:.3f} "

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from backbones import Backbone, InputError, Samples
 from backbones.argument_checks import Positive, check_kinds
-from backbones.atomic import check_file_name, refuse_existing
+from backbones.atomic import check_file_name
 from backbones.contract import check_images, make_keys, probe_sizes, run_probed
 from backbones.data import Augmentation, check_fit
 from backbones.energy import EnergyModel, Metered
@@ -129,14 +129,15 @@ def record(
             path = Path(path)
             folder = path.with_name(path.name + ".partial")
             check_file_name(path)
+            refused = InputError(f"{path} holds a recording already: choose another path, or set overwrite.")
             there = path.exists() and not overwrite
             if there and not PartialRecording.is_of(folder, settings):
                 PartialRecording.remove_rest(folder)
-                refuse_existing(path, overwrite)
+                raise refused
             options: dict[str, Any] = {"batch_size": batch_size, "group": group, "overwrite": overwrite}
             partial = PartialRecording.open(folder, settings, shapes, dtypes, **options)
             if there and partial.missing(ProcessGroup()):  # else it was killed after it had written the file
-                refuse_existing(path, overwrite)
+                raise refused
         begins = [batch * batch_size for batch in partial.missing(group)]
         rows_left = sum(min(batch_size, len(shows) - begin) for begin in begins)
         total = len(shows) if group.alone else rows_left
@@ -172,7 +173,7 @@ def record(
             )
             if path is None:
                 return traces
-            traces.save(path, overwrite=True)
+            traces.save(path)
             partial.remove()
         group.wait()  # the file is there
     assert path is not None

@@ -18,7 +18,6 @@ import numpy as np
 from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
 from backbones.array_files import Seal
-from backbones.atomic import refuse_existing
 from backbones.data import SPLITS
 from backbones.errors import unknown_name
 from backbones.packaged_files import packaged_file
@@ -152,13 +151,8 @@ class Traces:
         return traces if split is None else traces.select(split)
 
     @check_kinds
-    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
-        """Write to one file, atomically; equal traces give equal bytes.
-
-        Raises:
-            InputError: for an existing file, without `overwrite`.
-        """
-        refuse_existing(path, overwrite)
+    def save(self, path: str | Path) -> Path:
+        """Write to one file, atomically; equal traces give equal bytes."""
         self._check_seal()
         tensors = {name: getattr(self, name) for name in ROW_FIELDS if getattr(self, name) is not None}
         tensors |= {"split": self.split_codes}
