@@ -24,7 +24,7 @@ PACKAGED = Path(__file__).parent / "data"
 
 @check_kinds
 def save(policy: AnyPolicy, path: str | Path, *, about: Mapping[str, Any] | None = None) -> Path:
-    """Write a policy of this package to one file, atomically.
+    """Write a policy of this package to one file, atomically; an existing one is replaced.
 
     Args:
         policy: the policy.

@@ -80,7 +80,7 @@ def test_with_other_settings_it_starts_afresh(killed, settings, monkeypatch):
 
 def test_with_another_backbone_it_starts_afresh(killed, monkeypatch):
     splits = recorded_splits(monkeypatch)
-    bb.save(small_backbone(timesteps=3), killed / "backbone.safetensors", overwrite=True)
+    bb.save(small_backbone(timesteps=3), killed / "backbone.safetensors")
     command(killed).run()
     assert splits == ["policy", "calibration"]
     assert seenn_env.Traces.load(killed / "out.safetensors").timesteps == 3

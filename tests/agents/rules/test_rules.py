@@ -151,7 +151,7 @@ def test_a_new_rule_is_one_class_and_one_line_in_the_table(monkeypatch, tmp_path
         save(found[0], tmp_path / "policy.safetensors")
     monkeypatch.setitem(POLICIES, "Hesitant", Hesitant)
     for rule in found:
-        again = load(save(rule, tmp_path / "policy.safetensors", overwrite=True))
+        again = load(save(rule, tmp_path / "policy.safetensors"))
         assert repr(again) == repr(rule)
         assert np.array_equal(evaluate(again, traces).exit_timesteps, evaluate(rule, traces).exit_timesteps)
 

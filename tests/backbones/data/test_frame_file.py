@@ -293,4 +293,4 @@ def test_an_altered_file_is_refused_and_labels_cost_no_memory(tmp_path):
     labels = np.arange(40) % 2
     labels[0] = 2**44
     with pytest.raises(bb.InputError, match="Expected frames of every class"):
-        save_frames(file, frames, labels, overwrite=True)
+        save_frames(file, frames, labels)

@@ -44,7 +44,7 @@ USES = {
     "columns of a part": lambda traces: traces[:3].columns("logits"),
     "rows": lambda traces: traces[[3, 1]],
     "merge": lambda traces: Traces.merge(traces, make_traces(9, split="test")),
-    "save": lambda traces: traces.save(traces.path.with_name("copy.safetensors"), overwrite=True),
+    "save": lambda traces: traces.save(traces.path.with_name("copy.safetensors")),
     "evaluate": lambda traces: evaluate(Confidence(0.5), traces),
     "calibrate": lambda traces: calibrate(Confidence(), traces, target_timesteps=2),
     "EarlyExitEnv": lambda traces: EarlyExitEnv(traces),
