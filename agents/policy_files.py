@@ -27,7 +27,7 @@ _DEEPEST = 4
 
 @check_kinds
 def save(policy: AnyPolicy, path: str | Path, *, about: Mapping[str, Any] | None = None) -> Path:
-    """Write a policy of this package to one file, atomically.
+    """Write a policy of this package to one file, atomically; an existing one is replaced.
 
     Args:
         policy: the policy.

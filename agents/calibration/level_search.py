@@ -101,7 +101,7 @@ def calibrate(
             best = rank, variant, curve, entry
     _, variant, curve, entry = best
     variant = _bound(variant, traces)
-    if (target.accuracy or not randomise) and (missed := target.missed(curve, entry)):
+    if (target.accuracy or not randomise) and (missed := target.missed(curve, entry, type(plain).__name__)):
         warnings.warn(missed, stacklevel=3)
     if not randomise:
         return variant.at_level(float(curve.levels[entry]))

@@ -50,14 +50,14 @@ class Target:
         share = float(np.clip((self.value - values[first]) / gap, 0, 1)) if gap > 0 else 1.0
         return first, second, share
 
-    def missed(self, curve: Curve, entry: int) -> str | None:
-        """A sentence for an entry that is the nearest to the value, but not near it."""
+    def missed(self, curve: Curve, entry: int, name: str) -> str | None:
+        """A sentence for an entry of that policy's curve that is the nearest to the value, but not near it."""
         if self._distance(curve, entry) == 0:
             return None
         reached = curve.accuracy if self.accuracy else curve.mean_cost
         why = "no level is that accurate" if self.accuracy else "rows with equal scores exit together"
         return (
-            f"Expected a {self.name} that the policy can reach on these {curve.rows} rows, got {self.value:g} ({why}): "
+            f"Expected a {self.name} that {name} can reach on these {curve.rows} rows, got {self.value:g} ({why}): "
             f"the nearest, {reached[entry]:.4g}, is taken"
             + ("." if self.accuracy else "; randomise=True of calibrate meets the target on average.")
         )

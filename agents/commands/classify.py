@@ -112,8 +112,6 @@ class Classify:
         kept: list[dict[str, Any]] = []
         with nullcontext(printed) if self.output is None else open_atomic(self.output, text=True) as file:
             table = None if file is None else csv.writer(file, lineterminator="\n")
-            if table is not None:
-                table.writerow(COLUMNS)
             for answer in tqdm(answers, total=total, unit="image", disable=not (on_terminal() and self.output)):
                 line = _line(answer, names)
                 if table is None:
@@ -121,7 +119,7 @@ class Classify:
                         {name: None if value == "" else value for name, value in zip(COLUMNS, line, strict=True)}
                     )
                 else:
-                    table.writerow(line)
+                    table.writerows([line] if count else [COLUMNS, line])
                 count += 1
                 timesteps += answer.timesteps
                 if answer.problem is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 import agents
-from agents import rules
+from agents import comparison, rules
 from agents.commands.output import EVENTS, on_terminal, open_folder, print_json
 from agents.commands.policies import check_calibratable, named_rules
 from agents.commands.stated_default import Stated
@@ -66,6 +66,7 @@ class Compare:
             if not separator:
                 raise InputError(f"Expected policies as NAME=FILE, got {entry!r}.")
             learned.setdefault(name, []).append(agents.load(file))
+        comparison.check_seeds(learned)
         calibrated = named_rules(RULES if self.rules is None else self.rules)
         if not self.calibration:
             refuse_unused(self, ["rules", "targets"], "without --calibration")

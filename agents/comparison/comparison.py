@@ -58,12 +58,14 @@ def compare(
         progress: show a running line: policies evaluated, rivals resampled, the report.
 
     Raises:
-        InputError: for no policies, one trained for another T or backbone, rivals or observations of unknown policies,
-            rivals without a score, or several splits without "test".
+        InputError: for no policies, several of one name that are no seeds of one policy, one trained for another T or
+            backbone, rivals or observations of unknown policies, rivals without a score, or several splits without
+            "test".
     """
     members = {name: list(group) if isinstance(group, list | tuple) else [group] for name, group in policies.items()}
     if not members or not all(members.values()):
         raise InputError("Expected at least one policy to compare, got none.")
+    check_seeds(members)
     traces = evaluated_rows(traces, split)
     observations = observation if isinstance(observation, Mapping) else dict.fromkeys(policies, observation)
     for name in observations:
@@ -132,6 +134,28 @@ def compare(
         with tqdm(total=1, desc="report", unit="report", **line):
             write_report(comparison, members, results, traces, Path(log_dir))
     return comparison
+
+
+def check_seeds(members: Mapping[str, Sequence[Any]]) -> None:
+    """Refuse policies of one name that are no seeds of one policy.
+
+    Raises:
+        InputError: for two kinds, algorithms or observations under one name.
+    """
+    for name, group in members.items():
+        first, *others = (_trained_as(policy) for policy in group)
+        if other := next((other for other in others if other != first), None):
+            raise InputError(
+                f"Expected the policies of one name to be seeds of one policy, got {first} and {other} as {name!r}: "
+                "give each a name of its own."
+            )
+
+
+def _trained_as(policy: Any) -> str:
+    """A policy's algorithm, or else its kind, and its observation."""
+    settings: dict[str, Any] = getattr(policy, "settings", {})
+    made, observation = settings.get("algorithm", kind_of(policy)), getattr(policy, "observation", None)
+    return f"{made} on {observation}" if isinstance(observation, str) else str(made)
 
 
 def _best_family(rows: Sequence[Row]) -> str | None:

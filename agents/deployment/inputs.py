@@ -147,6 +147,8 @@ def _read(file: Path, place: int, shape: tuple[int, ...], resize: bool) -> Item:
     except UnicodeDecodeError:
         name = os.fsencode(file).decode(errors="backslashreplace")
         return Item(name, place << 16, None, "has a name that is not UTF-8: rename it")
+    if file.exists() and not file.is_file():  # a pipe would never end
+        return Item(name, place << 16, None, "is no regular file")
     try:
         image = read_pixels(file, shape[1:3] if resize else None, grey=shape[0] == 1)  # type: ignore[arg-type]
     except IMAGE_ERRORS as error:

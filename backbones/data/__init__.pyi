@@ -1,4 +1,4 @@
-from .frame_file import read_frames
+from .frame_file import read_frames, save_frames
 from .image_folder.layout import SUFFIXES
 from .image_folder.pixels import IMAGE_ERRORS, read_pixels
 from .loading import load_dataset
@@ -23,5 +23,6 @@ __all__ = [
     "read_frames",
     "read_pixels",
     "read_torchvision",
+    "save_frames",
     "stratified_split",
 ]

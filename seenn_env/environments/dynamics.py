@@ -393,8 +393,12 @@ def make_dynamics(
     else:
         if samples is None and is_packaged(backbone):
             samples = str(backbone)
-        if traces is not None or samples is None:
-            raise InputError("Expected either traces, or a backbone and samples: pass one or the other.")
+        if traces is not None:
+            raise InputError("Expected either traces, or a backbone and samples, got traces and a backbone: omit one.")
+        if samples is None:
+            raise InputError(
+                "Expected samples for the backbone to run on, got none: pass samples=…, Samples or a dataset's name."
+            )
         network = bb.load(backbone) if isinstance(backbone, str | Path) else backbone
         samples, num_slots = _load_samples(samples, split), num_envs or batch_size or 1
         dynamics = LiveDynamics(network, samples, columns, checked, num_slots=num_slots, repeats=repeats, dtype=dtype)

@@ -136,7 +136,7 @@ def test_a_target_that_is_not_reached_is_named_with_the_nearest_value():
     traces = make_traces(300, split="calibration")
     best = exit_curve(Margin(), traces).accuracy.max()
     with pytest.warns(
-        UserWarning, match=rf"target_accuracy .* got 0\.999 .* the nearest, {best:.4g}, is taken"
+        UserWarning, match=rf"target_accuracy that Margin can .* got 0\.999 .* the nearest, {best:.4g}, is taken"
     ) as found:
         rule = calibrate(Margin(), traces, target_accuracy=0.999)
     assert evaluate(rule, traces).accuracy == best
@@ -144,7 +144,9 @@ def test_a_target_that_is_not_reached_is_named_with_the_nearest_value():
     curve = exit_curve(Patience(), traces)
     nearest = curve.mean_timesteps[curve.nearest(1.4)]
     assert abs(nearest - 1.4) > 0.1
-    with pytest.warns(UserWarning, match=rf"target_timesteps .* got 1\.4 .* the nearest, {nearest:.4g}, is taken"):
+    with pytest.warns(
+        UserWarning, match=rf"target_timesteps that Patience can .* got 1\.4 .* the nearest, {nearest:.4g}, is taken"
+    ):
         rule = calibrate(Patience(), traces, target_timesteps=1.4)
     assert evaluate(rule, traces).mean_timesteps == nearest
     costs = np.array([2.0, 4.0, 6.0, 8.0])

@@ -259,3 +259,21 @@ def test_ctrl_c_ends_in_one_line(command, on, tmp_path, capsys, monkeypatch):
     assert stopped.value.code == 130
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert line == f"seenn: stopped; the same command {on}."
+
+
+def test_classify_prints_its_header_with_the_first_answer_only(tmp_path, capsys):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    command = ("classify", "--backbone", "digits", "--energy-images", 0, "--inputs")
+    with pytest.raises(SystemExit) as stop:
+        seenn(*command, broken, tmp_path / "missing.png")
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out) == (2, "")
+    assert "found none at" in err
+    for output in ([], ["--output", tmp_path / "answers.csv"]):
+        with pytest.raises(SystemExit) as stop:
+            seenn(*command, broken, *output)
+        assert stop.value.code == 1
+        text = (tmp_path / "answers.csv").read_text() if output else capsys.readouterr().out
+        assert text.splitlines()[0] == "name,prediction,class,timesteps,confidence,problem"
+        assert text.splitlines()[1].startswith(f"{broken},,,,,cannot be read")

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agents import Confidence, Margin, Oracle, calibrate, compare
+from agents import Confidence, Margin, Oracle, PerTimestep, Uniform, calibrate, compare
 from agents.calibration.curve import exit_curve
 from agents.comparison.bootstrap import Clusters, mean_interval
 from agents.comparison.matched_accuracy import paired_difference
 from agents.main import main
 from backbones import InputError
 from seenn_env import Traces, evaluate
+from tests.helpers.commands import refused
 from tests.helpers.compared import Outsider, entries
 from tests.helpers.traces import make_traces
 
@@ -199,3 +200,22 @@ def test_only_differences_have_p_values(held_out):
     assert all(set(row["accuracy"]) == {"estimate", "low", "high"} for row in facts["rows"])
     for each in facts["differences"]:
         assert 0 < each["p_value"] <= each["adjusted_p"] <= 1
+
+
+def test_policies_of_one_name_are_seeds_of_one_policy(held_out, tmp_path, capsys):
+    pairs = {
+        "Confidence on features and Margin on features": [Confidence(), Margin()],
+        r"PerTimestep\(Margin\) on features and Margin on features": [PerTimestep(Margin(), (0.5, 0.5, 0.5)), Margin()],
+        "Oracle and Uniform on features": [Oracle(), Uniform()],
+    }
+    for words, group in pairs.items():
+        with pytest.raises(
+            InputError, match=f"seeds of one policy, got {words} as 'mine': give each a name of its own"
+        ):
+            compare({"margin": Margin(), "mine": group}, held_out)
+    assert compare({"mine": [Margin(0.5), Margin(0.6)]}, held_out)["mine"].seeds == 2
+    policies = ("PPO=digits/ppo", "DQN=digits/dqn", "PPO=digits/exact")
+    out = ("--output", tmp_path / "out")
+    message = refused(capsys, "compare", "--traces", "digits", "--policies", *policies, *out)
+    assert "got ppo on features and exact on features as 'PPO'" in message
+    assert not (tmp_path / "out").exists()

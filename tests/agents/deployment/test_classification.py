@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import os
 import threading
 import time
 
@@ -98,6 +99,16 @@ def test_a_broken_image_is_named_and_the_rest_are_classified(network, digits, tm
     fine = classify([tmp_path / f"{n}.png" for n in (0, 1, 3, 5)], network, FixedKeys(Margin(0.7)), num_slots=4)
     assert len(fine.predictions) == 4
     assert classify(tmp_path, network, Margin(0.7), num_slots=4, resize=True).broken[0].name.endswith("2.png")
+
+
+def test_a_pipe_among_the_images_is_named_and_not_read(network, digits, tmp_path):
+    Image.fromarray(digits.test.images[0, 0]).save(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "b.png")
+    found = classify(tmp_path, network, Margin(0.7))
+    assert [(answer.name, answer.problem) for answer in found.broken] == [
+        (str(tmp_path / "b.png"), "is no regular file")
+    ]
+    assert found.timesteps[0] > 0
 
 
 class FixedKeys:

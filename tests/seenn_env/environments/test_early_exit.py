@@ -173,8 +173,10 @@ def test_bad_steps_are_one_sentence(traces, network, digits):
         env.step(1)
     with pytest.raises(bb.InputError, match=r"a row in 0…599, got 600"):
         env.reset(options={"samples": 600})
-    with pytest.raises(bb.InputError, match="either traces, or a backbone and samples"):
+    with pytest.raises(bb.InputError, match="either traces, or a backbone and samples, got traces and a backbone"):
         EarlyExitEnv(traces, backbone=network, samples=digits.policy)
+    with pytest.raises(bb.InputError, match="samples for the backbone to run on, got none: pass samples"):
+        EarlyExitEnv(backbone=network)
 
 
 def test_live_refuses_logits_that_are_not_finite(digits):
