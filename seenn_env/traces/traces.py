@@ -155,7 +155,7 @@ class Traces:
 
     @check_kinds
     def save(self, path: str | Path) -> Path:
-        """Write to one file, atomically; equal traces give equal bytes."""
+        """Write to one file, atomically (an existing one is replaced); equal traces give equal bytes."""
         self._check_seal()
         tensors = {name: getattr(self, name) for name in ROW_FIELDS if getattr(self, name) is not None}
         tensors |= {"split": self.split_codes}
