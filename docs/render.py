@@ -142,7 +142,10 @@ def with_policies(text: str) -> str:
     mark, after = rest.split(" -->", 1)[0], rest[rest.index("<!-- end of policies") :]
     rows = [f"| `{name}` | {(inspect.getdoc(kind) or '').splitlines()[0]} |" for name, kind in POLICIES.items()]
     return (
-        f"{before}<!-- policies:{mark} -->\n\n" + "\n".join(["| policy | |", "| --- | --- |", *rows]) + "\n\n" + after
+        f"{before}<!-- policies:{mark} -->\n\n"
+        + "\n".join(["| policy | does |", "| --- | --- |", *rows])
+        + "\n\n"
+        + after
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -87,16 +88,18 @@ class Sweep:
         print(f"train {len(missing)} of {len(trainings)} policies", flush=True)
         failed = 0
         paths = [str(path.resolve() if path.exists() else path) for path in self.traces]
-        ended = results(missing, paths, self.total_timesteps, workers=self.workers, address=self.address)
-        for count, (training, result) in enumerate(ended, 1):
-            if isinstance(result, str):
-                failed += 1
-                print(f"seenn: {training.policy}, seed {training.seed} failed: {result}", file=sys.stderr, flush=True)
-            else:
-                for name, content in result.log.items():
-                    write_atomic(curves / name, content)
-                agents.save(result.policy, policies / training.file)
-                print(f"{count}/{len(missing)}: {training.policy}, seed {training.seed}", flush=True)
+        given = (missing, paths, self.total_timesteps)
+        with closing(results(*given, workers=self.workers, address=self.address)) as ended:  # ends Ray after Ctrl-C too
+            for count, (training, result) in enumerate(ended, 1):
+                if isinstance(result, str):
+                    failed += 1
+                    reason = f"{training.policy}, seed {training.seed} failed: {result}"
+                    print(f"seenn: {reason}", file=sys.stderr, flush=True)
+                else:
+                    for name, content in result.log.items():
+                        write_atomic(curves / name, content)
+                    agents.save(result.policy, policies / training.file)
+                    print(f"{count}/{len(missing)}: {training.policy}, seed {training.seed}", flush=True)
         learned: dict[str, list[AnyPolicy]] = {}
         for training in trainings:
             if (policies / training.file).exists():

@@ -6,7 +6,7 @@ import os
 import socket
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -109,7 +109,7 @@ def results(
     *,
     workers: int | None,
     address: str | None,
-) -> Iterator[tuple[Training, Trained | str]]:
+) -> Generator[tuple[Training, Trained | str]]:
     """Each training and its result, or the reason for which it failed, in the order in which they end.
 
     Args:
