@@ -1,9 +1,11 @@
 """Millions of episodes, and eight processes at once: the same results, in memory that does not grow."""
 
+import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from PIL import Image
 
 import agents
 import backbones as bb
+from agents.main import main
 from seenn_env import EarlyExitVectorEnv, Traces, evaluate, make_reward, to_sb3
-from tests.helpers.at_once import run_at_once
+from tests.helpers.forks import Fork
 from tests.helpers.programs import load_program
 from tests.helpers.traces import make_traces
 
@@ -108,6 +111,19 @@ def inputs(tmp_path_factory) -> Inputs:
     return Inputs(folder)
 
 
+def run_at_once(commands: list[list[object]]) -> list[tuple[int | None, str]]:
+    """The exit status and the standard error of each command; they begin at the same moment."""
+    barrier = multiprocessing.get_context("forkserver").Barrier(len(commands))
+    forks = [Fork(begin, barrier, [str(part) for part in command]) for command in commands]
+    errors = [fork.communicate()[1] for fork in forks]
+    return [(fork.returncode, each) for fork, each in zip(forks, errors, strict=True)]
+
+
+def begin(barrier: Any, command: list[str]) -> None:
+    barrier.wait()
+    main(command)
+
+
 def files(place: Path) -> dict[str, bytes]:
     """All files by name, but TensorBoard's, which have times in them, and those that list them."""
     found = (path for path in place.rglob("*") if path.is_file() and ".tfevents." not in path.name)
@@ -120,8 +136,8 @@ def test_eight_processes_that_read_the_same_files_give_the_same(inputs, tmp_path
     places = [tmp_path / str(i) for i in range(8)]
     for place in places:
         place.mkdir()
-    for end in run_at_once([inputs.command(name, place) for place in places], tmp_path):
-        assert end.status == 0, end
+    ends = run_at_once([inputs.command(name, place) for place in places])
+    assert [status for status, _ in ends] == [0] * 8, ends
     first, *others = (files(place) for place in places)
     assert first
     assert all(other == first for other in others)
@@ -131,12 +147,11 @@ def test_eight_processes_that_read_the_same_files_give_the_same(inputs, tmp_path
 @pytest.mark.parametrize("name", ["record", "classify", "train", "compare"])
 def test_of_eight_processes_with_one_output_one_works_and_seven_say_so(inputs, tmp_path, name):
     alone, together = tmp_path / "alone", tmp_path / "together"
-    (end,) = run_at_once([inputs.command(name, alone)], tmp_path)
-    assert end.status == 0, end
-    ends = run_at_once([inputs.command(name, together)] * 8, tmp_path)
-    assert sorted(end.status for end in ends) == [0] + [2] * 7, ends
-    for end in ends:
-        if end.status == 2:
-            assert len(end.errors.strip().splitlines()) == 1, end
-            assert any(words in end.errors for words in ("Another process", "exists already", "complete result")), end
+    assert run_at_once([inputs.command(name, alone)])[0][0] == 0
+    ends = run_at_once([inputs.command(name, together)] * 8)
+    assert sorted(status for status, _ in ends) == [0] + [2] * 7, ends
+    for status, errors in ends:
+        if status == 2:
+            assert len(errors.strip().splitlines()) == 1, errors
+            assert any(words in errors for words in ("Another process", "exists already", "complete result")), errors
     assert files(together) == files(alone)

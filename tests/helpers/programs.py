@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import runpy
 import socket
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.helpers.forks import Fork
 
 ROOT = Path(__file__).parents[2]
 """The checkout."""
@@ -34,13 +37,22 @@ def run_python(*arguments: object, **environment: str) -> tuple[str, str]:
     return output, errors
 
 
-def start_two(*arguments: object) -> list[subprocess.Popen]:
+def start_two(*arguments: object) -> list[Fork]:
     """`python ARGUMENTS` in two processes that know each other as `torchrun`'s do."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     crew = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    return [start_python(*arguments, **crew, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(2)]
+    line = [str(argument) for argument in arguments]
+    return [Fork(run_as_program, line, {**crew, "RANK": str(rank), "LOCAL_RANK": str(rank)}) for rank in range(2)]
+
+
+def run_as_program(arguments: list[str], environment: dict[str, str]) -> None:
+    """`python ARGUMENTS`, in this process."""
+    os.environ.update(environment)
+    sys.argv = arguments[1:] if arguments[0] == "-m" else arguments
+    run = runpy.run_module if arguments[0] == "-m" else runpy.run_path
+    run(sys.argv[0], run_name="__main__")
 
 
 def load_program(path: str) -> ModuleType:

@@ -1,5 +1,7 @@
 """Live answers are those of replay on every test image, for every kind of policy; memory stays constant."""
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -94,8 +96,11 @@ def stream_many(total, warm_up):
 
 @pytest.mark.slow
 def test_a_million_images_are_answered_once_each_in_memory_that_does_not_grow():
+    handles = len(os.listdir("/proc/self/fd"))
     seen, growth = stream_many(1_000_000, 50_000)
+    print(f"1,000,000 images, memory + {growth / 2**20:.1f} MiB, {len(os.listdir('/proc/self/fd'))} handles")
     assert (seen == 1).all()
+    assert len(os.listdir("/proc/self/fd")) == handles
     assert growth < 8 * 2**20
 
 
