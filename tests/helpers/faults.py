@@ -233,6 +233,7 @@ def _serve() -> None:
             if (child := os.fork()) == 0:
                 _command(job, number, str(errors), str(counted))
             timer = threading.Timer(job["seconds"] or 600, os.kill, (child, signal.SIGKILL))
+            timer.daemon = True
             timer.start()
             _, status = os.waitpid(child, 0)
             timer.cancel()
