@@ -1,6 +1,6 @@
 """Programs outside of the packages: run in processes of their own, or loaded as modules."""
 
-import importlib
+import importlib.util
 import os
 import socket
 import subprocess
@@ -12,6 +12,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 """The checkout."""
+
+needs_onnx = pytest.mark.skipif(
+    importlib.util.find_spec("onnxscript") is None, reason="the extra is not installed: pip install '.[onnx]'"
+)
 
 
 def start_python(*arguments: object, **environment: str) -> subprocess.Popen:

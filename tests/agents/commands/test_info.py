@@ -18,6 +18,7 @@ from backbones.training.run_state import RunState
 from seenn_env import record
 from seenn_env.traces.partial import DIGEST_BYTES, PartialRecording
 from tests.helpers.commands import refused, seenn
+from tests.helpers.programs import needs_onnx
 from tests.helpers.recorded import few_samples, full_traces, small_backbone
 from tests.helpers.traces import make_traces
 
@@ -127,9 +128,8 @@ def test_the_result_of_a_command_has_its_settings_and_files(tmp_path, capsys):
     assert done["files"] == ["table.txt"]
 
 
+@needs_onnx
 def test_an_onnx_export_has_its_sizes(tmp_path, capsys):
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
     agents.export(small_backbone(), agents.Margin(), tmp_path / "deployed", num_slots=2)
     (facts,) = info(capsys, tmp_path / "deployed")
     assert (facts["kind"], facts["num_slots"]) == ("ONNX export", 2)
