@@ -19,6 +19,7 @@ import backbones as bb
 import seenn_env
 from agents.main import parse
 from tests.helpers.pages import DOCS, SITE, run_page
+from tests.helpers.programs import needs_onnx
 from tests.structure import ORDER
 
 ROOT = Path(__file__).parents[1]
@@ -249,7 +250,11 @@ SMALLER = {
 """Long programs of pages, shortened."""
 
 
-@pytest.mark.parametrize("page", SNIPPETS, ids=names(SNIPPETS))
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[needs_onnx] if "onnx" in page.name else []) for page in SNIPPETS],
+    ids=names(SNIPPETS),
+)
 def test_the_snippets_of_a_page_run_and_print_what_it_states(page, prepared):
     run_page(page, prepared, SMALLER.get(page.name, {}))
 

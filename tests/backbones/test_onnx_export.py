@@ -12,6 +12,9 @@ import backbones as bb
 from backbones.conversion.converter import convert
 from backbones.networks import SpikingNetwork
 from backbones.onnx_export import check_files, export_network, network_files, runner
+from tests.helpers.programs import needs_onnx
+
+pytestmark = needs_onnx
 
 
 def converted(*pools: nn.Module) -> SpikingNetwork:

@@ -1,8 +1,9 @@
 """Programs outside of the packages: run in processes of their own, or loaded as modules."""
 
-import importlib
+import importlib.util
 import os
 import runpy
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,10 @@ from tests.helpers.forks import Fork
 ROOT = Path(__file__).parents[2]
 """The checkout."""
 
+needs_onnx = pytest.mark.skipif(
+    importlib.util.find_spec("onnxscript") is None, reason="the extra is not installed: pip install '.[onnx]'"
+)
+
 
 def start_python(*arguments: object, **environment: str) -> subprocess.Popen:
     """`python ARGUMENTS` with the checkout on its path, one thread, and pipes for its output."""
@@ -26,6 +31,7 @@ def start_python(*arguments: object, **environment: str) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in jobs of the background
     )
 
 

@@ -3,20 +3,18 @@
 import json
 
 import numpy as np
-import pytest
 
 import agents
 import backbones as bb
 from backbones.contract import make_keys
 from tests.helpers.commands import refused, seenn
-from tests.helpers.programs import load_program
+from tests.helpers.programs import load_program, needs_onnx
 
 DIGITS = ("export", "--backbone", "digits", "--policy")
 
 
+@needs_onnx
 def test_the_exported_policy_exits_under_onnxruntime_as_it_does_live(tmp_path, capsys):
-    pytest.importorskip("onnxruntime")
-    pytest.importorskip("onnxscript")
     folder = tmp_path / "onnx"
     seenn(*DIGITS, "digits/ppo", "--slots", 8, "--output", folder)
     assert capsys.readouterr().out.splitlines()[-1] == f"export: {folder}"

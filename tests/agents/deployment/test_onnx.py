@@ -19,7 +19,7 @@ from backbones.contract import make_keys
 from backbones.networks.norms import TimestepBatchNorm2d
 from backbones.onnx_export import to_onnx
 from seenn_env import evaluate, record
-from tests.helpers.programs import load_program
+from tests.helpers.programs import load_program, needs_onnx
 
 
 def learned(observation: str, columns: int) -> LearnedPolicy:
@@ -83,6 +83,7 @@ def test_decisions_are_those_of_the_policy(policy, traces):
     assert (exits_of(policy, traces) == expected).mean() >= 0.999
 
 
+@needs_onnx
 def test_under_onnxruntime_exits_are_those_of_the_live_network(tmp_path, digits, packaged):
     network = bb.load("digits")
     learned_exits = train("exact", packaged, target_timesteps=2.0, steps=100)
@@ -99,6 +100,7 @@ def test_under_onnxruntime_exits_are_those_of_the_live_network(tmp_path, digits,
         assert len(set(exits)) > 3
 
 
+@needs_onnx
 def test_under_onnxruntime_every_row_is_normalised_by_its_own_timestep(tmp_path, digits):
     shape = {"num_classes": 10, "timesteps": 3, "input_shape": (1, 8, 8), "width": 8}
     neuron = {"type": "lif", "v_threshold": 0.5}
@@ -119,6 +121,7 @@ def test_under_onnxruntime_every_row_is_normalised_by_its_own_timestep(tmp_path,
     assert len(set(exits)) > 1
 
 
+@needs_onnx
 def test_policies_that_cannot_be_exported_are_refused_and_no_file_is_written(network, tmp_path):
     for policy, words in (
         (FixedTimestep(2), "or PerTimestep of them to export, got FixedTimestep"),
@@ -140,6 +143,7 @@ def test_without_the_extra_one_sentence_names_it(network, tmp_path, monkeypatch)
         export(network, Margin(), tmp_path / "out", num_slots=2)
 
 
+@needs_onnx
 def test_a_refused_file_is_not_handed_over(network, tmp_path, monkeypatch):
     def tampered(module, *arguments):
         return to_onnx(DecisionModule(Margin(0.9), module.T), *arguments)
