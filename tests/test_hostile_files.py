@@ -309,6 +309,22 @@ def test_odd_arrays_of_an_npz_are_one_sentence(odd, tmp_path):
         bb.load_dataset("frames", tmp_path / "f.npz")
 
 
+@pytest.mark.parametrize("kind", ["empty", "objects", "huge", "archive", "no columns"])
+def test_an_odd_file_of_an_embedding_is_refused_without_memory(kind, tmp_path):
+    file = tmp_path / "e.npy"
+    np.save(file, np.array([print] * 4) if kind == "objects" else np.zeros((4, 0 if kind == "no columns" else 3)))
+    if kind == "huge":
+        file.write_bytes(file.read_bytes().replace(b"(4, 3), }           ", b"(4, 9999999999), }  "))
+    elif kind == "empty":
+        file.write_bytes(b"")
+    elif kind == "archive":
+        with file.open("wb") as opened:
+            np.savez(opened, a=np.zeros(3))
+    images = {"images": np.zeros((4, 1, 8, 8), np.uint8), "image_index": np.arange(4)}
+    with pytest.raises(InputError, match="an embedding"):
+        seenn_env.ChooseTimestepEnv(replace(make_traces(4), **images), observation=str(file))
+
+
 def test_an_npz_of_objects_is_not_unpickled(tmp_path):
     np.savez(tmp_path / "f.npz", frames=np.array([print, 1], object), labels=np.arange(2))
     with pytest.raises(InputError):

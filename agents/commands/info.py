@@ -136,6 +136,8 @@ class Found:
 
     def json(self, name: str) -> dict[str, Any]:
         """The object in a JSON file of a folder; nothing where there is none."""
+        if not (self.path / name).is_file():  # the reader of a pipe would wait
+            return {}
         try:
             content = json.loads((self.path / name).read_text())
         except (OSError, ValueError):

@@ -75,7 +75,7 @@ class ResultFolder:
 
     def _replace(self) -> None:
         """Move the new files into place; resumable, because the list of the files moves last."""
-        lines = (self.work / COMPLETE).read_text().splitlines()
+        lines = (self.work / COMPLETE).read_text(errors="replace").splitlines()
         new = {name for line in lines if re.fullmatch(self.makes, name := line[66:]) and ".." not in name.split("/")}
         for name in (*new, SETTINGS):
             if (self.work / name).exists():

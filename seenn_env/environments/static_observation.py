@@ -92,11 +92,16 @@ def make_static_observation(
 
 def _embedding(embedding: np.ndarray | str | Path, sample: np.ndarray, index: np.ndarray | None) -> StaticObservation:
     try:
-        table = embedding if isinstance(embedding, np.ndarray) else np.load(embedding)
-    except (OSError, ValueError) as error:
+        # Mapped: a header that declares more than the file holds costs no memory.
+        table = (
+            embedding if isinstance(embedding, np.ndarray) else np.load(embedding, mmap_mode="r", allow_pickle=False)
+        )
+        if not isinstance(table, np.ndarray):
+            raise ValueError("it is an archive")
+    except (OSError, ValueError, EOFError, OverflowError) as error:
         raise InputError(f"Expected a .npy file of an embedding, but {embedding} cannot be read: {error}.") from error
     M = len(sample) if index is None else len(index)
-    if table.ndim != 2 or len(table) != M or table.dtype.kind != "f":
+    if table.ndim != 2 or len(table) != M or not table.size or table.dtype.kind != "f":
         owner = "row of the traces" if index is None else "image"
         raise InputError(
             f"Expected an embedding [{M}, F] of floats, one for each {owner}, got {list(table.shape)} of {table.dtype}."

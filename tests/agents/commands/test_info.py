@@ -1,6 +1,7 @@
 """`seenn info`: the kind and the content of every file and folder of ours, and one sentence for others."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -193,3 +194,17 @@ def test_others_and_damaged_files_are_one_sentence_each_and_exit_1(tmp_path, cap
     assert "is not whole" in sentences[5]
     assert "class: Confidence" in shown.out  # the others are described nevertheless
     assert "at least one file or folder, got none" in refused(capsys, "info")
+
+
+def test_a_pipe_in_a_folder_is_not_read_and_nothing_moves_the_cursor(tmp_path, capsys):
+    (tmp_path / "step.onnx").touch()
+    os.mkfifo(tmp_path / "network.json")
+    seenn("info", tmp_path)
+    (tmp_path / "network.json").unlink()
+    (tmp_path / "network.json").write_text(json.dumps({"\x1b[2Jname": ["\x1b[2J", 1]}))
+    seenn("info", tmp_path)
+    with pytest.raises(SystemExit):
+        seenn("info", "\x1b[2J")
+    shown = "".join(capsys.readouterr())
+    assert "\x1b" not in shown
+    assert shown.count("\\x1b[2J") == 3

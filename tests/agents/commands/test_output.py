@@ -173,6 +173,15 @@ def test_settings_that_are_none_are_of_another_command(settings, net, capsys):
     assert contents(net) == before
 
 
+def test_a_list_of_files_that_is_none_moves_nothing(net):
+    (net / ".new").mkdir()
+    (net / ".new" / "complete").write_bytes(b"\xff\xfe\n" + b"0" * 64 + b"  ../mine.txt\n")
+    (net.parent / "mine.txt").write_text("mine")
+    seenn("train-backbone", *SHORT, "--output", net, "--overwrite")
+    assert (net.parent / "mine.txt").read_text() == "mine"
+    assert (net / "backbone.safetensors").is_file()
+
+
 @pytest.mark.parametrize(
     ("name", "message"), [("\udcff", "a name in UTF-8"), ("a\0b", "to be a Path"), ("", "not a result of this program")]
 )
