@@ -160,10 +160,10 @@ def test_files_that_are_no_policies_are_refused(tmp_path, traces):
             "argument of 'ppo', got 'epochs'. Known: batch_size, .*n_epochs, .*num_envs",
         ),
         ({"algorithm": "dqn", "device": "cpu"}, "argument of 'dqn', got 'device'. Known: .*buffer_size"),
-        ({"algorithm": "ppo", "n_epochs": "many"}, "with which 'ppo' can train, got {'n_epochs': 'many'}, but 'str'"),
-        ({"algorithm": "ppo", "n_epochs": 0}, "with which 'ppo' can train, got {'n_epochs': 0}, but "),
-        ({"algorithm": "ppo", "batch_size": 1}, "with which 'ppo' can train, got {'batch_size': 1}, but "),
-        ({"algorithm": "dqn", "gamma": "x", "learning_starts": 1}, "with which 'dqn' can train, got .*'gamma': 'x'"),
+        ({"algorithm": "ppo", "n_epochs": "many"}, "with which 'ppo' can train, got n_epochs='many', but 'str'"),
+        ({"algorithm": "ppo", "n_epochs": 0}, "with which 'ppo' can train, got n_epochs=0, but "),
+        ({"algorithm": "ppo", "batch_size": 1}, "with which 'ppo' can train, got batch_size=1, but "),
+        ({"algorithm": "dqn", "gamma": "x", "learning_starts": 1}, "with which 'dqn' can train, got .*gamma='x'"),
     ],
 )
 def test_bad_arguments_are_one_sentence(traces, arguments, message):
