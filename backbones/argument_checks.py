@@ -176,7 +176,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is int:
         return isinstance(value, Integral) and not isinstance(value, bool) and -_WIDEST <= int(value) < _WIDEST
     if hint is float:
-        return isinstance(value, Real) and not isinstance(value, bool) and not math.isnan(value)
+        fits = isinstance(value, Real) and not isinstance(value, bool) and value == value  # NaN is not
+        return fits and not (isinstance(value, Integral) and abs(int(value)) >> 1023)  # beyond any float
     if hint in (np.ndarray, *tensor_types()):
         return isinstance(value, np.ndarray | RowView) or is_tensor(value)
     if getattr(hint, "_is_protocol", False):

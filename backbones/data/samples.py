@@ -63,9 +63,8 @@ class Samples:
         index = np.arange(len(images)) if self.index is None else self.index
         for name, value in (("labels", self.labels), ("index", index)):
             array = _array(value, name)
-            whole = array.dtype.kind in "iu" or (
-                array.dtype.kind == "f" and (abs(array) < 2**63).all() and (array % 1 == 0).all()
-            )
+            exact = array.astype(np.float64) if array.dtype.kind == "f" else np.zeros(0)
+            whole = array.dtype.kind in "iuf" and (abs(exact) < 2**63).all() and (exact % 1 == 0).all()
             if array.shape != (len(images),) or not whole:
                 raise InputError(
                     f"Expected {name} [{len(images)}] of whole numbers, one for each image, got {list(array.shape)} of "

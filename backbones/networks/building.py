@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
-from backbones.argument_checks import AtLeast, AtMost, Natural, check_kinds
+from backbones.argument_checks import AtLeast, AtMost, Finite, Natural, check_kinds
 from backbones.errors import InputError, shown, unknown_name
 from backbones.networks.architectures import ARCHITECTURES
 from backbones.networks.network import SpikingNetwork
@@ -32,8 +32,8 @@ def build(
     encoding: str = "direct",
     encoding_seed: Natural = 0,
     neuron: str | dict[str, Any] | LIF = "lif",
-    mean: float | Sequence[float] = 0.0,
-    std: float | Sequence[float] = 1.0,
+    mean: Finite | Sequence[Finite] = 0.0,
+    std: Finite | Sequence[Finite] = 1.0,
     seed: Natural = 0,
     **options: Any,
 ) -> SpikingNetwork:
@@ -70,11 +70,10 @@ def build(
 
     if len(input_shape) != 3 or min(input_shape) < 1:
         raise InputError(f"Expected input_shape=(channels, height, width), got {tuple(input_shape)}.")
-    for name, values in (("mean", np.asarray(mean)), ("std", np.asarray(std))):
-        if values.size not in (1, input_shape[0]) or not np.isfinite(values).all():
+    for name, values in (("mean", np.asarray(mean, np.float64)), ("std", np.asarray(std, np.float64))):
+        if values.size not in (1, input_shape[0]):
             raise InputError(
-                f"Expected {name} as one finite number, or one for each of {input_shape[0]} channels, got "
-                f"{values.tolist()}."
+                f"Expected {name} as one number, or one for each of {input_shape[0]} channels, got {values.tolist()}."
             )
     if not (np.asarray(std) > 0).all():
         raise InputError(f"Expected std above 0, got {np.asarray(std).tolist()}.")

@@ -12,6 +12,7 @@ import numpy as np
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
 from seenn_env.observations.columns import softmax
+from seenn_env.traces.fields import as_array
 from seenn_env.traces.traces import Traces
 
 MOST_CLASSES = 10
@@ -98,6 +99,8 @@ class Episode:
     """`[t]`."""
 
     def __post_init__(self) -> None:
+        for name in ("logits", "image", "spikes", "potentials"):
+            object.__setattr__(self, name, as_array(getattr(self, name)))
         check_fields(self)
         values = None if self.score is None else self.score.values
         arrays = (self.logits, self.image, self.spikes, self.potentials, values)

@@ -50,7 +50,7 @@ RIGHT = {
 """Command lines that do their work in a moment."""
 REFUSED = {"quickstart", "export"}
 """Commands that take long: their output is a file in the place of the folder, after the checks of the rest."""
-SLOW = {"--workers", "--address", "--total-timesteps", "--epochs", "--seeds", "--download"}
+SLOW = {"--workers", "--address", "--total-timesteps", "--epochs", "--seeds", "--download", "--compile"}
 """Options that make a command take its time, or reach for other machines."""
 FILES = ["traces", "policy", "backbone", "relu", "frames", "one-shot", "other-traces", "images", "images/a.png", "text"]
 FILES += ["empty", "fifo", "missing", ".", "/dev/null", "a/b", "cut", "digits", "digits/ppo", "other-policy"]

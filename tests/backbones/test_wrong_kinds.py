@@ -168,6 +168,7 @@ def test_the_sentence_names_the_argument_its_kind_and_the_value():
         ({"count": True}, "Expected count to be a whole number, got True."),
         ({"seed": -1}, "Expected seed to be a whole number of 0 or more, got -1."),
         ({"scale": "big"}, "Expected scale to be a number or None, got 'big'."),
+        ({"scale": 10**400}, "Expected scale to be a number or None, got one of more than 64 bits."),
         ({"scale": float("nan")}, "Expected scale to be a number or None, got nan."),
         ({"names": "abc"}, "Expected names to be a sequence, each a string, got 'abc'."),
         ({"images": [1]}, "Expected images to be an array, got a list."),

@@ -78,6 +78,8 @@ def problem(function, arguments):
         asked = (arguments.get("attr_name"), arguments.get("method_name"))
         if isinstance(error, AttributeError) and error.name is not None and error.name in asked:
             return None
+        if "method_name" in arguments and isinstance(error, TypeError):
+            return None  # of the method that env_method calls
         place = traceback.extract_tb(error.__traceback__)[-1]
         return (place.filename, place.lineno), f"{type(error).__name__}: {error}"
     return None
