@@ -23,7 +23,7 @@ from backbones.networks.inference.optimization import optimize
 from backbones.training.loop import train
 from tests.helpers.adapted import T, logits, refilled_rows_run_afresh, running_mean
 from tests.helpers.modules import Access, Held
-from tests.helpers.programs import ROOT
+from tests.helpers.programs import ROOT, needs_onnx
 
 
 def as_floats(images):
@@ -308,6 +308,7 @@ def test_a_network_that_cannot_be_counted_is_classified_without_its_energy(digit
         seenn_env.record(backbone, few, energy=True)
 
 
+@needs_onnx
 def test_operations_that_a_wrapped_network_lacks_are_refused_in_a_sentence(images, digits, tmp_path):
     backbone = wrap(Plain(), images[:8], T, framework="torch")
     with pytest.raises(
