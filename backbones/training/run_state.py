@@ -135,6 +135,11 @@ class RunState:
                     f"Expected {path} to hold this run, but it holds one with other settings or samples: "
                     "delete it, or repeat that run's settings."
                 )
+            if (done := len(self.losses)) > (end := stages_of(self.config, self.network.timesteps)[-1].end):
+                raise InputError(
+                    f"Expected {path} to hold at most the {end} epochs of this run, but it holds {done}: delete it, or "
+                    "repeat that run's settings."
+                )
             for name in ("network", "average", "best"):
                 if name == "network" or state[name] is not None:
                     check_weights(self.network, state[name], f"the network in {path}")

@@ -183,6 +183,7 @@ def _spoil(state, name, value):
         ),
         ("losses", [math.nan]),
         ("losses", "ab"),
+        ("losses", [1.0] * 99),
         ("steps", -1),
         ("steps", "x"),
         ("best_accuracy", 9.0),
