@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -214,6 +214,11 @@ def _prepare() -> None:
     backbones.onnx_export.to_onnx = agents.deployment.onnx.to_onnx = exported_once
 
 
+def _kill(child: int) -> None:
+    with suppress(ProcessLookupError):  # it ended just now
+        os.kill(child, signal.SIGKILL)
+
+
 def _serve() -> None:
     _prepare()
     with tempfile.TemporaryDirectory() as folder:
@@ -232,7 +237,7 @@ def _serve() -> None:
             began = time.perf_counter()
             if (child := os.fork()) == 0:
                 _command(job, number, str(errors), str(counted))
-            timer = threading.Timer(job["seconds"] or 600, os.kill, (child, signal.SIGKILL))
+            timer = threading.Timer(job["seconds"] or 600, _kill, (child,))
             timer.daemon = True
             timer.start()
             _, status = os.waitpid(child, 0)
