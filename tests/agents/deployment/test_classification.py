@@ -139,7 +139,7 @@ def test_nothing_to_classify_gives_no_answers(network):
 
 
 def test_the_reader_waits_for_the_network(network):
-    asked = 0
+    asked, before = 0, set(threading.enumerate())
 
     def endless():
         nonlocal asked
@@ -152,7 +152,9 @@ def test_the_reader_waits_for_the_network(network):
     stream.close()
     # 8 read ahead, one in hand, 4 in the slots, and what left: at most 10 and another 4 that wait for their turn.
     assert asked <= 8 + 1 + 4 + 14
-    assert threading.active_count() < 20
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=10)
+        assert not thread.is_alive(), thread
 
 
 def test_an_error_of_the_reader_comes_after_the_answers_before_it(network):

@@ -35,11 +35,11 @@ def valued() -> LearnedPolicy:
     return LearnedPolicy(DQNPolicy(box, gym.spaces.Discrete(2), lambda _: 0.0, net_arch=[16]).eval(), "features", 0.0)
 
 
-def exit_network(observation: str = "features", columns: int = 6) -> ExitNetwork:
-    tensors = make_perceptron(4 + columns, hidden=(16,), seed=1)
+def exit_network(observation: str = "features", columns: int = 6, timesteps: int = 4) -> ExitNetwork:
+    tensors = make_perceptron(timesteps + columns, hidden=(16,), seed=1)
     tensors["weight_1"] = torch.randn(tensors["weight_1"].shape, generator=torch.Generator().manual_seed(0))
     tensors |= {"mean": torch.full((columns,), 0.2), "scale": torch.full((columns,), 0.5)}
-    return ExitNetwork(tensors, observation, 4)
+    return ExitNetwork(tensors, observation, timesteps)
 
 
 def exits_of(policy, traces) -> np.ndarray:
@@ -125,7 +125,7 @@ def test_under_onnxruntime_every_row_is_normalised_by_its_own_timestep(tmp_path,
 def test_policies_that_cannot_be_exported_are_refused_and_no_file_is_written(network, tmp_path):
     for policy, words in (
         (FixedTimestep(2), "or PerTimestep of them to export, got FixedTimestep"),
-        (replace(exit_network(), timesteps=3), "Expected a policy for T = 4, the network's, got one for 3"),
+        (exit_network(timesteps=3), "Expected a policy for T = 4, the network's, got one for 3"),
         (learned("rich", 17), "'features' or 'logits' to export, got 'rich'"),
     ):
         with pytest.raises(bb.InputError, match=words):
