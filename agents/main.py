@@ -4,6 +4,7 @@ Its packages are imported in `main` alone, so that Ctrl-C ends in one line from 
 """
 
 import contextlib
+import importlib
 import io
 import os
 import re
@@ -18,7 +19,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, get_args
 
-from backbones.errors import InputError, did_you_mean, first_line, unknown_name
+from backbones.errors import InputError, did_you_mean, first_line, unknown_name, users_own
 
 _FEWEST_COLUMNS = 40
 _PYTHONS_FORMAT = warnings.formatwarning
@@ -45,6 +46,11 @@ def parse(arguments: Sequence[str]) -> Any:
 
         print("seenn", version("seenn-env"))
         sys.exit(0)
+    if name == "--import":
+        module, *rest = options or [""]
+        with users_own(f"a module that can be imported after --import, got {module!r}"):
+            importlib.import_module(module)
+        return parse(rest)
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS)
     registry = tyro.constructors.ConstructorRegistry()
@@ -86,7 +92,10 @@ def _print_help(commands: Any) -> None:
     for name, command in commands.items():
         summary, *_ = command.__doc__.splitlines()
         print(f"  {name:<16}{summary}")
-    print("\nseenn COMMAND --help explains a command, seenn --version prints the version.")
+    print(
+        "\nseenn COMMAND --help explains a command, seenn --version prints the version. seenn --import MODULE COMMAND"
+    )
+    print("imports a module of yours first: a saved policy may read its observation.")
     print("\nExample, which takes two minutes:\n\n    seenn quickstart --output runs/quickstart")
 
 

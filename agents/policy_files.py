@@ -105,7 +105,7 @@ def _from_tensors(facts: dict[str, Any], tensors: dict[str, Any], depth: int = 0
         if is_entry_point(part) and (module not in sys.modules or module.split(".")[0] in sys.stdlib_module_names):
             raise InputError(
                 f"Expected an observation of this package, got a policy that reads {part!r}: a file imports no "
-                "module; import yours first if you trust it."
+                "module. Import yours first if you trust it (seenn --import MODULE COMMAND …)."
             )
     for field, value in facts.items():
         if field != "settings" and isinstance(value, dict) and "kind" in value:

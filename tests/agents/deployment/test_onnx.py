@@ -1,7 +1,6 @@
 """Exported policies decide under onnxruntime as they do live."""
 
 import inspect
-from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
