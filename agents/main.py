@@ -92,10 +92,8 @@ def _print_help(commands: Any) -> None:
     for name, command in commands.items():
         summary, *_ = command.__doc__.splitlines()
         print(f"  {name:<16}{summary}")
-    print(
-        "\nseenn COMMAND --help explains a command, seenn --version prints the version. seenn --import MODULE COMMAND"
-    )
-    print("imports a module of yours first: a saved policy may read its observation.")
+    print("\nseenn COMMAND --help explains a command, seenn --version prints the version.")
+    print("seenn --import MODULE COMMAND imports a module of yours first, whose observation a saved policy reads.")
     print("\nExample, which takes two minutes:\n\n    seenn quickstart --output runs/quickstart")
 
 

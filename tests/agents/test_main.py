@@ -1,6 +1,7 @@
 """The command line as a whole: help, version, suggestions, and the ends of a process that is stopped."""
 
 import contextlib
+import importlib
 import os
 import pty
 import re
@@ -12,9 +13,12 @@ import time
 import warnings
 
 import pytest
+import torch
 
+import agents
 import agents.main
 from agents.commands.table import COMMANDS
+from agents.learners.perceptrons import make_perceptron
 from agents.main import parse
 from backbones import save
 from backbones.argument_checks import check_fields
@@ -192,3 +196,18 @@ def test_an_error_of_c_code_is_the_signal_or_the_memory_behind_it(error, number,
     err = capsys.readouterr().err
     assert sentence in err
     assert err.count("\n") == 1
+
+
+def test_a_policy_that_reads_an_own_observation_needs_its_module_imported(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "own_columns.py").write_text(
+        "from seenn_env import make_observation\n\n\ndef mine(shape):\n    return make_observation('features', shape)\n"
+    )
+    monkeypatch.setitem(sys.modules, "own_columns", importlib.import_module("own_columns"))
+    tensors = {**make_perceptron(4 + 6, hidden=(2,), seed=0), "mean": torch.zeros(6), "scale": torch.ones(6)}
+    file = agents.save(agents.ExitNetwork(tensors, "own_columns:mine", 4), tmp_path / "policy.safetensors")
+    del sys.modules["own_columns"]
+    words = ("compare", "--traces", "digits", "--policies", f"own={file}", "--output", tmp_path / "out")
+    assert "a file imports no module. Import yours first" in refused(capsys, *words)
+    seenn("--import", "own_columns", "info", file)
+    assert "own_columns:mine" in capsys.readouterr().out
