@@ -13,15 +13,15 @@ import errno
 import io
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -214,11 +214,6 @@ def _prepare() -> None:
     backbones.onnx_export.to_onnx = agents.deployment.onnx.to_onnx = exported_once
 
 
-def _kill(child: int) -> None:
-    with suppress(ProcessLookupError):  # it ended just now
-        os.kill(child, signal.SIGKILL)
-
-
 def _serve() -> None:
     _prepare()
     with tempfile.TemporaryDirectory() as folder:
@@ -237,11 +232,11 @@ def _serve() -> None:
             began = time.perf_counter()
             if (child := os.fork()) == 0:
                 _command(job, number, str(errors), str(counted))
-            timer = threading.Timer(job["seconds"] or 600, _kill, (child,))
-            timer.daemon = True
-            timer.start()
+            ended = os.pidfd_open(child)  # no thread waits: a fork would inherit its locks
+            if not select.select([ended], [], [], job["seconds"] or 600)[0]:
+                os.kill(child, signal.SIGKILL)
+            os.close(ended)
             _, status = os.waitpid(child, 0)
-            timer.cancel()
             facts = os.waitstatus_to_exitcode(status), int(counted.read_text()), errors.read_text()
             print(json.dumps(asdict(Run(*facts, time.perf_counter() - began))), flush=True)
 
