@@ -25,7 +25,8 @@ def checks_arguments(predict: Predict) -> Predict:
     ) -> Any:
         rows, starts = as_array(observation, "observation"), None
         axes = 4 if getattr(self, "decides", "step") == "start" else 2
-        if rows.ndim != axes or rows.dtype.kind not in "fiub" or not np.isfinite(rows).all():
+        fits = rows.ndim >= 2 if getattr(self, "reads_nothing", False) else rows.ndim == axes
+        if not fits or rows.dtype.kind not in "fiub" or not np.isfinite(rows).all():
             raise InputError(f"{_expected(self, axes)}, of finite numbers, got {shown(observation)}.")
         if episode_start is not None:
             starts = as_array(episode_start, "episode_start")

@@ -24,6 +24,8 @@ class FixedTimestep:
 
     timestep: Positive
     observation: ClassVar[str] = "features"
+    reads_nothing: ClassVar[bool] = True
+    """Observations of any kind are taken."""
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -54,6 +56,8 @@ class Uniform:
 
     seed: Natural = 0
     observation: ClassVar[str] = "features"
+    reads_nothing: ClassVar[bool] = True
+    """Observations of any kind are taken."""
 
     def __post_init__(self) -> None:
         check_fields(self)
