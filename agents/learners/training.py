@@ -21,7 +21,7 @@ from agents.learners.stopping.training import StoppingSettings, fit_optimal_stop
 from agents.rules.score import elapsed_column
 from backbones import InputError
 from backbones.argument_checks import NarrowSeed, Positive, check_kinds
-from backbones.errors import unknown_name
+from backbones.errors import shown, unknown_name, users_own
 from backbones.tensor_files import refuse_nan
 from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
@@ -36,7 +36,7 @@ def _check_columns(traces: Traces, observation: AnyObservation = "features") -> 
 
 def _check_image(traces: Traces, observation: AnyObservation = "image") -> None:
     if observation != "image":
-        raise InputError(f"Expected the observation 'image' for 'one-shot', got {observation!r}: omit it.")
+        raise InputError(f"Expected the observation 'image' for 'one-shot', got {shown(observation)}: omit it.")
     traces.image_places  # noqa: B018  # or an error
 
 
@@ -177,7 +177,8 @@ def train(
         result = calibrate(policy, calibration, target_timesteps=target_timesteps)
         warn_if_worse(result, algorithm, calibration, target_timesteps)
     if on_trained is not None:
-        on_trained(result)
+        with users_own("an on_trained that takes the policy"):
+            on_trained(result)
     if curve is not None:
         curve.finish()
     return result
