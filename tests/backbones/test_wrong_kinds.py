@@ -88,7 +88,7 @@ def functions(digits, tmp_path_factory):
             {
                 "backbone": network,
                 "path": folder / "x.safetensors",
-                "division": {"a": 1},
+                "division": {"dataset": "digits", "seed": 0, "sizes": {"train": 1}},
                 "class_names": tuple("0123456789"),
             },
         ),

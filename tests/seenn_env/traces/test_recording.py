@@ -75,7 +75,7 @@ def test_a_finished_file_and_a_partial_one_with_other_settings_are_refused(digit
     samples, file = digits.policy.select(slice(0, 10)), tmp_path / "a.safetensors"
     record(network, samples, file)
     before = file.read_bytes()
-    with pytest.raises(bb.InputError, match="exists already: choose another output, or pass overwrite=True"):
+    with pytest.raises(bb.InputError, match="holds a recording already: choose another path, or set overwrite"):
         record(network, samples, file)
     assert file.read_bytes() == before
     record(network, samples, file, overwrite=True, repeats=2)
@@ -138,7 +138,7 @@ def test_a_recording_killed_after_it_wrote_its_file_only_tidies_up(digits, netwo
         with pytest.raises(ZeroDivisionError):
             record(network, samples, file)
     before = file.read_bytes()
-    with pytest.raises(bb.InputError, match="exists already: choose another output, or pass overwrite=True"):
+    with pytest.raises(bb.InputError, match="holds a recording already: choose another path, or set overwrite"):
         record(network, samples, file, repeats=2)
     with monkeypatch.context() as patch:
         patch.setattr(network, "step", lambda _: 1 / 0, raising=False)

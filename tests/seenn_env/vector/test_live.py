@@ -92,7 +92,7 @@ def test_the_network_runs_once_a_step_where_no_row_reaches_t():
     ("settings", "message"),
     [
         ({"num_envs": 0}, "num_envs to be a whole number of 1 or more, got 0"),
-        ({"samples": None}, "backbone and samples"),
+        ({"samples": None}, "samples for the backbone to run on"),
         ({"reward": "energy", "backbone": small_backbone().optimize()}, "a plain network to meter"),
         ({"order": "any"}, "order, got 'any'"),
     ],
