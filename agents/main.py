@@ -178,6 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # takes a good part of a training step.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     _prepare_terminal()
+    if "" not in sys.path:
+        sys.path.append("")  # modules of the user's in the current folder, as for `python -m agents.main`
     if os.environ.get("NO_COLOR"):
         os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")
     command: Any = None

@@ -63,7 +63,7 @@ def load(path: str | Path) -> AnyPolicy:
             own observation ("module:name") whose module is not imported yet.
     """
     name = Path(path).as_posix()
-    if zipfile.is_zipfile(path):
+    if Path(path).is_file() and zipfile.is_zipfile(path):
         raise InputError(
             f"Expected a policy file, got the zip {path}: read one that stable-baselines3 saved by "
             "agents.learners.load_sb3."
@@ -77,9 +77,7 @@ def load(path: str | Path) -> AnyPolicy:
         with damaged("a policy", path):
             return _from_tensors(json.loads(metadata["config"]), tensors)
     except InputError as error:
-        raise (
-            error if str(path) in str(error) else InputError(f"Expected a possible policy in {path}: {error}")
-        ) from error
+        raise (error if str(path) in str(error) else InputError(f"The policy in {path} is refused: {error}")) from error
 
 
 def _to_tensors(policy: AnyPolicy) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -22,6 +22,8 @@ from backbones.hashing import hash_bytes
 CHUNK_BYTES = 1 << 24
 """Bytes of a digest."""
 
+METADATA_KEY = "seenn_env"
+"""Of the metadata of a file of tensors, as JSON."""
 BFLOAT16 = np.dtype("V2")
 """NumPy has none: two bytes."""
 _DTYPES = {
@@ -198,6 +200,23 @@ def _seal(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str], t
         if len(digests[name]) != max(1, -(-array.nbytes // CHUNK_BYTES)):
             raise ValueError(f"{len(digests[name])} digests of {name!r}")
     return Seal(path, arrays, digests)
+
+
+def format_of(metadata: dict[str, str]) -> str:
+    """The format that the metadata of any safetensors file state, in words."""
+    found = own_metadata(metadata).get("format")
+    return "a safetensors file of another program" if found is None else f"format {found!r}"
+
+
+def own_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    """Our part of a file's metadata, or all of it; empty where it is not one of names and texts."""
+    try:
+        own = json.loads(metadata.get(METADATA_KEY, "null"))
+    except (ValueError, RecursionError):
+        return {}
+    if own is None:
+        return metadata
+    return own if isinstance(own, dict) and all(isinstance(value, str) for value in own.values()) else {}
 
 
 def texts(value: Any, name: str) -> list[str]:

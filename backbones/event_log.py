@@ -21,7 +21,8 @@ from backbones.atomic import sync_folder, write_atomic
 
 EVENT_FILES = "events.out.tfevents.*"
 """Pattern of their names."""
-_WHOLE = "events.out.tfevents.0"
+WHOLE = "events.out.tfevents.0"
+"""Name of a file that is written whole."""
 _numbers = count()
 
 
@@ -80,7 +81,7 @@ class _Writer(FileWriter):
 
     def close(self) -> None:
         if isinstance(self.file, BytesIO):
-            write_atomic(self.folder / _WHOLE, self.file.getvalue())
+            write_atomic(self.folder / WHOLE, self.file.getvalue())
         else:
             os.fsync(self.file.fileno())
         self.file.close()

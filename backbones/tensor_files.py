@@ -9,10 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from backbones.argument_checks import check_kinds
-from backbones.array_files import BFLOAT16, map_arrays, write_arrays
+from backbones.array_files import BFLOAT16, METADATA_KEY, format_of, map_arrays, own_metadata, write_arrays
 from backbones.errors import InputError, no_file
-
-_KEY = "seenn_env"
 
 
 @check_kinds
@@ -24,7 +22,7 @@ def save_tensor_file(path: str | Path, tensors: Mapping[str, Tensor], metadata: 
     """
     refuse_nan(tensors, f"to write to {path}")
     arrays = {name: _array(tensor) for name, tensor in tensors.items()}
-    write_arrays(path, arrays, {_KEY: json.dumps(metadata, sort_keys=True)})
+    write_arrays(path, arrays, {METADATA_KEY: json.dumps(metadata, sort_keys=True)})
     return Path(path)
 
 
@@ -47,25 +45,14 @@ def load_tensor_file(
     if not path.is_file():
         raise no_file(f"{kind} file", path)
     arrays, metadata, seal = map_arrays(path, kind=f"{kind} file")
-    metadata = _metadata(metadata)
+    metadata = own_metadata(metadata)
     if metadata.get("format") not in (format, unsealed) or metadata.get("format") is None:
-        raise InputError(f"Expected {kind} file ({format}), got format {metadata.get('format')!r} in {path}.")
+        raise InputError(f"Expected {kind} file ({format}), got {format_of(metadata)} in {path}.")
     if seal is None and metadata["format"] != unsealed:
         raise InputError(f"Expected digests in {kind} file ({format}), found none in {path}: it was altered.")
     tensors = {name: _tensor(array) for name, array in arrays.items()}
     refuse_nan(tensors, f"in {path}")
     return tensors, metadata
-
-
-def _metadata(metadata: dict[str, str]) -> dict[str, str]:
-    """Our part of a file's metadata, or all of it; empty where it is not one of names and texts."""
-    try:
-        own = json.loads(metadata.get(_KEY, "null"))
-    except (ValueError, RecursionError):
-        return {}
-    if own is None:
-        return metadata
-    return own if isinstance(own, dict) and all(isinstance(value, str) for value in own.values()) else {}
 
 
 def check_weights(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:

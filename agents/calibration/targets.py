@@ -58,17 +58,16 @@ class Target:
         why = "no level is that accurate" if self.accuracy else "rows with equal scores exit together"
         return (
             f"Expected a {self.name} that {name} can reach on these {curve.rows} rows, got {self.value:g} ({why}): "
-            f"the nearest, {reached[entry]:.4g}, is taken"
-            + ("." if self.accuracy else "; randomise=True of calibrate meets the target on average.")
+            f"the nearest, {reached[entry]:.4g}, is taken."
         )
 
     def _distance(self, curve: Curve, entry: int) -> float:
-        """From the value; 0 where that is reached, or nearly so: by 5 % of a cost, or one row's part in its mean."""
+        """From the value; 0 where that is nearly met: by 10 % of a cost beyond the least, or by one row's part."""
         if self.accuracy:
             return max(self.value - float(curve.accuracy[entry]), 0.0)
         distance = abs(float(curve.mean_cost[entry]) - self.value)
         one_row = float(np.ptp(curve.mean_cost)) / curve.rows
-        return distance if distance > max(0.05 * self.value, one_row) else 0.0
+        return distance if distance > max(0.1 * (self.value - float(curve.mean_cost.min())), one_row) else 0.0
 
 
 def make_target(traces: Traces, targets: dict[str, float | None], costs: Any) -> Target:

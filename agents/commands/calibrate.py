@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -81,9 +82,10 @@ class Calibrate:
             }
             print_json({"output": str(self.output), "policy": type(policy).__name__, **facts, "results": results})
             return
-        for note in (*notes, guarantee):
-            if note is not None:
-                print(note)
+        for note in notes:
+            print(f"seenn: {note}", file=sys.stderr)
+        if guarantee is not None:
+            print(guarantee)
         for split, result in results.items():
             print(_sentence(split, result))
         print("policy:", self.output)

@@ -63,8 +63,10 @@ class Compare:
         learned: dict[str, list[Any]] = {}
         for entry in self.policies:
             name, separator, file = entry.partition("=")
-            if not separator:
+            if not separator or not name:
                 raise InputError(f"Expected policies as NAME=FILE, got {entry!r}.")
+            if self.policies.count(entry) > 1:
+                raise InputError(f"Expected each policy once, got {entry} twice: one file is no second seed.")
             learned.setdefault(name, []).append(agents.load(file))
         comparison.check_seeds(learned)
         calibrated = named_rules(RULES if self.rules is None else self.rules)

@@ -19,7 +19,7 @@ import tyro
 import agents
 import backbones as bb
 import seenn_env.traces
-from agents.commands.output import COMPLETE, EVENTS, SETTINGS, print_json
+from agents.commands.output import COMPLETE, EVENTS, SETTINGS, check_complete, print_json
 from agents.commands.stated_default import Stated
 from backbones import InputError, data
 from backbones.array_files import map_arrays
@@ -246,6 +246,7 @@ def _recording(found: Found) -> Facts:
 def _result(found: Found) -> Facts:
     settings = found.json(SETTINGS)
     files, runs = found.files
+    check_complete(found.path)
     kept = [name for name in files if name not in (SETTINGS, COMPLETE)]
     facts = {"command": settings.pop("command"), "complete": COMPLETE in found.names, "files": kept}
     facts |= {"tensorboard_runs": runs} if runs else {}

@@ -135,6 +135,8 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_f
     settings |= {name: value for name, value in asdict(command).items() if name not in ignored}
     wanted = json.dumps(settings, indent=1, default=str, sort_keys=True)
     _check_folder(folder)
+    if os.path.islink(folder) and not folder.exists():
+        raise InputError(f"Expected a folder for the result, got the link to nothing {folder}: choose another.")
     output = ResultFolder(folder, folder, makes)
     new = ResultFolder(folder, folder / _NEW, makes)
     if is_first:
@@ -170,6 +172,15 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_f
             output._clear()
         write_atomic(file, wanted)
     return output
+
+
+def check_complete(folder: Path) -> None:
+    """Raise an `InputError` for a file of a complete result that does not match its digest."""
+    mark = folder / COMPLETE
+    for line in mark.read_text().splitlines() if mark.is_file() else ():
+        digest, name = line[:64], line[66:]
+        if not (folder / name).is_file() or hash_file(folder / name) != digest:
+            raise InputError(f"{folder / name} does not match its digest in {mark}: it was altered or deleted.")
 
 
 def sole_writer_of(command: Any) -> AbstractContextManager[None]:

@@ -63,7 +63,7 @@ class Watch:
     threshold: Stated[float | None] = None
     """Threshold of the only policy (default: its own)."""
     output: Stated[Path | None] = None
-    """A .gif, or a folder for one .png a timestep (default: the episode plays in the terminal)."""
+    """A .gif, or a folder for one .png a timestep and one of the exit (default: the episode plays in the terminal)."""
     fps: float = 1.0
     """Frames per second of a GIF, or in the terminal."""
     size: Positive = rendering.HEIGHT

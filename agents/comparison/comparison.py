@@ -62,6 +62,8 @@ def compare(
             backbone, rivals or observations of unknown policies, rivals without a score, or several splits without
             "test".
     """
+    if log_dir is not None and Path(log_dir).exists() and not Path(log_dir).is_dir():
+        raise InputError(f"Expected a folder for the report, got the file {log_dir}: choose another.")
     members = {name: list(group) if isinstance(group, list | tuple) else [group] for name, group in policies.items()}
     if not members or not all(members.values()):
         raise InputError("Expected at least one policy to compare, got none.")

@@ -144,7 +144,20 @@ class Observation:
                 timestep = np.full(len(part), t + 1)
                 result[rows, t] = self.of_prepared(now, before if t else now, timestep, len(part), at_t)
                 before = now
+        if N > 1:
+            self._check_rows(logits, arrays, result)
         return result
+
+    def _check_rows(self, logits: np.ndarray, probes: Mapping[str, np.ndarray], result: np.ndarray) -> None:
+        """Refuse columns of a row that change with the other rows: live, the others are others."""
+        t = logits.shape[1] - 1
+        now, before = logits[:1, t], logits[:1, max(t - 1, 0)]
+        alone = self(now, before, np.array([t + 1]), **{name: probes[name][:1, t] for name in self.probes})
+        if not np.allclose(alone, result[:1, t], rtol=1e-3, atol=1e-3):
+            raise InputError(
+                f"Expected each row of the observation {self.name!r} to be computed of itself alone, got "
+                f"{alone[0].tolist()} of the first row alone, and {result[0, t].tolist()} among {len(result)}."
+            )
 
     def _checked(
         self, axes: str, logits: Mapping[str, np.ndarray], probes: Mapping[str, np.ndarray]

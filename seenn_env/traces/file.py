@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from backbones import InputError
-from backbones.array_files import map_arrays, write_arrays
+from backbones.array_files import format_of, map_arrays, write_arrays
 from backbones.errors import damaged, no_file
 from seenn_env import arrays
 
@@ -39,7 +39,7 @@ def map_tensors(path: Path, *, verify: bool | None = None) -> dict[str, Any]:
     now = path.stat().st_size <= arrays.LARGE_BYTES if verify is None else verify
     tensors, metadata, seal = map_arrays(path, kind="a traces file", verify=now)
     if metadata.get("format") != FORMAT:
-        raise InputError(f"Expected a traces file ({FORMAT}), got format {metadata.get('format')!r} in {path}.")
+        raise InputError(f"Expected a traces file ({FORMAT}), got {format_of(metadata)} in {path}.")
     if seal is None:
         raise InputError(f"Expected digests in a traces file ({FORMAT}), found none in {path}: it was altered.")
     with damaged("a traces", path):

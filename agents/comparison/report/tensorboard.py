@@ -4,6 +4,7 @@ The step of a scalar is 1,000 × mean timesteps. `LAYOUT` is the layout of the t
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from agents.comparison.report.provenance import facts_of, policy_facts
 from agents.comparison.result import Comparison
 from agents.learners.learning_curve import write_hparams
 from agents.rules.score import ScoredPolicy
-from backbones.event_log import EventLog
+from backbones.event_log import WHOLE, EventLog
 from seenn_env import Evaluation, Traces
 
 BAND = {tag: (f"intervals/{tag}_low", f"intervals/{tag}_high") for tag in ("accuracy", "difference_points")}
@@ -44,7 +45,7 @@ def write_tensorboard(
     traces: Traces,
     folder: Path,
 ) -> None:
-    """Write a run for each policy, and the layout at the root."""
+    """Write a run for each policy, and the layout at the root; runs of an earlier comparison are deleted."""
     with EventLog(folder) as writer:
         writer.add_custom_scalars(LAYOUT)
         table = "\n".join("    " + line for line in comparison.table().splitlines())
@@ -59,8 +60,10 @@ def write_tensorboard(
         writer.add_figure("pictures/reliability", draw_reliability(traces))
     policies = [curve for curve in curves if curve.kind != "reference"] or curves
     last = 1000 * max(row.mean_timesteps for curve in policies for row in curve.rows)
+    written = {folder}
     for curve in curves:
         run = f"reference/{run_name(curve.name)}" if curve.kind == "reference" else run_name(curve.name)
+        written.add(folder / run)
         with EventLog(folder / run) as writer:
             _write_curve(writer, comparison, curve, results, last)
             if curve.kind != "reference":
@@ -68,6 +71,11 @@ def write_tensorboard(
                 middle = results[curve.rows[len(curve.rows) // 2].name][0]
                 for t, rows in images_by_exit(middle, traces).items():
                     writer.add_image(f"images/exit at t = {t}", image_grid(traces, rows))
+    for file in folder.rglob(WHOLE):
+        if file.parent not in written:
+            file.unlink()
+            with suppress(OSError):
+                file.parent.rmdir()
 
 
 def _write_curve(

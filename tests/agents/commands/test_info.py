@@ -164,6 +164,10 @@ def test_the_logs_in_a_result_are_runs_and_its_comparison_is_described(tmp_path,
     agents.compare({"margin": agents.Margin(0.5)}, make_traces(200, split="test"), log_dir=output.work)
     output.close()
     (facts,) = info(capsys, tmp_path / "result")
+    (tmp_path / "result" / "table.txt").write_text("better")
+    with pytest.raises(SystemExit):
+        seenn("info", tmp_path / "result")
+    assert "table.txt does not match its digest" in capsys.readouterr().err
     assert "tensorboard/margin" in facts["tensorboard_runs"]
     assert not any("tfevents" in name for name in facts["files"])
     assert facts["comparison"]["samples"] == 200

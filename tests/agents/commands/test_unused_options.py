@@ -35,6 +35,11 @@ CASES = [
         "no --rules without --calibration",
     ),
     (("compare", "--traces", "traces", "--output", "out", "--targets", "1.3"), "no --targets without --calibration"),
+    (("compare", "--traces", "traces", "--output", "out", "--policies", "=digits/ppo"), "NAME=FILE, got '=digits/ppo'"),
+    (
+        ("compare", "--traces", "traces", "--output", "out", "--policies", "a=digits/ppo", "a=digits/ppo"),
+        "each policy once, got a=digits/ppo twice",
+    ),
     ((*TRAIN, "exact", "--total-timesteps", "5"), "no --total-timesteps with exact"),
     (
         (*TRAIN, "exact", "--reward-options", "price", "1"),

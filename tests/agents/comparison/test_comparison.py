@@ -189,6 +189,15 @@ def test_a_comparison_on_rows_that_chose_something_says_so(split, tmp_path):
     assert f'<p class="caution" role="note">{found.caution}' in page
 
 
+def test_a_second_report_in_a_folder_keeps_no_run_of_the_first(held_out, tmp_path):
+    compare({"margin": Margin(0.5)}, held_out, log_dir=tmp_path)
+    (tmp_path / "tensorboard" / "margin" / "mine.txt").touch()
+    compare({"confidence": Confidence(0.5)}, held_out, log_dir=tmp_path)
+    runs = {file.parent.name for file in (tmp_path / "tensorboard").rglob("events.out.*")}
+    assert runs == {"tensorboard", "confidence"}
+    assert (tmp_path / "tensorboard" / "margin" / "mine.txt").exists()
+
+
 def test_a_comparison_on_test_has_no_caution(held_out, tmp_path):
     found = compare({"margin": Margin(0.5)}, held_out, log_dir=tmp_path)
     assert found.caution is found.to_dict()["caution"] is None

@@ -145,7 +145,7 @@ def test_the_logits_of_a_timestep_are_prepared_once():
     observation = Observation("peak", 4, ("peak", "rise"), -bound, bound, columns, prepare=prepare)
     traces = make_traces(10)
     whole = traces.columns(observation)
-    assert prepared == [10] * 4
+    assert prepared == [10] * 4 + [1, 1]  # and of one row alone
     for t in range(4):
         alone = observation(traces.logits[:, t], traces.logits[:, max(t - 1, 0)], np.full(10, t + 1))
         assert np.array_equal(whole[:, t], alone)
