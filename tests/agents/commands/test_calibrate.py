@@ -135,8 +135,8 @@ def test_a_target_that_is_not_reached_is_named_in_the_answer(tmp_path, capsys):
     make_traces(300, split="calibration").save(file)
     options = ["--traces", file, "--policy", "patience", "--target-timesteps", 1.4, "--output", output]
     seenn("calibrate", *options)
-    answer, _ = capsys.readouterr()
+    answer = capsys.readouterr().err
     assert "got 1.4 (rows with equal scores exit together): the nearest, " in answer
     seenn("calibrate", *options, "--overwrite", "--json")
     (warning,) = json.loads(capsys.readouterr().out)["warnings"]
-    assert warning == answer.splitlines()[0]
+    assert answer == f"seenn: {warning}\n"
