@@ -191,7 +191,9 @@ class Observation:
         """`__call__` of `count` rows, from the results of `prepared` at both timesteps."""
         timestep = np.asarray(timestep)
         keywords = {name: probes[name].astype(np.float32) for name in self.probes}
-        columns: np.ndarray = np.asarray(self.columns(now, before, timestep, self.timesteps, **keywords), np.float32)
+        found = self.columns(now, before, timestep, self.timesteps, **keywords)
+        with users_own(f"columns of numbers from the observation {self.name!r}"):
+            columns: np.ndarray = np.asarray(found, np.float32)
         if columns.shape != (count, len(self.names)):
             raise InputError(
                 f"Expected columns [{count}, {len(self.names)}] of the observation {self.name!r}, "
