@@ -135,8 +135,6 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_f
     settings |= {name: value for name, value in asdict(command).items() if name not in ignored}
     wanted = json.dumps(settings, indent=1, default=str, sort_keys=True)
     _check_folder(folder)
-    if os.path.islink(folder) and not folder.exists():
-        raise InputError(f"Expected a folder for the result, got the link to nothing {folder}: choose another.")
     output = ResultFolder(folder, folder, makes)
     new = ResultFolder(folder, folder / _NEW, makes)
     if is_first:
@@ -246,8 +244,10 @@ def inputs_of(command: Any) -> Iterator[Path]:
 
 
 def _check_folder(path: Path) -> None:
-    """`_check_place`, and an `InputError` for a name in which TensorBoard cannot write."""
+    """`_check_place`, and an `InputError` for a link to nothing, or a name in which TensorBoard cannot write."""
     _check_place(path)
+    if path.is_symlink() and not path.exists():
+        raise InputError(f"Expected a folder to write to, got the link to nothing {path}: choose another.")
     try:
         os.fsencode(path).decode()
     except UnicodeDecodeError as error:
