@@ -11,6 +11,7 @@ import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 _NAMES = {
@@ -32,7 +33,7 @@ def listed() -> list[tuple[str, str, str]]:
 
 def licence(package: str) -> str:
     """The licence of an installed package: by its expression, else classifier, else the old field, else its file."""
-    facts = metadata.metadata(package)
+    facts: Any = metadata.metadata(package)
     if expression := facts.get("License-Expression"):
         return expression
     stated = [name.split(" :: ")[-1] for name in facts.get_all("Classifier", []) if name.startswith("License")]

@@ -9,6 +9,7 @@ import os
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from unittest import mock
 
 import gymnasium as gym
@@ -90,7 +91,7 @@ def gallery(folder: Path) -> str:
         "the classes, and below them the margin.",
     ]
     for name, entry in REGISTERED.items():
-        env = gym.make(name, split="test", render_mode="rgb_array").unwrapped
+        env: Any = gym.make(name, split="test", render_mode="rgb_array").unwrapped
         picture = f"{name.split('/')[1]}.gif"
         episodes = play(env, FourTimesteps() if env.one_shot else agents.Margin(0.5), None, SEED)
         write_gif([rendering.rgb_array(episode) for episode in episodes], folder / picture, 1)

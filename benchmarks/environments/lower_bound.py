@@ -80,4 +80,4 @@ class GatherWithDictionaries(BareGather):
                 "episode": {"r": total, "l": length, "t": 0.0},
                 "is_success": success,
             }
-        return observations, rewards, ended, infos  # type: ignore[return-value]
+        return observations, rewards, ended, infos

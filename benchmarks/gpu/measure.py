@@ -44,7 +44,7 @@ def parts_of(backbone: Path, folder: Path, scratch: Path, device: str, dry: bool
     """The parts, the most important first."""
     slots = ("4", "8") if dry else ("256", "1024")
     rounds, shown = ("1", "16") if dry else ("4", "500")
-    live = ["-m", "agents.main", "benchmark", "live", "--backbone", str(backbone), "--data-dir", str(folder)]
+    live = ["-m", "agents.main", "benchmark", "--backbone", str(backbone), "--data-dir", str(folder)]
     live += ["--slots", *slots, "--rounds", rounds, "--images", shown, "--device", device]
     ours = ("gymnasium", "stable_baselines3", "tyro")
     forms = {"bfloat16-compiled": ["bfloat16", "--compile"], "float32": ["float32"], "bfloat16": ["bfloat16"]}
@@ -61,7 +61,7 @@ def parts_of(backbone: Path, folder: Path, scratch: Path, device: str, dry: bool
     training = ["benchmarks/training/throughput.py", "--output", str(scratch / "spikingjelly-training.json")]
     training += ["--device", device, "--rounds", rounds, "--batch", "4" if dry else "256"]
     training += ["--timesteps", "2", "--loss-steps", "2", "--width", "4"] if dry else ["--loss-steps", "10"]
-    environments = ["-m", "agents.main", "benchmark", "environments", "--output", str(scratch / "environments")]
+    environments = ["benchmarks/environments/environments.py", "--output", str(scratch / "environments.json")]
     environments += ["--rounds", rounds, *(["--no-learning"] if dry else [])]
     return [
         *parts,

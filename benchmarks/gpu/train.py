@@ -217,7 +217,7 @@ class Run:
                     loss, speed = trainer.epoch(done + note.get("epochs_before", 0))
                     done += 1
                     last = done == first + epochs
-                    with trainer.state.averaged(always=True):
+                    with trainer.state.averaged():
                         weights.keep(network, self.out, done, note)
                         facts: dict[str, Any] = {
                             "epoch": done,
@@ -289,7 +289,7 @@ class Run:
             self.log("without time", {"epoch": trainer.done, "loss": loss, "images_per_second": speed})
             if not self.dry and self.left() < 4 + len(self.splits.train) / speed:
                 break
-        with trainer.state.averaged(always=True):
+        with trainer.state.averaged():
             reestimate_norms(network, statistics_batches(network, self.config, self.splits.train, trainer.done), 1)
             network.eval()
             right = {}

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,7 +100,7 @@ class Theirs(torch.nn.Module):
         if network.device.type == "cuda" and importlib.util.find_spec("cupy"):
             functional.set_backend(self.nodes, "cupy")
         self.eval()
-        self.half = torch.autocast(network.device.type, torch.bfloat16, enabled=half)
+        self.precision = torch.autocast(network.device.type, torch.bfloat16, enabled=half)
 
     def begin(self, images: Tensor) -> None:
         functional.reset_net(self.nodes)
@@ -110,7 +111,7 @@ class Theirs(torch.nn.Module):
     def step(self) -> Tensor:
         for norm in self.norms:
             norm.t = self.t
-        with self.half:
+        with self.precision:
             current = self.network.stem(self.x)
             spikes = self.network.body(current, lambda neuron, current: self.node_of[neuron](current))
             output = self.network.head(spikes)
@@ -149,7 +150,7 @@ def main(args: Args) -> None:
     network, samples = bb.load(args.backbone, device=args.device), bb.load_dataset("folder", args.data_dir).calibration
     samples = samples.evenly(args.images)
     images, T = torch.from_numpy(np.array(samples.images)), network.timesteps
-    contenders = {
+    contenders: dict[str, Any] = {
         THEIRS: Theirs(network),
         f"{THEIRS}, channels_last": Theirs(network, torch.channels_last),
         "plain form": Ours(network),

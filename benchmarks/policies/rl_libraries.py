@@ -35,7 +35,7 @@ EXAMPLES = {
     "sb3_contrib_recurrent_ppo": "sb3-contrib RecurrentPPO",
     "cleanrl_ppo": "CleanRL-style PPO",
 }
-ZOO = {"ppo": PPO, "a2c": A2C, "trpo": TRPO, "ppo_lstm": RecurrentPPO, "dqn": DQN, "qrdqn": QRDQN}
+ZOO: dict[str, Any] = {"ppo": PPO, "a2c": A2C, "trpo": TRPO, "ppo_lstm": RecurrentPPO, "dqn": DQN, "qrdqn": QRDQN}
 REWARD = seenn_env.make_reward("seenn")
 table = runpy.run_path(str(ROOT / "docs" / "figures.py"))["rl_libraries"]
 """The figures as Markdown."""

@@ -178,7 +178,7 @@ def rows_of(
                     calibration,
                     max_risk=value,
                     confidence=args.confidence,
-                    risk=kind,  # type: ignore[arg-type]
+                    risk=kind,
                     levels_from=clean.select("policy"),
                 ).policy
                 for policy in group
