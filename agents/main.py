@@ -158,6 +158,30 @@ def _prepare_terminal() -> None:
             signal.signal(signal.SIGINT, _stop)
 
 
+class _StandardOutput:
+    """Standard output, whose errors have its name."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> Any:
+        return self._named(self._stream.write, text)
+
+    def flush(self) -> None:
+        self._named(self._stream.flush)
+
+    @staticmethod
+    def _named(call: Any, *arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except OSError as error:
+            error.filename = "standard output"
+            raise
+
+
 def _discard_output() -> None:
     with contextlib.suppress(io.UnsupportedOperation):  # of a stream in memory
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again when it exits
@@ -182,21 +206,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.path.append("")  # modules of the user's in the current folder, as for `python -m agents.main`
     if os.environ.get("NO_COLOR"):
         os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")
-    command: Any = None
+    command, before = None, None
     warnings.formatwarning = _format_warning
     try:
-        try:
-            from agents.commands.output import sole_writer_of
-            from backbones.argument_checks import check_fields
+        with contextlib.redirect_stdout(_StandardOutput(sys.stdout)):
+            try:
+                from agents.commands.output import completion_of, sole_writer_of
+                from backbones.argument_checks import check_fields
 
-            command = parse(sys.argv[1:] if arguments is None else arguments)
-            check_fields(command, lambda name: "--" + name.replace("_", "-"))
-            with sole_writer_of(command):
-                command.run()
-        finally:
-            sys.stdout.flush()
+                command = parse(sys.argv[1:] if arguments is None else arguments)
+                check_fields(command, lambda name: "--" + name.replace("_", "-"))
+                before = completion_of(command)
+                with sole_writer_of(command):
+                    command.run()
+            finally:
+                sys.stdout.flush()
     except (KeyboardInterrupt, _Terminated) as stop:
-        _exit_stopped(143 if isinstance(stop, _Terminated) else 130, command)
+        _exit_stopped(143 if isinstance(stop, _Terminated) else 130, command, before)
     except BrokenPipeError:
         _discard_output()
         sys.exit(141)
@@ -205,12 +231,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
     except OSError as error:  # a full disk, a folder that vanished
         place = "" if error.filename is None else f"{error.filename}: "
-        _say(f"seenn: {place}{error.strerror or error}; {_same_command(command)}.")
+        reason = error.strerror or f"Expected files and folders that can be used, but: {first_line(error)}"
+        _say(f"seenn: {place}{reason}; {_state(command, before)}.")
         _discard_output()
         sys.exit(1)
     except Exception as error:
         if _stopped:
-            _exit_stopped(_stopped[0], command)
+            _exit_stopped(_stopped[0], command, before)
         if not isinstance(error, MemoryError) and not any(text in str(error) for text in _OUT_OF_MEMORY):
             traceback.print_exc()
         else:
@@ -227,9 +254,9 @@ def _format_warning(
     return f"seenn: {' '.join(str(message).split())}\n"
 
 
-def _exit_stopped(code: int, command: Any) -> None:
+def _exit_stopped(code: int, command: Any, before: object) -> None:
     below_a_bar = "\n" if sys.stderr.isatty() else ""
-    _say(f"{below_a_bar}seenn: stopped; {_same_command(command)}.")
+    _say(f"{below_a_bar}seenn: stopped; {_state(command, before)}.")
     exec("")  # else `python -m` ends by SIGINT if it stopped another exec, such as the making of a dataclass
     sys.exit(code)
 
@@ -239,7 +266,13 @@ def _say(sentence: str) -> None:
         print(sentence, file=sys.stderr, flush=True)
 
 
-def _same_command(command: Any) -> str:
+def _state(command: Any, before: object) -> str:
+    """The words for a command's output: complete since `before`, or the work of its next run."""
+    if command is not None:
+        from agents.commands.output import completion_of
+
+        if (now := completion_of(command)) is not None and now != before:
+            return f"the result, {command.output}, is complete"
     return f"the same command {'goes on from there' if getattr(command, 'resumes', False) else 'begins anew'}"
 
 

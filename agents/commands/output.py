@@ -181,6 +181,18 @@ def check_complete(folder: Path) -> None:
             raise InputError(f"{folder / name} does not match its digest in {mark}: it was altered or deleted.")
 
 
+def completion_of(command: Any) -> object:
+    """The identity of the command's output file, or of the mark of a complete folder; None where there is none."""
+    output = getattr(command, "output", None)
+    if not isinstance(output, Path):
+        return None
+    try:
+        status = (output / COMPLETE if output.is_dir() else output).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
 def sole_writer_of(command: Any) -> AbstractContextManager[None]:
     """No other process runs a command with this one's output inside the block; those of torchrun have one writer."""
     output = getattr(command, "output", None)
