@@ -206,6 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.path.append("")  # modules of the user's in the current folder, as for `python -m agents.main`
     if os.environ.get("NO_COLOR"):
         os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")
+    typed = sys.argv[1:] if arguments is None else arguments
     command, before = None, None
     warnings.formatwarning = _format_warning
     try:
@@ -214,8 +215,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 from agents.commands.output import completion_of, sole_writer_of
                 from backbones.argument_checks import check_fields
 
-                command = parse(sys.argv[1:] if arguments is None else arguments)
-                check_fields(command, lambda name: "--" + name.replace("_", "-"))
+                command = parse(typed)
+                check_fields(command)
                 before = completion_of(command)
                 with sole_writer_of(command):
                     command.run()
@@ -227,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _discard_output()
         sys.exit(141)
     except InputError as error:
-        _say(f"seenn: {error}")
+        _say(f"seenn: {_with_options(str(error), typed)}")
         sys.exit(2)
     except OSError as error:  # a full disk, a folder that vanished
         place = "" if error.filename is None else f"{error.filename}: "
@@ -243,6 +244,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             _say(f"seenn: Expected a machine with more memory, but: {first_line(error)}.")
         sys.exit(1)
+
+
+def _with_options(sentence: str, arguments: Sequence[str]) -> str:
+    """The sentence, with the options of the command in the place of the arguments of functions."""
+    from agents.commands.option_names import spelt_as_options
+    from agents.commands.table import COMMANDS
+
+    command = next((COMMANDS[name] for name in arguments if name in COMMANDS), None)
+    return spelt_as_options(sentence, command, COMMANDS.values(), arguments)
 
 
 def _format_warning(

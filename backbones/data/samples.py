@@ -269,7 +269,7 @@ def check_fit(
     if sample_shape is not None and len(shape) == len(sample_shape) and shape != tuple(sample_shape):
         advice = channels_advice(shape, tuple(sample_shape))
         if advice == ".":
-            advice = ": use the dataset that it was made for, or resize images of a folder to its size (--image-size)."
+            advice = ": use the dataset that it was made for, or resize images of a folder to its size (image_size)."
         raise InputError(
             f"Expected samples of {network}'s shape {list(sample_shape)}, got {list(shape)} in {samples.dataset}"
             + advice
@@ -299,8 +299,8 @@ def check_division(
     if division and trained and division["dataset"] == trained["dataset"] and dict(division) != dict(trained):
         raise InputError(
             f"Expected {division['dataset']} divided as {network} was trained on it ({_in_words(trained)}), got "
-            f"{_in_words(division)}: its training images could be among the others; use the same seed (--seed), "
-            "policy_size (--policy-size) and calibration_size (--calibration-size)."
+            f"{_in_words(division)}: its training images could be among the others; use the same seed, policy_size "
+            "and calibration_size."
         )
 
 
@@ -314,5 +314,5 @@ def check_timesteps(frames: int, timesteps: int | None, where: str) -> None:
     if timesteps is not None and frames != timesteps:
         raise InputError(
             f"Expected frames for the network's {timesteps} timesteps, got {frames} a sample in {where}: "
-            f"use a network with timesteps={frames} (--timesteps), or bin the events into {timesteps}."
+            f"use a network with timesteps={frames}, or bin the events into {timesteps}."
         )

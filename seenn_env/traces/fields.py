@@ -177,7 +177,7 @@ def image_places(index: np.ndarray | None, sample: np.ndarray) -> np.ndarray:
         InputError: for a missing one.
     """
     if index is None or not len(index):
-        raise InputError("Expected images of the samples, got none: record with images=True, or pass samples=….")
+        raise InputError("Expected images of the samples, got none: record with images=True, or pass the samples.")
     order = np.argsort(index)
     places = order[np.searchsorted(index[order], sample).clip(max=len(index) - 1)]
     if (missing := index[places] != sample).any():
