@@ -17,7 +17,8 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, get_args
+from types import GenericAlias
+from typing import Any, get_args, get_origin
 
 from backbones.errors import InputError, did_you_mean, first_line, unknown_name, users_own
 
@@ -55,6 +56,7 @@ def parse(arguments: Sequence[str]) -> Any:
         raise unknown_name("command", name, COMMANDS)
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_optional)
+    registry.primitive_rule(_several)
     prog, refusal, explanation = f"seenn {name}", io.StringIO(), io.StringIO()
     cli = partial(tyro.cli, COMMANDS[name], prog=prog, registry=registry)
     try:
@@ -84,6 +86,25 @@ def _optional(about: Any) -> Any:
         spec,
         is_instance=lambda value: value is None or spec.is_instance(value),
         str_from_instance=lambda value: ["none"] if value is None else spec.str_from_instance(value),
+    )
+
+
+def _several(about: Any) -> Any:
+    """The specification of an option that is a tuple of any length, with an empty default shown as "none"."""
+    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+    kind, *rest = get_args(about.type) or [None]
+    if get_origin(about.type) is not tuple or rest != [...]:
+        return None
+    several: Any = GenericAlias(list, kind)
+    spec: Any = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(several, about.markers))
+    if not isinstance(spec, PrimitiveConstructorSpec):
+        return spec
+    return replace(
+        spec,
+        instance_from_str=lambda given: tuple(spec.instance_from_str(given)),
+        is_instance=lambda value: isinstance(value, tuple) and spec.is_instance(list(value)),
+        str_from_instance=lambda value: spec.str_from_instance(list(value)) or ["none"],
     )
 
 

@@ -192,7 +192,5 @@ def test_torchvision_and_tonic_are_imported_only_when_they_are_needed():
 def test_a_folder_has_to_be_named_and_sizes_of_images_stay(tmp_path):
     with pytest.raises(bb.InputError, match=r"where the data of 'mnist' are: set root"):
         bb.load_dataset("mnist")
-    with pytest.raises(
-        bb.InputError, match=r"no image_size for 'mnist', which does not read it, got 64"
-    ):
+    with pytest.raises(bb.InputError, match=r"no image_size for 'mnist', which does not read it, got 64"):
         bb.load_dataset("mnist", tmp_path, image_size=64)
