@@ -8,6 +8,7 @@ from contextlib import redirect_stderr, redirect_stdout
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import agents
 from agents.commands.train_backbone import copy_weights
@@ -277,3 +278,12 @@ def test_classify_prints_its_header_with_the_first_answer_only(tmp_path, capsys)
         text = (tmp_path / "answers.csv").read_text() if output else capsys.readouterr().out
         assert text.splitlines()[0] == "name,prediction,class,timesteps,confidence,problem"
         assert text.splitlines()[1].startswith(f"{broken},,,,,cannot be read")
+
+
+def test_one_image_or_sample_is_no_plural(tmp_path, capsys):
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "one.png")
+    seenn("classify", "--backbone", "digits", "--inputs", tmp_path / "one.png", "--energy-images", 1)
+    said = capsys.readouterr().err
+    assert said.startswith("1 image, ")
+    assert "on 1 random image (" in said
+    assert make_traces(1).summary().startswith("policy: 1 sample, 1 row, T = 4")
