@@ -32,7 +32,7 @@ from backbones.atomic import (
 from backbones.data import SUFFIXES
 from backbones.hashing import hash_file
 
-SETTINGS, COMPLETE, _NEW = "settings.json", "complete", ".new"
+SETTINGS, COMPLETE, NEW = "settings.json", "complete", ".new"
 STATE = "training.pt"
 """State of a run in a result that is not complete."""
 
@@ -136,7 +136,7 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_f
     wanted = json.dumps(settings, indent=1, default=str, sort_keys=True)
     _check_folder(folder)
     output = ResultFolder(folder, folder, makes)
-    new = ResultFolder(folder, folder / _NEW, makes)
+    new = ResultFolder(folder, folder / NEW, makes)
     if is_first:
         for name in (SETTINGS, COMPLETE):
             remove_leftovers(output.work / name)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import tyro
 
 import backbones as bb
-import seenn_env
+import seenn_env.traces
 from agents.commands.data import DataOptions
 from agents.commands.output import check_file, on_terminal
 from agents.commands.unused_options import refuse_unused
@@ -19,7 +19,6 @@ from backbones.atomic import remove_leftovers
 from backbones.energy import EnergyModel
 from backbones.hashing import hash_json, hash_rows
 from seenn_env import Traces
-from seenn_env.traces import delete_recording
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class Record:
                 if group.is_first:
                     traces = Traces.merge(*parts)
                     traces.save(self.output)
-                    delete_recording(partial)
+                    seenn_env.traces.delete_recording(partial)
             if group.is_first:
                 _remove_parts(folder)  # those of runs of other settings, too
                 print(traces.summary())
@@ -146,7 +145,7 @@ class Record:
 def _remove_parts(folder: Path) -> None:
     """Delete the recordings of single splits, complete or not, and their folder if nothing else is in it."""
     for unfinished in folder.glob("*.safetensors.partial"):
-        delete_recording(unfinished)
+        seenn_env.traces.delete_recording(unfinished)
     for temporary in folder.glob(".*.safetensors.*.tmp"):
         remove_leftovers(temporary.with_name(temporary.name[1:-13]))
     for file in folder.glob("*.safetensors"):
