@@ -17,7 +17,8 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, get_args
+from types import GenericAlias
+from typing import Any, get_args, get_origin
 
 from backbones.errors import InputError, did_you_mean, first_line, unknown_name, users_own
 
@@ -55,6 +56,7 @@ def parse(arguments: Sequence[str]) -> Any:
         raise unknown_name("command", name, COMMANDS)
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_optional)
+    registry.primitive_rule(_several)
     prog, refusal, explanation = f"seenn {name}", io.StringIO(), io.StringIO()
     cli = partial(tyro.cli, COMMANDS[name], prog=prog, registry=registry)
     try:
@@ -84,6 +86,25 @@ def _optional(about: Any) -> Any:
         spec,
         is_instance=lambda value: value is None or spec.is_instance(value),
         str_from_instance=lambda value: ["none"] if value is None else spec.str_from_instance(value),
+    )
+
+
+def _several(about: Any) -> Any:
+    """The specification of an option that is a tuple of any length, with an empty default shown as "none"."""
+    from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
+
+    kind, *rest = get_args(about.type) or [None]
+    if get_origin(about.type) is not tuple or rest != [...]:
+        return None
+    several: Any = GenericAlias(list, kind)
+    spec: Any = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(several, about.markers))
+    if not isinstance(spec, PrimitiveConstructorSpec):
+        return spec
+    return replace(
+        spec,
+        instance_from_str=lambda given: tuple(spec.instance_from_str(given)),
+        is_instance=lambda value: isinstance(value, tuple) and spec.is_instance(list(value)),
+        str_from_instance=lambda value: spec.str_from_instance(list(value)) or ["none"],
     )
 
 
@@ -158,6 +179,30 @@ def _prepare_terminal() -> None:
             signal.signal(signal.SIGINT, _stop)
 
 
+class _StandardOutput:
+    """Standard output, whose errors have its name."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> Any:
+        return self._named(self._stream.write, text)
+
+    def flush(self) -> None:
+        self._named(self._stream.flush)
+
+    @staticmethod
+    def _named(call: Any, *arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except OSError as error:
+            error.filename = "standard output"
+            raise
+
+
 def _discard_output() -> None:
     with contextlib.suppress(io.UnsupportedOperation):  # of a stream in memory
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes again when it exits
@@ -182,40 +227,53 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.path.append("")  # modules of the user's in the current folder, as for `python -m agents.main`
     if os.environ.get("NO_COLOR"):
         os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")
-    command: Any = None
+    typed = sys.argv[1:] if arguments is None else arguments
+    command, before = None, None
     warnings.formatwarning = _format_warning
     try:
-        try:
-            from agents.commands.output import sole_writer_of
-            from backbones.argument_checks import check_fields
+        with contextlib.redirect_stdout(_StandardOutput(sys.stdout)):
+            try:
+                from agents.commands.output import completion_of, sole_writer_of
+                from backbones.argument_checks import check_fields
 
-            command = parse(sys.argv[1:] if arguments is None else arguments)
-            check_fields(command, lambda name: "--" + name.replace("_", "-"))
-            with sole_writer_of(command):
-                command.run()
-        finally:
-            sys.stdout.flush()
+                command = parse(typed)
+                check_fields(command)
+                before = completion_of(command)
+                with sole_writer_of(command):
+                    command.run()
+            finally:
+                sys.stdout.flush()
     except (KeyboardInterrupt, _Terminated) as stop:
-        _exit_stopped(143 if isinstance(stop, _Terminated) else 130, command)
+        _exit_stopped(143 if isinstance(stop, _Terminated) else 130, command, before)
     except BrokenPipeError:
         _discard_output()
         sys.exit(141)
     except InputError as error:
-        _say(f"seenn: {error}")
+        _say(f"seenn: {_with_options(str(error), typed)}")
         sys.exit(2)
     except OSError as error:  # a full disk, a folder that vanished
         place = "" if error.filename is None else f"{error.filename}: "
-        _say(f"seenn: {place}{error.strerror or error}; {_same_command(command)}.")
+        reason = error.strerror or f"Expected files and folders that can be used, but: {first_line(error)}"
+        _say(f"seenn: {place}{reason}; {_state(command, before)}.")
         _discard_output()
         sys.exit(1)
     except Exception as error:
         if _stopped:
-            _exit_stopped(_stopped[0], command)
+            _exit_stopped(_stopped[0], command, before)
         if not isinstance(error, MemoryError) and not any(text in str(error) for text in _OUT_OF_MEMORY):
             traceback.print_exc()
         else:
             _say(f"seenn: Expected a machine with more memory, but: {first_line(error)}.")
         sys.exit(1)
+
+
+def _with_options(sentence: str, arguments: Sequence[str]) -> str:
+    """The sentence, with the options of the command in the place of the arguments of functions."""
+    from agents.commands.option_names import spelt_as_options
+    from agents.commands.table import COMMANDS
+
+    command = next((COMMANDS[name] for name in arguments if name in COMMANDS), None)
+    return spelt_as_options(sentence, command, COMMANDS.values(), arguments)
 
 
 def _format_warning(
@@ -227,9 +285,9 @@ def _format_warning(
     return f"seenn: {' '.join(str(message).split())}\n"
 
 
-def _exit_stopped(code: int, command: Any) -> None:
+def _exit_stopped(code: int, command: Any, before: object) -> None:
     below_a_bar = "\n" if sys.stderr.isatty() else ""
-    _say(f"{below_a_bar}seenn: stopped; {_same_command(command)}.")
+    _say(f"{below_a_bar}seenn: stopped; {_state(command, before)}.")
     exec("")  # else `python -m` ends by SIGINT if it stopped another exec, such as the making of a dataclass
     sys.exit(code)
 
@@ -239,7 +297,13 @@ def _say(sentence: str) -> None:
         print(sentence, file=sys.stderr, flush=True)
 
 
-def _same_command(command: Any) -> str:
+def _state(command: Any, before: object) -> str:
+    """The words for a command's output: complete since `before`, or the work of its next run."""
+    if command is not None:
+        from agents.commands.output import completion_of
+
+        if (now := completion_of(command)) is not None and now != before:
+            return f"the result, {command.output}, is complete"
     return f"the same command {'goes on from there' if getattr(command, 'resumes', False) else 'begins anew'}"
 
 

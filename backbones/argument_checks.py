@@ -96,16 +96,13 @@ def check_kinds(function: Callable[P, R]) -> Callable[P, R]:
     return checked
 
 
-def check_fields(settings: Any, spelt: Callable[[str], str] = str) -> None:
-    """Refuse fields of a dataclass of another type than their annotations; called first in `__post_init__`.
-
-    `spelt` is the spelling of a field's name in the sentence.
-    """
+def check_fields(settings: Any) -> None:
+    """Refuse fields of a dataclass of another type than their annotations; called first in `__post_init__`."""
     kind: Any = type(settings)
     hints = _hints(kind)
     for field in dataclasses.fields(settings):
         if field.init and (value := getattr(settings, field.name)) is not field.default:
-            _check(spelt(field.name), value, hints.get(field.name, Any))
+            _check(field.name, value, hints.get(field.name, Any))
 
 
 def _check(name: str, value: Any, hint: Any) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from backbones.atomic import open_atomic
-from backbones.errors import InputError
+from backbones.errors import InputError, counted
 from backbones.hashing import hash_bytes
 
 CHUNK_BYTES = 1 << 24
@@ -177,7 +177,7 @@ def map_arrays(
                 raise ValueError(f"{name!r} is out of place")
             arrays[name] = content[begin + start : begin + end].view(dtype).reshape(shape)
         if begin + end != size:
-            raise ValueError(f"{size} bytes, not {begin + end}")
+            raise ValueError(f"{counted(size, 'byte')}, not {begin + end}")
         seal = _seal(path, arrays, metadata, table)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         if isinstance(error, InputError):
@@ -198,7 +198,7 @@ def _seal(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str], t
     digests = json.loads(metadata.pop("digests"))
     for name, array in arrays.items():
         if len(digests[name]) != max(1, -(-array.nbytes // CHUNK_BYTES)):
-            raise ValueError(f"{len(digests[name])} digests of {name!r}")
+            raise ValueError(f"{counted(len(digests[name]), 'digest')} of {name!r}")
     return Seal(path, arrays, digests)
 
 

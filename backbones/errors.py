@@ -19,6 +19,13 @@ def printable(text: object) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text))
 
 
+def counted(count: int, noun: str) -> str:
+    """The count and its noun: "1 row", "2 policies"."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun[:-1]}ies" if noun.endswith("y") else f"{count} {noun}s"
+
+
 def unknown_name(kind: str, name: object, known: object) -> InputError:
     """The error for a `name` that is not among the `known` ones of a `kind`."""
     names = sorted(str(k) for k in known)  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.atomic import reserve
+from backbones.errors import counted
 
 CHUNK_BYTES = 1 << 24
 LARGE_BYTES = 1 << 30
@@ -49,7 +50,7 @@ def take_rows(array: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
         rows = np.arange(len(array))[rows]
     if rows.dtype == np.bool_:
         if rows.shape != (len(array),):
-            raise InputError(f"Expected a mask of {len(array)} rows, got {list(rows.shape)}.")
+            raise InputError(f"Expected a mask of {counted(len(array), 'row')}, got {list(rows.shape)}.")
         rows = np.flatnonzero(rows)
     taken = large_array((len(rows), *array.shape[1:]), array.dtype)
     for part in row_chunks(taken):

@@ -14,7 +14,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.argument_checks import check_kinds
-from backbones.errors import kind_of, shown, users_own
+from backbones.errors import counted, kind_of, shown, users_own
 from seenn_env.observations.observation import AnyObservation, Observation
 from seenn_env.rewards import Energy, Reward, pay
 from seenn_env.traces.traces import Traces
@@ -309,14 +309,14 @@ def check_timesteps(policy: Any, timesteps: int) -> None:
     least = getattr(policy, "least_timesteps", 0)
     if least > timesteps:
         raise InputError(
-            f"Expected a policy for the network's {timesteps} timesteps, got {shown(policy)}, which needs {least}: "
-            "choose an earlier timestep."
+            f"Expected a policy for the network's {counted(timesteps, 'timestep')}, got {shown(policy)}, which needs "
+            f"{least}: choose an earlier timestep."
         )
     made_for = getattr(policy, "made_for", None)
     if made_for and made_for != timesteps:
         raise InputError(
-            f"Expected a policy for the network's {timesteps} timesteps, got one that was made for {made_for}: "
-            "train or calibrate it on traces of this network."
+            f"Expected a policy for the network's {counted(timesteps, 'timestep')}, got one that was made "
+            f"for {made_for}: train or calibrate it on traces of this network."
         )
 
 

@@ -17,7 +17,7 @@ from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import FixedTimestep
 from backbones import InputError
 from backbones.argument_checks import AtLeast, check_kinds
-from backbones.errors import unknown_name
+from backbones.errors import counted, unknown_name
 from seenn_env import Traces
 
 Scored = TypeVar("Scored", bound=ScoredPolicy)
@@ -60,9 +60,10 @@ class Guarantee(Generic[Scored]):
         else:
             bound = f"at most {percent} % of answers differ from those of all {T} timesteps"
         certainty = "In expectation" if self.confidence is None else f"With {100 * self.confidence:g} % confidence"
+        samples, allow = counted(self.samples, "sample"), "allows" if self.samples == 1 else "allow"
         if self.is_full:
-            return f"{certainty}, {bound}: {self.samples} samples allow no early exit, so all timesteps are run."
-        return f"{certainty}, {bound}: {self.mean_timesteps:.3f} timesteps on {self.samples} samples."
+            return f"{certainty}, {bound}: {samples} {allow} no early exit, so all timesteps are run."
+        return f"{certainty}, {bound}: {self.mean_timesteps:.3f} timesteps on {samples}."
 
 
 @check_kinds

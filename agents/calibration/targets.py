@@ -12,6 +12,7 @@ import numpy as np
 from agents.calibration.costs import energy_costs, measured_costs
 from agents.calibration.curve import Curve
 from backbones import InputError
+from backbones.errors import counted
 from seenn_env import Traces
 
 
@@ -57,8 +58,8 @@ class Target:
         reached = curve.accuracy if self.accuracy else curve.mean_cost
         why = "no level is that accurate" if self.accuracy else "rows with equal scores exit together"
         return (
-            f"Expected a {self.name} that {name} can reach on these {curve.rows} rows, got {self.value:g} ({why}): "
-            f"the nearest, {reached[entry]:.4g}, is taken."
+            f"Expected a {self.name} that {name} can reach on {counted(curve.rows, 'row')}, got {self.value:g} "
+            f"({why}): the nearest, {reached[entry]:.4g}, is taken."
         )
 
     def _distance(self, curve: Curve, entry: int) -> float:

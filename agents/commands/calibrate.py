@@ -17,6 +17,7 @@ from agents.commands.train import load_traces
 from agents.commands.unused_options import refuse_unused
 from backbones import InputError
 from backbones.argument_checks import Natural
+from backbones.errors import counted
 from seenn_env import Traces, evaluate
 
 
@@ -154,5 +155,5 @@ def _sentence(split: str, result: dict[str, Any]) -> str:
     return (
         f"on {split}: accuracy {100 * a['estimate']:.2f} % [{100 * a['low']:.2f}, {100 * a['high']:.2f}] at "
         f"{t['estimate']:.3f} [{t['low']:.3f}, {t['high']:.3f}] timesteps; all {result['timesteps']}: "
-        f"{100 * full:.2f} % ({result['samples']} samples)"
+        f"{100 * full:.2f} % ({counted(result['samples'], 'sample')})"
     )

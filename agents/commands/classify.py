@@ -25,7 +25,7 @@ from backbones import InputError
 from backbones.argument_checks import Natural, Positive
 from backbones.atomic import open_atomic
 from backbones.data import check_fit
-from backbones.errors import printable
+from backbones.errors import counted, printable
 
 COLUMNS = ("name", "prediction", "class", "timesteps", "confidence", "problem")
 
@@ -146,7 +146,7 @@ class Classify:
         """The summary as text, beside the answers."""
         to = sys.stderr if self.output is None else sys.stdout
         speed = f"{found['images_per_second']:.0f} images/s"
-        summary = f"{found['images']} images, {speed}, mean timesteps {found['mean_timesteps']:.3f}"
+        summary = f"{counted(found['images'], 'image')}, {speed}, mean timesteps {found['mean_timesteps']:.3f}"
         if "accuracy" in found:
             summary += f" of {found['timesteps']}, accuracy {100 * found['accuracy']:.2f} % on {self.split}"
         if found["broken"]:
@@ -156,7 +156,7 @@ class Classify:
             energy = found["energy"]
             print(
                 f"energy {energy['mean_pj'] / 1e6:.4g} µJ an image: the network's operations up to the exit, counted "
-                f"on {energy['images']} random images{', in the plain form' * self.optimize} "
+                f"on {counted(energy['images'], 'random image')}{', in the plain form' * self.optimize} "
                 f"({energy['seconds']:.1f} s)",
                 file=to,
             )

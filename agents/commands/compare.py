@@ -64,7 +64,7 @@ class Compare:
         for entry in self.policies:
             name, separator, file = entry.partition("=")
             if not separator or not name:
-                raise InputError(f"Expected policies as NAME=FILE, got {entry!r}.")
+                raise InputError(f"Expected --policies as NAME=FILE, got {entry!r}.")
             if self.policies.count(entry) > 1:
                 raise InputError(f"Expected each policy once, got {entry} twice: one file is no second seed.")
             learned.setdefault(name, []).append(agents.load(file))

@@ -11,6 +11,7 @@ from agents.commands.output import open_folder
 from agents.commands.policies import named_policy
 from agents.commands.stated_default import Stated
 from backbones.argument_checks import Positive
+from backbones.errors import counted
 
 MAKES = r"(start|step|policy)\.onnx|network\.json"
 """Files of the result."""
@@ -51,5 +52,5 @@ class Export:
         finally:
             output.discard_without("network.json")
         output.close()
-        print(f"for {self.slots} slots: start.onnx, step.onnx, policy.onnx, network.json")
+        print(f"for {counted(self.slots, 'slot')}: start.onnx, step.onnx, policy.onnx, network.json")
         print("export:", output.final)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
+import os
 import re
 import sys
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,8 @@ import tyro
 import agents
 import backbones as bb
 import seenn_env.traces
-from agents.commands.output import COMPLETE, EVENTS, SETTINGS, check_complete, print_json
+from agents.commands.classify import COLUMNS
+from agents.commands.output import COMPLETE, EVENTS, NEW, SETTINGS, check_complete, print_json
 from agents.commands.stated_default import Stated
 from backbones import InputError, data
 from backbones.array_files import map_arrays
@@ -35,8 +40,9 @@ class Info:
     """Describe files and folders of this program: kind, format, origin, size and content.
 
     It exits with 1 where one is not of this program, or damaged. Known are traces, policies, backbones, files of
-    frames, caches of images, results of commands (complete or not), their figures in JSON, logs of TensorBoard, states
-    of a training, unfinished recordings, ONNX exports, and folders of such files.
+    frames, caches of images, results of commands (complete or not), their figures in JSON, answers of classify, logs of
+    TensorBoard, states of a training, unfinished recordings, ONNX exports, left-overs of commands that were killed, and
+    folders of all these, as deep as they are.
 
     For example:
 
@@ -55,10 +61,13 @@ class Info:
         described, failed = [], False
         for name in self.files:
             try:
-                described += [describe(path) for path in places(name)]
+                found = [describe(path) for path in places(name)]
             except InputError as error:
                 print(f"seenn: {error}", file=sys.stderr)
                 failed = True
+            else:
+                described += found
+                failed = failed or any("damaged" in facts for facts in found)
         if self.json:
             print_json({"files": described})
         else:
@@ -130,9 +139,42 @@ class Found:
 
     @property
     def size(self) -> int:
-        """Bytes, of a folder those of all files in it."""
-        files = self.path.rglob("*") if self.path.is_dir() else [self.path]
+        """Bytes, of a folder those of the files `inside`."""
+        files = map(self.path.joinpath, self.inside) if self.path.is_dir() else [self.path]
         return sum(file.stat().st_size for file in files if file.is_file())
+
+    @cached_property
+    def inside(self) -> list[Path]:
+        """Paths in a folder, at all depths, each folder before its content; the first `_MOST`."""
+        walk = (
+            Path(folder, name).relative_to(self.path)
+            for folder, folders, files in os.walk(self.path)
+            for name in [*folders, *files]
+        )
+        return sorted(islice(walk, _MOST))
+
+    @cached_property
+    def content(self) -> Facts:
+        """Kinds of the files and folders in a folder by their paths, and sentences about damaged ones; else nothing."""
+        kinds: dict[str, str] = {}
+        damaged: dict[str, str] = {}
+        known: set[Path] = set()
+        for path in self.inside:
+            if known.isdisjoint(path.parents):
+                name, found = path.as_posix(), Found(self.path / path)
+                try:
+                    with refusing(f"Expected a file or folder that is whole, got {found.path}"):
+                        kind = next((kind for kind in KINDS[:-1] if kind.fits(found)), None)
+                except InputError as error:
+                    damaged[name] = str(error)
+                    continue
+                if kind is not None:
+                    kinds[name] = ": ".join(filter(None, (kind.name, _leftover(found))))
+                    known.add(path)
+        facts: Facts = {"files": kinds, "damaged": damaged} if damaged else {"files": kinds} if kinds else {}
+        if facts and len(self.inside) == _MOST:
+            facts["more"] = f"only the first {_MOST} paths are described"
+        return facts
 
     def json(self, name: str) -> dict[str, Any]:
         """The object in a JSON file of a folder; nothing where there is none."""
@@ -144,6 +186,14 @@ class Found:
             return {}
         return content if isinstance(content, dict) else {}
 
+    @property
+    def first_line(self) -> str:
+        """Of a file of text."""
+        if not self.path.is_file():
+            return ""
+        with self.path.open("rb") as file:
+            return file.readline(1000).decode(errors="replace").rstrip("\r\n")
+
     @cached_property
     def figures(self) -> dict[str, Any]:
         """The object in a JSON file, or in that of a comparison in the folder."""
@@ -154,13 +204,13 @@ class Found:
     @cached_property
     def files(self) -> tuple[list[str], list[str]]:
         """Paths of the files in a folder, and the runs of TensorBoard in it ("." is the folder itself)."""
-        inside = [file.relative_to(self.path) for file in self.path.rglob("*") if file.is_file()]
+        inside = [path for path in self.inside if (self.path / path).is_file()]
         runs = {path.parent.as_posix() for path in inside if re.fullmatch(EVENTS, path.name)}
         return sorted(path.as_posix() for path in inside if not re.fullmatch(EVENTS, path.name)), sorted(runs)
 
     @cached_property
     def _safetensors(self) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-        if not self.path.is_file():
+        if not self.path.is_file() or _leftover(self):
             return {}, {}
         with self.path.open("rb") as file:
             if file.read(9)[8:] != b"{":
@@ -239,8 +289,24 @@ def _recording(found: Found) -> Facts:
     done = seenn_env.traces.batches_done(found.path)
     settings = found.json(SETTINGS)
     rows = next(iter(settings["shapes"].values()))[0]
-    progress = {"batches_done": int(done.sum()), "batches": len(done), "rows": rows}
+    progress = {"batches_done": int(done.sum()), "batches": len(done), "rows": rows, "advice": _CONTINUE}
     return {**progress, **{name: value for name, value in settings.items() if name != "samples"}}
+
+
+def _answers(found: Found) -> Facts:
+    classes: Counter[str] = Counter()
+    timesteps = confidence = problems = 0.0
+    with found.path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file, strict=True):
+            if row["problem"]:
+                problems += 1
+            else:
+                classes[row["class"]] += 1
+                timesteps += int(row["timesteps"])
+                confidence += float(row["confidence"])
+    images = classes.total()
+    means = {"mean_timesteps": timesteps / images, "mean_confidence": confidence / images} if images else {}
+    return {"images": images, "broken": int(problems), **means, "classes": dict(classes.most_common())}
 
 
 def _result(found: Found) -> Facts:
@@ -250,6 +316,10 @@ def _result(found: Found) -> Facts:
     kept = [name for name in files if name not in (SETTINGS, COMPLETE)]
     facts = {"command": settings.pop("command"), "complete": COMPLETE in found.names, "files": kept}
     facts |= {"tensorboard_runs": runs} if runs else {}
+    if COMPLETE not in found.names:
+        facts["advice"] = _CONTINUE
+    elif (found.path / NEW / SETTINGS).exists():
+        facts["advice"] = f"{NEW} holds a new result: the same command with --overwrite completes it, or delete {NEW}"
     return {**facts, **settings, **({"comparison": _comparison(found)} if found.figures else {})}
 
 
@@ -287,11 +357,23 @@ def _speeds(found: Found) -> Facts:
     return {**rates, "machine": content["machine"], **content["settings"]}
 
 
-def _parts(found: Found) -> dict[str, str]:
-    """Kinds of the safetensors files in a folder."""
-    files = sorted(found.path.glob("*.safetensors")) if found.path.is_dir() else []
-    kinds = {path.name: next((kind.name for kind in KINDS[:-1] if kind.fits(Found(path))), "") for path in files}
-    return {name: kind for name, kind in kinds.items() if kind}
+def _leftover(found: Found) -> str:
+    """The advice for a file or folder of a command that was killed, or that still runs; empty for another."""
+    name = found.path.name
+    if found.path.is_dir():
+        of_rows = name.endswith(".partial") and found.names and all(part.endswith(".rows") for part in found.names)
+        return "the rest of a recording: the same command deletes it, and so may you" if of_rows else ""
+    return next((advice for pattern, advice in _LEFTOVERS.items() if re.fullmatch(pattern, name)), "")
+
+
+_CONTINUE = "the same command completes it; without need of it, delete it"
+_LEFTOVERS = {
+    r"\..+\.[0-9a-f]{8}\.tmp": "a file that was being written: the same command deletes it, and so may you",
+    r"\..+\.lock": "the mark of a command that runs; after one that was killed, it hinders nothing, and may be deleted",
+    r"\..+\.unfinished": "the mark beside the log of a training that has not ended: the same command replaces both",
+}
+_PARTS = r"(policy|train|calibration|test)-.+\.safetensors(\.partial)?"
+"""Names in the folder of a recording of several splits."""
 
 
 KINDS = (
@@ -307,16 +389,24 @@ KINDS = (
         lambda found: "done.rows" in found.names and "shapes" in found.json(SETTINGS),
         _recording,
     ),
+    Kind(
+        "unfinished recording of several splits",
+        lambda found: found.path.suffix == ".parts" and any(re.fullmatch(_PARTS, name) for name in found.names),
+        lambda found: {"advice": _CONTINUE, **found.content},
+    ),
+    Kind("left-over", lambda found: bool(_leftover(found)), lambda found: {"advice": _leftover(found)}),
     Kind("result of a command", lambda found: "command" in found.json(SETTINGS), _result),
     Kind("comparison", lambda found: {"rows", "differences", "reference"} <= found.figures.keys(), _comparison),
     Kind("headroom", lambda found: {"confidence", "gains", "folds"} <= found.figures.keys(), _headroom),
     Kind("speeds", lambda found: {"machine", "settings", "slots"} <= found.figures.keys(), _speeds),
+    Kind("answers of classify", lambda found: found.first_line == ",".join(COLUMNS), _answers),
+    Kind("file of TensorBoard", lambda found: bool(re.fullmatch(EVENTS, found.path.name)), lambda _: {}),
     Kind(
         "log of TensorBoard",
         lambda found: found.path.is_dir() and not found.files[0] and bool(found.files[1]),
         lambda found: {"runs": found.files[1]},
     ),
-    Kind("folder", lambda found: bool(_parts(found)), lambda found: {"files": _parts(found)}),
+    Kind("folder", lambda found: bool(found.content), lambda found: found.content),
 )
 """Every kind of file and folder; the first that fits counts."""
 
@@ -330,28 +420,40 @@ def _heading(facts: Facts) -> Iterator[str]:
 
 
 def _lines(facts: Facts, indent: str) -> Iterator[str]:
-    for name, value in facts.items():
-        title = f"{indent}{_number(name).replace('_', ' ')}:"
+    for name, value in islice(facts.items(), _MOST_LINES):
+        title = f"{indent}{_text(name)}:"
         if isinstance(value, dict) and value:
             yield title
             yield from _lines(value, indent + "  ")
         elif name == "accuracy" and isinstance(value, list):
             yield f"{title} " + "  ".join(f"t={t} {100 * right:.2f} %" for t, right in enumerate(value, 1))
         elif isinstance(value, list | tuple):
-            shown = [_number(each) for each in value[:_SHOWN]] + ["…"] * (len(value) > _SHOWN)
+            shown = [_text(each) for each in value[:_SHOWN]] + ["…"] * (len(value) > _SHOWN)
             yield f"{title} {', '.join(shown) or 'none'}" + f" ({len(value)})" * (len(value) > _SHOWN)
         else:
-            yield f"{title} {_number(value)}"
+            yield f"{title} {_text(value)}"
+    if len(facts) > _MOST_LINES:
+        yield f"{indent}… ({len(facts)})"
 
 
 _SHOWN = 12
 """Entries of a list in text."""
+_MOST, _MOST_LINES = 10_000, 200
+"""Paths in a folder that are described, and those of them in text."""
 
 
-def _number(value: Any) -> str:
+def _text(value: Any) -> str:
     """A value of a file as text, in which nothing moves the cursor of a terminal."""
+    if value is None or value == {}:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return f"({', '.join(map(_text, value))})"
+    if isinstance(value, dict):
+        return f"({', '.join(f'{_text(name)} {_text(each)}' for name, each in value.items())})"
     return printable(value)
 
 

@@ -32,7 +32,7 @@ from backbones.atomic import (
 from backbones.data import SUFFIXES
 from backbones.hashing import hash_file
 
-SETTINGS, COMPLETE, _NEW = "settings.json", "complete", ".new"
+SETTINGS, COMPLETE, NEW = "settings.json", "complete", ".new"
 STATE = "training.pt"
 """State of a run in a result that is not complete."""
 
@@ -136,7 +136,7 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_f
     wanted = json.dumps(settings, indent=1, default=str, sort_keys=True)
     _check_folder(folder)
     output = ResultFolder(folder, folder, makes)
-    new = ResultFolder(folder, folder / _NEW, makes)
+    new = ResultFolder(folder, folder / NEW, makes)
     if is_first:
         for name in (SETTINGS, COMPLETE):
             remove_leftovers(output.work / name)
@@ -179,6 +179,18 @@ def check_complete(folder: Path) -> None:
         digest, name = line[:64], line[66:]
         if not (folder / name).is_file() or hash_file(folder / name) != digest:
             raise InputError(f"{folder / name} does not match its digest in {mark}: it was altered or deleted.")
+
+
+def completion_of(command: Any) -> object:
+    """The identity of the command's output file, or of the mark of a complete folder; None where there is none."""
+    output = getattr(command, "output", None)
+    if not isinstance(output, Path):
+        return None
+    try:
+        status = (output / COMPLETE if output.is_dir() else output).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def sole_writer_of(command: Any) -> AbstractContextManager[None]:

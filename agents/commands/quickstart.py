@@ -20,6 +20,7 @@ from agents.commands.policies import named_rules
 from agents.commands.train_backbone import accuracy_line
 from backbones import machine
 from backbones.argument_checks import Natural, Positive
+from backbones.errors import counted
 
 RECORDED = {"policy": 20, "calibration": 20, "test": 10}
 """Rows of each image, by split."""
@@ -126,7 +127,7 @@ class Quickstart:
         if file.exists():
             learners.finish_runs(folder / "training", f"ppo-seed{seed}")
             return agents.load(file)
-        print(f"learn when to exit: PPO, seed {seed}, {self.total_timesteps} steps", flush=True)
+        print(f"learn when to exit: PPO, seed {seed}, {counted(self.total_timesteps, 'step')}", flush=True)
         bar, move = progress_bar("learn")
         with bar:
             return agents.train(

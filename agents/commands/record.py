@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,12 +9,13 @@ from typing import Any, ClassVar, Literal
 import tyro
 
 import backbones as bb
-import seenn_env
+import seenn_env.traces
 from agents.commands.data import DataOptions
 from agents.commands.output import check_file, on_terminal
 from agents.commands.unused_options import refuse_unused
 from backbones import data, machine
 from backbones.argument_checks import Natural, Positive
+from backbones.atomic import remove_leftovers
 from backbones.energy import EnergyModel
 from backbones.hashing import hash_json, hash_rows
 from seenn_env import Traces
@@ -84,30 +83,26 @@ class Record:
         if not self.energy:
             refuse_unused(self, ["energy_model"], "without --energy")
         with machine.process_group(long_waits=True) as group:
-            folder = self.output.with_name(self.output.name + (".parts" if len(self.split) > 1 else ".partial"))
-            check_file(self.output, self, unfinished=folder)
+            partial, folder = (self.output.with_name(self.output.name + end) for end in (".partial", ".parts"))
+            check_file(self.output, self, unfinished=partial if len(self.split) == 1 else folder)
             backbone = bb.load(self.backbone, device=str(machine.own_device(self.device)))
             splits = self.data.load_for(backbone, self.dataset, self.seed)
             if len(self.split) == 1:
                 traces = self._record(backbone, self._shown(splits[self.split[0]]), self.output)
             else:
                 shown = {self._part_file(backbone, splits[name], folder): splits[name] for name in self.split}
-                if not any(file.exists() for file in shown):
-                    with suppress(OSError):
-                        folder.rmdir()  # empty: a process was killed when it had finished
+                if not all(file.exists() for file in shown) and self.output.exists() and not self.overwrite:
+                    if all(_modified(path) <= _modified(self.output) for path in folder.rglob("*")):
+                        _remove_parts(folder)  # a process was killed when it had finished
                     check_file(self.output, self)
                 parts = [self._part(backbone, self._shown(samples), file) for file, samples in shown.items()]
                 group.wait()  # until every process has read its parts
                 if group.is_first:
                     traces = Traces.merge(*parts)
                     traces.save(self.output)
-                    for file in folder.glob("*.safetensors"):
-                        file.unlink()
-                    for unfinished in folder.glob("*.safetensors.partial"):  # of runs of other settings
-                        shutil.rmtree(unfinished)
-                    if folder.is_dir() and not any(folder.iterdir()):
-                        folder.rmdir()
+                    seenn_env.traces.delete_recording(partial)
             if group.is_first:
+                _remove_parts(folder)  # those of runs of other settings, too
                 print(traces.summary())
                 print("traces:", self.output)
 
@@ -145,3 +140,19 @@ class Record:
             overwrite=self.overwrite,
             progress=on_terminal(),
         )
+
+
+def _remove_parts(folder: Path) -> None:
+    """Delete the recordings of single splits, complete or not, and their folder if nothing else is in it."""
+    for unfinished in folder.glob("*.safetensors.partial"):
+        seenn_env.traces.delete_recording(unfinished)
+    for temporary in folder.glob(".*.safetensors.*.tmp"):
+        remove_leftovers(temporary.with_name(temporary.name[1:-13]))
+    for file in folder.glob("*.safetensors"):
+        file.unlink()
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _modified(path: Path) -> int:
+    return path.stat().st_mtime_ns

@@ -22,6 +22,7 @@ from agents.commands.unused_options import refuse_unused
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive
 from backbones.atomic import write_atomic
+from backbones.errors import counted
 
 if TYPE_CHECKING:
     from agents.policies import AnyPolicy
@@ -85,7 +86,7 @@ class Sweep:
         output = open_folder(self.output, anywhere, self.overwrite, makes=MAKES)
         policies, curves, comparison = (output.work / name for name in ("policies", "training", "comparison"))
         missing = [training for training in trainings if not (policies / training.file).exists()]
-        print(f"train {len(missing)} of {len(trainings)} policies", flush=True)
+        print(f"train {len(missing)} of {counted(len(trainings), 'policy')}", flush=True)
         failed = 0
         paths = [str(path.resolve() if path.exists() else path) for path in self.traces]
         given = (missing, paths, self.total_timesteps)
@@ -116,7 +117,7 @@ class Sweep:
             print(agents.compare(entries, test, log_dir=comparison, seed=self.seed).table())
         if failed:
             print(
-                f"seenn: {failed} of {len(missing)} trainings failed; the same command tries them again.",
+                f"seenn: {failed} of {counted(len(missing), 'training')} failed; the same command tries them again.",
                 file=sys.stderr,
             )
             sys.exit(1)

@@ -98,7 +98,7 @@ def headroom(
     if T < 2:
         raise InputError("Expected traces of at least 2 timesteps, got 1: there is nothing to decide.")
     if len(targets) == 0 or min(targets) < 1 or max(targets) > T:
-        raise InputError(f"Expected targets from 1 to T = {T}, got {tuple(targets)}.")
+        raise InputError(f"Expected targets from 1 to T = {T}, got {' '.join(map('{:g}'.format, targets)) or 'none'}.")
     clusters = Clusters(traces.sample, seed=seed)
     base = _scores_at(Confidence(), traces)
     confidence = matched_accuracy(base, traces.correct, np.array(targets), clusters)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from agents.comparison.bootstrap import DifferenceInterval, Interval
-from backbones.errors import unknown_name
+from backbones.errors import counted, unknown_name
 from backbones.one_line import one_line
 
 _USES = {
@@ -88,7 +88,7 @@ class Comparison:
 
     def __repr__(self) -> str:
         names = ", ".join(row.name for row in self.rows)
-        return f"Comparison({self.dataset}, split {self.split}, {self.samples} samples: {names})"
+        return f"Comparison({self.dataset}, split {self.split}, {counted(self.samples, 'sample')}: {names})"
 
     def __getitem__(self, name: str) -> Row:
         rows = {row.name: row for row in self.rows}
@@ -119,7 +119,7 @@ class Comparison:
         metered = all(row.energy_pj is not None for row in self.rows)
         energy = "  energy nJ" if metered else ""
         head = f"{'policy':<{width}}  accuracy % [95 %]       timesteps{energy}  exits at t = 1…{self.timesteps} (%)"
-        lines = [f"{self.dataset}, split {self.split}, {self.samples} samples", head, "-" * (len(head) + 8)]
+        lines = [f"{self.dataset}, split {self.split}, {counted(self.samples, 'sample')}", head, "-" * (len(head) + 8)]
         for row in self.rows:
             a = row.accuracy
             shares = " ".join(f"{100 * share:3.0f}" for share in row.exit_shares)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from backbones import InputError
-from backbones.errors import USAGE_ERRORS, first_line, shown
+from backbones.errors import USAGE_ERRORS, counted, first_line, shown
 from backbones.tensors import as_array
 
 Predict = TypeVar("Predict", bound=Callable[..., Any])
@@ -46,7 +46,7 @@ def checks_arguments(predict: Predict) -> Predict:
             ) from error
         if actions.shape != rows.shape[:1]:
             raise InputError(
-                f"Expected the state of {len(rows)} rows, got one of {actions.size}: omit it at the start."
+                f"Expected the state of {counted(len(rows), 'row')}, got one of {actions.size}: omit it at the start."
             )
         return actions, state
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from backbones.argument_checks import check_kinds
 from backbones.contract.inputs import as_tensor, check_images
 from backbones.contract.protocol import Backbone, State
+from backbones.errors import counted
 from backbones.state_tree import named_leaves
 
 ROUNDING = 2e-6
@@ -213,10 +214,10 @@ def _check_refill(
         for _ in range(T - moment):
             logits, state = backbone.step(state)
             after.append(logits.clone())
-        message = f"refilled rows must run like fresh ones; refilled after {moment} timesteps they do not."
+        message = f"refilled rows must run like fresh ones; refilled after {counted(moment, 'timestep')} they do not."
         refilled = [logits[rows] for logits in after]
         places.close([logits[rows] for logits in fresh[: len(after)]], refilled, message)
         first = first or refilled
         places.same(first[: len(after)], refilled, message)
-        message = f"a refill must not change the other rows; after {moment} timesteps it does."
+        message = f"a refill must not change the other rows; after {counted(moment, 'timestep')} it does."
         places.same([logits[others] for logits in alone[moment:]], [logits[others] for logits in after], message)

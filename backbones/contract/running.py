@@ -13,7 +13,7 @@ from torch import Tensor
 from backbones.argument_checks import Positive, check_kinds
 from backbones.contract.inputs import as_tensor
 from backbones.contract.protocol import Backbone, Probed, State
-from backbones.errors import InputError, kind_of, shown
+from backbones.errors import InputError, counted, kind_of, shown
 from backbones.tensors import as_array
 
 REPEAT_BITS = 16
@@ -72,7 +72,7 @@ def run_probed(
     if np.ndim(keys) != 1 or shown_images != N or len(images) < (N if shows is None else max(shows, default=-1) + 1):
         raise InputError(
             f"Expected a key for each image that is shown, got {list(np.shape(keys))} keys, {shown_images} places and "
-            f"{len(images)} images."
+            f"{counted(len(images), 'image')}."
         )
     starts = list(range(0, N, batch_size) if begins is None else begins)
     if not all(isinstance(begin, int | np.integer) for begin in starts):

@@ -18,7 +18,7 @@ from backbones.argument_checks import Positive, check_kinds
 from backbones.contract.inputs import as_tensor, keys_of, whole_numbers
 from backbones.contract.protocol import Advancing, Backbone, State
 from backbones.contract.running import probe
-from backbones.errors import InputError
+from backbones.errors import InputError, counted
 from backbones.state_tree import leaves_of, map_leaves
 
 Rows = np.ndarray | Tensor | Sequence[int]
@@ -84,7 +84,7 @@ class SlotPool:
             raise InputError(f"Expected different rows in 0…{self.num_slots - 1}, got {numbers}.")
         inputs = as_tensor(inputs, "inputs")
         if len(inputs) != R:
-            raise InputError(f"Expected {R} inputs for {R} rows, got {len(inputs)}.")
+            raise InputError(f"Expected {counted(R, 'input')} for {counted(R, 'row')}, got {len(inputs)}.")
         keys = keys_of(keys, R).cpu()
         if numbers != sorted(numbers):
             order = np.argsort(rows)

@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from backbones.array_files import Rows, map_arrays, write_arrays
-from backbones.errors import InputError
+from backbones.errors import InputError, counted
 from backbones.hashing import hash_json
 
 FORMAT = "seenn_env.cache/1"
@@ -39,5 +39,7 @@ def cached_rows(cache: Path, rows: Iterator[np.ndarray], count: int, description
     cached = arrays.get("rows", np.empty(0))
     known = metadata.get("format") == FORMAT and seal is not None and len(cached) == count
     if not known or cached.dtype != np.uint8 or 0 in cached.shape:
-        raise InputError(f"Expected a cache of {count} rows ({FORMAT}) in {cache}, got another file: delete it.")
+        raise InputError(
+            f"Expected a cache of {counted(count, 'row')} ({FORMAT}) in {cache}, got another file: delete it."
+        )
     return cached

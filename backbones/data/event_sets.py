@@ -115,7 +115,7 @@ def _open(name: str, root: Path, download: bool, settings: dict[str, bool]) -> A
     except FileNotFoundError as error:
         raise InputError(
             f"Expected {name} in {root / made.__name__} as tonic keeps it, but {Path(error.args[0]).name} is missing "
-            "there or not whole: name the folder that holds it (--data-dir), or pass download=True (--download)."
+            "there or not whole: name the folder that holds it by root=…, or pass download=True."
         ) from error
     except (OSError, RuntimeError) as error:
         reason = " ".join(str(error).split())

@@ -38,7 +38,7 @@ class Request:
     def place(self) -> Path:
         """The folder or file of the data; an `InputError` where none was given."""
         if self.root is None:
-            raise InputError(f"Expected where the data of {self.name!r} are: set root (--data-dir).")
+            raise InputError(f"Expected where the data of {self.name!r} are: set root.")
         return self.root
 
     @property
@@ -50,9 +50,8 @@ class Request:
         """Raise an `InputError` where one of these settings, which the dataset does not read, was given."""
         for name in names:
             if value := getattr(self, name):
-                flag = {"root": "--data-dir"}.get(name, "--" + name.replace("_", "-"))
                 raise InputError(
-                    f"Expected no {name} ({flag}) for {self.name!r}, which does not read it, got {value}: leave it out."
+                    f"Expected no {name} for {self.name!r}, which does not read it, got {value}: leave it out."
                 )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
 from backbones.contract.inputs import channels_advice
 from backbones.deferred_rows import RowView, rows_of
-from backbones.errors import InputError, shown, unknown_name
+from backbones.errors import InputError, counted, shown, unknown_name
 from backbones.one_line import one_line
 from backbones.tensors import is_tensor
 
@@ -220,7 +220,9 @@ class Division:
 def stratified_split(labels: np.ndarray, sizes: dict[str, int], seed: Natural) -> dict[str, np.ndarray]:
     """Disjoint, sorted places of `sizes` samples for each name, stratified by the labels `[N]`; at most N in all."""
     if sum(sizes.values()) > len(labels):
-        raise InputError(f"Expected at least {sum(sizes.values())} images for the splits, got {len(labels)}.")
+        raise InputError(
+            f"Expected at least {counted(sum(sizes.values()), 'image')} for the splits, got {len(labels)}."
+        )
     rng = np.random.default_rng(seed)
     # Shuffled classes spread evenly: any interval of this order has every class in proportion.
     place = np.empty(len(labels))
@@ -269,7 +271,7 @@ def check_fit(
     if sample_shape is not None and len(shape) == len(sample_shape) and shape != tuple(sample_shape):
         advice = channels_advice(shape, tuple(sample_shape))
         if advice == ".":
-            advice = ": use the dataset that it was made for, or resize images of a folder to its size (--image-size)."
+            advice = ": use the dataset that it was made for, or resize images of a folder to its size (image_size)."
         raise InputError(
             f"Expected samples of {network}'s shape {list(sample_shape)}, got {list(shape)} in {samples.dataset}"
             + advice
@@ -299,8 +301,8 @@ def check_division(
     if division and trained and division["dataset"] == trained["dataset"] and dict(division) != dict(trained):
         raise InputError(
             f"Expected {division['dataset']} divided as {network} was trained on it ({_in_words(trained)}), got "
-            f"{_in_words(division)}: its training images could be among the others; use the same seed (--seed), "
-            "policy_size (--policy-size) and calibration_size (--calibration-size)."
+            f"{_in_words(division)}: its training images could be among the others; use the same seed, policy_size "
+            "and calibration_size."
         )
 
 
@@ -313,6 +315,6 @@ def check_timesteps(frames: int, timesteps: int | None, where: str) -> None:
     """Raise an `InputError` for frames of another T than the network's (None accepts any)."""
     if timesteps is not None and frames != timesteps:
         raise InputError(
-            f"Expected frames for the network's {timesteps} timesteps, got {frames} a sample in {where}: "
-            f"use a network with timesteps={frames} (--timesteps), or bin the events into {timesteps}."
+            f"Expected frames for the network's {counted(timesteps, 'timestep')}, got {frames} a sample in {where}: "
+            f"use a network with timesteps={frames}, or bin the events into {timesteps}."
         )

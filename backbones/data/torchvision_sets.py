@@ -61,7 +61,7 @@ def _open(name: str, root: Path, train: bool, download: bool) -> Any:
             ) from error
         raise InputError(
             f"Expected {name} in {root}, but {files} is missing there or not whole: "
-            "name the folder that holds it (--data-dir), or pass download=True (--download) to fetch it."
+            "name the folder that holds it by root=…, or pass download=True to fetch it."
         ) from error
 
 

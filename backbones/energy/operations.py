@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from backbones.argument_checks import check_kinds
 from backbones.energy.fan_out import ExactDot, counted_layers, fan_out
-from backbones.errors import InputError, kind_of
+from backbones.errors import InputError, counted, kind_of
 from backbones.networks.neurons.neuron import LIF
 
 _PASSING = (nn.Identity, nn.Flatten, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d)
@@ -134,7 +134,7 @@ class OperationCounter:
     def _check_rows(self, module: nn.Module, values: Tensor) -> None:
         if self.rows not in (None, values.shape[0]):
             raise InputError(
-                f"Expected every layer to see the {self.rows} rows along its first dimension, got "
+                f"Expected every layer to see the {counted(self.rows, 'row')} along its first dimension, got "
                 f"{list(values.shape)} at {kind_of(module)}: count one timestep at a time, or take() between."
             )
         self.rows = values.shape[0]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from backbones.argument_checks import AtLeast, AtMost, Finite, Natural, check_kinds
-from backbones.errors import InputError, shown, unknown_name
+from backbones.errors import InputError, counted, shown, unknown_name
 from backbones.networks.architectures import ARCHITECTURES
 from backbones.networks.network import SpikingNetwork
 from backbones.networks.neurons.activations import ACTIVATIONS
@@ -73,7 +73,8 @@ def build(
     for name, values in (("mean", np.asarray(mean, np.float64)), ("std", np.asarray(std, np.float64))):
         if values.size not in (1, input_shape[0]):
             raise InputError(
-                f"Expected {name} as one number, or one for each of {input_shape[0]} channels, got {values.tolist()}."
+                f"Expected {name} as one number, or one for each of {counted(input_shape[0], 'channel')}, got "
+                f"{values.tolist()}."
             )
     if not (np.asarray(std) > 0).all():
         raise InputError(f"Expected std above 0, got {np.asarray(std).tolist()}.")

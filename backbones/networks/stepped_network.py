@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.contract.inputs import as_tensor, channels_advice, check_images, check_rows, check_state, keys_of
-from backbones.errors import InputError
+from backbones.errors import InputError, counted
 from backbones.hashing import hash_tensors
 from backbones.networks.encodings import make_encoding
 from backbones.networks.neurons.neuron import LIF
@@ -219,7 +219,8 @@ class SteppedNetwork(nn.Module):
             return
         advice = channels_advice(got, expected)
         if self.encoding.frames and len(got) == len(expected) and got[1:] == expected[1:]:
-            advice = f": frames for {got[0]} timesteps, and the network has T = {self.timesteps}; make them equal."
+            frames = counted(got[0], "timestep")
+            advice = f": frames for {frames}, and the network has T = {self.timesteps}; make them equal."
         elif self.encoding.frames and len(got) < len(expected):
             advice = ": the encoding 'event' takes a frame for each timestep; for still images choose another."
         elif len(got) == len(expected) + 1:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from backbones.argument_checks import AboveZero, AtLeast, Below, Fraction, FromZero, Natural, Positive, check_fields
-from backbones.errors import InputError
+from backbones.errors import InputError, counted
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,6 @@ def stages_of(config: TrainingConfig, timesteps: int) -> tuple[Stage, ...]:
     stages: list[Stage] = []
     for T, epochs, rate in plan:
         if timesteps < T:
-            raise InputError(f"Expected stages of at most the network's {timesteps} timesteps, got {T}.")
+            raise InputError(f"Expected stages of at most the network's {counted(timesteps, 'timestep')}, got {T}.")
         stages.append(Stage(T, stages[-1].end if stages else 0, epochs, rate))
     return tuple(stages)

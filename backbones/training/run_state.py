@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from backbones.array_files import map_arrays, write_arrays
-from backbones.errors import InputError, refusing
+from backbones.errors import InputError, counted, refusing
 from backbones.machine.processes import ProcessGroup
 from backbones.networks.network import SpikingNetwork
 from backbones.tensor_files import check_weights, refuse_nan
@@ -137,8 +137,8 @@ class RunState:
                 )
             if (done := len(self.losses)) > (end := stages_of(self.config, self.network.timesteps)[-1].end):
                 raise InputError(
-                    f"Expected {path} to hold at most the {end} epochs of this run, but it holds {done}: delete it, or "
-                    "repeat that run's settings."
+                    f"Expected {path} to hold at most the {counted(end, 'epoch')} of this run, but it holds {done}: "
+                    "delete it, or repeat that run's settings."
                 )
             for name in ("network", "average", "best"):
                 if name == "network" or state[name] is not None:

@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import concatenate, create_empty_array, iterate
 
+from backbones.errors import counted
 from seenn_env.checking.results import Recorder, Result, VectorEnvError, check_in_space, difference, require_same
 
 ROUNDS = 8  # each with other rows disturbed: two dependent rows pass with probability 2 ** -8
@@ -43,7 +44,8 @@ def check_autoreset(recorder: Recorder, actions: list, seed: int) -> None:
         )
     if not unreset:
         warnings.warn(
-            f"No episode ended and was reset in {len(actions)} steps, so autoreset is unchecked: use more steps.",
+            f"No episode ended and was reset in {counted(len(actions), 'step')}, so autoreset is unchecked: "
+            "use more steps.",
             stacklevel=3,
         )
 

@@ -18,6 +18,8 @@ from gymnasium import Space, spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import iterate
 
+from backbones.errors import counted
+
 RESULTS_KEPT = 4  # a rotation among up to this many buffers is detected
 
 
@@ -234,7 +236,7 @@ def difference(expected: Any, got: Any, name: str = "") -> str | None:
         parts = [(expected[key], got[key], f"{name}['{key}']" if name else str(key)) for key in expected]
     elif isinstance(expected, list | tuple) and isinstance(got, list | tuple):
         if len(expected) != len(got):
-            return f"{name or 'it'} should have {len(expected)} parts, got {len(got)}"
+            return f"{name or 'it'} should have {counted(len(expected), 'part')}, got {len(got)}"
         parts = [(a, b, f"{name}[{i}]") for i, (a, b) in enumerate(zip(expected, got, strict=True))]
     else:
         return None if same(expected, got) else f"{name or 'it'} should be {brief(expected)}, got {brief(got)}"

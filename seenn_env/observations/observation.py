@@ -24,7 +24,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
-from backbones.errors import shown, unknown_name, users_own
+from backbones.errors import counted, shown, unknown_name, users_own
 from seenn_env.arrays import large_array, row_chunks
 from seenn_env.entry_points import is_entry_point, load_entry_point
 from seenn_env.observations.columns import (
@@ -96,7 +96,7 @@ class Observation:
         F = len(self.names)
         if np.shape(self.low) != (F,) or np.shape(self.high) != (F,):
             raise InputError(
-                f"Expected low and high [{F}] for the {F} names of the observation {self.name!r}, "
+                f"Expected low and high [{F}] for the {counted(F, 'name')} of the observation {self.name!r}, "
                 f"got {list(np.shape(self.low))} and {list(np.shape(self.high))}."
             )
         if not (np.isfinite(self.low).all() and np.isfinite(self.high).all() and (self.low <= self.high).all()):

@@ -11,6 +11,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
+from backbones.errors import counted
 from seenn_env.observations.columns import softmax
 from seenn_env.traces.fields import as_array
 from seenn_env.traces.traces import Traces
@@ -169,7 +170,7 @@ class Episode:
     def right(self, column: int) -> bool:
         """Whether the prediction of a column (a timestep, from 0) is correct."""
         if not -self.timestep <= column < self.timestep:
-            raise InputError(f"Expected a column of the {self.timestep} timesteps done, got {column}.")
+            raise InputError(f"Expected a column of the {counted(self.timestep, 'timestep')} done, got {column}.")
         return int(self.predictions[column]) == self.label
 
     def shown_classes(self) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.argument_checks import Positive, check_kinds
+from backbones.errors import counted
 from seenn_env.rendering.canvas import (
     BLUE,
     FAINT,
@@ -213,7 +214,7 @@ def _draw_activity(
 ) -> None:
     """A heat map of each timestep: one line a neuron, or neighbours averaged."""
     canvas.text(_LEFT - 14, top + 21, name, align="right", color=GREY)
-    canvas.text(_LEFT - 14, top + 37, f"{activity.shape[1]} neurons", size=_SMALL, align="right", color=GREY)
+    canvas.text(_LEFT - 14, top + 37, f"{counted(activity.shape[1], 'neuron')}", size=_SMALL, align="right", color=GREY)
     for column in range(episode.timesteps):
         if column < episode.timestep:
             colors = heat(pooled(activity[column].astype(np.float32), _STRIP), kind)

@@ -1,7 +1,7 @@
 from .energy import synaptic_operations, with_energy
 from .fields import ROW_FIELDS, image_places
 from .file import write_tensors
-from .partial import batches_done
+from .partial import batches_done, delete_recording
 from .recording import record
 from .traces import PACKAGED, Traces
 
@@ -10,6 +10,7 @@ __all__ = [
     "ROW_FIELDS",
     "Traces",
     "batches_done",
+    "delete_recording",
     "image_places",
     "record",
     "synaptic_operations",

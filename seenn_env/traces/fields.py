@@ -10,7 +10,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.data import SPLITS
-from backbones.errors import kind_of, shown, unknown_name
+from backbones.errors import counted, kind_of, shown, unknown_name
 from backbones.tensors import as_array as array_of
 from backbones.tensors import is_tensor
 from seenn_env.arrays import row_chunks
@@ -79,7 +79,7 @@ def split_codes(split: Any, N: int) -> np.ndarray:
         return np.full(N, SPLIT_CODES[split], np.uint8)
     codes = np.asarray(as_array(split))
     if codes.shape != (N,):
-        raise InputError(f"Expected one split, or one for each of the {N} rows, got {list(codes.shape)}.")
+        raise InputError(f"Expected one split, or one for each of the {counted(N, 'row')}, got {list(codes.shape)}.")
     if codes.dtype.kind in "OUT":
         names, places = np.unique(codes.astype(str), return_inverse=True)
         for name in names.tolist():
@@ -177,7 +177,7 @@ def image_places(index: np.ndarray | None, sample: np.ndarray) -> np.ndarray:
         InputError: for a missing one.
     """
     if index is None or not len(index):
-        raise InputError("Expected images of the samples, got none: record with images=True, or pass samples=….")
+        raise InputError("Expected images of the samples, got none: record with images=True, or pass the samples.")
     order = np.argsort(index)
     places = order[np.searchsorted(index[order], sample).clip(max=len(index) - 1)]
     if (missing := index[places] != sample).any():

@@ -83,7 +83,7 @@ class PartialRecording:
         whole = same and all(file.is_file() and file.stat().st_size == sizes[name] for name, file in files.items())
         group.wait()  # all have looked
         if group.is_first and not whole:
-            _delete(folder)
+            delete_recording(folder)
             folder.mkdir(parents=True, exist_ok=True)
             for name, file in files.items():
                 with file.open("wb") as opened:
@@ -105,7 +105,7 @@ class PartialRecording:
     def remove_rest(folder: Path) -> None:
         """Delete the folder of a process that was killed while it deleted it."""
         if not (folder / _SETTINGS).exists():
-            _delete(folder)
+            delete_recording(folder)
 
     def missing(self, group: ProcessGroup) -> list[int]:
         """The batches of this process that are not done: whole ones, dealt out in turn."""
@@ -126,7 +126,7 @@ class PartialRecording:
     def remove(self) -> None:
         """Delete the folder."""
         if self.folder is not None:
-            _delete(self.folder)
+            delete_recording(self.folder)
 
     def _digest(self, batch: int) -> np.ndarray:
         """`[32]` the digest of the batch's rows, of its place and of the settings."""
@@ -150,7 +150,7 @@ def _text(settings: dict[str, Any]) -> str:
     return json.dumps(settings, sort_keys=True)
 
 
-def _delete(folder: Path) -> None:
+def delete_recording(folder: Path) -> None:
     """Delete a recording's files, and their folder if nothing else is in it."""
     (folder / _SETTINGS).unlink(missing_ok=True)  # first: a folder with settings is complete
     remove_leftovers(folder / _SETTINGS)

@@ -19,7 +19,7 @@ from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
 from backbones.array_files import Seal
 from backbones.data import SPLITS
-from backbones.errors import shown, unknown_name
+from backbones.errors import counted, shown, unknown_name
 from backbones.packaged_files import packaged_file
 from seenn_env.arrays import join_rows, read_only, row_chunks, take_rows
 from seenn_env.observations.observation import AnyObservation, Observation, TraceShape, make_observation
@@ -256,8 +256,8 @@ class Traces:
         if times.max() > 1:
             code, sample, repeat = distinct[times.argmax()].tolist()
             raise InputError(
-                f"Expected traces of different rows, got {np.count_nonzero(times > 1)} rows twice, such as sample "
-                f"{sample}, repeat {repeat} of {SPLITS[code]!r}: merge each of them once."
+                f"Expected traces of different rows, got {counted(int((times > 1).sum()), 'row')} twice, "
+                f"such as sample {sample}, repeat {repeat} of {SPLITS[code]!r}: merge each of them once."
             )
         merged: dict[str, Any] = {
             name: join_rows([getattr(part, name) for part in parts])
@@ -401,7 +401,7 @@ class Traces:
     def summary(self) -> str:
         """A few lines: sizes, accuracy at each timestep, AET, empirical AET, OCT; energy where there is any."""
         accuracy = "  ".join(f"t={t} {100 * a:.2f}" for t, a in enumerate(self.accuracy, 1))
-        samples = len(np.unique(self.sample))
+        sizes = f"{counted(len(np.unique(self.sample)), 'sample')}, {counted(len(self), 'row')}"
         energy = ""
         if self.energy_pj is not None:
             means = self.energy_pj.mean(0, dtype=np.float64) / 1000
@@ -409,7 +409,7 @@ class Traces:
                 f"t={t} {e:.4g}" for t, e in enumerate(means, 1)
             )
         return (
-            f"{self.split}: {samples} samples, {len(self.labels)} rows, T = {self.timesteps}, K = {self.num_classes}\n"
+            f"{self.split}: {sizes}, T = {self.timesteps}, K = {self.num_classes}\n"
             f"accuracy %: {accuracy}\n"
             f"AET {self.aet:.3f}  empirical AET {self.empirical_aet:.3f}  OCT {self.oct:.3f}"
             f"{energy}"

@@ -51,12 +51,26 @@ def test_answers_are_whole_with_a_closed_output(tmp_path):
     assert (tmp_path / "answers.csv").read_text().count("\n") == 498
 
 
-@pytest.mark.slow
-def test_a_full_output_is_one_sentence():
-    process = seenn(*CLASSIFY, shell="> /dev/full")
-    assert process.returncode == 1
-    assert process.stderr.count(b"\n") == 1
-    assert b"No space left" in process.stderr
+@pytest.mark.parametrize(
+    ("arguments", "then"),
+    [
+        (["info", "digits"], "the same command begins anew"),
+        (["watch", "--row", "0", "--output", "OUT.gif"], "the result, OUT.gif, is complete"),
+        pytest.param(
+            ["compare", "--traces", "digits", "--output", "OUT"], "the result, OUT, is complete", marks=pytest.mark.slow
+        ),
+        pytest.param(CLASSIFY, "the same command begins anew", marks=pytest.mark.slow),
+        pytest.param([*CLASSIFY, "--output", "OUT.csv"], "the result, OUT.csv, is complete", marks=pytest.mark.slow),
+    ],
+)
+def test_a_full_standard_output_is_one_sentence_about_the_result(arguments, then, tmp_path):
+    for buffering in ("", "1"):
+        out = f"{tmp_path}/out{buffering}"
+        command = [part.replace("OUT", out) for part in arguments]
+        process = seenn(*command, shell="> /dev/full", PYTHONUNBUFFERED=buffering)
+        assert process.returncode == 1
+        sentence = f"seenn: standard output: No space left on device; {then.replace('OUT', out)}.\n"
+        assert process.stderr.decode() == sentence
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import backbones as bb
 from backbones.contract import run_probed
 from backbones.data import Augmentation, Division, corrupt, stratified_split
 from backbones.energy import Metered
-from backbones.errors import kind_of
+from backbones.errors import counted, kind_of
 
 
 class Leaky(nn.Module):
@@ -55,3 +55,11 @@ def test_backbones_and_samples_have_texts_of_one_line(digits):
     assert repr(digits.test) == "Samples('digits', 'test', 497 × [1, 8, 8] uint8)"
     for backbone in (network.optimize(), Metered(network), bb.SlotPool(network, 2)):
         assert "\n" not in repr(backbone)
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "text"),
+    [(1, "image", "1 image"), (0, "image", "0 images"), (2, "policy", "2 policies"), (10_000, "row", "10000 rows")],
+)
+def test_a_count_has_its_noun_in_the_right_number(count, noun, text):
+    assert counted(count, noun) == text

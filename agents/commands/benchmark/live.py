@@ -19,6 +19,7 @@ import backbones as bb
 from agents.calibration.level_search import calibrate
 from agents.commands.benchmark.contenders import Contenders, Prescribed, Turn, prescribed_times
 from agents.rules.thresholds import Margin
+from backbones.errors import counted
 from backbones.networks import InferenceNetwork, SpikingNetwork
 from backbones.packaged_files import is_packaged
 from seenn_env import Policy, record
@@ -79,7 +80,8 @@ def measure_live(settings: LiveSettings) -> tuple[dict[str, Any], str]:
         " ".join(f"{value:.4f}" for value in each) for each in (report.accuracy_before, report.accuracy_after)
     )
     lines = [
-        f"{backbone.form}, {_place(settings.device)}, {settings.clock} seconds, {settings.rounds} interleaved rounds",
+        f"{backbone.form}, {_place(settings.device)}, {settings.clock} seconds, "
+        f"{counted(settings.rounds, 'interleaved round')}",
         f"beside the plain form on {report.samples} calibration images: agreement ≥ {report.agreement.min():.4f}, "
         f"accuracy by timestep {before} before, {after} after",
     ]
@@ -118,7 +120,7 @@ def _measure_slots(
     s = (np.median(full) - np.median(c)) / backbone.timesteps
     figures: dict[str, Any] = {"c_seconds": float(np.median(c)), "s_seconds": float(s), "held_against": best}
     figures["contenders"] = {}
-    lines = [f"{B} slots: c = {1e3 * np.median(c):.3f} ms, s = {1e3 * s:.3f} ms an image, of {best!r}"]
+    lines = [f"{counted(B, 'slot')}: c = {1e3 * np.median(c):.3f} ms, s = {1e3 * s:.3f} ms an image, of {best!r}"]
     lines.append(
         f"{'contender':<30} {'images/s':>9} {'timesteps':>9} {'× full T':>8} {'limit':>6}   share of limit [95 %]"
     )

@@ -17,6 +17,7 @@ from agents.learners.perceptrons import check_perceptron, run_perceptron
 from agents.rules.score import ScoredPolicy, timestep_of
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive
+from backbones.errors import counted
 from backbones.one_line import one_line
 from seenn_env.observations import AnyObservation
 
@@ -69,7 +70,7 @@ class ExitNetwork(ScoredPolicy):
         """`[B, T + F]` inputs of the network for an observation `[B, F]`."""
         if observation.shape[1:] != (F := self.tensors["mean"].shape):
             raise InputError(
-                f"Expected the observation that the policy was trained on, with {F[0]} columns, got "
+                f"Expected the observation that the policy was trained on, with {counted(F[0], 'column')}, got "
                 f"{self.observation!r} with {observation.shape[1]}: name it by observation=…."
             )
         at = torch.from_numpy(timestep_of(observation, self.observation, self.timesteps, self.elapsed)) - 1

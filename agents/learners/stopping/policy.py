@@ -16,6 +16,7 @@ from agents.learners.stopping.trees import check_trees, run_trees
 from agents.rules.score import ScoredPolicy, scores_by_timestep, timestep_of
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive
+from backbones.errors import counted
 from backbones.one_line import one_line
 from seenn_env.observations import AnyObservation
 
@@ -54,7 +55,7 @@ class OptimalStopping(ScoredPolicy):
         policy = super().from_tensors(tensors, facts)
         steps = range(policy.timesteps - 1) if policy.timesteps <= len(tensors) + 1 else ()
         if set(tensors) != {f"{name}_{t}" for t in steps for name in ("tree", "base")}:
-            raise InputError(f"Expected trees and a base for each of {policy.timesteps - 1} timesteps.")
+            raise InputError(f"Expected trees and a base for each of {counted(policy.timesteps - 1, 'timestep')}.")
         for t in steps:
             check_trees(tensors[f"tree_{t}"].numpy())
             if tensors[f"base_{t}"].shape != (1,) or tensors[f"base_{t}"].dtype != torch.float64:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from backbones import InputError
+from backbones.errors import counted
 
 
 def fit_trees(columns: np.ndarray, target: np.ndarray, **arguments: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +54,8 @@ def run_trees(trees: np.ndarray, columns: np.ndarray) -> np.ndarray:
     total, rows = np.zeros(len(columns)), np.arange(len(columns))
     if trees[..., 0].max(initial=-1) >= columns.shape[1]:
         raise InputError(
-            f"Expected the observation that the trees were fitted on, got {columns.shape[1]} columns, too few."
+            f"Expected the observation that the trees were fitted on, got "
+            f"{counted(columns.shape[1], 'column')}, too few."
         )
     for tree in trees:
         feature, left, right = (tree[:, place].astype(np.int64) for place in (0, 2, 3))

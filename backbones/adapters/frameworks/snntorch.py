@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from backbones.adapters.held_state import BufferAccess, HeldState
 from backbones.adapters.stepping import Layout, call, whole_batch
-from backbones.errors import InputError
+from backbones.errors import InputError, counted
 from backbones.state_tree import flatten, leaves_of, named_leaves, unflatten
 
 PARALLEL = ("AssociativeLeaky", "LeakyKernel", "LeakyParallel", "LinearLeaky", "StateLeaky")
@@ -144,7 +144,7 @@ class _ByHand(BufferAccess):
             except InputError:
                 raise InputError(
                     f"Expected {type(self.module).__name__} to give back every state that it takes ({self._takes}), "
-                    f"got {len(result)} values without the next {' and '.join(missing)}: {self._remedy}"
+                    f"got {counted(len(result), 'value')} without the next {' and '.join(missing)}: {self._remedy}"
                 ) from None
         return places
 

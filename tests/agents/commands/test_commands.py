@@ -8,6 +8,7 @@ from contextlib import redirect_stderr, redirect_stdout
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import agents
 from agents.commands.train_backbone import copy_weights
@@ -158,7 +159,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(tmp_path, capsys):
         (("train-backbone", "--timesteps", 0), "timesteps to be a whole number of 1 or more, got 0"),
         (("train-backbone", "--network", "huge"), "network, got 'huge'. Known:"),
         (("train-backbone", "--dataset", "moons"), "dataset, got 'moons'. Known:"),
-        (("train-backbone", "--dataset", "mnist"), "where the data of 'mnist' are: set root (--data-dir)"),
+        (("train-backbone", "--dataset", "mnist"), "where the data of 'mnist' are: pass --data-dir"),
         (("train-backbone", "--epochs", 0), "epochs to be a whole number of 1 or more, got 0"),
         (("train-backbone", "--width", 0), "width to be a whole number of 1 or more or None, got 0"),
         (("train-backbone", "--device", "gpu"), "the name of a device, such as cpu or cuda, got 'gpu'"),
@@ -277,3 +278,12 @@ def test_classify_prints_its_header_with_the_first_answer_only(tmp_path, capsys)
         text = (tmp_path / "answers.csv").read_text() if output else capsys.readouterr().out
         assert text.splitlines()[0] == "name,prediction,class,timesteps,confidence,problem"
         assert text.splitlines()[1].startswith(f"{broken},,,,,cannot be read")
+
+
+def test_one_image_or_sample_is_no_plural(tmp_path, capsys):
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "one.png")
+    seenn("classify", "--backbone", "digits", "--inputs", tmp_path / "one.png", "--energy-images", 1)
+    said = capsys.readouterr().err
+    assert said.startswith("1 image, ")
+    assert "on 1 random image (" in said
+    assert make_traces(1).summary().startswith("policy: 1 sample, 1 row, T = 4")

@@ -56,7 +56,7 @@ def test_bad_input_of_convert_is_one_sentence_and_writes_nothing(trained, tmp_pa
         ((tmp_path / "none.safetensors",), "found nothing at"),
         ((spiking,), "got one that spikes: body.first is LIF"),
         ((trained["qcfs"], "--timesteps", 0), "timesteps to be a whole number of 1 or more"),
-        ((trained["qcfs"], "--method", "max"), "no method for a QCFS network"),
+        ((trained["qcfs"], "--method", "max"), "no --method for a QCFS network"),
         ((trained["relu"], "--method", "luck"), "--method"),
         ((trained["relu"], "--percentile", 0), "percentile to be a number above 0 and of 100 or less"),
         ((trained["relu"], "--images", 0), "images to be a whole number of 1 or more, got 0"),

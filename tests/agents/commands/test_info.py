@@ -2,10 +2,13 @@
 
 import json
 import os
+import re
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import agents
 import backbones as bb
@@ -86,8 +89,6 @@ def test_frames_of_both_types_have_shape_classes_and_splits(tmp_path, capsys):
 
 
 def test_a_cache_of_images_has_its_shape(tmp_path, capsys):
-    from PIL import Image
-
     Image.new("L", (6, 5)).save(tmp_path / "one.png")
     decoded([tmp_path / "one.png"], tmp_path, tmp_path)
     (facts,) = info(capsys, *tmp_path.glob("images-*"))
@@ -212,3 +213,88 @@ def test_a_pipe_in_a_folder_is_not_read_and_nothing_moves_the_cursor(tmp_path, c
     shown = "".join(capsys.readouterr())
     assert "\x1b" not in shown
     assert shown.count("\\x1b[2J") == 3
+
+
+def test_a_folder_is_described_at_all_depths_by_the_names_as_they_are(tmp_path, capsys):
+    deep = tmp_path / "a_b" / "c"
+    agents.save(agents.Margin(), deep / "my_margin.safetensors")
+    (deep / "notes.txt").write_text("mine")
+    command = COMMANDS["compare"](traces=("digits",), output=deep / "result")
+    output = open_folder(deep / "result", command, False, makes=r"table\.txt")
+    full_traces().save(output.work / "traces.safetensors")
+    (facts,) = info(capsys, tmp_path)
+    kinds = {"a_b/c/my_margin.safetensors": "policy", "a_b/c/result": "result of a command"}
+    assert (facts["kind"], facts["files"]) == ("folder", kinds)
+    seenn("info", tmp_path)
+    assert "  a_b/c/my_margin.safetensors: policy\n" in capsys.readouterr().out
+    whole = (deep / "my_margin.safetensors").read_bytes()
+    (deep / "my_margin.safetensors").write_bytes(whole[:-1])
+    assert "a_b/c/my_margin.safetensors: Expected" in refused_by_info(capsys, tmp_path).out
+
+
+def test_a_folder_of_many_files_is_described_in_part(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("agents.commands.info._MOST", 5)
+    monkeypatch.setattr("agents.commands.info._MOST_LINES", 2)
+    for number in range(7):
+        agents.save(agents.Margin(), tmp_path / f"{number}.safetensors")
+    (facts,) = info(capsys, tmp_path)
+    assert len(facts["files"]) == 5
+    assert facts["more"] == "only the first 5 paths are described"
+    monkeypatch.setattr("agents.commands.info._MOST_LINES", 3)
+    seenn("info", tmp_path)
+    assert "    … (5)\n" in capsys.readouterr().out
+
+
+def test_text_has_no_value_in_the_words_of_python(tmp_path, capsys):
+    command = COMMANDS["compare"](traces=("digits",), output=tmp_path / "result")
+    output = open_folder(tmp_path / "result", command, False, makes=r"table\.txt")
+    (output.work / "table.txt").touch()
+    seenn("info", tmp_path / "result")
+    shown = capsys.readouterr().out
+    assert "  complete: no\n" in shown
+    assert "  rules: none\n" in shown
+    assert not re.search(r"None|True|False|[\[\]{}']", shown)
+
+
+def test_answers_of_classify_have_their_images_timesteps_and_classes(tmp_path, capsys):
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_text("no image")
+    for columns in ("a.png", "b.png"), ("a.png",):
+        files = [tmp_path / name for name in columns]
+        with suppress(SystemExit):
+            seenn("classify", "--backbone", "digits", "--inputs", *files, "--output", tmp_path / f"{len(files)}.csv")
+    capsys.readouterr()
+    both, one = info(capsys, tmp_path / "2.csv", tmp_path / "1.csv")
+    assert both["kind"] == one["kind"] == "answers of classify"
+    assert (both["images"], both["broken"], one["broken"]) == (1, 1, 0)
+    assert sum(both["classes"].values()) == 1
+    assert both["mean_timesteps"] >= 1
+    (tmp_path / "1.csv").write_text((tmp_path / "1.csv").read_text().replace(",", ";", 9).replace(";", ",", 5))
+    assert "1.csv" in refused_by_info(capsys, tmp_path / "1.csv").err
+
+
+def test_left_overs_of_killed_commands_are_named_with_advice(tmp_path, capsys):
+    parts, partial = tmp_path / "traces.parts", tmp_path / "traces.partial"
+    full_traces("policy").save(parts / "policy-float16-0123456789abcdef.safetensors")
+    (tmp_path / "log").mkdir()
+    partial.mkdir()
+    (partial / "logits.rows").touch()
+    names = {
+        ".a.safetensors.01234567.tmp": "the same command deletes it",
+        ".out.lock": "may be deleted",
+        "log/.ppo-seed0.unfinished": "the same command replaces both",
+    }
+    for name in names:
+        (tmp_path / name).write_bytes(b"12345678{")
+    (recording, rest, *others) = info(capsys, parts, partial, *(tmp_path / name for name in names))
+    assert recording["kind"] == "unfinished recording of several splits"
+    assert recording["files"] == {"policy-float16-0123456789abcdef.safetensors": "traces"}
+    assert "the same command completes it" in recording["advice"]
+    assert rest["kind"] == "left-over"
+    for facts, advice in zip(others, names.values(), strict=True):
+        assert facts["kind"] == "left-over"
+        assert advice in facts["advice"]
+    (folder,) = info(capsys, tmp_path)
+    assert folder["files"][".out.lock"] == f"left-over: {others[1]['advice']}"
+    assert folder["files"]["traces.parts"] == "unfinished recording of several splits"
+    assert len(folder["files"]) == 5

@@ -1,6 +1,8 @@
 """`seenn record` of several splits, killed between them: parts of the same settings are kept, others never mixed in."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,11 +13,11 @@ from agents.commands.record import Record
 from tests.helpers.recorded import small_backbone
 
 
-def command(folder: Path, **settings: object) -> Record:
+def command(folder: Path, splits: tuple[str, ...] = ("policy", "calibration"), **settings: Any) -> Record:
     sizes = DataOptions(policy_size=40, calibration_size=30)
     file = folder / "backbone.safetensors"
-    splits = ("policy", "calibration")
-    return Record(backbone=file, output=folder / "out.safetensors", data=sizes, split=splits, batch_size=32, **settings)
+    output = folder / "out.safetensors"
+    return Record(backbone=file, output=output, data=sizes, split=splits, batch_size=32, **settings)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -84,3 +86,43 @@ def test_with_another_backbone_it_starts_afresh(killed, monkeypatch):
     command(killed).run()
     assert splits == ["policy", "calibration"]
     assert seenn_env.Traces.load(killed / "out.safetensors").timesteps == 3
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_recording_of_one_split_removes_the_parts_of_several(killed):
+    (killed / "out.safetensors.parts" / ".test.safetensors.01234567.tmp").touch()
+    command(killed, ("test",)).run()
+    assert names(killed) == {"backbone.safetensors", "out.safetensors"}
+    assert seenn_env.Traces.load(killed / "out.safetensors").split == "test"
+    with pytest.raises(bb.InputError, match="exists already"):
+        command(killed).run()
+
+
+def test_a_recording_of_several_splits_removes_the_rows_of_one(killed, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("seenn_env.traces.recording.Traces.save", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            command(killed, ("test",)).run()
+    assert names(killed) == {"backbone.safetensors", "out.safetensors.partial", "out.safetensors.parts"}
+    command(killed).run()
+    assert names(killed) == {"backbone.safetensors", "out.safetensors"}
+
+
+def test_parts_beside_an_older_file_stay_until_it_may_be_replaced(killed, monkeypatch):
+    (killed / "out.safetensors").write_bytes(b"mine")
+    os.utime(killed / "out.safetensors", (0, 0))
+    with pytest.raises(bb.InputError, match="exists already: choose another output, or pass --overwrite"):
+        command(killed).run()
+    splits = recorded_splits(monkeypatch)
+    command(killed, overwrite=True).run()
+    assert splits == ["calibration"]
+
+
+def test_parts_of_a_command_that_had_finished_are_removed(killed):
+    (killed / "out.safetensors").write_bytes(b"whole")
+    with pytest.raises(bb.InputError, match="exists already: choose another output, or pass --overwrite"):
+        command(killed).run()
+    assert names(killed) == {"backbone.safetensors", "out.safetensors"}

@@ -151,11 +151,11 @@ def test_ctrl_c_ends_in_one_line_and_keeps_the_finished(recorded, tmp_path, caps
         (("--algorithms", "exact", "exakt"), "algorithm, got 'exakt'"),
         (("--algorithms", "exact", "one-shot"), "one-shot @ 1.2: Expected images of the samples, got none"),
         (("--observations", "rich", "featurs"), "observation, got 'featurs'."),
-        (("--algorithms", "exact", "--observations", "rich", "hidden"), "record with hidden=True"),
+        (("--algorithms", "exact", "--observations", "rich", "hidden"), "record with --hidden"),
         (("--costs", "0.1", "-1"), "exact at cost -1: Expected cost to be a number of 0 or more, got -1.0."),
         (("--seed", 2**32 - 1, "--seeds", 2), "Expected seed to be a whole number of 0 or more and below 4294967296"),
         (("--algorithms", "exact", "--total-timesteps", 5), "no --total-timesteps with algorithms that run no"),
-        (("--targets", 9), "Expected targets from 1 to T = 4, got 9."),
+        (("--targets", 9), "Expected --targets from 1 to T = 4, got 9."),
     ],
 )
 def test_bad_settings_are_one_sentence_and_write_nothing(options, message, recorded, tmp_path, capsys, monkeypatch):

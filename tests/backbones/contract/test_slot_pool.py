@@ -125,7 +125,7 @@ def test_probes_are_those_of_the_last_step():
         (lambda pool: pool.step(), "call refill first"),
         (lambda pool: pool.refill([4], images(1)), r"different rows in 0…3, got \[4\]"),
         (lambda pool: pool.refill([1, 1], images(2)), r"different rows in 0…3, got \[1, 1\]"),
-        (lambda pool: pool.refill([1], images(2)), "1 inputs for 1 rows, got 2"),
+        (lambda pool: pool.refill([1], images(2)), "1 input for 1 row, got 2"),
         (lambda pool: pool.refill([[0], [1, 2]], images(2)), "rows as an array or a tensor of numbers, got a list"),
         (lambda pool: pool.refill([0], images(1), [0.5]), r"keys \[1\] of whole numbers, got float64 \[1\]"),
         (lambda pool: pool.shrink([]), r"rows in 0…3 to keep, at least one, got \[\]"),

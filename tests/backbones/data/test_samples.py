@@ -70,7 +70,7 @@ def test_fields_that_do_not_fit_are_one_sentence(wrong, message):
 
 def test_other_datasets_and_unknown_divisions_are_not_compared(digits):
     mine, other = digits.division, bb.load_dataset("digits", seed=1).division
-    with pytest.raises(bb.InputError, match=r"use the same seed \(--seed\), policy_size"):
+    with pytest.raises(bb.InputError, match=r"use the same seed, policy_size"):
         check_division(other, mine)
     check_division(mine, dict(mine))
     check_division(other, {**mine, "dataset": "letters"})

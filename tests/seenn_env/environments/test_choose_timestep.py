@@ -100,7 +100,7 @@ def test_the_image_is_the_samples_and_image_float_is_it_over_255():
 
 def test_images_come_from_samples_where_the_traces_have_none():
     bare = record(small_backbone(), few_samples(), batch_size=BATCH)
-    with pytest.raises(InputError, match="record with images=True, or pass samples="):
+    with pytest.raises(InputError, match="record with images=True, or pass the samples"):
         ChooseTimestepEnv(bare)
     for samples in (few_samples(), "digits"):
         env = ChooseTimestepEnv(bare, samples=samples)

@@ -131,7 +131,7 @@ def test_fields_that_do_not_fit_are_refused(fields, message):
 
 def test_an_image_that_is_missing_is_named():
     traces = full_traces()
-    with pytest.raises(InputError, match="record with images=True, or pass samples="):
+    with pytest.raises(InputError, match="record with images=True, or pass the samples"):
         record(small_backbone(), few_samples(), batch_size=BATCH).image_places  # noqa: B018
     fields = {name: getattr(traces, name) for name in ("logits", "labels", "sample", "images", "image_index")}
     fields["sample"] = fields["sample"] + 5000
