@@ -6,13 +6,14 @@ result.accuracy, result.mean_timesteps
 
 import inspect
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from backbones import InputError
+from backbones import Backbone, InputError
 from backbones.argument_checks import check_kinds
 from backbones.errors import kind_of, shown, users_own
 from seenn_env.observations.observation import AnyObservation, Observation
@@ -254,11 +255,11 @@ def evaluate(
 
     Raises:
         InputError: for actions or exit timesteps out of range, several splits without "test", or a policy that was
-            made for another T.
+            made for another T; of one that was trained for another backbone, a warning (see `check_trained_for`).
     """
     traces = evaluated_rows(traces, split)
     N, T = len(traces), traces.timesteps
-    check_timesteps(policy, T)
+    check_trained_for(policy, traces, transfer=True)
     when = decides(policy)
     if when != "step" and isinstance(policy, HindsightPolicy):
         with users_own(f"exit_timesteps(traces) of {shown(policy)} to return [{N}] timesteps"):
@@ -299,25 +300,48 @@ def evaluate(
     )
 
 
-def check_timesteps(policy: Any, timesteps: int) -> None:
-    """Refuse a policy that was made for another T (`made_for`), or for more timesteps (`least_timesteps`).
+def check_trained_for(policy: Any, network: Backbone | Traces, *, transfer: bool = False) -> None:
+    """Refuse a policy that was made for another T or backbone; an inference form counts as its plain form too.
+
+    A policy states T as `made_for`, or as `least_timesteps` the fewest that it needs, and its backbone's fingerprint
+    as `trained_for`; one without them, such as a threshold rule, is for any.
+
+    Args:
+        policy: any.
+        network: a backbone, or traces of one.
+        transfer: warn of another backbone: `evaluate`, `stream` and `calibrate` also measure the transfer of a policy
+            between backbones, whereas a comparison or a deployment states one backbone.
 
     Raises:
-        InputError: naming both.
+        InputError: naming both T, or both fingerprints.
     """
     decides(policy)  # refuses an object that is none
+    T = network.timesteps
     least = getattr(policy, "least_timesteps", 0)
-    if least > timesteps:
+    if least > T:
         raise InputError(
-            f"Expected a policy for the network's {timesteps} timesteps, got {shown(policy)}, which needs {least}: "
+            f"Expected a policy for the network's {T} timesteps, got {shown(policy)}, which needs {least}: "
             "choose an earlier timestep."
         )
     made_for = getattr(policy, "made_for", None)
-    if made_for and made_for != timesteps:
+    if made_for and made_for != T:
         raise InputError(
-            f"Expected a policy for the network's {timesteps} timesteps, got one that was made for {made_for}: "
+            f"Expected a policy for the network's {T} timesteps, got one that was made for {made_for}: "
             "train or calibrate it on traces of this network."
         )
+    trained = getattr(policy, "trained_for", None)
+    if not trained:
+        return
+    if isinstance(network, Traces):
+        own = [network.info.get("fingerprint")]
+    else:
+        own = [getattr(network, "plain", network).fingerprint, network.fingerprint]
+    if not own[0] or trained in own:
+        return
+    sentence = f"Expected a policy for the backbone {own[0]}, got one that was trained for {trained}"
+    if not transfer:
+        raise InputError(f"{sentence}: train it on traces of this backbone, or run the backbone of its training.")
+    warnings.warn(f"{sentence}: the result is that of its transfer to this backbone.", stacklevel=4)
 
 
 def check_columns(policy: Any, observation: AnyObservation, shape: tuple[int, ...]) -> None:

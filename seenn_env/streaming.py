@@ -22,7 +22,7 @@ from seenn_env.evaluation import (
     STEP_ACTIONS,
     Policy,
     check_columns,
-    check_timesteps,
+    check_trained_for,
     decides,
     normaliser_of,
     observation_of,
@@ -111,15 +111,15 @@ def stream(
         the exits of each step with any, in the order of their slots.
 
     Raises:
-        InputError: for a policy that decides in hindsight or returns other actions than 0 and 1, or logits that are
-            not finite.
+        InputError: for a policy that decides in hindsight, was made for another T or returns other actions than 0 and
+            1, or logits that are not finite; of a policy for another backbone, a warning.
     """
     check_dtype(dtype)
     when = decides(policy)
     if when == "end":
         raise InputError(f"Expected a policy that decides as it goes, got {shown(policy)}: it decides in hindsight.")
     B, T = pool.num_slots, pool.backbone.timesteps
-    check_timesteps(policy, T)
+    check_trained_for(policy, pool.backbone, transfer=True)
     reads, normalised = observation_of(policy, observation), normaliser_of(policy)
     due = np.full(B, T)  # of policies that decide at the start
     spec: Observation | None = None

@@ -18,7 +18,6 @@ from torch import nn
 
 from agents.deployment.energy import EnergySample, ExitEnergy, counted, sample_of, stacked
 from agents.deployment.inputs import Item, ReadAhead, read_items
-from agents.rules.training_backbone import check_trained_for
 from backbones import Backbone, InputError, SlotPool
 from backbones.argument_checks import check_kinds
 from backbones.contract import encoding_of
@@ -26,7 +25,7 @@ from backbones.errors import kind_of
 from backbones.machine import named_device
 from backbones.one_line import one_line
 from seenn_env import Policy, stream
-from seenn_env.evaluation import decides
+from seenn_env.evaluation import check_trained_for, decides
 from seenn_env.observations import AnyObservation, softmax
 from seenn_env.streaming import Exits
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from agents.rules.score import ScoredPolicy, no_export
-from agents.rules.training_backbone import check_trained_for
 from backbones import Backbone, InputError
 from backbones.argument_checks import Positive, check_kinds
 from backbones.onnx_export import network_files, runner, to_onnx, write_files
+from seenn_env.evaluation import check_trained_for
 from seenn_env.observations import LOGITS_RANGE
 
 

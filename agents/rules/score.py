@@ -102,6 +102,11 @@ class ScoredPolicy:
         timesteps: int | None = vars(self).get("timesteps", self.settings.get("timesteps"))
         return timesteps
 
+    @property
+    def trained_for(self) -> str | None:
+        """Fingerprint of the backbone of its training; None for any. See `seenn_env.evaluation.check_trained_for`."""
+        return self.settings.get("fingerprint")
+
     def fit(self, traces: Traces) -> Self:
         """The policy fitted to traces."""
         return self
@@ -208,11 +213,6 @@ class _ColumnScore(nn.Module):
 
     def forward(self, columns: Tensor, at: Tensor) -> Tensor:
         return self.sign * columns[:, self.column].double()
-
-
-def fingerprint_of(policy: Any) -> str | None:
-    """The fingerprint of the backbone that a policy was trained for, where it is known."""
-    return policy.settings.get("fingerprint") if isinstance(policy, ScoredPolicy) else None
 
 
 def timestep_of(observation: np.ndarray, name: AnyObservation, T: int, column: int | None = None) -> np.ndarray:
