@@ -64,6 +64,8 @@ class Traces:
         image_index: `[M]` the sample index of each image.
         info: JSON-able facts: "fingerprint" of the backbone, "dataset", "class_names", ….
         path: of their file.
+        trusted: skip the checks of values: they were done at the recording.
+        seal: unchecked digests of their file, checked before anything is computed.
 
     Raises:
         InputError: for shapes that do not fit, NaN or infinite logits, labels out of range, unknown splits.
@@ -84,9 +86,7 @@ class Traces:
     info: dict[str, Any] = field(default_factory=dict)
     path: Path | None = None
     trusted: bool = False
-    """Skip the checks of values: they were done at the recording."""
     seal: Seal | None = None
-    """Unchecked digests of their file, checked before anything is computed."""
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__

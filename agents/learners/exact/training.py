@@ -15,7 +15,7 @@ from agents.calibration.best_rule import best_threshold
 from agents.learners.exact.policy import ExitNetwork
 from agents.learners.perceptrons import make_perceptron, run_perceptron
 from agents.rules.score import elapsed_column
-from backbones.argument_checks import AboveZero, FromZero, Natural, Positive, check_fields
+from backbones.argument_checks import AboveZero, FromZero, Natural, Positive, check_fields, check_kinds
 from backbones.machine import torch_threads
 from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
@@ -62,6 +62,7 @@ def exit_distribution(probability: Tensor) -> Tensor:
     return torch.cat([certain, survival], dim=-1) * torch.cat([probability, certain], dim=-1)
 
 
+@check_kinds
 def train_exit_network(
     traces: Traces,
     settings: ExitSettings,

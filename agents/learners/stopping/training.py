@@ -16,7 +16,7 @@ from agents.learners.stopping.policy import OptimalStopping, gains
 from agents.learners.stopping.trees import fit_trees
 from agents.rules.score import elapsed_column
 from backbones import InputError
-from backbones.argument_checks import AboveZero, AtLeast, Natural, Positive, check_fields
+from backbones.argument_checks import AboveZero, AtLeast, Natural, Positive, check_fields, check_kinds
 from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
 
@@ -41,6 +41,7 @@ class StoppingSettings:
         check_fields(self)
 
 
+@check_kinds
 def fit_optimal_stopping(
     traces: Traces,
     settings: StoppingSettings,

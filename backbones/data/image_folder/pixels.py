@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from backbones.argument_checks import check_kinds
 from backbones.data.cache import cache_file, cached_rows
 from backbones.errors import InputError
 
@@ -76,6 +77,7 @@ def _refusing(file: Path) -> Iterator[None]:
         raise InputError(f"Expected an image, but {file} cannot be read ({reason}): repair or remove it.") from error
 
 
+@check_kinds
 def read_pixels(file: Path, size: tuple[int, int] | None, *, grey: bool) -> np.ndarray:
     """`[C, H, W]` uint8 of an image file; of 16 bits a pixel the upper 8.
 
