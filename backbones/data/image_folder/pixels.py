@@ -3,6 +3,7 @@
 Letters: N images, C channels (3, or 1 where all images are grey), H × W pixels.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,9 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """By content, whatever a file's name says: of other formats, Pillow hands EPS to Ghostscript, which runs it."""
 IMAGE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """Exceptions of reading a file as an image."""
+# Images of 89 to 178 megapixels, of which Pillow warns, are read; larger ones are refused. The filter is the process's,
+# since `warnings.catch_warnings` in a thread that reads ahead would undo filters of other threads.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def decoded(files: list[Path], root: Path, cache_dir: Path, size: int | None = None) -> np.ndarray:
