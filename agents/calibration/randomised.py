@@ -8,7 +8,7 @@ import numpy as np
 
 from agents.rules.draws import next_draws, uniform
 from agents.rules.predicting import checks_arguments
-from agents.rules.score import ScoredPolicy, delegated
+from agents.rules.score import ScoredPolicy, checked_scores, delegated
 from backbones import InputError
 from backbones.argument_checks import Natural, check_fields, check_kinds
 
@@ -67,6 +67,6 @@ class Mixed(ScoredPolicy):
             one, other = (each.predict(observation)[0] for each in (self.policy, self.policy.at_level(self.other)))
             return np.where(uniform(self.seed, names) < self.share, other, one), None
         draws = next_draws(state, episode_start, len(observation))
-        scores, inner = self.policy.score_step(observation, draws.inner, episode_start)
+        scores, inner = checked_scores(self.policy, observation, draws.inner, episode_start)
         levels = np.where(uniform(self.seed, draws.episode) < self.share, self.other, self.policy.level)
         return (scores >= levels).astype(np.int64), draws._replace(inner=inner)

@@ -19,6 +19,7 @@ from agents.rules.draws import next_draws, uniform
 from agents.rules.predicting import checks_arguments
 from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
+from backbones.errors import shown, users_own
 from seenn_env import Traces, make_observation
 from seenn_env.observations import OBSERVATIONS, AnyObservation, Observation, parts_of
 
@@ -143,9 +144,10 @@ class ScoredPolicy:
         columns = traces.columns(self.observation)
         N, T, _ = columns.shape
         scores, state, starts = np.empty((N, T - 1)), None, np.ones(N, bool)
-        for t in range(T - 1):
-            scores[:, t], state = self.score_step(columns[:, t].copy(), state, starts)
-            starts = np.zeros(N, bool)
+        with users_own(f"score(observation) of {type(self).__name__} to return [{N}] numbers"):
+            for t in range(T - 1):
+                scores[:, t], state = checked_scores(self, columns[:, t].copy(), state, starts)
+                starts = np.zeros(N, bool)
         return scores
 
     @checks_arguments
@@ -158,10 +160,10 @@ class ScoredPolicy:
     ) -> tuple[np.ndarray, Any]:
         """Actions `[B]`: 1 where the score is at least the level, or drawn where scores are probabilities."""
         if deterministic or not self.probabilities:
-            scores, state = self.score_step(observation, state, episode_start)
+            scores, state = checked_scores(self, observation, state, episode_start)
             return (scores >= self.level).astype(np.int64), state
         draws = next_draws(state, episode_start, len(observation))
-        scores, inner = self.score_step(observation, draws.inner, episode_start)
+        scores, inner = checked_scores(self, observation, draws.inner, episode_start)
         exits = uniform(self.seed, draws.episode, draws.step) < scores
         return exits.astype(np.int64), draws._replace(inner=inner)
 
@@ -191,6 +193,18 @@ class ScoredPolicy:
         else:
             arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
         return cls(**arrays, **facts)
+
+
+def checked_scores(policy: ScoredPolicy, observation: np.ndarray, *memory: Any) -> tuple[np.ndarray, Any]:
+    """`score_step` of a policy, with an `InputError` for scores of another shape, or NaN."""
+    given, state = policy.score_step(observation, *memory)
+    scores, B = np.asarray(given), len(observation)
+    if scores.shape != (B,) or scores.dtype.kind not in "fiub" or np.isnan(scores).any():
+        nan = scores.dtype.kind == "f" and np.isnan(scores).any()
+        raise InputError(
+            f"Expected [{B}] numbers as the scores of {type(policy).__name__}, got {'NaN' if nan else shown(given)}."
+        )
+    return scores, state
 
 
 def delegated(field: str, name: str) -> Any:

@@ -183,7 +183,10 @@ class Observation:
     def prepared(self, logits: np.ndarray) -> Any:
         """The intermediate result of logits `[B, K]`, shared by this timestep and the next one."""
         logits = logits.astype(np.float32)
-        return logits if self.prepare is None else self.prepare(logits)
+        if self.prepare is None:
+            return logits
+        with users_own(f"prepare(logits) of the observation {self.name!r} to take logits [B, K]"):
+            return self.prepare(logits)
 
     def of_prepared(
         self, now: Any, before: Any, timestep: np.ndarray, count: int, probes: Mapping[str, np.ndarray]
@@ -191,9 +194,12 @@ class Observation:
         """`__call__` of `count` rows, from the results of `prepared` at both timesteps."""
         timestep = np.asarray(timestep)
         keywords = {name: probes[name].astype(np.float32) for name in self.probes}
-        found = self.columns(now, before, timestep, self.timesteps, **keywords)
-        with users_own(f"columns of numbers from the observation {self.name!r}"):
-            columns: np.ndarray = np.asarray(found, np.float32)
+        arguments = ", ".join(("logits", "previous", "timestep", "timesteps", *self.probes))
+        with users_own(f"columns({arguments}) of the observation {self.name!r} to return numbers"):
+            found = self.columns(now, before, timestep, self.timesteps, **keywords)
+            if (array := np.asarray(found)).dtype.kind not in "fiub":
+                raise TypeError(f"it returned {shown(found)}")
+            columns: np.ndarray = array.astype(np.float32, copy=False)
         if columns.shape != (count, len(self.names)):
             raise InputError(
                 f"Expected columns [{count}, {len(self.names)}] of the observation {self.name!r}, "
