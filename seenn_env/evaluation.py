@@ -15,6 +15,7 @@ import numpy as np
 
 from backbones import Backbone, InputError
 from backbones.argument_checks import check_kinds
+from backbones.contract import make_keys
 from backbones.errors import kind_of, shown, users_own
 from seenn_env.observations.observation import AnyObservation, Observation
 from seenn_env.rewards import Energy, Reward, pay
@@ -27,6 +28,10 @@ class Policy(Protocol):
 
     One with `decides = "start"` reads the images `[B, C, H, W]` before the network runs, and returns timesteps less
     one; one with `decides = "end"` is a `HindsightPolicy`.
+
+    One that draws may have `name_episodes(state, starts, names, deterministic) -> state`, which `evaluate` and `stream`
+    call before `predict` where rows `[B]` start: the names `[B]` are the rows' keys (`backbones.contract.make_keys`),
+    the same live and in replay.
     """
 
     def predict(
@@ -216,6 +221,12 @@ def predicted(policy: Any, observation: Any, choices: int, meaning: str, **memor
     return actions.astype(np.int64), state
 
 
+def name_episodes(policy: Any, state: Any, starts: np.ndarray, names: np.ndarray, deterministic: bool) -> Any:
+    """The state of `predict`, with the names of the rows that start for a policy that draws; see `Policy`."""
+    own = getattr(policy, "name_episodes", None)
+    return state if own is None else own(state, starts, names, deterministic)
+
+
 def evaluated_rows(traces: Traces, split: str | None = None) -> Traces:
     """The rows of the split of that name; by default all of them, or "test" of several splits.
 
@@ -275,7 +286,8 @@ def evaluate(
         check_columns(policy, reads, columns.shape[2:])
         exits = np.full(N, T)
         running = np.ones(N, bool)
-        state, starts = None, np.ones(N, bool)
+        starts = np.ones(N, bool)
+        state = name_episodes(policy, None, starts, make_keys(traces.sample, traces.repeat), deterministic)
         for t in range(1, T):
             memory = {"state": state, "episode_start": starts, "deterministic": deterministic}
             actions, state = predicted(policy, normalised(columns[:, t - 1].copy()), 2, STEP_ACTIONS, **memory)

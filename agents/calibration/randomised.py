@@ -6,7 +6,7 @@ from zlib import crc32
 
 import numpy as np
 
-from agents.rules.draws import next_draws, uniform
+from agents.rules.draws import name_episodes, next_draws, uniform
 from agents.rules.predicting import checks_arguments
 from agents.rules.score import ScoredPolicy, checked_scores, delegated
 from backbones import InputError
@@ -52,6 +52,10 @@ class Mixed(ScoredPolicy):
         """The policy at one level, without draws."""
         return replace(self, policy=self.policy.at_level(level), share=0.0)
 
+    def name_episodes(self, state: Any, starts: np.ndarray, names: np.ndarray, deterministic: bool) -> Any:
+        """See `seenn_env.Policy`."""
+        return name_episodes(state, starts, names)
+
     @checks_arguments
     def predict(
         self,
@@ -60,7 +64,7 @@ class Mixed(ScoredPolicy):
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
-        """Actions `[B]`, by one draw in each episode: of its number, or of the image of a policy that reads images."""
+        """Actions `[B]`, by one draw in each episode: of its name, or of the image of a policy that reads images."""
         if self.decides == "start":
             scale = 1 if observation.dtype == np.uint8 else 255
             names = np.array([crc32(image.tobytes()) for image in np.rint(observation * scale).astype(np.uint8)])

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.rules.draws import next_draws, uniform
+from agents.rules.draws import name_episodes, next_draws, uniform
 from agents.rules.predicting import checks_arguments
 from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
@@ -166,6 +166,10 @@ class ScoredPolicy:
         scores, inner = checked_scores(self, observation, draws.inner, episode_start)
         exits = uniform(self.seed, draws.episode, draws.step) < scores
         return exits.astype(np.int64), draws._replace(inner=inner)
+
+    def name_episodes(self, state: Any, starts: np.ndarray, names: np.ndarray, deterministic: bool) -> Any:
+        """See `seenn_env.Policy`: the state with names to draw by."""
+        return state if deterministic or not self.probabilities else name_episodes(state, starts, names)
 
     def score_module(self, timesteps: int) -> nn.Module:
         """`module(columns [B, F], at [B] from 0) -> [B] float64`: the score in torch, for `agents.deployment.onnx`.
