@@ -449,3 +449,16 @@ def test_a_module_of_plain_torch_that_takes_no_state_is_told_the_form_of_the_cal
     )
     with pytest.raises(InputError, match=message):
         wrap(module.eval(), torch.rand(8, 16), T, framework="torch")
+
+
+def test_errors_of_a_module_s_own_forward_are_named_with_the_remedy(images):
+    class Keyed(Plain):
+        def forward(self, inputs, state=None):
+            return super().forward(inputs, {}["v"] if state is None else state)
+
+    for module, problem in (
+        (Plain().double(), "its weights are float64, inputs float32: wrap module.float()"),
+        (Keyed(), "it raised KeyError: 'v'; .* its state is None at first"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            wrap(module, images[:8], T, framework="torch")
