@@ -39,3 +39,11 @@ def numbers(values: Any, name: str, axes: str, **sizes: int) -> np.ndarray:
         known = "".join(f", {axis} = {size}" for axis, size in sizes.items())
         raise InputError(f"Expected {name} [{', '.join(axes)}] of numbers{known}, got {shown(values)}.")
     return array
+
+
+def returned_floats(values: Any) -> np.ndarray:
+    """The float32 array of numbers that a user's own function returned; a `TypeError` for text and the like."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"it returned {shown(values)}")
+    return array.astype(np.float32, copy=False)

@@ -7,6 +7,7 @@ Letters: N images, B slots, T timesteps, C channels, H × W pixels.
 """
 
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -87,6 +88,8 @@ def classify(
 ) -> Classification:
     """Answers for all inputs, in their order.
 
+    A warning says where every image is unusable; `Classification.broken` has the reasons.
+
     The energy of a sample of the images is counted afterwards, outside `seconds`; see `agents.deployment.energy`.
 
     Args:
@@ -109,6 +112,10 @@ def classify(
         if answer.problem is not None:
             broken.append(answer)
     seconds = time.perf_counter() - begin
+    if columns and len(broken) == len(columns):
+        warnings.warn(
+            f"Expected usable images, got none among {len(columns)}: the first {broken[0].problem}.", stacklevel=3
+        )
     predictions, timesteps, confidence = zip(*columns, strict=True) if columns else ((), (), ())
     return Classification(
         np.array(predictions, np.int64),

@@ -25,6 +25,7 @@ import numpy as np
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
 from backbones.errors import shown, unknown_name, users_own
+from backbones.tensors import returned_floats
 from seenn_env.arrays import large_array, row_chunks
 from seenn_env.entry_points import is_entry_point, load_entry_point
 from seenn_env.observations.columns import (
@@ -196,10 +197,7 @@ class Observation:
         keywords = {name: probes[name].astype(np.float32) for name in self.probes}
         arguments = ", ".join(("logits", "previous", "timestep", "timesteps", *self.probes))
         with users_own(f"columns({arguments}) of the observation {self.name!r} to return numbers"):
-            found = self.columns(now, before, timestep, self.timesteps, **keywords)
-            if (array := np.asarray(found)).dtype.kind not in "fiub":
-                raise TypeError(f"it returned {shown(found)}")
-            columns: np.ndarray = array.astype(np.float32, copy=False)
+            columns = returned_floats(self.columns(now, before, timestep, self.timesteps, **keywords))
         if columns.shape != (count, len(self.names)):
             raise InputError(
                 f"Expected columns [{count}, {len(self.names)}] of the observation {self.name!r}, "

@@ -19,6 +19,7 @@ from backbones.argument_checks import AboveZero, FromZero, Natural, Positive, ch
 from backbones.machine import torch_threads
 from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
+from seenn_env.rewards import AnyReward
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def train_exit_network(
     settings: ExitSettings,
     *,
     observation: AnyObservation = "features",
-    reward: str = "linear",
+    reward: AnyReward = "linear",
     reward_options: dict[str, Any] | None = None,
     target_timesteps: float | None = None,
     seed: int = 0,
