@@ -278,7 +278,7 @@ def evaluate(
         if exits.shape != (N,) or exits.dtype.kind not in "iu" or exits.min() < 1 or exits.max() > T:
             raise InputError(f"Expected exit timesteps [{N}] of whole numbers in 1…{T} from {shown(policy)}.")
     elif when == "start":
-        images = np.asarray(traces.images)[traces.image_places]
+        images = traces.still_images[traces.image_places]
         exits = timesteps_at_start(policy, images, T, deterministic=deterministic)
     else:
         reads, normalised = observation_of(policy, observation), normaliser_of(policy)

@@ -33,6 +33,7 @@ from seenn_env.traces.fields import (
     check_logits,
     check_row_fields,
     check_values,
+    frames_refused,
     image_places,
     int_column,
     join_images,
@@ -302,6 +303,18 @@ class Traces:
             InputError: for a missing one.
         """
         return read_only(image_places(self.image_index, self.sample))
+
+    @property
+    def still_images(self) -> np.ndarray:
+        """`[M, C, H, W]` images that a policy may read before the first timestep.
+
+        Raises:
+            InputError: for a missing one, or means over frames.
+        """
+        self.image_places  # noqa: B018  # or an error
+        if "frames" in self.info:
+            raise frames_refused("image")
+        return np.asarray(self.images)
 
     @property
     def shape(self) -> TraceShape:

@@ -90,7 +90,7 @@ class TimestepNetwork(ScoredPolicy):
         """See `ScoredPolicy`: `[N, T-1]` cumulative probability of the timesteps, from the images of the traces."""
         check_trained_for(self, traces, transfer=True)
         used, back = np.unique(traces.image_places, return_inverse=True)
-        scores: np.ndarray = np.cumsum(self.chances(np.asarray(traces.images)[used]), axis=1)[back, :-1]
+        scores: np.ndarray = np.cumsum(self.chances(traces.still_images[used]), axis=1)[back, :-1]
         return scores
 
     @checks_arguments
