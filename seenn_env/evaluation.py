@@ -357,14 +357,29 @@ def check_trained_for(policy: Any, network: Backbone | Traces, *, transfer: bool
 
 
 def check_columns(policy: Any, observation: AnyObservation, shape: tuple[int, ...]) -> None:
-    """Refuse an observation of another shape than that of the `observation_space` of a policy, where it has one.
+    """Refuse a policy of other actions (`check_actions`), or with an `observation_space` of another shape.
 
     Raises:
         InputError: naming both.
     """
+    check_actions(policy)
     space = getattr(policy, "observation_space", None)
     if space is not None and space.shape != shape:
         raise InputError(
             f"Expected the observation that the policy was trained on, of shape {list(space.shape)}, got "
             f"{observation!r} of {list(shape)}: name it by observation=…."
+        )
+
+
+def check_actions(policy: Any) -> None:
+    """Refuse a policy with an `action_space` of other than the two actions of each timestep.
+
+    Raises:
+        InputError: naming it.
+    """
+    actions = getattr(policy, "action_space", None)
+    if actions is not None and getattr(actions, "n", None) != 2:
+        raise InputError(
+            f"Expected a policy over Discrete(2), 0 (continue) and 1 (exit), got one over {actions}: train it in "
+            "EarlyExit; one of ChooseTimestep that reads images needs decides = 'start'."
         )
