@@ -6,14 +6,16 @@ result.accuracy, result.mean_timesteps
 
 import inspect
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from backbones import InputError
+from backbones import Backbone, InputError
 from backbones.argument_checks import check_kinds
+from backbones.contract import make_keys
 from backbones.errors import counted, kind_of, shown, users_own
 from seenn_env.observations.observation import AnyObservation, Observation
 from seenn_env.rewards import Energy, Reward, pay
@@ -26,6 +28,10 @@ class Policy(Protocol):
 
     One with `decides = "start"` reads the images `[B, C, H, W]` before the network runs, and returns timesteps less
     one; one with `decides = "end"` is a `HindsightPolicy`.
+
+    One that draws may have `name_episodes(state, starts, names, deterministic) -> state`, which `evaluate` and `stream`
+    call before `predict` where rows `[B]` start: the names `[B]` are the rows' keys (`backbones.contract.make_keys`),
+    the same live and in replay.
     """
 
     def predict(
@@ -215,6 +221,12 @@ def predicted(policy: Any, observation: Any, choices: int, meaning: str, **memor
     return actions.astype(np.int64), state
 
 
+def name_episodes(policy: Any, state: Any, starts: np.ndarray, names: np.ndarray, deterministic: bool) -> Any:
+    """The state of `predict`, with the names of the rows that start for a policy that draws; see `Policy`."""
+    own = getattr(policy, "name_episodes", None)
+    return state if own is None else own(state, starts, names, deterministic)
+
+
 def evaluated_rows(traces: Traces, split: str | None = None) -> Traces:
     """The rows of the split of that name; by default all of them, or "test" of several splits.
 
@@ -254,11 +266,11 @@ def evaluate(
 
     Raises:
         InputError: for actions or exit timesteps out of range, several splits without "test", or a policy that was
-            made for another T.
+            made for another T; of one that was trained for another backbone, a warning (see `check_trained_for`).
     """
     traces = evaluated_rows(traces, split)
     N, T = len(traces), traces.timesteps
-    check_timesteps(policy, T)
+    check_trained_for(policy, traces, transfer=True)
     when = decides(policy)
     if when != "step" and isinstance(policy, HindsightPolicy):
         with users_own(f"exit_timesteps(traces) of {shown(policy)} to return [{N}] timesteps"):
@@ -266,7 +278,7 @@ def evaluate(
         if exits.shape != (N,) or exits.dtype.kind not in "iu" or exits.min() < 1 or exits.max() > T:
             raise InputError(f"Expected exit timesteps [{N}] of whole numbers in 1…{T} from {shown(policy)}.")
     elif when == "start":
-        images = np.asarray(traces.images)[traces.image_places]
+        images = traces.still_images[traces.image_places]
         exits = timesteps_at_start(policy, images, T, deterministic=deterministic)
     else:
         reads, normalised = observation_of(policy, observation), normaliser_of(policy)
@@ -274,7 +286,8 @@ def evaluate(
         check_columns(policy, reads, columns.shape[2:])
         exits = np.full(N, T)
         running = np.ones(N, bool)
-        state, starts = None, np.ones(N, bool)
+        starts = np.ones(N, bool)
+        state = name_episodes(policy, None, starts, make_keys(traces.sample, traces.repeat), deterministic)
         for t in range(1, T):
             memory = {"state": state, "episode_start": starts, "deterministic": deterministic}
             actions, state = predicted(policy, normalised(columns[:, t - 1].copy()), 2, STEP_ACTIONS, **memory)
@@ -299,36 +312,74 @@ def evaluate(
     )
 
 
-def check_timesteps(policy: Any, timesteps: int) -> None:
-    """Refuse a policy that was made for another T (`made_for`), or for more timesteps (`least_timesteps`).
+def check_trained_for(policy: Any, network: Backbone | Traces, *, transfer: bool = False) -> None:
+    """Refuse a policy that was made for another T or backbone; an inference form counts as its plain form too.
+
+    A policy states T as `made_for`, or as `least_timesteps` the fewest that it needs, and its backbone's fingerprint
+    as `trained_for`; one without them, such as a threshold rule, is for any.
+
+    Args:
+        policy: any.
+        network: a backbone, or traces of one.
+        transfer: warn of another backbone: `evaluate`, `stream` and `calibrate` also measure the transfer of a policy
+            between backbones, whereas a comparison or a deployment states one backbone.
 
     Raises:
-        InputError: naming both.
+        InputError: naming both T, or both fingerprints.
     """
     decides(policy)  # refuses an object that is none
+    T = network.timesteps
     least = getattr(policy, "least_timesteps", 0)
-    if least > timesteps:
+    if least > T:
         raise InputError(
-            f"Expected a policy for the network's {counted(timesteps, 'timestep')}, got {shown(policy)}, which needs "
+            f"Expected a policy for the network's {counted(T, 'timestep')}, got {shown(policy)}, which needs "
             f"{least}: choose an earlier timestep."
         )
     made_for = getattr(policy, "made_for", None)
-    if made_for and made_for != timesteps:
+    if made_for and made_for != T:
         raise InputError(
-            f"Expected a policy for the network's {counted(timesteps, 'timestep')}, got one that was made "
+            f"Expected a policy for the network's {counted(T, 'timestep')}, got one that was made "
             f"for {made_for}: train or calibrate it on traces of this network."
         )
+    trained = getattr(policy, "trained_for", None)
+    if not trained:
+        return
+    if isinstance(network, Traces):
+        own = [network.info.get("fingerprint")]
+    else:
+        own = [getattr(network, "plain", network).fingerprint, network.fingerprint]
+    if not own[0] or trained in own:
+        return
+    sentence = f"Expected a policy for the backbone {own[0]}, got one that was trained for {trained}"
+    if not transfer:
+        raise InputError(f"{sentence}: train it on traces of this backbone, or run the backbone of its training.")
+    warnings.warn(f"{sentence}: the result is that of its transfer to this backbone.", stacklevel=4)
 
 
 def check_columns(policy: Any, observation: AnyObservation, shape: tuple[int, ...]) -> None:
-    """Refuse an observation of another shape than that of the `observation_space` of a policy, where it has one.
+    """Refuse a policy of other actions (`check_actions`), or with an `observation_space` of another shape.
 
     Raises:
         InputError: naming both.
     """
+    check_actions(policy)
     space = getattr(policy, "observation_space", None)
     if space is not None and space.shape != shape:
         raise InputError(
             f"Expected the observation that the policy was trained on, of shape {list(space.shape)}, got "
             f"{observation!r} of {list(shape)}: name it by observation=…."
+        )
+
+
+def check_actions(policy: Any) -> None:
+    """Refuse a policy with an `action_space` of other than the two actions of each timestep.
+
+    Raises:
+        InputError: naming it.
+    """
+    actions = getattr(policy, "action_space", None)
+    if actions is not None and getattr(actions, "n", None) != 2:
+        raise InputError(
+            f"Expected a policy over Discrete(2), 0 (continue) and 1 (exit), got one over {actions}: train it in "
+            "EarlyExit; one of ChooseTimestep that reads images needs decides = 'start'."
         )

@@ -16,6 +16,7 @@ import numpy as np
 from backbones import InputError
 from backbones.argument_checks import FromZero, Positive, check_fields, check_kinds
 from backbones.errors import USAGE_ERRORS, refusing, shown, unknown_name, users_own
+from backbones.tensors import returned_floats
 from seenn_env.entry_points import is_entry_point, load_entry_point
 
 
@@ -187,7 +188,7 @@ def pay(
             f"Expected traces with energy_pj for the reward {reward.name!r}, got none: use other traces or reward."
         )
     with users_own(f"numbers from {shown(reward)} of (correct, timestep, timesteps, energy)"):
-        paid = np.asarray(reward(correct, timestep, timesteps, energy), np.float32)
+        paid = returned_floats(reward(correct, timestep, timesteps, energy))
     with users_own(f"the lowest and the highest reward from range(timesteps) of {shown(reward)}"):
         low, high = (float(bound) for bound in reward.range(timesteps))
     if paid.shape != np.shape(correct):

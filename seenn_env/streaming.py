@@ -22,8 +22,9 @@ from seenn_env.evaluation import (
     STEP_ACTIONS,
     Policy,
     check_columns,
-    check_timesteps,
+    check_trained_for,
     decides,
+    name_episodes,
     normaliser_of,
     observation_of,
     predicted,
@@ -111,20 +112,20 @@ def stream(
         the exits of each step with any, in the order of their slots.
 
     Raises:
-        InputError: for a policy that decides in hindsight or returns other actions than 0 and 1, or logits that are
-            not finite.
+        InputError: for a policy that decides in hindsight, was made for another T or returns other actions than 0 and
+            1, or logits that are not finite; of a policy for another backbone, a warning.
     """
     check_dtype(dtype)
     when = decides(policy)
     if when == "end":
         raise InputError(f"Expected a policy that decides as it goes, got {shown(policy)}: it decides in hindsight.")
     B, T = pool.num_slots, pool.backbone.timesteps
-    check_timesteps(policy, T)
+    check_trained_for(policy, pool.backbone, transfer=True)
     reads, normalised = observation_of(policy, observation), normaliser_of(policy)
     due = np.full(B, T)  # of policies that decide at the start
     spec: Observation | None = None
     slots = np.arange(B)  # of the pool's rows, which become fewer when it shrinks
-    places = np.full(B, -1)
+    places, names = np.full(B, -1), np.zeros(B, np.int64)
     fed, ended, state = 0, False, None
     logits, before = np.zeros((B, 0), dtype), None  # prepared logits of the timestep before
     columns = np.zeros((B, 0), np.float32)
@@ -135,6 +136,7 @@ def stream(
                 inputs, keys = feed(len(free))
             filled, ended = free[: len(keys)], len(keys) == 0
             places[filled] = fed + np.arange(len(filled))
+            names[slots[filled]] = np.asarray(keys)
             fed += len(filled)
             if when == "start" and len(filled):
                 due[filled] = timesteps_at_start(policy, inputs, T, deterministic=deterministic)
@@ -161,6 +163,8 @@ def stream(
             before = now
             starts = np.zeros(B, bool)
             starts[slots] = busy & (pool.timestep == 1)
+            if starts.any():
+                state = name_episodes(policy, state, starts, names, deterministic)
             memory = {"state": state, "episode_start": starts, "deterministic": deterministic}
             actions, state = predicted(policy, normalised(columns), 2, STEP_ACTIONS, **memory)
             exits = (actions[slots] == 1) | (timestep == T)

@@ -15,6 +15,7 @@ from agents.calibration.costs import measured_costs
 from agents.rules.score import ScoredPolicy
 from backbones.argument_checks import check_kinds
 from backbones.one_line import one_line
+from backbones.tensors import numbers
 from seenn_env import Traces
 
 
@@ -41,9 +42,14 @@ class Curve:
         return int(np.abs(self.mean_timesteps - target_timesteps).argmin())
 
 
+@check_kinds
 def level_curve(scores: np.ndarray, correct: np.ndarray, costs: np.ndarray | None = None) -> Curve:
     """The curve of scores `[N, T-1]` on rows with `correct` `[N, T]` bool, and costs `[N, T]` (default: timesteps)."""
-    N = len(correct)
+    scores = numbers(scores, "scores", "NT")
+    N, T = len(scores), scores.shape[1] + 1
+    correct = numbers(correct, "correct", "NT", N=N, T=T)
+    if costs is not None:
+        costs = numbers(costs, "costs", "NT", N=N, T=T)
     highest = np.maximum.accumulate(scores, axis=1).reshape(-1)
     order = np.argsort(highest, kind="stable")
     ranked = highest[order]
@@ -73,8 +79,10 @@ def exit_curve(policy: ScoredPolicy, traces: Traces, costs: np.ndarray | None = 
     return level_curve(policy.trace_scores(traces), traces.correct, costs)
 
 
+@check_kinds
 def exits_at(scores: np.ndarray, level: float) -> np.ndarray:
     """`[N]` exit timesteps of scores `[N, T-1]` at a level."""
+    scores = numbers(scores, "scores", "NT")
     reached = np.concatenate([scores >= level, np.ones((len(scores), 1), bool)], axis=1)
     timesteps: np.ndarray = reached.argmax(1) + 1
     return timesteps

@@ -15,6 +15,7 @@ from agents.rules.thresholds import FixedTimestep
 from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
 from seenn_env import Traces
+from seenn_env.evaluation import check_trained_for
 
 
 @overload
@@ -74,7 +75,7 @@ def calibrate(
 
     Raises:
         InputError: for traces of split "test", none or several targets, one out of range, or a policy without
-            a score.
+            a score or for another T.
     """
     traces.refuse_test("calibration")
     targets = {
@@ -101,6 +102,7 @@ def calibrate(
             best = rank, variant, curve, entry
     _, variant, curve, entry = best
     variant = _bound(variant, traces)
+    check_trained_for(variant, traces, transfer=True)
     if (target.accuracy or not randomise) and (missed := target.missed(curve, entry, type(plain).__name__)):
         warnings.warn(missed, stacklevel=3)
     if not randomise:

@@ -6,9 +6,9 @@ from zlib import crc32
 
 import numpy as np
 
-from agents.rules.draws import next_draws, uniform
+from agents.rules.draws import name_episodes, next_draws, uniform
 from agents.rules.predicting import checks_arguments
-from agents.rules.score import ScoredPolicy, delegated
+from agents.rules.score import ScoredPolicy, checked_scores, delegated
 from backbones import InputError
 from backbones.argument_checks import Natural, check_fields, check_kinds
 
@@ -52,6 +52,10 @@ class Mixed(ScoredPolicy):
         """The policy at one level, without draws."""
         return replace(self, policy=self.policy.at_level(level), share=0.0)
 
+    def name_episodes(self, state: Any, starts: np.ndarray, names: np.ndarray, deterministic: bool) -> Any:
+        """See `seenn_env.Policy`."""
+        return name_episodes(state, starts, names)
+
     @checks_arguments
     def predict(
         self,
@@ -60,13 +64,13 @@ class Mixed(ScoredPolicy):
         episode_start: np.ndarray | None = None,
         deterministic: bool = True,
     ) -> tuple[np.ndarray, Any]:
-        """Actions `[B]`, by one draw in each episode: of its number, or of the image of a policy that reads images."""
+        """Actions `[B]`, by one draw in each episode: of its name, or of the image of a policy that reads images."""
         if self.decides == "start":
             scale = 1 if observation.dtype == np.uint8 else 255
             names = np.array([crc32(image.tobytes()) for image in np.rint(observation * scale).astype(np.uint8)])
             one, other = (each.predict(observation)[0] for each in (self.policy, self.policy.at_level(self.other)))
             return np.where(uniform(self.seed, names) < self.share, other, one), None
         draws = next_draws(state, episode_start, len(observation))
-        scores, inner = self.policy.score_step(observation, draws.inner, episode_start)
+        scores, inner = checked_scores(self.policy, observation, draws.inner, episode_start)
         levels = np.where(uniform(self.seed, draws.episode) < self.share, self.other, self.policy.level)
         return (scores >= levels).astype(np.int64), draws._replace(inner=inner)

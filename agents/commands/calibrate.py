@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import agents
-from agents import calibration, comparison, rules
+from agents import calibration, comparison
 from agents.commands.output import check_file, print_json
 from agents.commands.policies import check_calibratable, named_rules
 from agents.commands.stated_default import Stated
@@ -19,6 +19,7 @@ from backbones import InputError
 from backbones.argument_checks import Natural
 from backbones.errors import counted
 from seenn_env import Traces, evaluate
+from seenn_env.evaluation import check_trained_for
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Calibrate:
         if self.test:
             shown["test"] = load_traces(self.test).select("test")
             shown["test"].check_backbone(traces.info.get("fingerprint"))
-        rules.check_trained_for(policy, traces)
+        check_trained_for(policy, traces)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             policy, guarantee = self._calibrated(policy, traces, shown["calibration"])

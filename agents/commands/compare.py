@@ -9,7 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 import agents
-from agents import comparison, rules
+from agents import comparison
 from agents.commands.output import EVENTS, on_terminal, open_folder, print_json
 from agents.commands.policies import check_calibratable, named_rules
 from agents.commands.stated_default import Stated
@@ -18,7 +18,7 @@ from agents.commands.unused_options import refuse_unused
 from backbones import InputError
 from backbones.argument_checks import Natural
 from seenn_env import Traces
-from seenn_env.evaluation import evaluated_rows
+from seenn_env.evaluation import check_trained_for, evaluated_rows
 
 MAKES = rf"table\.txt|report\.html|comparison(-dark)?\.(json|png)|tensorboard/(.+/)?{EVENTS}"
 """Files of the result."""
@@ -77,7 +77,7 @@ class Compare:
         calibration = load_traces(self.calibration).select("calibration") if self.calibration else None
         for group in learned.values():
             for policy in group:
-                rules.check_trained_for(policy, test)
+                check_trained_for(policy, test)
                 if calibration is not None:
                     check_calibratable(policy)
         if calibration is not None:

@@ -30,7 +30,7 @@ from backbones.argument_checks import Natural, Positive
 from backbones.atomic import open_atomic
 from backbones.packaged_files import is_packaged
 from seenn_env import EarlyExitEnv, rendering
-from seenn_env.evaluation import decides, observation_of, timesteps_at_start
+from seenn_env.evaluation import check_trained_for, decides, observation_of, timesteps_at_start
 
 MAKES = r"\d{3,}\.png"
 """Files of the result, where it is a folder."""
@@ -148,7 +148,7 @@ class Watch:
         dynamics: Any = env.dynamics
         if self.row is not None and self.row >= (N := len(dynamics.labels)):
             raise InputError(f"Expected a row of split {self.split} in 0…{N - 1}, got {self.row} (--row).")
-        rules.check_trained_for(policy, env.traces or dynamics.backbone)
+        check_trained_for(policy, env.traces or dynamics.backbone)
         return env
 
 

@@ -10,7 +10,10 @@ from typing import Self
 
 import numpy as np
 
+from backbones.argument_checks import Natural, Positive, check_kinds
+from backbones.errors import InputError
 from backbones.one_line import one_line
+from backbones.tensors import as_array, numbers
 
 RESAMPLES = 2000
 
@@ -62,8 +65,9 @@ class Clusters:
         seed: of the resampling.
     """
 
-    def __init__(self, sample: np.ndarray, *, resamples: int = RESAMPLES, seed: int = 0) -> None:
-        samples, self.of_row = np.unique(sample, return_inverse=True)
+    @check_kinds
+    def __init__(self, sample: np.ndarray, *, resamples: Positive = RESAMPLES, seed: Natural = 0) -> None:
+        samples, self.of_row = np.unique(numbers(sample, "sample", "N"), return_inverse=True)
         self.count = len(samples)
         self.rng = np.random.default_rng(seed)
         share = np.full(self.count, 1 / self.count)
@@ -91,6 +95,7 @@ class Clusters:
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """`[C]` sums over the rows of each sample, of `[N]` values."""
+        values = numbers(values, "values", "N", N=len(self.of_row))
         return np.bincount(self.of_row, values, self.count)
 
     def means(self, values: np.ndarray) -> np.ndarray:
@@ -103,12 +108,17 @@ class Clusters:
         return np.take_along_axis(draws, self.seeds(draws.shape[1]), axis=1).mean(1)
 
 
+@check_kinds
 def mean_interval(values: np.ndarray, clusters: Clusters) -> Interval:
     """The mean of `[N]` values over rows."""
-    return Interval.of(float(np.mean(values)), clusters.means(np.asarray(values, float)))
+    draws = clusters.means(values)
+    return Interval.of(float(np.mean(as_array(values, "values"))), draws)
 
 
+@check_kinds
 def across_seeds(values: Sequence[np.ndarray], clusters: Clusters) -> Interval:
     """The mean of `[N]` values over rows and policy seeds, with one array per seed; both are resampled."""
-    draws = np.stack([clusters.means(np.asarray(each, float)) for each in values], 1)
-    return Interval.of(float(np.mean(values)), clusters.resample_seeds(draws))
+    if not len(values):
+        raise InputError("Expected values of at least one policy seed, got none.")
+    draws = np.stack([clusters.means(each) for each in values], 1)
+    return Interval.of(float(np.mean(as_array(values, "values"))), clusters.resample_seeds(draws))

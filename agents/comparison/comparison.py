@@ -23,12 +23,11 @@ from agents.policies import RULE_KINDS
 from agents.rules.per_timestep import PerTimestep
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import FixedTimestep, Uniform
-from agents.rules.training_backbone import check_trained_for
 from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
 from backbones.errors import unknown_name
 from seenn_env import Evaluation, Policy, Traces, evaluate
-from seenn_env.evaluation import decides, evaluated_rows
+from seenn_env.evaluation import check_trained_for, decides, evaluated_rows
 from seenn_env.observations import AnyObservation
 
 

@@ -19,6 +19,7 @@ from agents.comparison.matched_accuracy import matched_accuracy
 from agents.comparison.multiple_comparisons import max_t
 from agents.rules.score import ScoredPolicy
 from backbones import InputError
+from backbones.argument_checks import check_kinds
 from backbones.one_line import one_line
 from seenn_env import Traces
 
@@ -90,6 +91,7 @@ class MatchedCurve:
         return Endpoint(area, self.targets, differences, draws)
 
 
+@check_kinds
 def matched_curve(
     policies: Mapping[float, ScoredPolicy | Sequence[ScoredPolicy]],
     traces: Traces,

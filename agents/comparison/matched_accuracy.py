@@ -13,6 +13,7 @@ import numpy as np
 from agents.calibration.curve import level_curve
 from agents.comparison.bootstrap import Clusters, DifferenceInterval
 from agents.rules.score import ScoredPolicy
+from backbones.argument_checks import check_kinds
 from seenn_env import Evaluation, Traces
 
 _WIDE, _NARROW = 257, 129
@@ -42,6 +43,7 @@ def matched_accuracy(
     return estimate, np.array([np.interp(targets, *pair) for pair in resampled])
 
 
+@check_kinds
 def paired_difference(
     evaluations: Sequence[Evaluation], rival: ScoredPolicy, traces: Traces, clusters: Clusters
 ) -> DifferenceInterval:

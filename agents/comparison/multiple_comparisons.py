@@ -7,10 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from backbones.argument_checks import check_kinds
+from backbones.tensors import numbers
 
+
+@check_kinds
 def holm(p_values: Sequence[float]) -> np.ndarray:
     """Holm's step-down adjustment of p-values, which controls the error of the whole family."""
-    p = np.asarray(p_values, float)
+    p = numbers(p_values, "p_values", "G").astype(float)
     order = np.argsort(p)
     adjusted = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
     result = np.empty_like(p)
@@ -18,6 +22,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return result
 
 
+@check_kinds
 def max_t(estimates: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """P-values adjusted by the step-down bootstrap of the largest |t| (Romano and Wolf 2005), for the whole family.
 
@@ -33,7 +38,8 @@ def max_t(estimates: np.ndarray, draws: np.ndarray) -> np.ndarray:
     Returns:
         `[G]` two-sided adjusted p-values.
     """
-    estimates, draws = np.asarray(estimates, float), np.asarray(draws, float)
+    estimates = numbers(estimates, "estimates", "G").astype(float)
+    draws = numbers(draws, "draws", "RG", G=len(estimates)).astype(float)
     R, G = draws.shape
     deviation = draws.std(0)
     varies = deviation > 1e-12

@@ -7,6 +7,7 @@ Letters: N images, B slots, T timesteps, C channels, H × W pixels.
 """
 
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from torch import nn
 
 from agents.deployment.energy import EnergySample, ExitEnergy, counted, sample_of, stacked
 from agents.deployment.inputs import Item, ReadAhead, read_items
-from agents.rules.training_backbone import check_trained_for
 from backbones import Backbone, InputError, SlotPool
 from backbones.argument_checks import check_kinds
 from backbones.contract import encoding_of
@@ -26,7 +26,7 @@ from backbones.errors import kind_of
 from backbones.machine import named_device
 from backbones.one_line import one_line
 from seenn_env import Policy, stream
-from seenn_env.evaluation import decides
+from seenn_env.evaluation import check_trained_for, decides
 from seenn_env.observations import AnyObservation, softmax
 from seenn_env.streaming import Exits
 
@@ -88,6 +88,8 @@ def classify(
 ) -> Classification:
     """Answers for all inputs, in their order.
 
+    A warning says where every image is unusable; `Classification.broken` has the reasons.
+
     The energy of a sample of the images is counted afterwards, outside `seconds`; see `agents.deployment.energy`.
 
     Args:
@@ -110,6 +112,10 @@ def classify(
         if answer.problem is not None:
             broken.append(answer)
     seconds = time.perf_counter() - begin
+    if columns and len(broken) == len(columns):
+        warnings.warn(
+            f"Expected usable images, got none among {len(columns)}: the first {broken[0].problem}.", stacklevel=3
+        )
     predictions, timesteps, confidence = zip(*columns, strict=True) if columns else ((), (), ())
     return Classification(
         np.array(predictions, np.int64),

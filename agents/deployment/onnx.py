@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 
 from agents.rules.score import ScoredPolicy, no_export
-from agents.rules.training_backbone import check_trained_for
 from backbones import Backbone, InputError
 from backbones.argument_checks import Positive, check_kinds
 from backbones.onnx_export import network_files, runner, to_onnx, write_files
+from seenn_env.evaluation import check_trained_for
 from seenn_env.observations import LOGITS_RANGE
 
 
 @check_kinds
-def export(network: Backbone, policy: Any, folder: str | Path, *, num_slots: Positive) -> Path:
+def export(network: Backbone, policy: Any, folder: str | Path, *, num_slots: Positive = 32) -> Path:
     """Write the network and the policy into a folder, after a test of the files against them.
 
     Args:
@@ -31,7 +31,7 @@ def export(network: Backbone, policy: Any, folder: str | Path, *, num_slots: Pos
         policy: `Confidence`, `Entropy`, `Margin`, an `ExitNetwork`, a `LearnedPolicy` (actor-critic or DQN), or
             `PerTimestep` of them, on the observation "features" or "logits".
         folder: is made.
-        num_slots: B, fixed in the files.
+        num_slots: B, the batch size, which is fixed in the files.
 
     Raises:
         InputError: for another policy, one trained for another T or backbone, or as `export_network` does.

@@ -20,6 +20,7 @@ from agents.calibration.curve import exits_at, level_curve
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import Oracle
 from backbones import InputError
+from backbones.argument_checks import check_kinds
 from backbones.atomic import lock
 from backbones.event_log import EVENT_FILES, EventLog
 from seenn_env import Traces
@@ -149,6 +150,7 @@ def _mark_of(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.unfinished")
 
 
+@check_kinds
 def finish_runs(log_dir: str | Path, name: str) -> None:
     """Keep runs of a name whose policy was saved before their process was killed."""
     for mark in Path(log_dir).glob(".*.unfinished"):
@@ -191,9 +193,12 @@ def _write_references(log_dir: Path, evaluation: ExactEvaluation) -> None:
                         writer.add_scalar(tag, value, step)
 
 
+@check_kinds
 def write_means(log_dir: str | Path, algorithm: str) -> None:
     """A run "ppo (mean of 3 seeds)" with the mean, smallest and largest values of an algorithm's runs in a folder."""
     runs = [folder for folder in sorted(Path(log_dir).glob(f"{algorithm}-seed*")) if folder.is_dir()]
+    if not runs:
+        raise InputError(f"Expected runs {algorithm}-seed… in {log_dir}, found none: train into it first.")
     logs = [EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload() for folder in runs]
     tags = [tag for tag in TAGS if all(f"eval/{tag}" in log.Tags()["scalars"] for log in logs)]
     bands = {TAGS[tag]: ["Margin", [f"eval/{tag}", f"seeds/{tag}_low", f"seeds/{tag}_high"]] for tag in tags}

@@ -37,7 +37,7 @@ def _check_columns(traces: Traces, observation: AnyObservation = "features") -> 
 def _check_image(traces: Traces, observation: AnyObservation = "image") -> None:
     if observation != "image":
         raise InputError(f"Expected the observation 'image' for 'one-shot', got {shown(observation)}: omit it.")
-    traces.image_places  # noqa: B018  # or an error
+    traces.still_images  # noqa: B018  # or an error
 
 
 @dataclass(frozen=True)

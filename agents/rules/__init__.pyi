@@ -3,7 +3,6 @@ from .per_timestep import PerTimestep
 from .scaled_confidence import ScaledConfidence
 from .score import ScoredPolicy
 from .thresholds import Confidence, Entropy, FixedTimestep, Gap, Margin, Oracle, Patience, SummedConfidence, Uniform
-from .training_backbone import check_trained_for
 
 __all__ = [
     "Confidence",
@@ -19,5 +18,4 @@ __all__ = [
     "ScoredPolicy",
     "SummedConfidence",
     "Uniform",
-    "check_trained_for",
 ]

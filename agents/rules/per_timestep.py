@@ -17,6 +17,7 @@ from agents.rules.score import ScoredPolicy, delegated, timestep_of
 from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
 from backbones.one_line import one_line
+from backbones.tensors import numbers
 from seenn_env import Traces
 
 _PRICES = np.geomspace(3e-4, 0.3, 28)
@@ -74,7 +75,7 @@ class PerTimestep(ScoredPolicy):
         The objective is accuracy - price · mean timesteps: with the other thresholds fixed, sorting gives the exact
         optimum of one.
         """
-        scores, correct = self.rule.trace_scores(traces), traces.correct
+        scores, correct = numbers(self.rule.trace_scores(traces), "scores", "NT"), traces.correct
         levels = np.full(scores.shape[1], np.median(scores) if scores.size else 0.0)
         orders = [np.argsort(-column, kind="stable") for column in scores.T]
         for price in _PRICES:

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.rules.draws import next_draws, uniform
+from agents.rules.draws import name_episodes, next_draws, uniform
 from agents.rules.predicting import checks_arguments
 from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
+from backbones.errors import shown, users_own
 from seenn_env import Traces, make_observation
 from seenn_env.observations import OBSERVATIONS, AnyObservation, Observation, parts_of
 
@@ -102,6 +103,11 @@ class ScoredPolicy:
         timesteps: int | None = vars(self).get("timesteps", self.settings.get("timesteps"))
         return timesteps
 
+    @property
+    def trained_for(self) -> str | None:
+        """Fingerprint of the backbone of its training; None for any. See `seenn_env.evaluation.check_trained_for`."""
+        return self.settings.get("fingerprint")
+
     def fit(self, traces: Traces) -> Self:
         """The policy fitted to traces."""
         return self
@@ -138,9 +144,10 @@ class ScoredPolicy:
         columns = traces.columns(self.observation)
         N, T, _ = columns.shape
         scores, state, starts = np.empty((N, T - 1)), None, np.ones(N, bool)
-        for t in range(T - 1):
-            scores[:, t], state = self.score_step(columns[:, t].copy(), state, starts)
-            starts = np.zeros(N, bool)
+        with users_own(f"score(observation) of {type(self).__name__} to return [{N}] numbers"):
+            for t in range(T - 1):
+                scores[:, t], state = checked_scores(self, columns[:, t].copy(), state, starts)
+                starts = np.zeros(N, bool)
         return scores
 
     @checks_arguments
@@ -153,12 +160,16 @@ class ScoredPolicy:
     ) -> tuple[np.ndarray, Any]:
         """Actions `[B]`: 1 where the score is at least the level, or drawn where scores are probabilities."""
         if deterministic or not self.probabilities:
-            scores, state = self.score_step(observation, state, episode_start)
+            scores, state = checked_scores(self, observation, state, episode_start)
             return (scores >= self.level).astype(np.int64), state
         draws = next_draws(state, episode_start, len(observation))
-        scores, inner = self.score_step(observation, draws.inner, episode_start)
+        scores, inner = checked_scores(self, observation, draws.inner, episode_start)
         exits = uniform(self.seed, draws.episode, draws.step) < scores
         return exits.astype(np.int64), draws._replace(inner=inner)
+
+    def name_episodes(self, state: Any, starts: np.ndarray, names: np.ndarray, deterministic: bool) -> Any:
+        """See `seenn_env.Policy`: the state with names to draw by."""
+        return state if deterministic or not self.probabilities else name_episodes(state, starts, names)
 
     def score_module(self, timesteps: int) -> nn.Module:
         """`module(columns [B, F], at [B] from 0) -> [B] float64`: the score in torch, for `agents.deployment.onnx`.
@@ -188,6 +199,18 @@ class ScoredPolicy:
         return cls(**arrays, **facts)
 
 
+def checked_scores(policy: ScoredPolicy, observation: np.ndarray, *memory: Any) -> tuple[np.ndarray, Any]:
+    """`score_step` of a policy, with an `InputError` for scores of another shape, or NaN."""
+    given, state = policy.score_step(observation, *memory)
+    scores, B = np.asarray(given), len(observation)
+    if scores.shape != (B,) or scores.dtype.kind not in "fiub" or np.isnan(scores).any():
+        nan = scores.dtype.kind == "f" and np.isnan(scores).any()
+        raise InputError(
+            f"Expected [{B}] numbers as the scores of {type(policy).__name__}, got {'NaN' if nan else shown(given)}."
+        )
+    return scores, state
+
+
 def delegated(field: str, name: str) -> Any:
     """A property that is that attribute of the policy in a field."""
     return property(attrgetter(f"{field}.{name}"), doc=f"See `ScoredPolicy.{name}`: that of `{field}`.")
@@ -208,11 +231,6 @@ class _ColumnScore(nn.Module):
 
     def forward(self, columns: Tensor, at: Tensor) -> Tensor:
         return self.sign * columns[:, self.column].double()
-
-
-def fingerprint_of(policy: Any) -> str | None:
-    """The fingerprint of the backbone that a policy was trained for, where it is known."""
-    return policy.settings.get("fingerprint") if isinstance(policy, ScoredPolicy) else None
 
 
 def timestep_of(observation: np.ndarray, name: AnyObservation, T: int, column: int | None = None) -> np.ndarray:

@@ -7,11 +7,11 @@ Letters: B rows, T timesteps.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from agents.rules.draws import Draws, next_draws, uniform
+from agents.rules.draws import Draws, name_episodes, next_draws, uniform
 from agents.rules.predicting import checks_arguments
 from agents.rules.score import COLUMNS, ScoredPolicy
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
@@ -61,6 +61,10 @@ class Uniform:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    def name_episodes(self, state: Any, starts: np.ndarray, names: np.ndarray, deterministic: bool) -> Any:
+        """See `seenn_env.Policy`."""
+        return name_episodes(state, starts, names)
 
     @checks_arguments
     def predict(

@@ -65,6 +65,8 @@ class AdaptedBackbone:
         self.timesteps = timesteps
         self.encoding = make_encoding(encoding[0], timesteps, encoding[1])
         self.input_shape = self.sample_shape = tuple(example.shape[1:])
+        self.class_names: tuple[str, ...] = ()
+        """`[K]`, where they are known; no part of the fingerprint."""
         self.rounding: Rounding | None = None
         """Result of `check_backbone`; None where it was not run."""
         self.elsewhere: Callable[[torch.device], AdaptedBackbone] | None = None

@@ -131,11 +131,16 @@ def call(module: nn.Module, *arguments: Any) -> Any:
         return module(*arguments)
     except InputError:
         raise
-    except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, NotImplementedError) as error:
-        shape = list(arguments[0].shape)
+    except Exception as error:
+        remedy = "check the shape of the inputs, and time_axis"
+        kinds = {str(each.dtype).removeprefix("torch.") for each in module.parameters() if each.is_floating_point()}
+        if kinds - {"float32"}:
+            remedy = f"its weights are {' and '.join(sorted(kinds))}, inputs float32: wrap module.float()"
+        elif arguments[1:] == (None,):
+            remedy += "; its state is None at first"
         raise InputError(
-            f"Expected {type(module).__name__} to run one timestep of inputs {shape}, it raised "
-            f"{type(error).__name__}: {first_line(error)}. Check the shape of the inputs, and time_axis."
+            f"Expected {type(module).__name__} to run one timestep of inputs {list(arguments[0].shape)}, it raised "
+            f"{type(error).__name__}: {first_line(error)}; {remedy}."
         ) from error
 
 

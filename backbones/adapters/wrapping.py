@@ -5,6 +5,7 @@ backbone = wrap(module, splits.train.images[:8], timesteps=8)
 
 import copy
 import importlib
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -49,6 +50,7 @@ def wrap(
     time_axis: int | Literal["auto"] | None = "auto",
     hidden: str | None = None,
     dt: float | None = None,
+    class_names: Sequence[str] = (),
     check: bool = True,
 ) -> AdaptedBackbone:
     """A `Backbone` of another framework's spiking module.
@@ -71,6 +73,7 @@ def wrap(
         time_axis: on which the module expects time: 0, 1, or None for a single timestep (default: as its layers do).
         hidden: path of a layer whose outputs are recorded as "hidden" `[B, F]`, averaged over space.
         dt: of a NIR graph: the length of a timestep in the unit of its time constants.
+        class_names: `[K]`, which recordings and answers take over; no part of the fingerprint.
         check: run `check_backbone` on the example inputs.
 
     Raises:
@@ -112,10 +115,13 @@ def wrap(
     settings = {"output": described(output), "time_axis": repr(layout.time_axis)}
     parts = (stepper, example, timesteps, (encoding, encoding_seed), settings)
     backbone = AdaptedBackbone(*parts) if hidden is None else ProbedBackbone(hidden, *parts)
+    if len(class_names) not in (0, backbone.num_classes):
+        raise InputError(f"Expected names of the module's {backbone.num_classes} classes, got {len(class_names)}.")
+    backbone.class_names = tuple(class_names)
 
     def elsewhere(device: torch.device) -> AdaptedBackbone:
         options: dict[str, Any] = {"output": output, "time_axis": layout.time_axis, "hidden": hidden, "check": check}
-        options |= {"framework": name, "encoding": encoding, "encoding_seed": encoding_seed}
+        options |= {"framework": name, "encoding": encoding, "encoding_seed": encoding_seed, "class_names": class_names}
         return wrap(copy.deepcopy(module).to(device), example, timesteps, **options)
 
     backbone.elsewhere = elsewhere

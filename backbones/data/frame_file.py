@@ -21,38 +21,43 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from backbones.argument_checks import check_kinds
 from backbones.array_files import map_arrays, texts, write_arrays
 from backbones.atomic import open_atomic
 from backbones.data.samples import SPLITS, Whole, check_timesteps
 from backbones.errors import InputError
+from backbones.tensors import as_array
 
 FORMAT = "seenn_env.frames/1"
 """Format of `save_frames`, which is sealed; a file of another writer has none."""
 DTYPES = ("uint8", "float16", "float32")
+_STORED = {"labels": np.int64, "split": np.uint8}
 _MOST_UNFOLDED = 100
 """Bytes that a byte of a compressed array may unfold to, where they are more than `_UNFOLDED`."""
 _UNFOLDED, _DEFLATE = 1 << 30, 1032
 """Bytes; and those that a byte of DEFLATE unfolds to, at most."""
 
 
+@check_kinds
 def save_frames(
     path: str | Path,
-    frames: np.ndarray,
-    labels: np.ndarray,
+    frames: Sequence[Any] | np.ndarray,
+    labels: Sequence[Any] | np.ndarray,
     *,
-    split: np.ndarray | None = None,
+    split: Sequence[Any] | np.ndarray | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Path:
     """Write a frames file of the type of its name, atomically; an `InputError` for what `read_frames` refuses."""
     path = Path(path)
-    arrays = {"frames": np.ascontiguousarray(frames), "labels": np.asarray(labels, np.int64)}
-    if split is not None:
-        arrays["split"] = np.asarray(split).astype(np.uint8)
+    given = {"frames": frames, "labels": labels, "split": split}
+    arrays = {name: as_array(values, name) for name, values in given.items() if values is not None}
     names = None if class_names is None else [str(name) for name in class_names]
     _whole(path, arrays, names)
+    arrays = {name: np.ascontiguousarray(array, _STORED.get(name)) for name, array in arrays.items()}
     if path.suffix == ".npz":
         with open_atomic(path) as file:
             np.savez(file, **arrays, **({} if names is None else {"class_names": np.array(names)}))  # type: ignore[arg-type]
@@ -64,6 +69,7 @@ def save_frames(
     return path
 
 
+@check_kinds
 def read_frames(path: Path, timesteps: int | None = None) -> Whole:
     """The frames, labels and splits of a file, of any T or the expected one.
 
@@ -118,7 +124,7 @@ def _whole(path: Path, arrays: dict[str, np.ndarray], names: list[str] | None) -
         if name not in arrays:
             raise InputError(f"Expected arrays 'frames' and 'labels' in {path}, got no {name!r}.")
     frames, labels = arrays["frames"], arrays["labels"]
-    N = len(labels)
+    N = labels.size
     if frames.ndim != 5 or labels.ndim != 1 or len(frames) != N or 0 in frames.shape:
         raise InputError(
             f"Expected frames [N, T, C, H, W] and labels [N] in {path}, got {list(frames.shape)} and "
@@ -137,7 +143,9 @@ def _whole(path: Path, arrays: dict[str, np.ndarray], names: list[str] | None) -
         raise InputError(f"Expected frames of every class, found none of {missing_name} in {path}.")
     names = names or [str(k) for k in range(K)]
     codes = arrays.get("split")
-    if codes is not None and (codes.shape != (N,) or codes.dtype.kind not in "iu" or codes.max() >= len(SPLITS)):
+    if codes is not None and not (
+        codes.shape == (N,) and codes.dtype.kind in "iu" and 0 <= codes.min() <= codes.max() < len(SPLITS)
+    ):
         raise InputError(
             f"Expected split [N] = [{N}] of codes 0…3 in {path}, got {list(codes.shape)} of {_range(codes)}."
         )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from backbones.argument_checks import check_kinds
 from backbones.data.samples import Whole
 from backbones.errors import InputError
 
@@ -31,6 +32,7 @@ TORCHVISION_SETS = {
 }
 
 
+@check_kinds
 def read_torchvision(name: str, root: Path, *, download: bool = False) -> Whole:
     """A dataset of `TORCHVISION_SETS` in torchvision's folder or files: training images, then its own test images.
 

@@ -13,7 +13,7 @@ import numpy as np
 from backbones import InputError
 from backbones.contract import check_images
 from seenn_env.observations.observation import AnyObservation
-from seenn_env.traces.fields import image_places
+from seenn_env.traces.fields import frames_refused, image_places
 
 EMBEDDING_RANGE = 100.0
 """A user's own embedding must lie within ± this."""
@@ -76,10 +76,7 @@ def make_static_observation(
     if is_embedding(observation):
         return _embedding(observation, sample, index)
     if of_frames or (images is not None and images.ndim == 5):
-        raise InputError(
-            f"Expected still images for the observation {observation!r}, got frames over time, whose mean shows "
-            "timesteps yet to come: use 'features', or an embedding of your own."
-        )
+        raise frames_refused(observation)
     places = image_places(index, sample)
     assert images is not None
     check_images(images)

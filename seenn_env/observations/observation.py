@@ -25,6 +25,7 @@ import numpy as np
 from backbones import InputError
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
 from backbones.errors import counted, shown, unknown_name, users_own
+from backbones.tensors import returned_floats
 from seenn_env.arrays import large_array, row_chunks
 from seenn_env.entry_points import is_entry_point, load_entry_point
 from seenn_env.observations.columns import (
@@ -183,7 +184,10 @@ class Observation:
     def prepared(self, logits: np.ndarray) -> Any:
         """The intermediate result of logits `[B, K]`, shared by this timestep and the next one."""
         logits = logits.astype(np.float32)
-        return logits if self.prepare is None else self.prepare(logits)
+        if self.prepare is None:
+            return logits
+        with users_own(f"prepare(logits) of the observation {self.name!r} to take logits [B, K]"):
+            return self.prepare(logits)
 
     def of_prepared(
         self, now: Any, before: Any, timestep: np.ndarray, count: int, probes: Mapping[str, np.ndarray]
@@ -191,9 +195,9 @@ class Observation:
         """`__call__` of `count` rows, from the results of `prepared` at both timesteps."""
         timestep = np.asarray(timestep)
         keywords = {name: probes[name].astype(np.float32) for name in self.probes}
-        found = self.columns(now, before, timestep, self.timesteps, **keywords)
-        with users_own(f"columns of numbers from the observation {self.name!r}"):
-            columns: np.ndarray = np.asarray(found, np.float32)
+        arguments = ", ".join(("logits", "previous", "timestep", "timesteps", *self.probes))
+        with users_own(f"columns({arguments}) of the observation {self.name!r} to return numbers"):
+            columns = returned_floats(self.columns(now, before, timestep, self.timesteps, **keywords))
         if columns.shape != (count, len(self.names)):
             raise InputError(
                 f"Expected columns [{count}, {len(self.names)}] of the observation {self.name!r}, "

@@ -170,6 +170,14 @@ def check_images(images: np.ndarray | None, index: np.ndarray | None) -> None:
         raise InputError("Expected image_index to name each sample once, got one twice: omit the copies.")
 
 
+def frames_refused(observation: Any) -> InputError:
+    """The refusal of frames over time where a policy reads an image before the first timestep."""
+    return InputError(
+        f"Expected still images for the observation {observation!r}, got frames over time, whose mean shows timesteps "
+        "yet to come: use 'features', or an embedding of your own."
+    )
+
+
 def image_places(index: np.ndarray | None, sample: np.ndarray) -> np.ndarray:
     """`[N]` the place of each `sample` `[N]` in `index` `[M]`.
 

@@ -33,6 +33,7 @@ from seenn_env.traces.fields import (
     check_logits,
     check_row_fields,
     check_values,
+    frames_refused,
     image_places,
     int_column,
     join_images,
@@ -64,6 +65,8 @@ class Traces:
         image_index: `[M]` the sample index of each image.
         info: JSON-able facts: "fingerprint" of the backbone, "dataset", "class_names", ….
         path: of their file.
+        trusted: skip the checks of values: they were done at the recording.
+        seal: unchecked digests of their file, checked before anything is computed.
 
     Raises:
         InputError: for shapes that do not fit, NaN or infinite logits, labels out of range, unknown splits.
@@ -84,9 +87,7 @@ class Traces:
     info: dict[str, Any] = field(default_factory=dict)
     path: Path | None = None
     trusted: bool = False
-    """Skip the checks of values: they were done at the recording."""
     seal: Seal | None = None
-    """Unchecked digests of their file, checked before anything is computed."""
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -302,6 +303,18 @@ class Traces:
             InputError: for a missing one.
         """
         return read_only(image_places(self.image_index, self.sample))
+
+    @property
+    def still_images(self) -> np.ndarray:
+        """`[M, C, H, W]` images that a policy may read before the first timestep.
+
+        Raises:
+            InputError: for a missing one, or means over frames.
+        """
+        self.image_places  # noqa: B018  # or an error
+        if "frames" in self.info:
+            raise frames_refused("image")
+        return np.asarray(self.images)
 
     @property
     def shape(self) -> TraceShape:

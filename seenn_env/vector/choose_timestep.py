@@ -18,7 +18,7 @@ class ChooseTimestepVectorEnv(EpisodeVectorEnv):
     Args:
         num_envs: B.
         traces, backbone, samples, split, observation, reward, reward_options, repeats, dtype: see `ChooseTimestepEnv`.
-        order, autoreset_mode, max_episode_steps, batch_size, render_mode: see `EarlyExitVectorEnv`.
+        order, autoreset_mode, max_episode_steps, batch_size, render_mode, render_size: see `EarlyExitVectorEnv`.
 
     Raises:
         InputError: for bad numbers or unknown names, or images that are missing.

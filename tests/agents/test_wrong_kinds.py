@@ -6,15 +6,18 @@ import numpy as np
 import pytest
 
 import agents
-from agents.calibration.curve import exit_curve
+from agents.calibration.curve import exit_curve, exits_at, level_curve
 from agents.calibration.guarantees import control_risk
 from agents.calibration.level_search import calibrate
 from agents.calibration.randomised import Mixed
+from agents.comparison.bootstrap import Clusters, across_seeds, mean_interval
 from agents.comparison.comparison import compare
 from agents.comparison.learning_headroom import headroom
+from agents.comparison.multiple_comparisons import holm, max_t
 from agents.deployment.classification import answers, classify
 from agents.deployment.onnx import export
 from agents.learners.exact.policy import ExitNetwork
+from agents.learners.learning_curve import write_means
 from agents.learners.one_shot.policy import TimestepNetwork
 from agents.learners.sb3.evaluation_callback import EvaluationCallback
 from agents.learners.sb3.policy import LearnedPolicy
@@ -109,7 +112,8 @@ def functions(tmp_path_factory):
     ready += [Uniform(), FixedTimestep(2), Oracle()]
     compared = compare({"margin": Margin()}, held_out)
     curve = exit_curve(Margin(), held_out)
-    costs = np.arange(1.0, 5.0)
+    (folder / "ppo-seed0").mkdir()
+    costs, clusters = np.arange(1.0, 5.0), Clusters(np.arange(4))
     return {
         **{rule.__name__: good(rule) for rule in (*rules, Uniform)},
         **{
@@ -161,6 +165,14 @@ def functions(tmp_path_factory):
         "calibrate by risk": good(calibrate, policy=Margin(), traces=held_out, max_risk=0.5),
         "control_risk": good(control_risk, policy=Margin(), traces=held_out, max_risk=0.5),
         "exit_curve": good(exit_curve, policy=Margin(), traces=held_out),
+        "exits_at": good(exits_at, scores=np.zeros((4, 3)), level=0.5),
+        "level_curve": good(level_curve, scores=np.zeros((4, 3)), correct=np.ones((4, 4), bool)),
+        "Clusters": good(Clusters, sample=np.arange(4)),
+        "mean_interval": good(mean_interval, values=np.ones(4), clusters=clusters),
+        "across_seeds": good(across_seeds, values=[np.ones(4)], clusters=clusters),
+        "holm": good(holm, p_values=[0.1, 0.2]),
+        "max_t": good(max_t, estimates=np.ones(2), draws=np.ones((3, 2))),
+        "write_means": good(write_means, log_dir=folder, algorithm="ppo"),
         "compare": good(compare, policies={"margin": Margin(), "exact": exact}, traces=held_out),
         "compare entries": (lambda policy: compare({"it": policy}, held_out), {"policy": Margin()}),
         "headroom": good(headroom, traces=make_traces(12, T=2), targets=(1.5,), folds=2),

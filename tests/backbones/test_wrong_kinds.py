@@ -10,7 +10,7 @@ from backbones.adapters import wrap
 from backbones.argument_checks import Natural, check_kinds
 from backbones.contract import accuracy, check_images, make_keys, probe, probe_sizes, run, run_probed
 from backbones.conversion.converter import convert
-from backbones.data import SPLITS, Augmentation, check_fit
+from backbones.data import SPLITS, Augmentation, check_fit, save_frames
 from backbones.energy import EnergyModel, Metered, count_operations
 from backbones.machine import ProcessGroup, process_group, torch_threads
 from backbones.networks import IF, InferenceNetwork
@@ -126,6 +126,9 @@ def functions(digits, tmp_path_factory):
             {"path": folder / "net.safetensors", "kind": "a backbone", "format": "seenn_env.backbone/2"},
         ),
         "wrap": good(wrap, module=Plain().eval(), example_inputs=tensor, timesteps=2, framework="torch"),
+        "save_frames": good(
+            save_frames, path=folder / "frames.npz", frames=np.ones((4, 2, 1, 2, 2), np.uint8), labels=[0, 1, 0, 1]
+        ),
         "EnergyModel": (EnergyModel, good(EnergyModel)[1]),
         "Augmentation": (Augmentation, good(Augmentation)[1]),
         "LIF": (bb.LIF, good(bb.LIF)[1]),

@@ -121,7 +121,17 @@ VALUES = st.recursive(
 
 
 PLUMBING = {"final_infos", "prepared", "of_prepared", "from_tensors", "normalised", "forward", "variants"}
-PLUMBING |= {"score", "score_step", "trace_scores", "score_module", "chances", "inputs", "p_values", "of_first"}
+PLUMBING |= {
+    "score",
+    "score_step",
+    "trace_scores",
+    "score_module",
+    "chances",
+    "inputs",
+    "p_values",
+    "of_first",
+    "name_episodes",
+}
 """Methods that other parts of this project call."""
 
 

@@ -165,6 +165,11 @@ class Words(Paying):
         return np.full(np.shape(correct), "much")
 
 
+class NumbersInWords(Paying):
+    def __call__(self, correct, timestep, timesteps, energy=None):
+        return np.full(np.shape(correct), "0.5")
+
+
 made = Paying()
 
 
@@ -179,6 +184,7 @@ made = Paying()
         (FewArguments(), r"of \(correct, timestep, timesteps, energy\), but"),
         (NoPair(), r"highest reward from range\(timesteps\) of"),
         (Words(), "Expected numbers from"),
+        (NumbersInWords(), "Expected numbers from .*, but: it returned <U3"),
     ],
 )
 def test_objects_that_are_no_reward_are_refused_at_once_in_one_sentence(reward, message, traces):

@@ -15,10 +15,11 @@ from agents.calibration.best_rule import best_threshold
 from agents.learners.exact.policy import ExitNetwork
 from agents.learners.perceptrons import make_perceptron, run_perceptron
 from agents.rules.score import elapsed_column
-from backbones.argument_checks import AboveZero, FromZero, Natural, Positive, check_fields
+from backbones.argument_checks import AboveZero, FromZero, Natural, Positive, check_fields, check_kinds
 from backbones.machine import torch_threads
 from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
+from seenn_env.rewards import AnyReward
 
 
 @dataclass(frozen=True)
@@ -62,12 +63,13 @@ def exit_distribution(probability: Tensor) -> Tensor:
     return torch.cat([certain, survival], dim=-1) * torch.cat([probability, certain], dim=-1)
 
 
+@check_kinds
 def train_exit_network(
     traces: Traces,
     settings: ExitSettings,
     *,
     observation: AnyObservation = "features",
-    reward: str = "linear",
+    reward: AnyReward = "linear",
     reward_options: dict[str, Any] | None = None,
     target_timesteps: float | None = None,
     seed: int = 0,

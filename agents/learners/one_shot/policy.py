@@ -24,7 +24,7 @@ from backbones.machine import torch_threads
 from backbones.one_line import one_line
 from backbones.tensor_files import check_weights
 from seenn_env import Traces
-from seenn_env.evaluation import check_timesteps
+from seenn_env.evaluation import check_trained_for
 
 _BATCH = 1024
 
@@ -88,9 +88,9 @@ class TimestepNetwork(ScoredPolicy):
 
     def trace_scores(self, traces: Traces) -> np.ndarray:
         """See `ScoredPolicy`: `[N, T-1]` cumulative probability of the timesteps, from the images of the traces."""
-        check_timesteps(self, traces.timesteps)
+        check_trained_for(self, traces, transfer=True)
         used, back = np.unique(traces.image_places, return_inverse=True)
-        scores: np.ndarray = np.cumsum(self.chances(np.asarray(traces.images)[used]), axis=1)[back, :-1]
+        scores: np.ndarray = np.cumsum(self.chances(traces.still_images[used]), axis=1)[back, :-1]
         return scores
 
     @checks_arguments

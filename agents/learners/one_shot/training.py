@@ -65,7 +65,7 @@ def train_timestep_network(
     losses = -traces.rewards(reward, reward_options).astype(np.float64)
     summed = np.stack([np.bincount(back, losses[:, t], len(used)) for t in range(T)], 1)
     per_image = torch.from_numpy((summed * len(used) / N).astype(np.float32))
-    inputs = as_inputs(np.asarray(traces.images)[used])
+    inputs = as_inputs(traces.still_images[used])
     _, C, H, W = inputs.shape
     shape = (C, H, W)
     network = make_timestep_network(shape, T, settings.width, seed)

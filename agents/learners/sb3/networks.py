@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from agents.learners.sb3.presets import imported
 from backbones import InputError
 from backbones.errors import kind_of
+from seenn_env.evaluation import check_actions
 
 Scores = Callable[[Any, Tensor, Any, np.ndarray | None], tuple[Tensor, Any]]
 
@@ -131,8 +132,9 @@ def head_of(network: Any) -> Head:
     """The kind of a network.
 
     Raises:
-        InputError: for a network of another kind.
+        InputError: for a network of another kind, or over other actions.
     """
+    check_actions(network)
     if isinstance(network, ActorCriticPolicy):
         return HEADS["recurrent" if hasattr(network, "lstm_actor") else "actor-critic"]
     if isinstance(network, DQNPolicy):

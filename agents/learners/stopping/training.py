@@ -16,9 +16,10 @@ from agents.learners.stopping.policy import OptimalStopping, gains
 from agents.learners.stopping.trees import fit_trees
 from agents.rules.score import elapsed_column
 from backbones import InputError
-from backbones.argument_checks import AboveZero, AtLeast, Natural, Positive, check_fields
+from backbones.argument_checks import AboveZero, AtLeast, Natural, Positive, check_fields, check_kinds
 from seenn_env import Traces, make_reward
 from seenn_env.observations import AnyObservation
+from seenn_env.rewards import AnyReward
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,13 @@ class StoppingSettings:
         check_fields(self)
 
 
+@check_kinds
 def fit_optimal_stopping(
     traces: Traces,
     settings: StoppingSettings,
     *,
     observation: AnyObservation = "features",
-    reward: str = "linear",
+    reward: AnyReward = "linear",
     reward_options: dict[str, Any] | None = None,
     target_timesteps: float | None = None,
     seed: int = 0,
@@ -89,7 +91,7 @@ def fit_optimal_stopping(
 
 
 def _fit(
-    traces: Traces, settings: StoppingSettings, observation: AnyObservation, reward: str, options: Any, seed: int
+    traces: Traces, settings: StoppingSettings, observation: AnyObservation, reward: AnyReward, options: Any, seed: int
 ) -> tuple[OptimalStopping, float]:
     """A policy, and its mean timesteps on its own rows."""
     N, T = traces.predictions.shape

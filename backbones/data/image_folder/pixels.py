@@ -3,6 +3,7 @@
 Letters: N images, C channels (3, or 1 where all images are grey), H × W pixels.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from backbones.argument_checks import check_kinds
 from backbones.data.cache import cache_file, cached_rows
 from backbones.errors import InputError
 
@@ -19,6 +21,9 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """By content, whatever a file's name says: of other formats, Pillow hands EPS to Ghostscript, which runs it."""
 IMAGE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """Exceptions of reading a file as an image."""
+# Images of 89 to 178 megapixels, of which Pillow warns, are read; larger ones are refused. The filter is the process's,
+# since `warnings.catch_warnings` in a thread that reads ahead would undo filters of other threads.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def decoded(files: list[Path], root: Path, cache_dir: Path, size: int | None = None) -> np.ndarray:
@@ -76,6 +81,7 @@ def _refusing(file: Path) -> Iterator[None]:
         raise InputError(f"Expected an image, but {file} cannot be read ({reason}): repair or remove it.") from error
 
 
+@check_kinds
 def read_pixels(file: Path, size: tuple[int, int] | None, *, grey: bool) -> np.ndarray:
     """`[C, H, W]` uint8 of an image file; of 16 bits a pixel the upper 8.
 

@@ -118,6 +118,13 @@ class FixedKeys:
         self.predict = inner.predict
 
 
+def test_a_warning_says_that_every_image_is_unusable(network, samples):
+    images = samples.images
+    for given, problem in ((images[0], "none among 1: the first has shape"), (images[:3] / 255 - 1, "cannot be used")):
+        with pytest.warns(UserWarning, match=problem):
+            classify(given, network, Margin(), num_slots=2)
+
+
 def test_unusable_entries_are_explained(network):
     good = np.zeros((1, 8, 8), np.uint8)
     bad = [good.astype(np.int32), np.full((1, 8, 8), np.nan, np.float32), "picture", good]

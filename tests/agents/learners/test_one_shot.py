@@ -1,5 +1,7 @@
 """The one-shot network minimises the paper's loss, sees only the image, and is evaluated, calibrated and saved."""
 
+from dataclasses import replace
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -68,6 +70,20 @@ def test_the_packaged_digits_have_images_and_any_target_is_reached(packaged):
 def test_traces_without_images_are_refused():
     with pytest.raises(InputError, match="images of the samples, got none"):
         train("one-shot", telling(images=False))
+
+
+def test_means_over_frames_which_show_later_timesteps_are_refused():
+    still = telling(60)
+    policy = train("one-shot", still, epochs=1)
+    frames = replace(still, split="calibration", info={"frames": 3})
+    for use in (
+        lambda: train("one-shot", replace(frames, split="policy"), epochs=1),
+        lambda: evaluate(policy, frames),
+        lambda: calibrate(policy, frames, target_timesteps=2),
+        lambda: compare({"policy": policy}, frames),
+    ):
+        with pytest.raises(InputError, match="still images for the observation 'image', got frames over time"):
+            use()
 
 
 def test_its_own_cost_is_charged_once():

@@ -41,6 +41,22 @@ def test_draws_are_the_same_live_and_in_replay(name, num_slots, shrink, samples,
     assert [found[place] for place in range(len(samples))] == expected.tolist()
 
 
+@pytest.mark.parametrize("name", ["mixed", "uniform", "exact"])
+def test_a_sample_draws_the_same_in_any_order_and_among_any_others(name, samples, traces):
+    policy = made(name, traces)
+    expected = evaluate(policy, traces, deterministic=False).exit_timesteps
+    order = np.random.default_rng(0).permutation(len(samples))[:40]
+    assert np.array_equal(evaluate(policy, traces[order], deterministic=False).exit_timesteps, expected[order])
+    repeated = record(small_backbone(), samples, repeats=3, batch_size=16)
+    found = evaluate(policy, repeated, deterministic=False).exit_timesteps
+    assert np.array_equal(found[repeated.repeat == 0], expected)
+    feed = ArrayFeed(samples.images[order], make_keys(samples.index[order]))
+    live = np.zeros(len(order), int)
+    for each in stream(bb.SlotPool(small_backbone(), 7), feed, policy, deterministic=False):
+        live[each.places] = each.timesteps
+    assert np.array_equal(live, expected[order])
+
+
 def test_draws_are_uniform_and_independent_over_episodes_steps_and_seeds():
     names = np.arange(20_000)
     drawn = np.stack([uniform(seed, names, step) for seed, step in ((0, 0), (0, 1), (1, 0), (2**70 + 5, 0))])

@@ -188,3 +188,37 @@ def test_the_state_of_other_rows_is_refused():
     _, state = policy.predict(columns)
     with pytest.raises(InputError, match="state of 2 rows, got one of 3"):
         policy.predict(columns[:2], state)
+
+
+@pytest.mark.parametrize(
+    ("score", "problem"),
+    [
+        (lambda self: 1.0, "takes 1 positional argument"),
+        (
+            lambda self, observation: np.full(len(observation), "a"),
+            r"\[60\] numbers as the scores of Own, got <U1 \[60\]",
+        ),
+        (lambda self, observation: None, "as the scores of Own, got None"),
+        (lambda self, observation: 0.5, "as the scores of Own, got 0.5"),
+        (lambda self, observation: observation, r"as the scores of Own, got float32 \[60, 6\]"),
+        (lambda self, observation: np.log(observation[:, 0] - 2), "as the scores of Own, got NaN"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_scores_of_ones_own_that_are_no_numbers_are_refused_alike_everywhere(score, problem):
+    Own = dataclass(frozen=True)(
+        type(
+            "Own",
+            (ScoredPolicy,),
+            {"__annotations__": {"threshold": float}, "threshold": 0.5, "score": score, "observation": "features"},
+        )
+    )
+    traces = make_traces(60, split="calibration")
+    for use in (
+        lambda: evaluate(Own(), traces),
+        lambda: calibrate(Own(), traces, target_timesteps=2),
+        lambda: calibrate(Own(), traces, target_timesteps=2, randomise=True),
+        lambda: calibrate(PerTimestep(Own()), traces, target_timesteps=2),
+    ):
+        with pytest.raises(InputError, match=problem):
+            use()

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 import agents
 import backbones as bb
 import seenn_env
+from agents.main import main
 from backbones.adapters import AdaptedBackbone, ProbedBackbone, wrap
 from backbones.adapters.held_state import HeldState
 from backbones.adapters.passed_state import PassedState
@@ -290,6 +292,37 @@ def test_wrapped_networks_are_recorded_and_classified_with_their_energy(images, 
     np.testing.assert_array_equal(again.timesteps, found.timesteps)
 
 
+def test_names_of_classes_reach_recordings_answers_and_the_commands(images, digits, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [f"class {k}" for k in range(10)]
+    backbone, bare = (wrap(Plain(), images[:8], T, framework="torch", **each) for each in ({"class_names": names}, {}))
+    assert backbone.fingerprint == bare.fingerprint
+    assert backbone.elsewhere(torch.device("cpu")).class_names == tuple(names)
+    assert agents.classify(digits.test.images[:8], backbone, agents.Margin(), num_slots=4).class_names == tuple(names)
+    for split in ("calibration", "test"):
+        few = replace(digits[split].select(np.arange(40)), class_names=())
+        seenn_env.record(backbone, few, f"{split}.safetensors", images=True)
+    main(
+        [
+            "calibrate",
+            "--traces",
+            "calibration.safetensors",
+            "--policy",
+            "margin",
+            "--target-timesteps",
+            "2",
+            "--output",
+            "rule.st",
+        ]
+    )
+    main(["compare", "--traces", "test.safetensors", "--policies", "rule=rule.st", "--output", "report"])
+    main(["watch", "--traces", "test.safetensors", "--policy", "rule.st", "--row", "0", "--fps", "100"])
+    assert "class 0" in (tmp_path / "report" / "report.html").read_text()
+    assert "class 0" in capsys.readouterr().out
+    with pytest.raises(InputError, match="Expected names of the module's 10 classes, got 2"):
+        wrap(Plain(), images[:8], T, framework="torch", class_names=["cat", "dog"])
+
+
 def test_a_network_that_cannot_be_counted_is_classified_without_its_energy(digits):
     class Odd(Plain):
         def __init__(self):
@@ -416,3 +449,16 @@ def test_a_module_of_plain_torch_that_takes_no_state_is_told_the_form_of_the_cal
     )
     with pytest.raises(InputError, match=message):
         wrap(module.eval(), torch.rand(8, 16), T, framework="torch")
+
+
+def test_errors_of_a_module_s_own_forward_are_named_with_the_remedy(images):
+    class Keyed(Plain):
+        def forward(self, inputs, state=None):
+            return super().forward(inputs, {}["v"] if state is None else state)
+
+    for module, problem in (
+        (Plain().double(), "its weights are float64, inputs float32: wrap module.float()"),
+        (Keyed(), "it raised KeyError: 'v'; .* its state is None at first"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            wrap(module, images[:8], T, framework="torch")

@@ -92,7 +92,7 @@ def test_float_frames_stay_mapped_and_go_to_the_network_as_they_are(tmp_path):
         ({"labels": np.array([0, 1, 0])}, r"labels \[N\] in .*, got \[6, 2, 2, 4, 4\] and \[3\]"),
         ({"labels": np.array([0, 3, 1, 0, 1, 0])}, "frames of every class, found none of '2' in"),
         ({"class_names": ["a"]}, "whole numbers from 0 below 1, the number of class_names, in .*, got int64 0…1"),
-        ({"split": np.array([0, 1, 2, 3, 4, 0])}, r"split \[N\] = \[6\] of codes 0…3 in .*, got \[6\] of uint8 0…4"),
+        ({"split": np.array([0, 1, 2, 3, 4, 0])}, r"split \[N\] = \[6\] of codes 0…3 in .*, got \[6\] of int64 0…4"),
     ],
 )
 def test_arrays_that_are_no_frames_are_refused(change, message, tmp_path):
@@ -294,3 +294,20 @@ def test_an_altered_file_is_refused_and_labels_cost_no_memory(tmp_path):
     labels[0] = 2**44
     with pytest.raises(bb.InputError, match="Expected frames of every class"):
         save_frames(file, frames, labels)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"labels": [0, 1.5, 1, 0]}, "labels of whole numbers"),
+        ({"split": [0, 0, 256, 0]}, "codes 0…3"),
+        ({"split": [0, 0, -1, 0]}, "codes 0…3"),
+        ({"split": [0, 0.7, 1, 0]}, "codes 0…3"),
+        ({"labels": ["a", "b", "a", "b"]}, "labels of whole numbers"),
+    ],
+)
+def test_labels_and_codes_are_not_rounded_or_cut_when_they_are_saved(given, problem, tmp_path):
+    arrays = {"frames": np.ones((4, 2, 1, 2, 2), np.uint8), "labels": [0, 1, 0, 1], **given}
+    with pytest.raises(bb.InputError, match=problem):
+        save_frames(tmp_path / "frames.npz", **arrays)
+    assert not list(tmp_path.iterdir())

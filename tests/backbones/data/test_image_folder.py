@@ -1,5 +1,8 @@
 """Class-per-folder trees: splits, cache, and the errors of a folder in one sentence."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -314,3 +317,21 @@ def test_pixels_whose_white_is_not_known_are_refused(images, dtype, kind):
     assert kind in item.problem
     with pytest.raises(bb.InputError, match=f"017.tif cannot be read .its pixels are {kind}"):
         bb.load_dataset("folder", images)
+
+
+def test_a_large_image_is_read_without_a_warning_and_one_twice_as_large_is_refused(tmp_path):
+    for side in (12, 16):
+        Image.fromarray(np.zeros((side, side), np.uint8)).save(tmp_path / f"{side}.png")
+    program = """
+import sys
+from pathlib import Path
+from PIL import Image
+from backbones.data import read_pixels
+Image.MAX_IMAGE_PIXELS = 100
+print(read_pixels(Path(sys.argv[1]) / "12.png", (4, 4), grey=True).shape)
+read_pixels(Path(sys.argv[1]) / "16.png", (4, 4), grey=True)
+"""
+    found = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True)
+    assert found.stdout == "(1, 4, 4)\n"
+    assert "Warning" not in found.stderr
+    assert "DecompressionBombError" in found.stderr

@@ -135,7 +135,10 @@ def test_the_image_is_refused_where_columns_are_wanted():
         (lambda logits, previous, timestep, T: logits, r"Expected columns \[24, 1\] of the observation 'mine'"),
         (lambda logits, previous, timestep, T: logits[:, :1] + 100, "Expected the observation 'mine' within its"),
         (lambda logits, previous, timestep, T: logits[:, :1] * np.nan, "Expected the observation 'mine' within its"),
-        (lambda logits, previous, timestep, T: "text", "Expected columns of numbers from the observation 'mine', but"),
+        (lambda logits, previous, timestep, T: "text", "observation 'mine' to return numbers, but: it returned 'text'"),
+        (lambda logits, previous, timestep, T: np.full((24, 1), "0.5"), "to return numbers, but: it returned <U3 "),
+        (lambda logits, previous, timestep, T: np.full((24, 1), 1j), "but: it returned complex128 "),
+        (lambda logits: logits, r"Expected columns\(logits, previous, timestep, timesteps\) of the .*, but: .*takes 1"),
         (
             lambda logits, previous, timestep, T: (logits - logits.mean(0))[:, :1].clip(-9, 9),
             r"each row of the observation 'mine' to be computed of itself alone, got \[0.0\] of the first row",

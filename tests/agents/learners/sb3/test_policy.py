@@ -17,7 +17,7 @@ from agents.learners.sb3.training import make_model
 from backbones import InputError
 from backbones.energy import EnergyModel
 from backbones.machine import torch_threads
-from seenn_env import EarlyExitEnv, EarlyExitVectorEnv, evaluate, to_sb3
+from seenn_env import ChooseTimestepVectorEnv, EarlyExitEnv, EarlyExitVectorEnv, evaluate, to_sb3
 from tests.helpers.recorded import few_samples, full_traces, small_backbone
 from tests.helpers.traces import make_traces, trivial
 
@@ -207,6 +207,19 @@ def test_an_observation_of_another_shape_than_the_models_own_is_one_sentence(tmp
     with pytest.raises(InputError, match="state its observation and policy_kwargs"):
         load_sb3("ppo", tmp_path / "model.zip", traces, policy_kwargs={})
     assert evaluate(model, traces, observation="rich").mean_timesteps >= 1
+
+
+def test_a_model_of_choose_timestep_is_not_taken_for_one_that_exits():
+    traces = full_traces()
+    env = to_sb3(ChooseTimestepVectorEnv(4, traces, observation="features"))
+    model = PPO("MlpPolicy", env, n_steps=8, batch_size=8, device="cpu")
+    for run in (
+        lambda: evaluate(model, traces),
+        lambda: classify(few_samples(), small_backbone(), model, num_slots=4),
+        lambda: LearnedPolicy.of(model, observation="features"),
+    ):
+        with pytest.raises(InputError, match=r"over Discrete\(2\), 0 \(continue\) and 1 \(exit\), got one over .*4"):
+            run()
 
 
 @pytest.mark.parametrize("observation", ["featurs", "features+hiden", "image", "rich+rich"])

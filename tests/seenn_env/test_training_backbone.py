@@ -1,12 +1,15 @@
-"""A policy that was trained for one backbone is refused by another, wherever the two meet."""
+"""A policy that was trained for one backbone is refused by another, or named as transferred, wherever the two meet."""
+
+import warnings
 
 import pytest
 
 import agents
 import backbones as bb
 from agents.main import main
-from agents.rules import check_trained_for
-from seenn_env import Traces, record
+from seenn_env import Traces, evaluate, record, stream
+from seenn_env.evaluation import check_trained_for
+from seenn_env.streaming import ArrayFeed
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,33 @@ def test_another_backbone_is_refused_by_classify_compare_and_export(network, oth
         with pytest.raises(bb.InputError, match=refusal):
             use()
     assert not (tmp_path / "out").exists()
+
+
+def test_evaluate_stream_and_calibrate_warn_once_that_a_policy_is_transferred(network, other, trained, digits):
+    samples = digits.calibration.select(slice(8))
+    own, foreign = record(network, samples), record(other, samples)
+
+    class Own:
+        observation, trained_for = "features", network.fingerprint
+        predict = trained.predict
+
+    def streamed(policy, backbone):
+        list(stream(bb.SlotPool(backbone, 4), ArrayFeed(samples.images), policy))
+
+    for use in (
+        lambda traces, backbone: [evaluate(trained, traces) for _ in range(3)],
+        lambda traces, backbone: evaluate(Own(), traces),
+        lambda traces, backbone: agents.calibrate(trained, traces, target_timesteps=2.0),
+        lambda traces, backbone: streamed(trained, backbone),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            use(own, network)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            use(foreign, other)
+        (warning,) = [each for each in caught if "trained for" in str(each.message)]
+        assert f"got one that was trained for {network.fingerprint}: the result is" in str(warning.message)
 
 
 def test_the_commands_refuse_another_backbone(other, tmp_path, capsys):
