@@ -48,6 +48,9 @@ def page(found: dict[str, Any], protocol: dict[str, Any]) -> str:
         "",
         "![Area over the best rule of every policy, with its interval](images/results.svg)",
         "",
+        "Near 0 a policy is level with the best rule; to the left of the dotted line it is worse by more than the "
+        "margin. Policies that are far behind are stated as numbers at the left.",
+        "",
         "| term | meaning |",
         "| --- | --- |",
         "| accuracy | on test, at exactly the stated mean timesteps: every policy's level is set on test here |",
@@ -141,7 +144,7 @@ def _of_backbone(about: dict[str, Any], protocol: dict[str, Any]) -> list[str]:
         lines.append(f"No endpoint was declared here. The area of {about['chosen']} over {best_rule} is {verdict}.")
     share = about["share_of_stopping_gain"]
     if share is not None:
-        lines.append(f"Its gain over confidence is {share:.2f} of optimal stopping's.")
+        lines.append(f"Its gain over confidence is {share:.2f} times that of optimal stopping.")
     lines += ["", *_table(about)]
     for name in about.get("left_out", []):
         lines += ["", f"{name} was not run."]
