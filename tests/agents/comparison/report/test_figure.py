@@ -106,6 +106,14 @@ def test_a_policy_keeps_its_colour_and_twenty_are_told_apart(held_out):
     assert legend.y0 >= 0
 
 
+def test_the_differences_of_twenty_policies_are_within_the_axes(held_out):
+    comparison, curves = curves_of({"rule": Margin(0.5)} | {f"{i}": Outsider(0.04 * i) for i in range(20)}, held_out)
+    axes = draw(comparison, curves).axes[1]
+    left, right = axes.get_xlim()
+    drawn = np.concatenate([line.get_xdata() for line in axes.get_lines()[1:]])  # the first is the line at 0
+    assert left < drawn.min() < drawn.max() < right
+
+
 def test_colours_differ_for_deuteranopes_and_stand_out_on_both_grounds():
     def seen(color):
         rgb = np.array(to_rgb(color))
