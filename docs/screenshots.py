@@ -90,7 +90,7 @@ def main() -> None:
             server = serve(folder)
             for name, picture in pictures.items():
                 save(photograph(page, server, picture), arguments.output / f"tensorboard-{name}.png")
-        page.set_viewport_size({"width": 1000, "height": 1300})
+        page.set_viewport_size({"width": 1000, "height": 1345})
         page.goto((comparison / "report.html").resolve().as_uri())
         page.wait_for_selector("#accuracy-plot .point")
         save(page.screenshot(), arguments.output / "report.png")
