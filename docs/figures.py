@@ -265,28 +265,38 @@ def rl_libraries(found: Any = None) -> str:
     return table((*heads, "timesteps, test", "seconds", "steps/s"), rows)
 
 
+LEFT = -1.7
+"""Left end of the forest plots, in points: policies below it are stated as numbers, so that those near 0 are apart."""
+
+
 def results_figure(path: Path) -> None:
     """Forest plots of docs/results.md: each policy's area over the best rule, a panel for each network."""
     from matplotlib import pyplot, rc_context
 
     found = read("policies/policies.json")["backbones"]
+    margin = 100 * read("policies/protocol.json")["margin"]
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "seenn-env", "font.size": 8}):
-        figure, panels = pyplot.subplots(len(found), 1, figsize=(7.5, 9), layout="constrained")
+        figure, panels = pyplot.subplots(len(found), 1, figsize=(7.5, 9.3), layout="constrained", sharex=True)
         for axes, (name, about) in zip(panels, found.items(), strict=True):
             rows = {
                 row: each for row, each in about["rows"].items() if "over_rule" in each and row != about["best_rule"]
             }
-            areas = [each["over_rule"] for each in rows.values()]
-            means = [100 * area["estimate"] for area in areas]
-            errors = [
-                [100 * (a["estimate"] - a["low"]) for a in areas],
-                [100 * (a["high"] - a["estimate"]) for a in areas],
-            ]
             axes.axvline(0, color="0.4", linewidth=0.8)
-            axes.errorbar(means, range(len(rows)), xerr=errors, fmt="o", markersize=3, linewidth=1, color="#0072b2")
+            axes.axvline(-margin, color="0.4", linewidth=0.8, linestyle=":")
+            for y, (row, each) in enumerate(rows.items()):
+                low, middle, high = (100 * each["over_rule"][end] for end in ("low", "estimate", "high"))
+                rule = row == "confidence" or row in about["rules_on_calibration"]
+                color, marker = ("0.4", "s") if rule else ("#0072b2", "o")
+                if middle < LEFT:
+                    axes.text(LEFT, y, f"◂ {middle:.2f} [{low:.2f}, {high:.2f}]", color=color, va="center", fontsize=7)
+                    continue
+                axes.plot([low, high], [y, y], color=color, linewidth=1)
+                axes.plot(middle, y, marker, color=color, markersize=3)
             axes.set_yticks(range(len(rows)), list(rows))
             axes.invert_yaxis()
             axes.set_title(f"{name}: points over {about['best_rule']}, 95 %", fontsize=8)
+        panels[0].set_xlim(LEFT - 0.05)
+        figure.supxlabel(f"squares: rules; circles: learned; dotted: the margin of {margin:g} points", fontsize=8)
         figure.savefig(path, metadata={"Date": None, "Description": digest(found)})
         pyplot.close(figure)
 

@@ -29,8 +29,9 @@ COMPARE = (
 )
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 POLICIES = "%5E(ppo|dqn|exact|confidence|per-timestep-margin)%24"
-"""Runs of the pictures that hide the references."""
+"""Runs of the picture that hides the references."""
 ALL_VALUES = "text=Ignore outliers in chart scaling"
+SETTINGS = '[aria-label="Toggle settings side pane"]'
 
 
 @dataclass(frozen=True)
@@ -41,35 +42,30 @@ class Picture:
     """What follows the server's."""
     size: tuple[int, int]
     clicks: tuple[str, ...] = ()
-    hover: tuple[int, tuple[int, int]] | None = None
-    """Number of a chart, and the place in it."""
 
 
 COMPARED = {
-    "landing": Picture(
-        f"?darkMode=false&runFilter={POLICIES}#timeseries",
-        (1150, 800),
-        (ALL_VALUES, '[aria-label="Toggle settings side pane"]'),
-        (1, (58, 100)),
-    ),
+    "landing": Picture("?darkMode=false#timeseries", (1150, 1040), (SETTINGS,)),
     "custom-scalars": Picture(
         f"#custom_scalars&regexInput={POLICIES}",
-        (1150, 590),
+        (1150, 760),
         (ALL_VALUES, 'paper-icon-button[icon="fullscreen"] >> nth=0'),
     ),
     "hparams": Picture(
         "#hparams",
-        (1400, 420),
+        (1580, 420),
         tuple(
             f'paper-checkbox:has-text("{name}")'
             for name in ("algorithm", "kind", "macs_per_decision", "observation", "policy")
         ),
     ),
-    "images": Picture("#images", (1400, 900), ("text=Show actual image size",)),
+    "images": Picture("#images&tagFilter=pictures%2Fcurves", (1400, 980), ("text=Show actual image size",)),
 }
 TRAINED = {
     "training": Picture(
-        "?darkMode=false&tagFilter=eval#timeseries", (1400, 640), ('[aria-label="Toggle settings side pane"]',)
+        "?darkMode=false&tagFilter=eval/(accuracy_at_target|mean_timesteps)#timeseries",
+        (1150, 900),
+        (SETTINGS, *(f"scalar-card >> nth={card} >> .expand-button" for card in (0, 1))),
     )
 }
 
@@ -80,6 +76,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "images", help="folder of the pictures")
     parser.add_argument("--runs", type=Path, default=Path("runs/screenshots"), help="folder of the logs")
     arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
     comparison, training = arguments.runs / "comparison", arguments.runs / "training"
     if not comparison.exists():
         seenn([*COMPARE.split(), "--output", str(comparison)])
@@ -93,7 +90,7 @@ def main() -> None:
             server = serve(folder)
             for name, picture in pictures.items():
                 save(photograph(page, server, picture), arguments.output / f"tensorboard-{name}.png")
-        page.set_viewport_size({"width": 1000, "height": 1270})
+        page.set_viewport_size({"width": 1000, "height": 1345})
         page.goto((comparison / "report.html").resolve().as_uri())
         page.wait_for_selector("#accuracy-plot .point")
         save(page.screenshot(), arguments.output / "report.png")
@@ -124,10 +121,6 @@ def photograph(page: Page, server: str, picture: Picture) -> bytes:
     for selector in picture.clicks:
         page.locator(selector).first.click()
         page.wait_for_timeout(1500)
-    if picture.hover:
-        chart, (x, y) = picture.hover
-        page.locator("line-chart").nth(chart).hover(position={"x": x, "y": y})
-        page.wait_for_timeout(1000)
     return page.screenshot()
 
 

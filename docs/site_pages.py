@@ -91,7 +91,8 @@ def gallery(folder: Path) -> str:
         "the classes, and below them the margin.",
     ]
     for name, entry in REGISTERED.items():
-        env: Any = gym.make(name, split="test", render_mode="rgb_array").unwrapped
+        own = {"observation": "features"} if entry.kwargs.get("observation") == "logits" else {}  # the rule reads these
+        env: Any = gym.make(name, split="test", render_mode="rgb_array", **own).unwrapped
         picture = f"{name.split('/')[1]}.gif"
         episodes = play(env, FourTimesteps() if env.one_shot else agents.Margin(0.5), None, SEED)
         write_gif([rendering.rgb_array(episode) for episode in episodes], folder / picture, 1)

@@ -17,7 +17,7 @@ def test_the_python_in_the_readme_runs(capsys, monkeypatch):
     for block in blocks:
         code = block.replace("epochs=30", "epochs=2").replace("repeats=20", "repeats=2")
         exec(compile(code, "README.md", "exec"), {})
-    assert "confidence" in capsys.readouterr().out
+    assert "PPO - margins: " in capsys.readouterr().out
 
 
 def test_the_links_in_the_readme_lead_somewhere():

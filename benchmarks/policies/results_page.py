@@ -18,9 +18,9 @@ IN_WORDS = {
 
 LEARNERS = {
     "exact": "exact gradient",
-    "rich": "more columns",
-    "classes": "likeliest classes",
-    "views": "augmented views",
+    "rich": "observing more columns",
+    "classes": "observing the likeliest classes",
+    "views": "on augmented views",
 }
 """Parts of the names of policies as the README names them; others stay."""
 
@@ -30,7 +30,9 @@ ENDPOINTS = {
 }
 EXPLAINED = {
     "superior": "superior: the interval is above 0",
-    "non-inferior": "non-inferior, not shown to be superior: the interval holds 0 and ends above -{margin} points",
+    "non-inferior": (
+        "non-inferior, not shown to be superior: the interval holds 0 and its lower end is above -{margin} points"
+    ),
     "not shown": "not shown to be non-inferior: the interval reaches below -{margin} points",
     "inferior": "inferior: the interval is below 0",
 }
@@ -47,6 +49,9 @@ def page(found: dict[str, Any], protocol: dict[str, Any]) -> str:
         *summary(found, protocol).splitlines(),
         "",
         "![Area over the best rule of every policy, with its interval](images/results.svg)",
+        "",
+        "Near 0 a policy is level with the best rule; to the left of the dotted line it is worse by more than the "
+        "margin. Policies that are far behind are stated as numbers at the left.",
         "",
         "| term | meaning |",
         "| --- | --- |",
@@ -98,7 +103,11 @@ def summary(found: dict[str, Any], protocol: dict[str, Any]) -> str:
             f"{_points(row['over_confidence'])} |"
         )
     margin = _margin(protocol)
-    lines += ["", f"Superior: the interval is above 0; non-inferior: it ends above -{margin:g} points."]
+    lines += [
+        "",
+        "Superior: the interval is above 0; inferior: below 0; "
+        f"non-inferior: it holds 0 and is above -{margin:g} points.",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -141,7 +150,7 @@ def _of_backbone(about: dict[str, Any], protocol: dict[str, Any]) -> list[str]:
         lines.append(f"No endpoint was declared here. The area of {about['chosen']} over {best_rule} is {verdict}.")
     share = about["share_of_stopping_gain"]
     if share is not None:
-        lines.append(f"Its gain over confidence is {share:.2f} of optimal stopping's.")
+        lines.append(f"Its gain over confidence is {share:.2f} times that of optimal stopping.")
     lines += ["", *_table(about)]
     for name in about.get("left_out", []):
         lines += ["", f"{name} was not run."]

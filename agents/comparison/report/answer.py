@@ -69,9 +69,9 @@ def answer(comparison: Comparison) -> str:
     leaders = _places((verdict.leader, verdict) for verdict in found)
     above = _places((name, verdict) for verdict in found for name in verdict.above)
     if leaders.keys() == {rule}:
-        return f"The best rule, {rule}, is highest at {leaders[rule]} timesteps; no other policy beats it."
+        return f"The best rule, {rule}, is most accurate at {leaders[rule]} timesteps; no other policy beats it."
     first = next(name for name in leaders if name != rule)
-    parts = [f"{first} is highest at {leaders[first]} timesteps"]
+    parts = [f"{first} is most accurate at {leaders[first]} timesteps"]
     parts += [f"{name} at {places}" for name, places in leaders.items() if name not in (first, rule)]
     if rule in leaders:
         parts.append(f"the best rule ({rule}) at {leaders[rule]}")

@@ -88,7 +88,7 @@ def _draw_differences(axes: Axes, comparison: Comparison, curves: Sequence[Polic
     axes.axhline(0, color=GREY, linewidth=1)
     shown = [curve for curve in curves if any(comparison.difference(row.name) for row in curve.rows)]
     lowest, highest = axes.get_xlim()
-    step = 0.006 * (highest - lowest)
+    step = min(0.006, 0.08 / max(len(shown), 1)) * (highest - lowest)  # within the margins of the axis
     for place, curve in enumerate(shown):
         shift = (place - (len(shown) - 1) / 2) * step  # neighbours' bars side by side
         found = [(row.mean_timesteps, entry) for row in curve.rows if (entry := comparison.difference(row.name))]

@@ -4,14 +4,58 @@ Letters: N rows, T timesteps, C channels.
 """
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from agents.comparison.report.curves import PolicyCurve
-from agents.comparison.result import Comparison
+from agents.comparison.report.answer import LEVEL, answer, verdicts
+from agents.comparison.report.curves import GREY, PolicyCurve
+from agents.comparison.result import Comparison, family_of
 from agents.rules.score import COLUMNS
 from seenn_env import Evaluation, Traces
+
+
+def draw_answer(comparison: Comparison, curves: Sequence[PolicyCurve]) -> Figure:
+    """The answer, above the differences from the best rule with their intervals, a panel for each target.
+
+    It has the pixels of a card of TensorBoard's landing page, which scales larger images without smoothing. Markers are
+    filled where p is below `LEVEL`.
+    """
+    styles = {curve.name: curve for curve in curves}
+    panels = [
+        (f"at {each.timesteps} timesteps", {family_of(d.policy): d for d in each.differences})
+        for each in verdicts(comparison)
+    ]
+    if len(panels) > 4:
+        panels = [("", {each.policy: each for each in comparison.differences_from(comparison.reference)})]
+    names = list({name: None for _, differences in panels for name in differences})
+    labels = [fill(name, 16) for name in names]
+    lines = len(labels) + sum(label.count("\n") for label in labels)
+    figure = Figure(figsize=(3.7, max(2.15, 1.1 + 0.16 * lines)), dpi=100, layout="constrained")
+    figure.suptitle(fill(answer(comparison), 58), fontsize=7, fontweight="bold")
+    if not names:
+        return figure
+    drawn = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (place, differences) in zip(drawn, panels, strict=True):
+        axes.axvline(0, color=GREY, linewidth=1)
+        for name, each in differences.items():
+            y, style = names.index(name), styles[family_of(name)]
+            low, middle, high = (100 * getattr(each.interval, end) for end in ("low", "estimate", "high"))
+            inside = style.color if each.adjusted_p < LEVEL else "white"
+            axes.plot([low, high], [y, y], color=style.color, linewidth=1.2)
+            axes.plot(middle, y, style.marker, color=style.color, markerfacecolor=inside, markersize=5)
+        axes.set_title(place, fontsize=7)
+        axes.set_yticks(range(len(names)), labels)
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.tick_params(labelsize=7, length=2, pad=1)
+        axes.grid(axis="x", alpha=0.25)
+    figure.supxlabel(
+        f"points over {comparison.reference} at equal mean timesteps, 95 %\n"
+        f"filled: more than noise (p < {LEVEL:g}, corrected for {len(comparison.differences)} differences)",
+        fontsize=6.5,
+    )
+    return figure
 
 
 def draw_exits(comparison: Comparison, curves: Sequence[PolicyCurve]) -> Figure:

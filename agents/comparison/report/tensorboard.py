@@ -13,7 +13,7 @@ import numpy as np
 from agents.comparison.bootstrap import DifferenceInterval
 from agents.comparison.report.curves import PolicyCurve
 from agents.comparison.report.figure import draw
-from agents.comparison.report.pictures import draw_exits, draw_reliability, image_grid, images_by_exit
+from agents.comparison.report.pictures import draw_answer, draw_exits, draw_reliability, image_grid, images_by_exit
 from agents.comparison.report.provenance import facts_of, policy_facts
 from agents.comparison.result import Comparison
 from agents.learners.learning_curve import write_hparams
@@ -55,6 +55,7 @@ def write_tensorboard(
             about = policy_facts(curve, members[curve.rows[0].name])
             facts[curve.name] = ", ".join(f"{key} {value}" for key, value in about.items() if value and key != "curve")
         writer.add_text("provenance", "\n".join(f"- {name}: {value}" for name, value in facts.items()))
+        writer.add_figure("answer/more than noise?", draw_answer(comparison, curves))
         writer.add_figure("pictures/curves", draw(comparison, curves))
         writer.add_figure("pictures/exits", draw_exits(comparison, curves))
         writer.add_figure("pictures/reliability", draw_reliability(traces))
@@ -93,7 +94,7 @@ def _write_curve(
         steps = [1000 * row.mean_timesteps for row, _ in found]
         for name, end in zip((f"compare/{tag}", *BAND[tag]), ("estimate", "low", "high"), strict=True):
             _write_line(writer, name, steps, [100 * getattr(interval, end) for _, interval in found], last)
-    aimed = [row for row in curve.rows if row.target is not None]
+    aimed = [row for row in curve.rows if row.target is not None and curve.kind != "reference"]
     _write_line(
         writer,
         "compare/mean_timesteps",

@@ -242,7 +242,7 @@ function renderPlots() {
 all(".legend [data-curve]").forEach((button) => {
   const index = Number(button.dataset.curve);
   button.addEventListener("click", (event) => {
-    if (event.detail === 2) data.curves.forEach((_, other) => (other === index ? hidden.delete(other) : hidden.add(other)));
+    if (event.detail === 2 || event.shiftKey) data.curves.forEach((_, other) => (other === index ? hidden.delete(other) : hidden.add(other)));
     else if (!hidden.delete(index)) hidden.add(index);
     renderPlots();
     highlight(null);

@@ -42,30 +42,30 @@ def comparison(differences: dict[str, tuple[float, float]], rule: str | None = "
     [
         (
             {"PPO @ 1.2": (0.01, 0.2), "DQN @ 1.2": (0.02, 0.3), "PPO @ 1.5": (0.01, 0.2)},
-            "DQN is highest at 1.2 timesteps, PPO at 1.5, but no policy beats the best rule (margin) by more than "
-            "noise.",
+            "DQN is most accurate at 1.2 timesteps, PPO at 1.5, but no policy beats the best rule (margin) by more "
+            "than noise.",
         ),
         (
             {"PPO @ 1.2": (0.01, 0.01), "PPO @ 1.5": (0.01, 0.02), "DQN @ 1.5": (-0.01, 0.001)},
-            "PPO is highest at 1.2 and 1.5 timesteps; it beats the best rule (margin) there by more than noise.",
+            "PPO is most accurate at 1.2 and 1.5 timesteps; it beats the best rule (margin) there by more than noise.",
         ),
         (
             {"PPO @ 1.2": (0.01, 0.01), "PPO @ 1.5": (-0.01, 0.02), "DQN @ 2": (0.01, 0.02)},
-            "PPO is highest at 1.2 timesteps, DQN at 2, the best rule (margin) at 1.5; each beats the best rule there "
-            "by more than noise.",
+            "PPO is most accurate at 1.2 timesteps, DQN at 2, the best rule (margin) at 1.5; each beats the best rule "
+            "there by more than noise.",
         ),
         (
             {"PPO @ 1.2": (0.03, 0.01), "DQN @ 1.2": (0.02, 0.01), "PPO @ 1.5": (0.01, 0.9)},
-            "PPO is highest at 1.2 and 1.5 timesteps; PPO (at 1.2) and DQN (at 1.2) beat the best rule (margin) by "
-            "more than noise.",
+            "PPO is most accurate at 1.2 and 1.5 timesteps; PPO (at 1.2) and DQN (at 1.2) beat the best rule (margin) "
+            "by more than noise.",
         ),
         (
             {"PPO @ 1.2": (-0.01, 0.9), "PPO @ 1.5": (-0.01, 0.01)},
-            "The best rule, margin, is highest at 1.2 and 1.5 timesteps; no other policy beats it.",
+            "The best rule, margin, is most accurate at 1.2 and 1.5 timesteps; no other policy beats it.",
         ),
         (
             {"PPO": (0.01, 0.01)},
-            "PPO is highest at 1.46 timesteps; it beats the best rule (margin) there by more than noise.",
+            "PPO is most accurate at 1.46 timesteps; it beats the best rule (margin) there by more than noise.",
         ),
     ],
 )

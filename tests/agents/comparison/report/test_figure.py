@@ -1,5 +1,6 @@
 """The picture of a comparison: its curves, its colours."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -8,8 +9,11 @@ from matplotlib.colors import to_rgb
 
 from agents import Margin, compare
 from agents.calibration.curve import exit_curve
+from agents.comparison.report.answer import LEVEL, answer, verdicts
 from agents.comparison.report.curves import COLORS, GREY, mean_curve, policy_curves
 from agents.comparison.report.figure import DARK, LIGHT, draw
+from agents.comparison.report.pictures import draw_answer
+from agents.comparison.result import family_of
 from tests.helpers.compared import Outsider, entries
 from tests.helpers.traces import make_traces
 
@@ -64,6 +68,31 @@ def test_the_second_panel_holds_the_differences_from_the_best_rule(held_out):
         assert np.abs(points - 100 * each.interval.estimate).min() < 1e-9
 
 
+def test_the_answer_has_a_panel_a_target_and_fills_the_markers_that_are_more_than_noise(held_out):
+    comparison, curves = curves_of(entries(), held_out)
+    differences = (replace(each, adjusted_p=i % 2 / 2) for i, each in enumerate(comparison.differences))
+    comparison = replace(comparison, differences=tuple(differences))
+    figure = draw_answer(comparison, curves)
+    assert figure.get_suptitle().replace("\n", " ") == answer(comparison)
+    found = verdicts(comparison)
+    assert [axes.get_title() for axes in figure.axes] == [f"at {each.timesteps} timesteps" for each in found]
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    for axes, verdict in zip(figure.axes, found, strict=True):
+        markers = {names[round(line.get_ydata()[0])]: line for line in axes.get_lines() if line.get_marker() != "None"}
+        assert set(markers) == {family_of(each.policy) for each in verdict.differences}
+        for each in verdict.differences:
+            marker = markers[family_of(each.policy)]
+            assert marker.get_xdata()[0] == pytest.approx(100 * each.interval.estimate)
+            assert (marker.get_markerfacecolor() != "white") == (each.adjusted_p < LEVEL)
+
+
+def test_the_answer_of_many_targets_names_each_row(held_out):
+    given = {"margin": Margin(0.5)} | {f"learned {i}": Outsider(0.1 + 0.08 * i) for i in range(10)}
+    comparison, curves = curves_of(given, held_out)
+    (axes,) = draw_answer(comparison, curves).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == list(given)[1:]
+
+
 def test_a_policy_keeps_its_colour_and_twenty_are_told_apart(held_out):
     given = {f"rule {i}": Outsider(0.1 + 0.04 * i) for i in range(20)}
     comparison, curves = curves_of(given, held_out)
@@ -75,6 +104,14 @@ def test_a_policy_keeps_its_colour_and_twenty_are_told_apart(held_out):
     legend = figure.legends[0].get_window_extent()
     assert all(not legend.overlaps(axes.get_window_extent()) for axes in figure.axes)
     assert legend.y0 >= 0
+
+
+def test_the_differences_of_twenty_policies_are_within_the_axes(held_out):
+    comparison, curves = curves_of({"rule": Margin(0.5)} | {f"{i}": Outsider(0.04 * i) for i in range(20)}, held_out)
+    axes = draw(comparison, curves).axes[1]
+    left, right = axes.get_xlim()
+    drawn = np.concatenate([line.get_xdata() for line in axes.get_lines()[1:]])  # the first is the line at 0
+    assert left < drawn.min() < drawn.max() < right
 
 
 def test_colours_differ_for_deuteranopes_and_stand_out_on_both_grounds():

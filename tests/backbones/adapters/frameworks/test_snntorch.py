@@ -297,7 +297,9 @@ def test_the_example_goes_all_the_way_to_a_policy_that_keeps_its_target():
     assert result.mean_timesteps == pytest.approx(2, abs=0.4)
 
 
-def test_the_tutorial_goes_from_a_network_to_a_comparison():
+def test_the_tutorial_goes_from_a_network_to_a_comparison(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     smaller = {"epochs=20": "epochs=2", "200_000": "8192"}
     printed = run_page(DOCS / "tutorials" / "snntorch.md", {}, smaller)
-    assert printed.count("PPO - confidence: ") == 2
+    assert printed.count("PPO - confidence: ") == printed.count("PPO - per-timestep-margin: ") == 2
+    assert (tmp_path / "runs" / "explicit-state" / "report.html").exists()
