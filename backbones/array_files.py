@@ -127,11 +127,7 @@ class Seal:
         self.after: Callable[[], None] | None = None  # a check of values, once the bytes are right
 
     def check(self) -> None:
-        """Check every array that is unchecked.
-
-        Raises:
-            InputError: for an altered array.
-        """
+        """Check every array that is unchecked; an `InputError` for an altered array."""
         for name, array in list(self.unchecked.items()):
             raw = raw_bytes(array)
             for place, digest in enumerate(self.digests[name]):

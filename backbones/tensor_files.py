@@ -15,10 +15,8 @@ from backbones.errors import InputError, no_file
 
 @check_kinds
 def save_tensor_file(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> Path:
-    """Write tensors and metadata (with a "format") atomically; equal content gives equal bytes.
-
-    Raises:
-        InputError: for NaN or infinity.
+    """Write tensors and metadata (with a "format") atomically; equal content gives equal bytes. An `InputError` for NaN
+    or infinity.
     """
     refuse_nan(tensors, f"to write to {path}")
     arrays = {name: _array(tensor) for name, tensor in tensors.items()}

@@ -138,10 +138,8 @@ REWARDS: dict[str, type] = {"seenn": SeennReward, "linear": LinearReward, "energ
 
 @check_kinds
 def make_reward(reward: AnyReward, options: dict[str, Any] | None = None) -> Reward:
-    """The reward of that name ("module:name" is a user's own) with those options; a reward is returned as it is.
-
-    Raises:
-        InputError: for an unknown name or option, an option out of range, or an object that is no reward.
+    """The reward of that name ("module:name" is a user's own) with those options; a reward is returned as it is. An
+    `InputError` for an unknown name or option, an option out of range, or an object that is no reward.
     """
     made: Any = reward
     if isinstance(reward, str):
@@ -176,11 +174,9 @@ def make_reward(reward: AnyReward, options: dict[str, Any] | None = None) -> Rew
 def pay(
     reward: Reward, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None
 ) -> np.ndarray:
-    """The rewards of exits, float32 in the shape of `correct`, checked.
-
-    Raises:
-        InputError: for a reward that needs energy where there is none, takes other arguments, or returns another
-            shape, NaN, no numbers or numbers outside of its range.
+    """The rewards of exits, float32 in the shape of `correct`, checked; an `InputError` for a reward that needs energy
+    where there is none, takes other arguments, or returns another shape, NaN, no numbers or numbers outside of its
+    range.
     """
     if energy is None and getattr(reward, "needs_energy", False):
         raise InputError(

@@ -71,10 +71,8 @@ class Target:
 
 
 def make_target(traces: Traces, targets: dict[str, float | None], costs: Any) -> Target:
-    """The target that is not None, by its name as an argument of `calibrate`.
-
-    Raises:
-        InputError: for none or several of them, a target out of range, or costs that are missing.
+    """The target that is not None, by its name as an argument of `calibrate`; an `InputError` for none or several of
+    them, a target out of range, or costs that are missing.
     """
     given = {name: value for name, value in targets.items() if value is not None}
     if len(given) != 1:

@@ -127,10 +127,8 @@ class Calibrate:
 
 
 def calibratable(name: str) -> Any:
-    """The rule of that name, or the policy of a file or a packaged name.
-
-    Raises:
-        InputError: for an unknown name, or a policy without a threshold.
+    """The rule of that name, or the policy of a file or a packaged name; an `InputError` for an unknown name, or a
+    policy without a threshold.
     """
     if "/" in name or Path(name).suffix or Path(name).exists():
         policy: Any = agents.load(name)

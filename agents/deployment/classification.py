@@ -187,10 +187,8 @@ def answers(
 
 
 def on_device(backbone: Any, device: str | None) -> Backbone:
-    """The backbone itself, or a copy of it on another device (by its own `to`, if it is no module).
-
-    Raises:
-        InputError: for an unknown device, or a backbone on another one that cannot be moved.
+    """The backbone itself, or a copy of it on another device (by its own `to`, if it is no module); an `InputError` for
+    an unknown device, or a backbone on another one that cannot be moved.
     """
     place = backbone.device if device is None else named_device(device)
     if torch.zeros((), device=place).device == torch.zeros((), device=backbone.device).device:

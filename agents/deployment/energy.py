@@ -96,10 +96,8 @@ class EnergySample:
             self._exits[place] = timesteps
 
     def count(self) -> ExitEnergy:
-        """Run the images of the sample again up to their exits, and count their operations.
-
-        Raises:
-            InputError: for a backbone without a layer that runs as a module.
+        """Run the images of the sample again up to their exits, and count their operations; an `InputError` for a
+        backbone without a layer that runs as a module.
         """
         begin = time.perf_counter()
         kept = sorted((entry for entry in self._kept if entry[0] in self._exits), key=lambda entry: entry[0])
@@ -124,10 +122,8 @@ class EnergySample:
 
 
 def sample_of(backbone: Backbone, energy_images: int) -> EnergySample | None:
-    """A sample of so many images; None for 0, or a backbone whose operations cannot be counted.
-
-    Raises:
-        InputError: for a number below 0.
+    """A sample of so many images; None for 0, or a backbone whose operations cannot be counted. An `InputError` for a
+    number below 0.
     """
     if energy_images < 0:
         raise InputError(f"Expected energy_images ≥ 0, got {energy_images}.")

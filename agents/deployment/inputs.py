@@ -90,10 +90,8 @@ class ReadAhead:
         threading.Thread(target=self._read, args=(items,), name="read images", daemon=True).start()
 
     def take(self, count: int) -> list[Item]:
-        """At most `count` items that are read, after a wait for the first; none at the end.
-
-        Raises:
-            Exception: that of the reader, after the items before it.
+        """At most `count` items that are read, after a wait for the first; none at the end. The reader's exception is
+        raised after the items before it.
         """
         taken: list[Item] = []
         while not self._ended and len(taken) < count and not (taken and self._queue.empty()):

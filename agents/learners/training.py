@@ -197,12 +197,7 @@ def check_training(
     total_timesteps: Positive | None = None,
     **overrides: Any,
 ) -> None:
-    """Refuse arguments that `train` refuses, without training.
-
-    Raises:
-        InputError: for unknown names, an option that the algorithm does not read, or traces without the rows that
-            it needs.
-    """
+    """Refuse arguments that `train` refuses, without training."""
     if algorithm not in ALGORITHMS:
         raise unknown_name("algorithm", algorithm, ALGORITHMS)
     if target_timesteps is not None:

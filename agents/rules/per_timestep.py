@@ -82,10 +82,8 @@ class PerTimestep(ScoredPolicy):
             yield replace(self, thresholds=tuple(float(self.rule.sign * level) for level in levels))
 
     def trace_scores(self, traces: Traces) -> np.ndarray:
-        """See `ScoredPolicy`: `[N, T-1]`, equal to those of `score_step`.
-
-        Raises:
-            InputError: without thresholds, or for traces of another T.
+        """See `ScoredPolicy`: `[N, T-1]`, equal to those of `score_step`; an `InputError` without thresholds, or for
+        traces of another T.
         """
         if traces.timesteps > 1 and len(self._checked()) != traces.timesteps - 1:
             raise InputError(f"Expected traces of T = {len(self.thresholds) + 1}, got {traces.timesteps}.")

@@ -43,10 +43,8 @@ def thresholds_of(
 ) -> dict[str, float]:
     """The percentile of each activation's values over all images and places; 1 where they are all 0.
 
-    The percentile is in (0, 100], by nearest rank; 100 is the maximum.
-
-    Raises:
-        InputError: for no images, a percentile out of range, or activations that are not finite.
+    The percentile is in (0, 100], by nearest rank; 100 is the maximum. An `InputError` for no images, a percentile out
+    of range, or activations that are not finite.
     """
     if len(images) == 0:
         raise InputError("Expected images to set thresholds on, got none.")

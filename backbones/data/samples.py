@@ -35,10 +35,8 @@ def _array(values: Any, name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Samples:
-    """Labelled images of one split; tensors become arrays.
-
-    Raises:
-        InputError: for other numbers of labels, indices or names, or an unknown split.
+    """Labelled images of one split; tensors become arrays. An `InputError` for other numbers of labels, indices or
+    names, or an unknown split.
     """
 
     images: np.ndarray

@@ -32,10 +32,8 @@ TORCHVISION_SETS = {
 
 
 def read_torchvision(name: str, root: Path, *, download: bool = False) -> Whole:
-    """A dataset of `TORCHVISION_SETS` in torchvision's folder or files: training images, then its own test images.
-
-    Raises:
-        InputError: for missing or damaged files, or a failed download.
+    """A dataset of `TORCHVISION_SETS` in torchvision's folder or files: training images, then its own test images; an
+    `InputError` for missing or damaged files, or a failed download.
     """
     parts = [_open(name, root, train, download) for train in (True, False)]
     images = np.concatenate([_images(part.data) for part in parts])

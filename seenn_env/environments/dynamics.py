@@ -61,11 +61,7 @@ class Origin:
     """Of the form that runs, and of its plain form; none where they are unknown."""
 
     def check_rows(self, traces: Traces) -> None:
-        """Refuse traces of another T, K or backbone.
-
-        Raises:
-            InputError: naming both.
-        """
+        """Refuse traces of another T, K or backbone."""
         for name in ("timesteps", "num_classes"):
             own, other = getattr(self, name), getattr(traces, name)
             if own != other:
@@ -117,11 +113,7 @@ class Dynamics(Protocol):
 
 
 class ReplayedDynamics:
-    """Table look-ups by (row, timestep) in traces.
-
-    Raises:
-        InputError: for a reward that the traces cannot pay.
-    """
+    """Table look-ups by (row, timestep) in traces; an `InputError` for a reward that the traces cannot pay."""
 
     num_slots = 1
     static: StaticObservation | None = None
@@ -363,11 +355,8 @@ def make_dynamics(
     """Traces to replay (by default the packaged digits), or a backbone to run live.
 
     One-shot environments also take static observations, whose images may be `samples` beside traces. The `num_envs`
-    rows of a vector environment are the batch of a live network.
-
-    Raises:
-        InputError: for both, a backbone without samples, or samples or settings of a live network without one; or a
-            batch of another size than `num_envs`.
+    rows of a vector environment are the batch of a live network. An `InputError` for both, a backbone without samples,
+    or samples or settings of a live network without one; or a batch of another size than `num_envs`.
     """
     if observation is None:
         observation = "image" if one_shot else "features"

@@ -37,10 +37,8 @@ def check_dtype(dtype: Any) -> None:
 
 
 def finite_array(values: "Tensor", dtype: Any, name: str, sample: np.ndarray | None = None) -> np.ndarray:
-    """A tensor `[B, …]` as an array of a dtype of traces; `sample` `[B]` names the rows in the error.
-
-    Raises:
-        InputError: for NaN or infinity.
+    """A tensor `[B, …]` as an array of a dtype of traces; `sample` `[B]` names the rows in the error. An `InputError`
+    for NaN or infinity.
     """
     exact: np.ndarray = (values.float() if values.is_floating_point() else values).cpu().numpy()
     with np.errstate(over="ignore"):  # beyond float16: refused
@@ -171,11 +169,7 @@ def check_images(images: np.ndarray | None, index: np.ndarray | None) -> None:
 
 
 def image_places(index: np.ndarray | None, sample: np.ndarray) -> np.ndarray:
-    """`[N]` the place of each `sample` `[N]` in `index` `[M]`.
-
-    Raises:
-        InputError: for a missing one.
-    """
+    """`[N]` the place of each `sample` `[N]` in `index` `[M]`; an `InputError` for a missing one."""
     if index is None or not len(index):
         raise InputError("Expected images of the samples, got none: record with images=True, or pass samples=….")
     order = np.argsort(index)
@@ -201,11 +195,7 @@ def used_images(images: np.ndarray | None, index: np.ndarray | None, sample: np.
 def join_images(
     parts: Sequence[tuple[np.ndarray | None, np.ndarray | None]],
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Images and index of several traces, each sample once.
-
-    Raises:
-        InputError: for different shapes.
-    """
+    """Images and index of several traces, each sample once; an `InputError` for different shapes."""
     present = [(images, index) for images, index in parts if images is not None and index is not None]
     if not present:
         return None, None

@@ -197,11 +197,7 @@ class Traces:
 
     @check_kinds
     def select(self, split: str) -> "Traces":
-        """The rows of one split, as new traces.
-
-        Raises:
-            InputError: for an unknown split, or one without rows.
-        """
+        """The rows of one split, as new traces; an `InputError` for an unknown split, or one without rows."""
         rows = self._of_split(split)
         if rows.all():
             return self
@@ -212,11 +208,7 @@ class Traces:
 
     @check_kinds
     def without(self, split: str) -> "Traces":
-        """The rows of the other splits, as new traces.
-
-        Raises:
-            InputError: for an unknown split, or where no rows remain.
-        """
+        """The rows of the other splits, as new traces; an `InputError` for an unknown split, or if no rows remain."""
         rows = ~self._of_split(split)
         if not rows.any():
             raise InputError(f"Expected rows of another split than {split!r}, got none.")
@@ -230,11 +222,8 @@ class Traces:
     @staticmethod
     @check_kinds
     def merge(*parts: "Traces") -> "Traces":
-        """All rows of several traces of one backbone, as new traces.
-
-        Raises:
-            InputError: where shapes, fingerprints or the optional fields differ, or two of them hold one row (of the
-                same split, sample and repeat).
+        """All rows of several traces of one backbone, as new traces; an `InputError` where shapes, fingerprints or the
+        optional fields differ, or two of them hold one row (of the same split, sample and repeat).
         """
         if not parts:
             raise InputError("Expected traces to merge, got none.")
@@ -270,11 +259,7 @@ class Traces:
 
     @check_kinds
     def check_backbone(self, fingerprint: str | None) -> None:
-        """Refuse traces that were recorded from another backbone.
-
-        Raises:
-            InputError: when both fingerprints are known and differ.
-        """
+        """Refuse traces that were recorded from another backbone, where both fingerprints are known."""
         mine = self.info.get("fingerprint")
         if mine and fingerprint and mine != fingerprint:
             raise InputError(
@@ -283,11 +268,7 @@ class Traces:
 
     @check_kinds
     def refuse_test(self, purpose: str) -> None:
-        """Refuse to choose anything on the test split.
-
-        Raises:
-            InputError: when any row is of split "test".
-        """
+        """Refuse to choose anything on the test split."""
         if "test" in self.split.split("+"):
             raise InputError(
                 f"Expected traces of another split for {purpose}, got split {self.split!r}: "
@@ -296,11 +277,7 @@ class Traces:
 
     @cached_property
     def image_places(self) -> np.ndarray:
-        """`[N]` the index in `images` of each row's sample.
-
-        Raises:
-            InputError: for a missing one.
-        """
+        """`[N]` the index in `images` of each row's sample."""
         return read_only(image_places(self.image_index, self.sample))
 
     @property

@@ -67,10 +67,8 @@ class TimestepNetwork(ScoredPolicy):
         return count_multiplications(self.network, lambda: self.network(torch.zeros(1, *self.shape)))
 
     def chances(self, images: np.ndarray) -> np.ndarray:
-        """`[B, T]` float64 probability of each number of timesteps, for images `[B, C, H, W]` (uint8, or 0…1).
-
-        Raises:
-            InputError: for images of another shape.
+        """`[B, T]` float64 probability of each number of timesteps, for images `[B, C, H, W]` (uint8, or 0…1); an
+        `InputError` for images of another shape.
         """
         if images.shape[1:] != tuple(self.shape):
             raise InputError(f"Expected images [B, {', '.join(map(str, self.shape))}], got {list(images.shape)}.")
@@ -143,11 +141,7 @@ def make_timestep_network(shape: tuple[int, int, int], timesteps: int, width: in
 
 
 def as_inputs(images: np.ndarray) -> Tensor:
-    """Images as float32 in 0…1; they are uint8, or in 0…1 already.
-
-    Raises:
-        InputError: for other images.
-    """
+    """Images as float32 in 0…1; they are uint8, or in 0…1 already. An `InputError` for other images."""
     check_images(images)
     inputs = torch.from_numpy(np.array(images, np.float32))  # a copy: torch takes no read-only arrays
     return inputs / 255 if images.dtype == np.uint8 else inputs

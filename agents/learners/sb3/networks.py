@@ -81,10 +81,8 @@ class Head:
         return {name: attrgetter(attribute)(network) for name, attribute in self.options.items()}
 
     def make(self, box: gym.spaces.Box, arguments: dict[str, Any], parameters: int) -> BasePolicy:
-        """A new network of that shape, for observations of the box.
-
-        Raises:
-            InputError: for other arguments than those of `arguments`, or those of more than that many parameters.
+        """A new network of that shape, for observations of the box; an `InputError` for other arguments than those of
+        `arguments`, or those of more than that many parameters.
         """
         widths: Any = arguments.get("net_arch")
         chains: list[Any] = list(widths.values()) if isinstance(widths, dict) else [widths]
@@ -128,11 +126,7 @@ HEADS = {
 
 
 def head_of(network: Any) -> Head:
-    """The kind of a network.
-
-    Raises:
-        InputError: for a network of another kind.
-    """
+    """The kind of a network; an `InputError` for a network of another kind."""
     if isinstance(network, ActorCriticPolicy):
         return HEADS["recurrent" if hasattr(network, "lstm_actor") else "actor-critic"]
     if isinstance(network, DQNPolicy):

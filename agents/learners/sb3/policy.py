@@ -39,10 +39,8 @@ class Normaliser:
 
     @classmethod
     def of(cls, model: Any) -> "Normaliser | None":
-        """The normaliser of a model; None for one without VecNormalize.
-
-        Raises:
-            InputError: for a model without the statistics of its VecNormalize.
+        """The normaliser of a model; None for one without VecNormalize. An `InputError` for a model without the
+        statistics of its VecNormalize.
         """
         normaliser_of(model)
         env = model.get_vec_normalize_env()
@@ -92,10 +90,8 @@ class LearnedPolicy(ScoredPolicy):
     @classmethod
     @check_kinds
     def of(cls, model: Any, *, observation: AnyObservation, settings: dict[str, Any] | None = None) -> "LearnedPolicy":
-        """A copy of the policy of a trained SB3 model (PPO, A2C, DQN, and sb3-contrib's QRDQN and RecurrentPPO).
-
-        Raises:
-            InputError: for a model with another kind of policy, or without the statistics of its VecNormalize.
+        """A copy of the policy of a trained SB3 model (PPO, A2C, DQN, and sb3-contrib's QRDQN and RecurrentPPO); an
+        `InputError` for a model with another kind of policy, or without the statistics of its VecNormalize.
         """
         from agents.learners.sb3.networks import copy_network, head_of  # imports stable-baselines3, which is slow
 

@@ -49,10 +49,8 @@ def make_model(
 ) -> BaseAlgorithm:
     """An untrained model on an environment of the rows of split "policy".
 
-    The arguments are those of `agents.train`; `num_envs` and `overrides` replace the preset's.
-
-    Raises:
-        InputError: for unknown names or arguments, or an algorithm of sb3-contrib where that is not installed.
+    The arguments are those of `agents.train`; `num_envs` and `overrides` replace the preset's. An `InputError` for
+    unknown names or arguments, or an algorithm of sb3-contrib where that is not installed.
     """
     if algorithm not in PRESETS:
         raise unknown_name("algorithm", algorithm, PRESETS)

@@ -24,10 +24,8 @@ IMAGE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 def decoded(files: list[Path], root: Path, cache_dir: Path, size: int | None = None) -> np.ndarray:
     """`[N, C, H, W]` uint8, memory-mapped; decoded the first time, or when a file (named from `root`) has changed.
 
-    `size` resizes to size × size (shorter side first, then the middle).
-
-    Raises:
-        InputError: for an unreadable image or one of another shape, or a cache that cannot be written.
+    `size` resizes to size × size (shorter side first, then the middle). An `InputError` for an unreadable image or one
+    of another shape, or a cache that cannot be written.
     """
     try:
         cache = cache_file(cache_dir, "images", files, root, size)

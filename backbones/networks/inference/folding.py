@@ -27,10 +27,8 @@ def fold_norms(network: SteppedNetwork) -> None:
     """Fold every batch norm into the convolution that feeds it, in place.
 
     The convolutions are found by one run of an empty image. The folded network is compared with the plain one with
-    ReLUs in the place of the neurons, where no rounding can flip a spike.
-
-    Raises:
-        InputError: for a norm that no convolution feeds, or a convolution that feeds other layers too.
+    ReLUs in the place of the neurons, where no rounding can flip a spike. An `InputError` for a norm that no
+    convolution feeds, or a convolution that feeds other layers too.
     """
     pairs = _pairs(network)
     wanted = _outputs(network) if pairs else None
