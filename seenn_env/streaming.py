@@ -30,7 +30,7 @@ from seenn_env.evaluation import (
     timesteps_at_start,
 )
 from seenn_env.observations.observation import AnyObservation, Observation, make_observation, reads_logits_alone
-from seenn_env.traces.fields import as_array, check_dtype, finite_array
+from seenn_env.traces.fields import Dtype, as_array, finite_array
 
 Inputs = np.ndarray | Tensor
 Feed = Callable[[int], tuple[Inputs, np.ndarray]]
@@ -88,7 +88,7 @@ def stream(
     policy: Policy | Any,
     *,
     observation: AnyObservation | None = None,
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
     deterministic: bool = True,
     shrink: bool = False,
 ) -> Iterator[Exits]:
@@ -114,7 +114,6 @@ def stream(
         InputError: for a policy that decides in hindsight or returns other actions than 0 and 1, or logits that are
             not finite.
     """
-    check_dtype(dtype)
     when = decides(policy)
     if when == "end":
         raise InputError(f"Expected a policy that decides as it goes, got {shown(policy)}: it decides in hindsight.")

@@ -16,14 +16,12 @@ from agents.calibration.curve import exits_at, level_curve
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import FixedTimestep
 from backbones import InputError
-from backbones.argument_checks import AtLeast, check_kinds
-from backbones.errors import unknown_name
+from backbones.argument_checks import Above, AtLeast, Below, check_kinds
 from seenn_env import Traces
 
 Scored = TypeVar("Scored", bound=ScoredPolicy)
 
-RISKS = ("accuracy", "consistency")
-METHODS = ("learn-then-test", "conformal")
+Chance = Annotated[float, Above(0), Below(1)]
 
 
 @dataclass(frozen=True)
@@ -70,8 +68,8 @@ def control_risk(
     policy: Scored,
     traces: Traces,
     *,
-    max_risk: float,
-    confidence: float = 0.95,
+    max_risk: Chance,
+    confidence: Chance = 0.95,
     risk: Literal["accuracy", "consistency"] = "accuracy",
     method: Literal["learn-then-test", "conformal"] = "learn-then-test",
     levels_from: Traces | None = None,
@@ -104,12 +102,6 @@ def control_risk(
         InputError: for traces of split "test", a number out of range, or an unknown name.
     """
     traces.refuse_test("calibration")
-    if not 0 < max_risk < 1 or not 0 < confidence < 1:
-        raise InputError(f"Expected max_risk and confidence in (0, 1), got {max_risk} and {confidence}.")
-    if risk not in RISKS:
-        raise unknown_name("risk", risk, RISKS)
-    if method not in METHODS:
-        raise unknown_name("method", method, METHODS)
     source, tested = _divide(traces, levels_from)
     policy = policy if policy.fitted else policy.fit(source)
     curve = level_curve(policy.trace_scores(source), source.correct)

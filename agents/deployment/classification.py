@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -133,7 +133,7 @@ def answers(
     observation: AnyObservation | None = None,
     input_shape: Sequence[int] | None = None,
     resize: bool = False,
-    dtype: str = "float32",
+    dtype: Literal["float32", "float16"] = "float32",
     shrink: bool = False,
     device: str | None = None,
     sample: EnergySample | None = None,
@@ -160,8 +160,6 @@ def answers(
     Raises:
         InputError: as `classify`.
     """
-    if dtype not in ("float32", "float16"):
-        raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
     decides(policy)  # refuses a policy before the backbone runs
     check_trained_for(policy, backbone)
     shape = input_shape or getattr(backbone, "sample_shape", None)

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from backbones import Backbone, InputError
+from backbones.argument_checks import Natural, Positive, check_kinds
 from backbones.energy import EnergyModel, Metered
 from backbones.networks import InferenceNetwork
 from backbones.one_line import one_line
@@ -62,9 +63,8 @@ class EnergySample:
         InputError: for a size below 1, or a backbone whose operations cannot be counted.
     """
 
-    def __init__(self, backbone: Backbone, *, size: int = 256, seed: int = 0) -> None:
-        if size < 1:
-            raise InputError(f"Expected at least 1 image to count the energy of, got {size}.")
+    @check_kinds
+    def __init__(self, backbone: Backbone, *, size: Positive = 256, seed: Natural = 0) -> None:
         self.metered = Metered(backbone.plain if isinstance(backbone, InferenceNetwork) else backbone)
         self.size = size
         self._rng = np.random.default_rng(seed)
@@ -121,12 +121,9 @@ class EnergySample:
         return energy
 
 
-def sample_of(backbone: Backbone, energy_images: int) -> EnergySample | None:
-    """A sample of so many images; None for 0, or a backbone whose operations cannot be counted. An `InputError` for a
-    number below 0.
-    """
-    if energy_images < 0:
-        raise InputError(f"Expected energy_images ≥ 0, got {energy_images}.")
+@check_kinds
+def sample_of(backbone: Backbone, energy_images: Natural) -> EnergySample | None:
+    """A sample of so many images; None for 0, or a backbone whose operations cannot be counted."""
     if energy_images == 0:
         return None
     try:

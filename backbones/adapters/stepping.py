@@ -4,7 +4,7 @@ Letters: B rows, K classes, S the shape of a state variable of one row.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +15,8 @@ from backbones.state_tree import leaves_of, map_leaves
 Memory = Any
 """A tree of tensors `[B, S…]`: every state variable of every row."""
 
-Output = str | Callable[[Any], Tensor] | None
+Output = Literal["spikes", "membrane"] | Callable[[Any], Tensor] | None
 """Part of the module's result that is the output: "spikes" (first of a tuple), "membrane" (last), a function."""
-
-OUTPUTS = ("spikes", "membrane")
 
 
 class Stepper(Protocol):

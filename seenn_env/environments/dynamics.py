@@ -37,7 +37,7 @@ from seenn_env.observations.observation import (
 from seenn_env.rendering.episode import Episode, recorded_episode
 from seenn_env.rewards import AnyReward, Energy, Reward, make_reward, now_and_at_first, pay
 from seenn_env.traces.energy import energy_pj
-from seenn_env.traces.fields import check_dtype, finite_array
+from seenn_env.traces.fields import Dtype, finite_array
 from seenn_env.traces.traces import Traces
 
 if TYPE_CHECKING:
@@ -191,9 +191,8 @@ class LiveDynamics:
         *,
         num_slots: int = 1,
         repeats: int = 1,
-        dtype: str = "float32",
+        dtype: Dtype = "float32",
     ) -> None:
-        check_dtype(dtype)
         shape, names = getattr(backbone, "sample_shape", None), getattr(backbone, "class_names", ())
         check_fit(samples, backbone.num_classes, backbone.timesteps, shape, class_names=names)
         check_images(samples.images, backbone, what="samples")
@@ -333,7 +332,7 @@ class Settings(TypedDict, total=False):
     reward_options: dict[str, Any] | None
     repeats: Positive
     batch_size: Positive | None
-    dtype: str
+    dtype: Dtype
 
 
 @check_kinds
@@ -350,7 +349,7 @@ def make_dynamics(
     reward_options: dict[str, Any] | None = None,
     repeats: Positive = 1,
     batch_size: Positive | None = None,
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
 ) -> Dynamics:
     """Traces to replay (by default the packaged digits), or a backbone to run live.
 

@@ -4,13 +4,13 @@ Letters: N rows, T timesteps, F features, M images.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from backbones import InputError
 from backbones.data import SPLITS
-from backbones.errors import kind_of, shown, unknown_name
+from backbones.errors import kind_of, unknown_name
 from backbones.tensors import as_array as array_of
 from backbones.tensors import is_tensor
 from seenn_env.arrays import row_chunks
@@ -18,6 +18,8 @@ from seenn_env.arrays import row_chunks
 if TYPE_CHECKING:
     from torch import Tensor
 
+Dtype = Literal["float32", "float16"]
+"""Of logits, spikes and potentials."""
 SPLIT_CODES = {name: code for code, name in enumerate(SPLITS)}
 ROW_FIELDS = ("logits", "labels", "sample", "repeat", "hidden", "membrane", "energy_pj", "operations", "spikes")
 """Fields with one entry a row."""
@@ -28,12 +30,6 @@ def as_array(values: Any) -> Any:
     if is_tensor(values):
         return values.detach().cpu().numpy()
     return array_of(values, "a field of traces") if isinstance(values, list | tuple) else values
-
-
-def check_dtype(dtype: Any) -> None:
-    """Refuse another dtype of logits than float32 and float16."""
-    if not isinstance(dtype, str) or dtype not in ("float32", "float16"):
-        raise InputError(f"Expected dtype 'float32' or 'float16', got {shown(dtype)}.")
 
 
 def finite_array(values: "Tensor", dtype: Any, name: str, sample: np.ndarray | None = None) -> np.ndarray:
