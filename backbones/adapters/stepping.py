@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.errors import InputError, first_line, kind_of
-from backbones.state_tree import leaves_of, map_leaves
+from backbones.state_tree import flatten, leaves_of, map_leaves
 
 Memory = Any
 """A tree of tensors `[B, S…]`: every state variable of every row."""
@@ -138,15 +138,14 @@ def call(module: nn.Module, *arguments: Any) -> Any:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal, bit for bit where they are tensors."""
+    """Whether two trees are equal, bit for bit where they have tensors."""
+    (ours, form), (theirs, other_form) = flatten(one), flatten(other)
+    return form == other_form and all(map(_equal, ours, theirs))
+
+
+def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
-    if isinstance(one, Tensor) or isinstance(other, Tensor):
-        return False
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     return type(one) is type(other) and bool(one == other)
 
 

@@ -21,7 +21,7 @@ from backbones.networks.building import build
 from backbones.networks.network import SpikingNetwork
 from backbones.networks.neurons.activations import QCFS, Activation
 from backbones.networks.neurons.neuron import LIF
-from backbones.networks.stepped_network import SteppedNetwork
+from backbones.networks.stepped_network import SteppedNetwork, plain_network
 
 
 @check_kinds
@@ -120,8 +120,7 @@ def activations_of(network: SteppedNetwork) -> dict[str, Activation]:
 
 def _check_built(ann: SteppedNetwork, settings: dict[str, Any]) -> None:
     """Refuse a form for inference, and settings that only modules have."""
-    if ann.form != "plain":
-        raise InputError(f"Expected a plain network to convert, got one of form {ann.form!r}: convert that instead.")
+    plain_network(ann, "convert")
     unset = {"max_pool": "refuse", "activations": None, "mean": 0.0, "std": 1.0}
     for name, value in settings.items():
         if np.ndim(value) or value != unset[name]:

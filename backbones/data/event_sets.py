@@ -118,9 +118,8 @@ def _open(name: str, root: Path, download: bool, settings: dict[str, bool]) -> A
             "there or not whole: name the folder that holds it (--data-dir), or pass download=True (--download)."
         ) from error
     except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
         raise InputError(
-            f"Expected to download {name} to {root}, which failed ({reason}): put its archive there yourself."
+            f"Expected to download {name} to {root}, which failed ({error}): put its archive there yourself."
         ) from error
 
 
@@ -128,8 +127,7 @@ def _events(part: Any, row: int) -> np.ndarray:
     try:
         events: np.ndarray = part[row][0]
     except Exception as error:  # of tonic's readers
-        reason = " ".join(str(error).split())
         raise InputError(
-            f"Expected a recording of events, but {part.data[row]} cannot be read ({reason}): fetch it anew."
+            f"Expected a recording of events, but {part.data[row]} cannot be read ({error}): fetch it anew."
         ) from error
     return events

@@ -52,10 +52,9 @@ def _open(name: str, root: Path, train: bool, download: bool) -> Any:
     try:
         return getattr(datasets, kind)(root, download=download, **part)
     except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
         if download:
             raise InputError(
-                f"Expected to download {name} to {root}, which failed ({reason}): put {files} there yourself."
+                f"Expected to download {name} to {root}, which failed ({error}): put {files} there yourself."
             ) from error
         raise InputError(
             f"Expected {name} in {root}, but {files} is missing there or not whole: "

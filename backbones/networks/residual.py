@@ -12,8 +12,6 @@ from backbones.networks.norms import MakeNorm, norm_maker
 from backbones.networks.stem_and_head import make_head, make_stem
 from backbones.networks.stepped_network import Fire, MakeNeuron, Parts
 
-OPTIONS = frozenset({"norm", "stem", "width"})
-
 
 class Block(nn.Module):
     """Two 3×3 convolutions with norms, and a shortcut to the second neuron's current.

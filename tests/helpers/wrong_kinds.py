@@ -120,7 +120,7 @@ VALUES = st.recursive(
 )
 
 
-PLUMBING = {"final_infos", "prepared", "of_prepared", "from_tensors", "normalised", "forward", "variants"}
+PLUMBING = {"current", "final_infos", "prepared", "of_prepared", "from_tensors", "normalised", "forward", "variants"}
 PLUMBING |= {"score", "score_step", "trace_scores", "score_module", "chances", "inputs", "p_values", "of_first"}
 """Methods that other parts of this project call."""
 

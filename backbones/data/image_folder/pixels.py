@@ -70,8 +70,7 @@ def _refusing(file: Path) -> Iterator[None]:
     try:
         yield
     except IMAGE_ERRORS as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"Expected an image, but {file} cannot be read ({reason}): repair or remove it.") from error
+        raise InputError(f"Expected an image, but {file} cannot be read ({error}): repair or remove it.") from error
 
 
 def read_pixels(file: Path, size: tuple[int, int] | None, *, grey: bool) -> np.ndarray:

@@ -18,7 +18,8 @@ from torchvision.transforms.v2 import functional as F
 
 from backbones.argument_checks import AtLeast, AtMost, Natural, check_kinds
 from backbones.data.samples import Samples
-from backbones.errors import InputError, unknown_name
+from backbones.data.transforms.auto_augment import check_pictures
+from backbones.errors import unknown_name
 
 _STRENGTHS: dict[str, tuple[float, ...]] = {
     "gaussian-noise": (0.04, 0.06, 0.08, 0.09, 0.10),
@@ -47,10 +48,7 @@ def corrupt(
     if corruption not in _STRENGTHS:
         raise unknown_name("corruption", corruption, _STRENGTHS)
     images = samples.images
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise InputError(
-            f"Expected images [N, 1 or 3, H, W] of uint8 to corrupt, got {list(images.shape)} of {images.dtype}."
-        )
+    check_pictures(images, "corrupt")
     strength, change = _STRENGTHS[corruption][severity - 1], _CHANGES[corruption]
     out = np.empty(images.shape, np.uint8)
     for begin in range(0, len(images), _ROWS):

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.errors import InputError
+from backbones.hooks import hooked
 from backbones.networks.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d, TimestepScale
 from backbones.networks.stepped_network import SteppedNetwork
 
@@ -58,9 +59,7 @@ def _outputs(network: SteppedNetwork) -> Tensor:
     """`[2, K]` outputs of two images of noise, with ReLUs in the place of the neurons."""
     noise = torch.rand(2, *network.sample_shape, generator=torch.Generator().manual_seed(0))
     state = network.start(noise)
-    current = state.source
-    if not network.encoding.static:
-        current = network.stem(network.encoding(current, state.keys, state.timestep + 1))
+    current = network.current(state.source, state.keys, state.timestep + 1)
     output: Tensor = network.head(network.body(current, lambda neuron, current: F.relu(current)))
     return output
 
@@ -80,12 +79,8 @@ def _pairs(network: SteppedNetwork) -> dict[Norm, nn.Conv2d]:
         elif isinstance(module, Norm) and id(inputs[0]) in source:
             pairs[module] = source[id(inputs[0])]
 
-    hooks = [module.register_forward_hook(record) for module in network.modules()]
-    try:
+    with hooked(network.modules(), record):
         network.step(network.start(torch.zeros(1, *network.sample_shape)))
-    finally:
-        for hook in hooks:
-            hook.remove()
     norms = {module for module in network.modules() if isinstance(module, Norm)}
     if norms - set(pairs) or len(set(pairs.values())) < len(pairs):
         raise InputError("Expected a convolution of its own before every norm, to fold the norm into.")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from backbones.argument_checks import check_kinds
 from backbones.contract.inputs import check_state
 from backbones.errors import InputError
+from backbones.hooks import hooked
 from backbones.networks.inference.folding import fold_norms
 from backbones.networks.inference.inplace_neuron import InPlaceFire
 from backbones.networks.kernels.winograd import use_winograd
@@ -185,21 +186,14 @@ class InferenceNetwork(SteppedNetwork):
             sizes[module] = tuple(inputs[0].shape[2:])
 
         convolutions = [module for module in self.body.modules() if isinstance(module, nn.Conv2d)]
-        hooks = [module.register_forward_pre_hook(note_size) for module in convolutions]
-        with torch.no_grad():
+        with torch.no_grad(), hooked(convolutions, note_size, before=True):
             state = self.eval().start(torch.zeros(1, *self.sample_shape, device=self.device))
             current = self._current(state, slice(0, 1), state.timestep + 1)
             self.body(current, InPlaceFire([], 1, slice(0, 1), None, keep=current))
-        for hook in hooks:
-            hook.remove()
         return use_winograd(self.body, sizes)
 
     def _current(self, state: State, rows: slice, timestep: Tensor) -> Tensor:
-        current = state.source[rows]
-        if self.encoding.static:
-            return current
-        stem: Tensor = self.stem(self.encoding(current, state.keys[rows], timestep[rows]))
-        return stem
+        return self.current(state.source[rows], state.keys[rows], timestep[rows])
 
     def _blank(self, state: State) -> list[Tensor]:
         """Zero membranes, with the shapes of a step that is not compiled."""

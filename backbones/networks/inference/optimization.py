@@ -16,7 +16,7 @@ from backbones.contract.running import make_keys, run
 from backbones.data.samples import Samples
 from backbones.errors import InputError
 from backbones.networks.inference.inference_network import Dtype, InferenceNetwork, Report
-from backbones.networks.stepped_network import SteppedNetwork
+from backbones.networks.stepped_network import plain_network
 
 
 @check_kinds
@@ -51,11 +51,7 @@ def optimize(
         InputError: for a wrapped module, an unknown dtype, a form that agrees too little, `min_agreement` out of range,
             bfloat16 without calibration samples, or calibration on the split "test".
     """
-    if not isinstance(network, SteppedNetwork):
-        raise InputError(
-            f"Expected a network of this package to optimize, got {type(network).__name__}: a wrapped module runs as "
-            "its framework has it, so fold its norms and compile it there."
-        )
+    network = plain_network(network, "optimize")
     if calibration is None and dtype != "float32" and min_agreement is not None:
         raise InputError(
             f"Expected calibration samples to check {dtype} on, got none: pass calibration=…, or min_agreement=None."
