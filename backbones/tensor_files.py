@@ -28,16 +28,10 @@ def save_tensor_file(path: str | Path, tensors: Mapping[str, Tensor], metadata: 
 def load_tensor_file(
     path: str | Path, *, kind: str, format: str, unsealed: str | None = None
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors and metadata of a file.
+    """Read the tensors and metadata of a file of that "format", or of an older one without digests, `unsealed`.
 
-    Args:
-        path: the file.
-        kind: its expected content in messages: "a policy".
-        format: its "format".
-        unsealed: an older format without digests, which is read too.
-
-    Raises:
-        InputError: for a file that is missing, not whole, altered, of another format, or with NaN or infinity.
+    `kind` is its expected content in messages: "a policy". An `InputError` for a file that is missing, not whole,
+    altered, of another format, or with NaN or infinity.
     """
     path = Path(path)
     if not path.is_file():

@@ -207,12 +207,7 @@ def now_and_at_first(
 ) -> tuple[float, float]:
     """The rewards of an exit, and of one at timestep 1 with the same answer: less by the cost of time.
 
-    Args:
-        reward: that pays.
-        correct: whether the answer is correct.
-        timestep: of the exit.
-        timesteps: T.
-        energy_pj: `[T]` of the row, up to each timestep.
+    `energy_pj` `[T]` is that of the row, up to each timestep.
     """
     exits = np.array([timestep, 1])
     energy = None if energy_pj is None else Energy(energy_pj[exits - 1], energy_pj[-1:])

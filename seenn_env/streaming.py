@@ -40,10 +40,8 @@ Feed = Callable[[int], tuple[Inputs, np.ndarray]]
 class ArrayFeed:
     """The rows of an array, in their order.
 
-    Args:
-        inputs: `[M, …]`.
-        keys: `[N]` int64 names of the rows (default: 0…N-1).
-        shows: `[N]` the index of each row's input (default: 0…N-1).
+    Rows have `keys` `[N]` int64 (default: 0…N-1), and show inputs `[M, …]` by their indices `shows` `[N]` (default:
+    0…N-1).
     """
 
     @check_kinds

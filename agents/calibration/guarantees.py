@@ -147,12 +147,9 @@ def least_samples(max_risk: float, confidence: float) -> int:
 
 
 def p_values(losses: np.ndarray, max_risk: float, level: float) -> np.ndarray:
-    """`[L]` p-values of "the mean loss is above `max_risk`", for losses `[n, L]` in [-1, 1].
+    """`[L]` p-values of "the mean loss is above `max_risk`", for losses `[n, L]` in [-1, 1], one row a sample.
 
-    Args:
-        losses: one row a sample, samples independent.
-        max_risk: the bound.
-        level: the significance to test at, for which the bets of the betting test are sized.
+    `level` is the significance to test at, for which the bets of the betting test are sized.
     """
     if np.isin(losses, (0.0, 1.0)).all():
         from scipy import stats  # slow to import

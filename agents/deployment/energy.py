@@ -52,15 +52,10 @@ class ExitEnergy:
 
 
 class EnergySample:
-    """Reservoir sampling: a uniform sample of M images of a stream of any length.
+    """Reservoir sampling: a uniform sample of at most M = `size` images of a stream of any length.
 
-    Args:
-        backbone: the classifier; of an `InferenceNetwork`, the plain form is counted.
-        size: M at most.
-        seed: of the sampling.
-
-    Raises:
-        InputError: for a size below 1, or a backbone whose operations cannot be counted.
+    Of an `InferenceNetwork`, the plain form is counted. An `InputError` for a backbone whose operations cannot be
+    counted.
     """
 
     @check_kinds

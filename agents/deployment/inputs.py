@@ -75,12 +75,7 @@ def read_items(
 
 
 class ReadAhead:
-    """Bounded read-ahead by a thread.
-
-    Args:
-        items: to read.
-        capacity: items that are read and not yet taken, at most.
-    """
+    """Read-ahead by a thread of at most `capacity` items that are not yet taken."""
 
     def __init__(self, items: Iterator[Item], capacity: int) -> None:
         self._queue: queue.Queue[Item | BaseException | None] = queue.Queue(capacity)

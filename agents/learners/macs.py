@@ -16,10 +16,6 @@ def count_multiplications(network: nn.Module, run: Callable[[], Any]) -> int:
     """Multiplications and additions with the weights of the linear, convolutional and LSTM layers in `run`.
 
     Excludes biases, activations, products of gates and layers that `run` does not execute (a critic in `predict`).
-
-    Args:
-        network: the network to count.
-        run: runs it on the rows to count.
     """
     total = 0
 

@@ -13,12 +13,8 @@ from backbones import InputError
 
 
 def make_perceptron(inputs: int, *, hidden: Sequence[int], seed: int = 0) -> dict[str, Tensor]:
-    """Initial weights for one output: `weight_i` `[in, out]`, `bias_i` `[out]`; those of the last layer are zero.
-
-    Args:
-        inputs: F.
-        hidden: H of each hidden layer.
-        seed: of the weights.
+    """Initial weights for F inputs, H hidden units of each layer and one output: `weight_i` `[in, out]`, `bias_i`
+    `[out]`; those of the last layer are zero.
     """
     generator = torch.Generator().manual_seed(seed)
     weights: dict[str, Tensor] = {}

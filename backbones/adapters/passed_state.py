@@ -18,16 +18,10 @@ Memory = list[Tensor]
 
 
 class PassedState:
-    """A `Stepper` of a module `(inputs, state) -> (output, state)` that starts from state None.
+    """A `Stepper` of a module `(inputs, state) -> (output, state)` in evaluation mode that starts from state None.
 
     A layer's reset values are those of its own `state_fallback` or `initial_state` for its inputs, and zero where it
-    has neither; the module is tried for starting from them.
-
-    Args:
-        framework: name of the package.
-        module: the spiking module, in evaluation mode.
-        example: `[B, …]` inputs, at least 2.
-        layout: form of its inputs and result.
+    has neither; the module is tried for starting from them, with `example`, `[B, …]` at least 2 inputs.
     """
 
     state_names: frozenset[str] = frozenset()

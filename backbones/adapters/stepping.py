@@ -175,12 +175,8 @@ def finite_outputs(outputs: Tensor, module: nn.Module) -> Tensor:
 def check_start(stepper: Stepper, example: Tensor, first: Tensor, one: dict[str, Any], two: dict[str, Any]) -> None:
     """Refuse a module that does not start from its reset values, keeps other state, or drops its state.
 
-    Args:
-        stepper: the module with explicit state.
-        example: `[B, …]` inputs.
-        first: `[B, K]` the module's own output of its first timestep.
-        one: the state variables after it, by name.
-        two: the state variables after a second timestep.
+    `first` `[B, K]` is the module's own output of its first timestep on `example` `[B, …]`; `one` and `two` are the
+    state variables by name after a first and a second timestep.
     """
     before = _reset_memory(stepper, len(example))
     output, after = stepper.step(example, before)

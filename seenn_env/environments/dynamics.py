@@ -162,21 +162,12 @@ class ReplayedDynamics:
 class LiveDynamics:
     """Samples run through the network, lazily: a timestep is computed when it is first read.
 
-    All slots step together, and a slot's results are kept until its next `begin`. A step for some slots runs the
-    others ahead, which are stepped again only for a later timestep.
+    All slots step together, and a slot's results are kept until its next `begin`. A step for some slots runs the others
+    ahead, which are stepped again only for a later timestep. Logits equal those of `record` at a batch of `num_slots`
+    and the same `repeats` and `dtype`, bit for bit. Operations are counted for a reward that needs energy.
 
-    Args:
-        backbone: the frozen network.
-        samples: the images.
-        observation: of the logits and the probed activity.
-        reward: of exits; one that needs energy has the operations counted.
-        num_slots: B: logits equal those recorded at this batch size bit for bit.
-        repeats: rows of each sample, as in `record`.
-        dtype: logits, spikes and potentials are rounded through this dtype, as by a trace of it.
-
-    Raises:
-        InputError: for samples that do not fit the backbone, one whose operations cannot be counted for a reward that
-            needs energy, or a reward that cannot pay.
+    An `InputError` for samples that do not fit the backbone, operations that cannot be counted, or a reward that cannot
+    pay.
     """
 
     traces = None

@@ -146,12 +146,9 @@ def copy_network(network: BasePolicy) -> BasePolicy:
 
 
 def actor_and_critic(network: Any, inputs: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """`[B]` logits of exiting minus those of continuing, and `[B]` values, of an actor-critic.
+    """`[B]` logits of exiting minus those of continuing, and `[B]` values, of an actor-critic, recurrent or not.
 
-    Args:
-        network: recurrent or not.
-        inputs: `[B, F]` whole episodes, one after the other.
-        rows: the number of episodes.
+    The inputs `[B, F]` are those of as many whole episodes as `rows`, one after the other.
     """
     memory: tuple[Any, ...] = ()
     if hasattr(network, "lstm_actor"):
