@@ -27,15 +27,11 @@ ROW_FIELDS = ("logits", "labels", "sample", "repeat", "hidden", "membrane", "ene
 
 def as_array(values: Any) -> Any:
     """An array of a tensor or a list; anything else is returned as it is."""
-    if is_tensor(values):
-        return values.detach().cpu().numpy()
-    return array_of(values, "a field of traces") if isinstance(values, list | tuple) else values
+    return array_of(values, "a field of traces") if is_tensor(values) or isinstance(values, list | tuple) else values
 
 
 def finite_array(values: "Tensor", dtype: Any, name: str, sample: np.ndarray | None = None) -> np.ndarray:
-    """A tensor `[B, …]` as an array of a dtype of traces; `sample` `[B]` names the rows in the error. An `InputError`
-    for NaN or infinity.
-    """
+    """A tensor `[B, …]` as an array; an `InputError` for NaN or infinity, which names the row by `sample` `[B]`."""
     exact: np.ndarray = (values.float() if values.is_floating_point() else values).cpu().numpy()
     with np.errstate(over="ignore"):  # beyond float16: refused
         array = exact.astype(dtype)
@@ -48,21 +44,6 @@ def finite_array(values: "Tensor", dtype: Any, name: str, sample: np.ndarray | N
             raise InputError(f"Expected {name} that float16 holds, got {largest}{owner}: use dtype='float32'.")
         raise InputError(f"Expected finite {name}, got NaN or infinity{owner}: check the backbone.")
     return array
-
-
-def int_column(values: np.ndarray | None, default: np.ndarray, N: int, name: str, dtype: type) -> np.ndarray:
-    """`[N]` whole numbers; None stands for the default."""
-    column = default if values is None else values
-    if column.shape != (N,):
-        raise InputError(f"Expected {name} [N] = [{N}], got {list(column.shape)}.")
-    if column.dtype.kind not in "iuf" or (column.dtype.kind == "f" and (column != np.rint(column)).any()):
-        raise InputError(f"Expected {name} of whole numbers, got {column.dtype}.")
-    limits = np.iinfo(dtype)
-    if column.size and not limits.min <= column.min() <= column.max() < limits.max:
-        raise InputError(
-            f"Expected {name} that {np.dtype(dtype)} holds, got numbers from {column.min()} to {column.max()}."
-        )
-    return column.astype(dtype, copy=False)
 
 
 def split_codes(split: Any, N: int) -> np.ndarray:

@@ -19,8 +19,9 @@ from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
 from backbones.array_files import Seal
 from backbones.data import SPLITS
-from backbones.errors import shown, unknown_name
+from backbones.errors import unknown_name
 from backbones.packaged_files import packaged_file
+from backbones.tensors import row_places, whole_column
 from seenn_env.arrays import join_rows, read_only, row_chunks, take_rows
 from seenn_env.observations.observation import AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.rewards import AnyReward, Energy, make_reward, pay
@@ -34,7 +35,6 @@ from seenn_env.traces.fields import (
     check_row_fields,
     check_values,
     image_places,
-    int_column,
     join_images,
     split_codes,
     used_images,
@@ -94,16 +94,17 @@ class Traces:
             set_(self, name, as_array(vars(self)[name]))
         check_fields(self)
         N = self.labels.size
-        set_(self, "labels", int_column(self.labels, self.labels, N, "labels", np.int64))
+        set_(self, "labels", whole_column(self.labels, N, "labels"))
         check_logits(self.logits, N)
-        set_(self, "sample", int_column(self.sample, np.arange(N), N, "sample", np.int64))
-        set_(self, "repeat", int_column(self.repeat, np.zeros(N), N, "repeat", np.int32))
+        for name, default, dtype in (("sample", np.arange(N), np.int64), ("repeat", np.zeros(N), np.int32)):
+            column = vars(self)[name]
+            set_(self, name, whole_column(default if column is None else column, N, name, dtype))
         set_(self, "split_codes", split_codes(self.split, N))
         names = [SPLITS[code] for code in np.unique(self.split_codes)]
         set_(self, "split", "+".join(names))
         if self.image_index is not None:
             index = np.asarray(self.image_index)
-            set_(self, "image_index", int_column(index, index, index.size, "image_index", np.int64))
+            set_(self, "image_index", whole_column(index, index.size, "image_index"))
         for name, values in vars(self).items():
             if isinstance(values, np.ndarray):
                 set_(self, name, read_only(values))
@@ -174,22 +175,12 @@ class Traces:
     def __getitem__(self, rows: slice | np.ndarray | Sequence[int]) -> "Traces":
         """Those rows (a slice, indices or a mask) as new traces."""
         if not isinstance(rows, slice):
-            rows = self._checked_rows(rows)
+            rows = row_places(rows, len(self))
             self._check_seal()  # a copy has no digests
         fields: dict[str, Any] = {
             name: None if (field := getattr(self, name)) is None else take_rows(field, rows) for name in ROW_FIELDS
         }
         return replace(self, **fields, split=self.split_codes[rows], trusted=True)
-
-    def _checked_rows(self, rows: np.ndarray | Sequence[int]) -> np.ndarray:
-        chosen, N = np.asarray(as_array(rows)), len(self)
-        if (
-            chosen.ndim != 1
-            or chosen.dtype.kind not in "iub"
-            or (chosen.dtype != bool and not -N <= chosen.min() <= chosen.max() < N)
-        ):
-            raise InputError(f"Expected rows in 0…{N - 1}, at least one, or a mask [{N}], got {shown(rows)}.")
-        return chosen
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Traces":
         """The same traces: they are immutable, and `gym.make` copies its arguments."""

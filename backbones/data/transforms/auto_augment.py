@@ -102,5 +102,4 @@ def apply(operation: str, images: Tensor, strength: int, sign: int, fill: list[i
         "equalize": lambda: v2.equalize(images),
         "invert": lambda: v2.invert(images),
     }
-    made: Tensor = ways[operation]()
-    return made
+    return ways[operation]()
