@@ -1,10 +1,12 @@
-"""Hooks on modules for the duration of a block."""
+"""Changes of modules for the duration of a block: hooks, and other forward functions."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+
+Forward = Callable[[Tensor], Tensor]
 
 
 @contextmanager
@@ -19,3 +21,16 @@ def hooked(
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def forwards_replaced(modules: Iterable[nn.Module], make: Callable[[Any, Forward], Forward]) -> Iterator[None]:
+    """Replace each module's forward by `make(module, its own forward)` inside the block."""
+    modules = list(modules)
+    for module in modules:
+        module.forward = make(module, module.forward)
+    try:
+        yield
+    finally:
+        for module in modules:
+            del module.__dict__["forward"]

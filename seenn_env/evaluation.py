@@ -289,7 +289,11 @@ def evaluate(
 
 
 def check_timesteps(policy: Any, timesteps: int) -> None:
-    """Refuse a policy that was made for another T (`made_for`), or for more timesteps (`least_timesteps`)."""
+    """Refuse a policy that was made for another T (`made_for`), or for more timesteps (`least_timesteps`).
+
+    Raises:
+        InputError: naming both.
+    """
     decides(policy)  # refuses an object that is none
     least = getattr(policy, "least_timesteps", 0)
     if least > timesteps:

@@ -167,8 +167,7 @@ def make_reward(reward: AnyReward, options: dict[str, Any] | None = None) -> Rew
             f"Expected a reward with __call__ and range, methods (see rewards.Reward), got {shown(made)}: "
             "give a name, or an object of such a class."
         )
-    checked: Reward = made
-    return checked
+    return made
 
 
 def pay(

@@ -37,9 +37,7 @@ def own_energy(policy: Any, timesteps: int, model: EnergyModel | None = None) ->
 
 
 def measured_costs(costs: Any, traces: Traces) -> np.ndarray:
-    """`[N, T]` of costs `[T]` or `[N, T]` of exits at each timestep; an `InputError` for another shape, or costs that
-    fall.
-    """
+    """`[N, T]` of costs `[T]` or `[N, T]` of exits; an `InputError` for other shapes, or costs that fall."""
     costs = np.asarray(costs)
     if costs.dtype.kind not in "iuf":
         raise InputError(f"Expected costs of numbers, got {costs.dtype}.")

@@ -154,8 +154,7 @@ def p_values(losses: np.ndarray, max_risk: float, level: float) -> np.ndarray:
     if np.isin(losses, (0.0, 1.0)).all():
         from scipy import stats  # slow to import
 
-        tail: np.ndarray = stats.binom.cdf(losses.sum(0), len(losses), max_risk)
-        return tail
+        return stats.binom.cdf(losses.sum(0), len(losses), max_risk)
     # Waudby-Smith & Ramdas, section 4: capital Π_i (1 - λ_i (x_i - m)) of bets on x < m; p = 1 / its maximum.
     x, m = (losses + 1) / 2, (max_risk + 1) / 2
     n = len(x)
@@ -165,8 +164,7 @@ def p_values(losses: np.ndarray, max_risk: float, level: float) -> np.ndarray:
     before = np.concatenate([np.full((1, x.shape[1]), 0.25), variance[:-1]])
     bets = np.minimum(np.sqrt(2 * np.log(1 / level) / (n * before)), 0.99 / (1 - m))
     capital = np.cumsum(np.log1p(-bets * (x - m)), 0).max(0)
-    p: np.ndarray = np.exp(-np.maximum(capital, 0))
-    return p
+    return np.exp(-np.maximum(capital, 0))
 
 
 def _divide(traces: Traces, levels_from: Traces | None) -> tuple[Traces, Traces]:

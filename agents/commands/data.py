@@ -48,9 +48,7 @@ class DataOptions:
         )
 
     def load_for(self, backbone: networks.SpikingNetwork, dataset: str, seed: int = 0) -> bb.Splits:
-        """The splits of a dataset for a trained network; an `InputError` for another division of the dataset than the
-        network was trained on.
-        """
+        """The splits of a dataset for a trained network; an `InputError` for another division than it had."""
         splits = self.load(dataset, backbone.timesteps, seed)
         check_division(splits.division, backbone.division)
         return splits

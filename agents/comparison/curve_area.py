@@ -55,8 +55,7 @@ class Endpoint:
 
     def area_draws(self) -> np.ndarray:
         """`[R]` the area in every resample."""
-        area: np.ndarray = _area(np.array(self.targets), self.draws)
-        return area
+        return _area(np.array(self.targets), self.draws)
 
 
 @dataclass(frozen=True, eq=False)

@@ -140,8 +140,7 @@ def headroom(
 def _scores_at(policy: ScoredPolicy, traces: Traces) -> np.ndarray:
     """Scores minus the level, comparable between policies fitted to different rows."""
     level = policy.level if np.isfinite(policy.level) else 0.0
-    scores: np.ndarray = policy.trace_scores(traces) - level
-    return scores
+    return policy.trace_scores(traces) - level
 
 
 def folds_of(traces: Traces, folds: int = 5, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:

@@ -156,9 +156,6 @@ def answers(
         shrink: reduce the batch when the inputs end.
         device: of the network, which is copied there if it is elsewhere (default: its own).
         sample: collects images and their exits.
-
-    Raises:
-        InputError: as `classify`.
     """
     decides(policy)  # refuses a policy before the backbone runs
     check_trained_for(policy, backbone)

@@ -112,8 +112,7 @@ class EnergySample:
         state = self.metered.start(torch.from_numpy(images), torch.tensor([key for _, _, key in entries]))
         for _ in range(timesteps):
             _, state = self.metered.step(state)
-        energy: np.ndarray = EnergyModel().energy_pj(state.operations).cpu().numpy()
-        return energy
+        return EnergyModel().energy_pj(state.operations).cpu().numpy()
 
 
 @check_kinds

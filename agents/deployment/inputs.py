@@ -85,9 +85,7 @@ class ReadAhead:
         threading.Thread(target=self._read, args=(items,), name="read images", daemon=True).start()
 
     def take(self, count: int) -> list[Item]:
-        """At most `count` items that are read, after a wait for the first; none at the end. The reader's exception is
-        raised after the items before it.
-        """
+        """At most `count` items, after a wait for the first; none at the end, or the exception of the reader."""
         taken: list[Item] = []
         while not self._ended and len(taken) < count and not (taken and self._queue.empty()):
             entry = self._queue.get()

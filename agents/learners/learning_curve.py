@@ -37,9 +37,7 @@ TAGS = {
 
 
 class ExactEvaluation:
-    """Accuracy (%), mean timesteps and mean reward of a policy on rows that are not trained on, and its accuracy at the
-    level of a target.
-    """
+    """Accuracy (%), also at the level of a target, mean timesteps and mean reward of a policy on held-out rows."""
 
     def __init__(
         self,

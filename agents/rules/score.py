@@ -99,8 +99,7 @@ class ScoredPolicy:
     @property
     def made_for(self) -> int | None:
         """T of the traces that the policy was fitted to: a field `timesteps`, or that of `settings`; None for any."""
-        timesteps: int | None = vars(self).get("timesteps", self.settings.get("timesteps"))
-        return timesteps
+        return vars(self).get("timesteps", self.settings.get("timesteps"))
 
     def fit(self, traces: Traces) -> Self:
         """The policy fitted to traces."""

@@ -14,7 +14,11 @@ from seenn_env.evaluation import check_timesteps
 
 
 def check_trained_for(policy: Any, network: Backbone | Traces) -> None:
-    """Refuse a policy that was trained for another T or backbone; an inference form counts as its plain form too."""
+    """Refuse a policy that was trained for another T or backbone; an inference form counts as its plain form too.
+
+    Raises:
+        InputError: naming both fingerprints, or both T.
+    """
     check_timesteps(policy, network.timesteps)
     trained = fingerprint_of(policy)
     if trained is None:

@@ -39,5 +39,4 @@ class EnergyModel:
 
     def energy_pj(self, operations: Operations) -> Tensor:
         """`[B]` float64: of effective MACs and effective ACs."""
-        energy: Tensor = self.pj(operations.effective_macs.double(), operations.effective_acs.double())
-        return energy
+        return self.pj(operations.effective_macs.double(), operations.effective_acs.double())

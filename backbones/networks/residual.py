@@ -51,8 +51,7 @@ class NarrowStage(nn.Module):
 
     def forward(self, spikes: Tensor, fire: Fire) -> Tensor:
         """`[B, C, H, W]` spikes to `[B, C', ⌈H/2⌉, ⌈W/2⌉]`."""
-        out: Tensor = self.block(fire(self.neuron, self.norm(self.conv(spikes))), fire)
-        return out
+        return self.block(fire(self.neuron, self.norm(self.conv(spikes))), fire)
 
 
 class BlockStage(nn.Module):

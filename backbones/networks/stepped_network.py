@@ -180,8 +180,7 @@ class SteppedNetwork(nn.Module):
 
     def current(self, source: Tensor, keys: Tensor, timestep: Tensor) -> Tensor:
         """`[B, …]` the current of the first neurons at the rows' timesteps, from 1."""
-        current: Tensor = source if self.encoding.static else self.stem(self.encoding(source, keys, timestep))
-        return current
+        return source if self.encoding.static else self.stem(self.encoding(source, keys, timestep))
 
     def _begin(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
         """The source and the keys of new rows."""

@@ -218,8 +218,7 @@ def calibration_accuracy(
     part = accuracy(network, samples.images, samples.labels, keys, timesteps=timesteps) * len(samples)
     totals = torch.tensor([*part, len(samples)], dtype=torch.float64, device=network.device)
     group.average([totals])
-    right: np.ndarray = (totals[:-1] / totals[-1]).cpu().numpy()
-    return right
+    return (totals[:-1] / totals[-1]).cpu().numpy()
 
 
 def _event_log(log_dir: str | Path | None, first_epoch: int) -> Any:

@@ -228,8 +228,7 @@ class LiveDynamics:
     def predictions(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
         """See `Dynamics`."""
         self._run_to(slots, timestep)
-        predictions: np.ndarray = self._logits[slots, timestep - 1].argmax(-1)
-        return predictions
+        return self._logits[slots, timestep - 1].argmax(-1)
 
     def rewards(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
         """See `Dynamics`; at its first exit a row runs on to T where the reward needs the energy of all T timesteps."""

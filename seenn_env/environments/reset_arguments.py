@@ -21,9 +21,7 @@ def checked_seed(seed: Any) -> int:
 
 
 def checked_seeds(seed: Any, num_envs: int) -> Seeds:
-    """The seed of a vector environment, or one for each of its slots; an `InputError` for a list of another length, or
-    something that is no seed.
-    """
+    """The seed of a vector environment, or one for each of its slots; an `InputError` for others."""
     if isinstance(seed, list | tuple | range) or (isinstance(seed, np.ndarray) and seed.ndim == 1):
         if len(seed) != num_envs:
             raise InputError(f"Expected one seed, or one for each of the {num_envs} environments, got {len(seed)}.")

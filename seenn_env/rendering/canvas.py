@@ -145,8 +145,7 @@ def pooled(values: np.ndarray, size: int) -> np.ndarray:
     at = np.arange(size) * len(values) // size
     if size >= len(values):
         return values[at]
-    means: np.ndarray = np.add.reduceat(values, at) / np.diff(np.append(at, len(values)))
-    return means
+    return np.add.reduceat(values, at) / np.diff(np.append(at, len(values)))
 
 
 def to_rgb(image: np.ndarray) -> np.ndarray:

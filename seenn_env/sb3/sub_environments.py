@@ -83,8 +83,7 @@ class SubEnvironments:
     def _call_workers(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         if not all(self.base.call("has_wrapper_attr", name)):  # an AttributeError there would end the worker
             raise AttributeError(f"The sub-environments have no attribute {name!r}.")
-        values: tuple[Any, ...] = self.base.call(name, *args, **kwargs)
-        return values
+        return self.base.call(name, *args, **kwargs)
 
     def _owner(self, name: str) -> VectorEnv:
         return next((env for env in chain(self.vector_env) if hasattr(env, name)), self.base)

@@ -21,9 +21,7 @@ def write_report(
     traces: Traces,
     folder: Path,
 ) -> None:
-    """Write everything into a folder, which is made; `members` has one policy per seed by name, and `results` their
-    evaluations on `traces`.
-    """
+    """Write a folder: of `members`, one policy per seed by name, and their `results` on the traces."""
     folder.mkdir(parents=True, exist_ok=True)
     curves = policy_curves(comparison, members, traces)
     write_atomic(folder / "table.txt", comparison.table() + "\n")

@@ -67,9 +67,7 @@ class TimestepNetwork(ScoredPolicy):
         return count_multiplications(self.network, lambda: self.network(torch.zeros(1, *self.shape)))
 
     def chances(self, images: np.ndarray) -> np.ndarray:
-        """`[B, T]` float64 probability of each number of timesteps, for images `[B, C, H, W]` (uint8, or 0…1); an
-        `InputError` for images of another shape.
-        """
+        """`[B, T]` float64 probability of each number of timesteps, for images `[B, C, H, W]` of the shape."""
         if images.shape[1:] != tuple(self.shape):
             raise InputError(f"Expected images [B, {', '.join(map(str, self.shape))}], got {list(images.shape)}.")
         chances = []
@@ -81,15 +79,13 @@ class TimestepNetwork(ScoredPolicy):
 
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`: the probability of one timestep, for images `[B, C, H, W]`."""
-        first: np.ndarray = self.chances(observation)[:, 0]
-        return first
+        return self.chances(observation)[:, 0]
 
     def trace_scores(self, traces: Traces) -> np.ndarray:
         """See `ScoredPolicy`: `[N, T-1]` cumulative probability of the timesteps, from the images of the traces."""
         check_timesteps(self, traces.timesteps)
         used, back = np.unique(traces.image_places, return_inverse=True)
-        scores: np.ndarray = np.cumsum(self.chances(np.asarray(traces.images)[used]), axis=1)[back, :-1]
-        return scores
+        return np.cumsum(self.chances(np.asarray(traces.images)[used]), axis=1)[back, :-1]
 
     @checks_arguments
     def predict(

@@ -93,8 +93,7 @@ class Head:
         if set(arguments) != set(self.options) or least > parameters:
             raise InputError(f"Expected {', '.join(self.options)} of a network of {parameters} parameters, got others.")
         network: Any = imported(*self.network) if isinstance(self.network, tuple) else self.network
-        made: BasePolicy = network(box, gym.spaces.Discrete(2), lambda _: 0.0, **arguments)
-        return made
+        return network(box, gym.spaces.Discrete(2), lambda _: 0.0, **arguments)
 
 
 _RECURRENT_OPTIONS = {
@@ -161,8 +160,7 @@ def actor_and_critic(network: Any, inputs: Tensor, rows: int) -> tuple[Tensor, T
 
 def action_values(network: Any, inputs: Tensor) -> Tensor:
     """`[B, Q, 2]` quantiles of the values of continuing and exiting; Q = 1 of a network without quantiles."""
-    values: Tensor = network.q_net(inputs)[:, None] if hasattr(network, "q_net") else network.quantile_net(inputs)
-    return values
+    return network.q_net(inputs)[:, None] if hasattr(network, "q_net") else network.quantile_net(inputs)
 
 
 def _probability(distribution: Any) -> Tensor:

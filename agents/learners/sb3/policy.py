@@ -39,9 +39,7 @@ class Normaliser:
 
     @classmethod
     def of(cls, model: Any) -> "Normaliser | None":
-        """The normaliser of a model; None for one without VecNormalize. An `InputError` for a model without the
-        statistics of its VecNormalize.
-        """
+        """The normaliser of a model, None without VecNormalize; an `InputError` where its statistics are lost."""
         normaliser_of(model)
         env = model.get_vec_normalize_env()
         if env is None or not env.norm_obs:
@@ -135,8 +133,7 @@ class LearnedPolicy(ScoredPolicy):
     @property
     def probabilities(self) -> bool:  # type: ignore[override]
         """See `ScoredPolicy.probabilities`."""
-        probabilities: bool = self.head.probabilities
-        return probabilities
+        return self.head.probabilities
 
     def score_module(self, timesteps: int) -> nn.Module:
         """See `ScoredPolicy.score_module`."""

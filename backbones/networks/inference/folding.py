@@ -60,8 +60,7 @@ def _outputs(network: SteppedNetwork) -> Tensor:
     noise = torch.rand(2, *network.sample_shape, generator=torch.Generator().manual_seed(0))
     state = network.start(noise)
     current = network.current(state.source, state.keys, state.timestep + 1)
-    output: Tensor = network.head(network.body(current, lambda neuron, current: F.relu(current)))
-    return output
+    return network.head(network.body(current, lambda neuron, current: F.relu(current)))
 
 
 def _pairs(network: SteppedNetwork) -> dict[Norm, nn.Conv2d]:

@@ -139,8 +139,7 @@ def _memory(count: int) -> tuple[Tensor, Tensor]:
     """Two buffers of this thread, for at least that many numbers each."""
     if getattr(_buffers, "count", 0) < count:
         _buffers.count, _buffers.pair = count, (torch.zeros(count), torch.zeros(count))
-    pair: tuple[Tensor, Tensor] = _buffers.pair
-    return pair
+    return _buffers.pair
 
 
 def _shaped(memory: Tensor, *shape: int) -> Tensor:

@@ -48,9 +48,6 @@ class QCFS(Activation):
     Args:
         levels: L, at least 1.
         threshold: initial λ, in standard deviations of the normed current.
-
-    Raises:
-        InputError: for levels or a threshold out of range.
     """
 
     @check_kinds
