@@ -56,11 +56,9 @@ def packaged_policies() -> tuple[str, ...]:
 
 @check_kinds
 def load(path: str | Path) -> AnyPolicy:
-    """Read a policy that `save` wrote, or a packaged one by its name.
-
-    Raises:
-        InputError: for a file that is missing, damaged or no policy, an unknown name, or a policy that reads a user's
-            own observation ("module:name") whose module is not imported yet.
+    """Read a policy that `save` wrote, or a packaged one by its name; an `InputError` for a file that is missing,
+    damaged or no policy, an unknown name, or a policy that reads a user's own observation ("module:name") whose module
+    is not imported yet.
     """
     name = Path(path).as_posix()
     if Path(path).is_file() and zipfile.is_zipfile(path):

@@ -146,7 +146,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if kind in (typing.Union, types.UnionType):
         return any(_fits(value, part) for part in parts)
     if kind is typing.Literal:
-        return any(type(value) is type(part) for part in parts)  # the function checks the value
+        return any(type(value) is type(part) and value == part for part in parts)
     if kind in (tuple, list, Sequence, Iterable):
         if kind is Iterable:
             return isinstance(value, Iterable) and not isinstance(value, str | bytes)

@@ -127,11 +127,7 @@ class Seal:
         self.after: Callable[[], None] | None = None  # a check of values, once the bytes are right
 
     def check(self) -> None:
-        """Check every array that is unchecked.
-
-        Raises:
-            InputError: for an altered array.
-        """
+        """Check every array that is unchecked; an `InputError` for an altered array."""
         for name, array in list(self.unchecked.items()):
             raw = raw_bytes(array)
             for place, digest in enumerate(self.digests[name]):
@@ -150,13 +146,8 @@ def map_arrays(
 ) -> tuple[dict[str, np.ndarray], dict[str, str], Seal | None]:
     """Read-only arrays in the file, not in memory, the metadata, and the seal (None in a file of another writer).
 
-    Args:
-        path: the file.
-        kind: its name in messages: "a policy file".
-        verify: check the digest of every chunk now, not only the header's; else `seal.check()` does it.
-
-    Raises:
-        InputError: for a file that is not whole, or was altered.
+    `kind` is its name in messages: "a policy file". Without `verify`, only the digest of the header is checked, and
+    those of the chunks by `seal.check()`. An `InputError` for a file that is not whole, or was altered.
     """
     size = path.stat().st_size
     try:

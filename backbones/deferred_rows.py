@@ -9,12 +9,7 @@ COPIED = 1 << 30
 
 
 class RowView:
-    """Rows of an array `[M, …]` in any order, which reads like an array `[N, …]`.
-
-    Args:
-        array: `[M, …]`, such as a mapped file.
-        rows: `[N]` places in it.
-    """
+    """Rows `[N]` of an array `[M, …]`, such as a mapped file, in any order, which read like an array `[N, …]`."""
 
     def __init__(self, array: np.ndarray, rows: np.ndarray) -> None:
         self.array, self.rows = array, rows

@@ -27,12 +27,11 @@ _numbers = count()
 
 
 class EventLog(SummaryWriter):
-    """A `SummaryWriter` whose file appears whole when it is closed, in place of an earlier one; or one that grows.
+    """A `SummaryWriter` whose file appears whole when it is closed, in place of an earlier one, in a folder that is
+    made.
 
-    Args:
-        folder: of the run, which is made.
-        grows: write into a further file of the run, at every `flush`.
-        first_step: events of the run's earlier files from this step on do not count.
+    One that `grows` writes into a further file of the run, at every `flush`; events of the run's earlier files from
+    `first_step` on do not count.
     """
 
     def __init__(self, folder: str | Path, *, grows: bool = False, first_step: int | None = None) -> None:

@@ -27,7 +27,7 @@ from backbones.atomic import write_atomic
 from backbones.contract.protocol import Backbone
 from backbones.errors import InputError, refusing
 from backbones.networks.neurons.neuron import LIF
-from backbones.networks.stepped_network import State, SteppedNetwork
+from backbones.networks.stepped_network import State, SteppedNetwork, plain_network
 
 STATE = ("source", "keys", "timestep", "readout")
 """State of `step.onnx`, beside `fresh` and membrane_0, membrane_1, …."""
@@ -62,14 +62,7 @@ def export_network(network: Backbone, folder: str | Path, *, num_slots: int) -> 
 @check_kinds
 def network_files(network: Backbone, num_slots: Positive) -> dict[str, bytes]:
     """The content of `export_network`'s files by name."""
-    if not isinstance(network, SteppedNetwork):
-        raise InputError(
-            f"Expected a network that `build` or `convert` made to export, got {type(network).__name__}: export a "
-            "wrapped module by its own framework."
-        )
-    if network.form != "plain":
-        raise InputError(f"Expected a plain network to export, got the form {network.form!r}: export that instead.")
-
+    network = plain_network(network, "export")
     fingerprint = network.fingerprint
     network = copy.deepcopy(network).cpu().eval().requires_grad_(False)
     images = torch.zeros(num_slots, *network.sample_shape)
@@ -120,8 +113,7 @@ def to_onnx(module: nn.Module, inputs: tuple[Tensor, ...], names: tuple[str, ...
             verbose=False,
         )
     assert program is not None
-    content: bytes = program.model_proto.SerializeToString()
-    return content
+    return program.model_proto.SerializeToString()
 
 
 def runner(model: bytes) -> Run:
@@ -212,10 +204,7 @@ def _random_membranes(network: SteppedNetwork, state: State, generator: torch.Ge
         membranes.append(torch.rand(current.shape, generator=generator) * 1.5 * neuron.v_threshold)
         return neuron(current, membranes[-1])[0]
 
-    current = state.source
-    if not network.encoding.static:
-        current = network.stem(network.encoding(current, state.keys, state.timestep + 1))
-    network.body(current, fire)
+    network.body(network.current(state.source, state.keys, state.timestep + 1), fire)
     return tuple(membranes)
 
 

@@ -15,10 +15,8 @@ from backbones.errors import InputError, no_file
 
 @check_kinds
 def save_tensor_file(path: str | Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> Path:
-    """Write tensors and metadata (with a "format") atomically; equal content gives equal bytes.
-
-    Raises:
-        InputError: for NaN or infinity.
+    """Write tensors and metadata (with a "format") atomically; equal content gives equal bytes. An `InputError` for NaN
+    or infinity.
     """
     refuse_nan(tensors, f"to write to {path}")
     arrays = {name: _array(tensor) for name, tensor in tensors.items()}
@@ -30,16 +28,10 @@ def save_tensor_file(path: str | Path, tensors: Mapping[str, Tensor], metadata: 
 def load_tensor_file(
     path: str | Path, *, kind: str, format: str, unsealed: str | None = None
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors and metadata of a file.
+    """Read the tensors and metadata of a file of that "format", or of an older one without digests, `unsealed`.
 
-    Args:
-        path: the file.
-        kind: its expected content in messages: "a policy".
-        format: its "format".
-        unsealed: an older format without digests, which is read too.
-
-    Raises:
-        InputError: for a file that is missing, not whole, altered, of another format, or with NaN or infinity.
+    `kind` is its expected content in messages: "a policy". An `InputError` for a file that is missing, not whole,
+    altered, of another format, or with NaN or infinity.
     """
     path = Path(path)
     if not path.is_file():

@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backbones import InputError
 from backbones.atomic import reserve
-from backbones.errors import counted
 
 CHUNK_BYTES = 1 << 24
 LARGE_BYTES = 1 << 30
@@ -49,8 +47,6 @@ def take_rows(array: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
             return array[rows]
         rows = np.arange(len(array))[rows]
     if rows.dtype == np.bool_:
-        if rows.shape != (len(array),):
-            raise InputError(f"Expected a mask of {counted(len(array), 'row')}, got {list(rows.shape)}.")
         rows = np.flatnonzero(rows)
     taken = large_array((len(rows), *array.shape[1:]), array.dtype)
     for part in row_chunks(taken):

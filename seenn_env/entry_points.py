@@ -12,11 +12,7 @@ def is_entry_point(name: object) -> bool:
 
 
 def load_entry_point(name: str, kind: str) -> Any:
-    """The object of that name.
-
-    Raises:
-        InputError: for a module that cannot be imported, or a name that is not in it.
-    """
+    """The object of that name; an `InputError` for a module that cannot be imported, or a name that is not in it."""
     module, _, attribute = name.partition(":")
     with users_own(f"the {kind} {name!r} to be importable as module:name"):
         return getattr(importlib.import_module(module), attribute)

@@ -55,10 +55,7 @@ class HindsightPolicy(Protocol):
 def decides(policy: Any) -> Literal["step", "start", "end"]:
     """When a policy decides: after each step of the network, at the start from the image alone, or in hindsight.
 
-    By its `decides`; by default "step" with `predict`, else "end".
-
-    Raises:
-        InputError: for an object that is no policy.
+    By its `decides`; by default "step" with `predict`, else "end". An `InputError` for an object that is no policy.
     """
     if isinstance(policy, type):
         raise InputError(f"Expected a policy, got {kind_of(policy)}: make one, such as {policy.__name__}(…).")
@@ -159,10 +156,8 @@ LOST_STATISTICS = (
 
 
 def normaliser_of(policy: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """The normalisation of observations `[B, F]` of a policy: that of its SB3 VecNormalize, else none.
-
-    Raises:
-        InputError: for a model that was trained under VecNormalize and has lost its statistics.
+    """The normalisation of observations `[B, F]` of a policy: that of its SB3 VecNormalize, else none; an `InputError`
+    for a model that was trained under VecNormalize and has lost its statistics.
     """
     find = getattr(policy, "get_vec_normalize_env", None)
     vec_normalize = None if find is None else find()
@@ -184,10 +179,8 @@ def _was_normalised(model: Any) -> bool:
 
 
 def timesteps_at_start(policy: Any, images: Any, timesteps: int, *, deterministic: bool = True) -> np.ndarray:
-    """`[B]` in 1…T: the timesteps that a policy with `decides = "start"` chooses for images `[B, C, H, W]`.
-
-    Raises:
-        InputError: for actions out of range.
+    """`[B]` in 1…T: the timesteps that a policy with `decides = "start"` chooses for images `[B, C, H, W]`; an
+    `InputError` for actions out of range.
     """
     images = images.cpu().numpy() if hasattr(images, "cpu") else np.asarray(images)
     if observation_of(policy) == "image_float" and images.dtype == np.uint8:
@@ -202,10 +195,8 @@ STEP_ACTIONS = "of 0 (continue) or 1 (exit)"
 def predicted(policy: Any, observation: Any, choices: int, meaning: str, **memory: Any) -> tuple[np.ndarray, Any]:
     """Actions `[B]` int64 below `choices` of a policy for observations `[B, …]`, and its next state.
 
-    `meaning` is that of the actions in words; `memory` holds the further arguments of `predict`.
-
-    Raises:
-        InputError: for a `predict` that takes or returns something else.
+    `meaning` is that of the actions in words; `memory` holds the further arguments of `predict`. An `InputError` for a
+    `predict` that takes or returns something else.
     """
     B = len(observation)
     with users_own(
@@ -228,10 +219,8 @@ def name_episodes(policy: Any, state: Any, starts: np.ndarray, names: np.ndarray
 
 
 def evaluated_rows(traces: Traces, split: str | None = None) -> Traces:
-    """The rows of the split of that name; by default all of them, or "test" of several splits.
-
-    Raises:
-        InputError: for a split of which there are no rows, or several without "test".
+    """The rows of the split of that name; by default all of them, or "test" of several splits. An `InputError` for a
+    split of which there are no rows, or several without "test".
     """
     if split is not None:
         return traces.select(split)
@@ -357,11 +346,7 @@ def check_trained_for(policy: Any, network: Backbone | Traces, *, transfer: bool
 
 
 def check_columns(policy: Any, observation: AnyObservation, shape: tuple[int, ...]) -> None:
-    """Refuse a policy of other actions (`check_actions`), or with an `observation_space` of another shape.
-
-    Raises:
-        InputError: naming both.
-    """
+    """Refuse a policy of other actions (`check_actions`), or with an `observation_space` of another shape."""
     check_actions(policy)
     space = getattr(policy, "observation_space", None)
     if space is not None and space.shape != shape:

@@ -139,10 +139,8 @@ REWARDS: dict[str, type] = {"seenn": SeennReward, "linear": LinearReward, "energ
 
 @check_kinds
 def make_reward(reward: AnyReward, options: dict[str, Any] | None = None) -> Reward:
-    """The reward of that name ("module:name" is a user's own) with those options; a reward is returned as it is.
-
-    Raises:
-        InputError: for an unknown name or option, an option out of range, or an object that is no reward.
+    """The reward of that name ("module:name" is a user's own) with those options; a reward is returned as it is. An
+    `InputError` for an unknown name or option, an option out of range, or an object that is no reward.
     """
     made: Any = reward
     if isinstance(reward, str):
@@ -170,18 +168,15 @@ def make_reward(reward: AnyReward, options: dict[str, Any] | None = None) -> Rew
             f"Expected a reward with __call__ and range, methods (see rewards.Reward), got {shown(made)}: "
             "give a name, or an object of such a class."
         )
-    checked: Reward = made
-    return checked
+    return made
 
 
 def pay(
     reward: Reward, correct: np.ndarray, timestep: np.ndarray, timesteps: int, energy: Energy | None = None
 ) -> np.ndarray:
-    """The rewards of exits, float32 in the shape of `correct`, checked.
-
-    Raises:
-        InputError: for a reward that needs energy where there is none, takes other arguments, or returns another
-            shape, NaN, no numbers or numbers outside of its range.
+    """The rewards of exits, float32 in the shape of `correct`, checked; an `InputError` for a reward that needs energy
+    where there is none, takes other arguments, or returns another shape, NaN, no numbers or numbers outside of its
+    range.
     """
     if energy is None and getattr(reward, "needs_energy", False):
         raise InputError(
@@ -212,12 +207,7 @@ def now_and_at_first(
 ) -> tuple[float, float]:
     """The rewards of an exit, and of one at timestep 1 with the same answer: less by the cost of time.
 
-    Args:
-        reward: that pays.
-        correct: whether the answer is correct.
-        timestep: of the exit.
-        timesteps: T.
-        energy_pj: `[T]` of the row, up to each timestep.
+    `energy_pj` `[T]` is that of the row, up to each timestep.
     """
     exits = np.array([timestep, 1])
     energy = None if energy_pj is None else Energy(energy_pj[exits - 1], energy_pj[-1:])

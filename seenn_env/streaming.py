@@ -31,7 +31,7 @@ from seenn_env.evaluation import (
     timesteps_at_start,
 )
 from seenn_env.observations.observation import AnyObservation, Observation, make_observation, reads_logits_alone
-from seenn_env.traces.fields import as_array, check_dtype, finite_array
+from seenn_env.traces.fields import Dtype, as_array, finite_array
 
 Inputs = np.ndarray | Tensor
 Feed = Callable[[int], tuple[Inputs, np.ndarray]]
@@ -41,10 +41,8 @@ Feed = Callable[[int], tuple[Inputs, np.ndarray]]
 class ArrayFeed:
     """The rows of an array, in their order.
 
-    Args:
-        inputs: `[M, …]`.
-        keys: `[N]` int64 names of the rows (default: 0…N-1).
-        shows: `[N]` the index of each row's input (default: 0…N-1).
+    Rows have `keys` `[N]` int64 (default: 0…N-1), and show inputs `[M, …]` by their indices `shows` `[N]` (default:
+    0…N-1).
     """
 
     @check_kinds
@@ -89,7 +87,7 @@ def stream(
     policy: Policy | Any,
     *,
     observation: AnyObservation | None = None,
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
     deterministic: bool = True,
     shrink: bool = False,
 ) -> Iterator[Exits]:
@@ -115,7 +113,6 @@ def stream(
         InputError: for a policy that decides in hindsight, was made for another T or returns other actions than 0 and
             1, or logits that are not finite; of a policy for another backbone, a warning.
     """
-    check_dtype(dtype)
     when = decides(policy)
     if when == "end":
         raise InputError(f"Expected a policy that decides as it goes, got {shown(policy)}: it decides in hindsight.")

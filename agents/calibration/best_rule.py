@@ -28,15 +28,9 @@ def best_threshold(traces: Traces, target_timesteps: float) -> ScoredPolicy:
 
 
 def warn_if_worse(policy: ScoredPolicy, name: str, traces: Traces, target_timesteps: float) -> None:
-    """Warn where a policy is significantly less accurate than the best rule of one threshold, on the same traces.
-
-    Significant: the 95 % interval of the paired difference, over samples, is below 0.
-
-    Args:
-        policy: calibrated to the target on these traces.
-        name: of the algorithm, for the warning.
-        traces: of split "calibration".
-        target_timesteps: mean timesteps.
+    """Warn where a policy, calibrated on these traces (of split "calibration"), is significantly less accurate than the
+    best rule of one threshold: the 95 % interval of the paired difference, over samples, is below 0. `name` is the
+    algorithm's.
     """
     rule = best_threshold(traces, target_timesteps)
     rows, correct, figures = np.arange(len(traces)), [], []

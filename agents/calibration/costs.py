@@ -17,10 +17,8 @@ def energy_costs(policy: ScoredPolicy | None, traces: Traces) -> np.ndarray:
     """`[N, T]` pJ of an exit at each timestep: the network's energy up to it, and the policy's own.
 
     The energy of a `ScoredPolicy` is that of its `macs` (multiplications and additions of one decision) in the energy
-    model of the traces: once per decision, of which T has none, or once per row if it decides at the start.
-
-    Raises:
-        InputError: for traces without energy.
+    model of the traces: once per decision, of which T has none, or once per row if it decides at the start. An
+    `InputError` for traces without energy.
     """
     if traces.energy_pj is None:
         raise InputError("Expected traces with energy_pj for a target in energy, got none: record it.")
@@ -39,11 +37,7 @@ def own_energy(policy: Any, timesteps: int, model: EnergyModel | None = None) ->
 
 
 def measured_costs(costs: Any, traces: Traces) -> np.ndarray:
-    """`[N, T]` of costs `[T]` or `[N, T]` of exits at each timestep.
-
-    Raises:
-        InputError: for another shape, or costs that fall.
-    """
+    """`[N, T]` of costs `[T]` or `[N, T]` of exits; an `InputError` for other shapes, or costs that fall."""
     costs = np.asarray(costs)
     if costs.dtype.kind not in "iuf":
         raise InputError(f"Expected costs of numbers, got {costs.dtype}.")

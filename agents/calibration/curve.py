@@ -84,5 +84,4 @@ def exits_at(scores: np.ndarray, level: float) -> np.ndarray:
     """`[N]` exit timesteps of scores `[N, T-1]` at a level."""
     scores = numbers(scores, "scores", "NT")
     reached = np.concatenate([scores >= level, np.ones((len(scores), 1), bool)], axis=1)
-    timesteps: np.ndarray = reached.argmax(1) + 1
-    return timesteps
+    return reached.argmax(1) + 1

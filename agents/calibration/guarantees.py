@@ -16,14 +16,13 @@ from agents.calibration.curve import exits_at, level_curve
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import FixedTimestep
 from backbones import InputError
-from backbones.argument_checks import AtLeast, check_kinds
-from backbones.errors import counted, unknown_name
+from backbones.argument_checks import Above, AtLeast, Below, check_kinds
+from backbones.errors import counted
 from seenn_env import Traces
 
 Scored = TypeVar("Scored", bound=ScoredPolicy)
 
-RISKS = ("accuracy", "consistency")
-METHODS = ("learn-then-test", "conformal")
+Chance = Annotated[float, Above(0), Below(1)]
 
 
 @dataclass(frozen=True)
@@ -71,8 +70,8 @@ def control_risk(
     policy: Scored,
     traces: Traces,
     *,
-    max_risk: float,
-    confidence: float = 0.95,
+    max_risk: Chance,
+    confidence: Chance = 0.95,
     risk: Literal["accuracy", "consistency"] = "accuracy",
     method: Literal["learn-then-test", "conformal"] = "learn-then-test",
     levels_from: Traces | None = None,
@@ -105,12 +104,6 @@ def control_risk(
         InputError: for traces of split "test", a number out of range, or an unknown name.
     """
     traces.refuse_test("calibration")
-    if not 0 < max_risk < 1 or not 0 < confidence < 1:
-        raise InputError(f"Expected max_risk and confidence in (0, 1), got {max_risk} and {confidence}.")
-    if risk not in RISKS:
-        raise unknown_name("risk", risk, RISKS)
-    if method not in METHODS:
-        raise unknown_name("method", method, METHODS)
     source, tested = _divide(traces, levels_from)
     policy = policy if policy.fitted else policy.fit(source)
     curve = level_curve(policy.trace_scores(source), source.correct)
@@ -156,18 +149,14 @@ def least_samples(max_risk: float, confidence: float) -> int:
 
 
 def p_values(losses: np.ndarray, max_risk: float, level: float) -> np.ndarray:
-    """`[L]` p-values of "the mean loss is above `max_risk`", for losses `[n, L]` in [-1, 1].
+    """`[L]` p-values of "the mean loss is above `max_risk`", for losses `[n, L]` in [-1, 1], one row a sample.
 
-    Args:
-        losses: one row a sample, samples independent.
-        max_risk: the bound.
-        level: the significance to test at, for which the bets of the betting test are sized.
+    `level` is the significance to test at, for which the bets of the betting test are sized.
     """
     if np.isin(losses, (0.0, 1.0)).all():
         from scipy import stats  # slow to import
 
-        tail: np.ndarray = stats.binom.cdf(losses.sum(0), len(losses), max_risk)
-        return tail
+        return stats.binom.cdf(losses.sum(0), len(losses), max_risk)
     # Waudby-Smith & Ramdas, section 4: capital Π_i (1 - λ_i (x_i - m)) of bets on x < m; p = 1 / its maximum.
     x, m = (losses + 1) / 2, (max_risk + 1) / 2
     n = len(x)
@@ -177,8 +166,7 @@ def p_values(losses: np.ndarray, max_risk: float, level: float) -> np.ndarray:
     before = np.concatenate([np.full((1, x.shape[1]), 0.25), variance[:-1]])
     bets = np.minimum(np.sqrt(2 * np.log(1 / level) / (n * before)), 0.99 / (1 - m))
     capital = np.cumsum(np.log1p(-bets * (x - m)), 0).max(0)
-    p: np.ndarray = np.exp(-np.maximum(capital, 0))
-    return p
+    return np.exp(-np.maximum(capital, 0))
 
 
 def _divide(traces: Traces, levels_from: Traces | None) -> tuple[Traces, Traces]:

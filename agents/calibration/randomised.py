@@ -9,8 +9,7 @@ import numpy as np
 from agents.rules.draws import name_episodes, next_draws, uniform
 from agents.rules.predicting import checks_arguments
 from agents.rules.score import ScoredPolicy, checked_scores, delegated
-from backbones import InputError
-from backbones.argument_checks import Natural, check_fields, check_kinds
+from backbones.argument_checks import Fraction, Natural, check_fields, check_kinds
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Mixed(ScoredPolicy):
 
     policy: ScoredPolicy
     other: float
-    share: float
+    share: Fraction
     seed: Natural = 0
     observation = delegated("policy", "observation")
     decides = delegated("policy", "decides")
@@ -39,8 +38,6 @@ class Mixed(ScoredPolicy):
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if not 0 <= self.share <= 1:
-            raise InputError(f"Expected a share in [0, 1], got {self.share}.")
 
     @property
     def level(self) -> float:

@@ -72,19 +72,15 @@ class Target:
 
 
 def make_target(traces: Traces, targets: dict[str, float | None], costs: Any) -> Target:
-    """The target that is not None, by its name as an argument of `calibrate`.
-
-    Raises:
-        InputError: for none or several of them, a target out of range, or costs that are missing.
+    """The target that is not None, by its name as an argument of `calibrate`; an `InputError` for none or several of
+    them, a target out of range, or costs that are missing.
     """
     given = {name: value for name, value in targets.items() if value is not None}
     if len(given) != 1:
         raise InputError(f"Expected exactly one of {', '.join(targets)}, got {', '.join(given) or 'none'}.")
     [(name, value)] = given.items()
-    T = traces.timesteps
     if name == "target_timesteps":
-        if not 1 <= value <= T:
-            raise InputError(f"Expected target_timesteps from 1 to T = {T}, got {value}.")
+        check_target_timesteps(value, traces)
         return Target(name, value, lambda policy: None)
     if name == "target_accuracy":
         if not 0 < value <= 1:
@@ -98,6 +94,12 @@ def make_target(traces: Traces, targets: dict[str, float | None], costs: Any) ->
     measured = measured_costs(costs, traces)
     _check_cost(name, value, measured)
     return Target(name, value, lambda policy: measured)
+
+
+def check_target_timesteps(target: float | None, traces: Traces) -> None:
+    """Raise an `InputError` for a target that is no mean timesteps of these traces."""
+    if target is not None and not 1 <= target <= traces.timesteps:
+        raise InputError(f"Expected target_timesteps from 1 to T = {traces.timesteps}, got {target}.")
 
 
 def _check_cost(name: str, target: float, costs: np.ndarray) -> None:

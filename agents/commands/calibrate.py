@@ -129,11 +129,7 @@ class Calibrate:
 
 
 def calibratable(name: str) -> Any:
-    """The rule of that name, or the policy of a file or a packaged name.
-
-    Raises:
-        InputError: for an unknown name, or a policy without a threshold.
-    """
+    """The rule or policy of that name or file; an `InputError` for an unknown one, or one without a threshold."""
     if "/" in name or Path(name).suffix or Path(name).exists():
         policy: Any = agents.load(name)
     else:

@@ -30,11 +30,7 @@ class DataOptions:
     """Download missing files; without it, nothing is downloaded."""
 
     def refuse(self) -> None:
-        """Refuse these options where there is no dataset.
-
-        Raises:
-            InputError: for the first that is not at its default.
-        """
+        """Refuse these options where there is no dataset."""
         refuse_unused(self, [entry.name for entry in fields(self)], "without a --dataset")
 
     def load(self, dataset: str, timesteps: int | None, seed: int = 0) -> bb.Splits:
@@ -52,11 +48,7 @@ class DataOptions:
         )
 
     def load_for(self, backbone: networks.SpikingNetwork, dataset: str, seed: int = 0) -> bb.Splits:
-        """The splits of a dataset for a trained network.
-
-        Raises:
-            InputError: for another division of the dataset than the network was trained on.
-        """
+        """The splits of a dataset for a trained network; an `InputError` for another division than it had."""
         splits = self.load(dataset, backbone.timesteps, seed)
         check_division(splits.division, backbone.division)
         return splits

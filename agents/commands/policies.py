@@ -50,11 +50,7 @@ def named_policy(name: str, threshold: float | None = None) -> AnyPolicy:
 
 
 def named_rules(names: Iterable[str]) -> dict[str, AnyPolicy]:
-    """Threshold rules to calibrate, by name.
-
-    Raises:
-        InputError: for an unknown name.
-    """
+    """Threshold rules to calibrate, by name; an `InputError` for an unknown name."""
     from agents.policies import RULES
 
     names = list(names)

@@ -142,10 +142,7 @@ def copy_weights(source: networks.SpikingNetwork, network: networks.SpikingNetwo
     """Copy the weights of `source` into `network`, which keeps its T and its mean and deviation of the images.
 
     Norms with statistics per timestep may start from norms with common statistics, or from those of fewer timesteps;
-    further timesteps then start from the last.
-
-    Raises:
-        InputError: for a source of another architecture.
+    further timesteps then start from the last. An `InputError` for a source of another architecture.
     """
     own = {"timesteps", "mean", "std", "encoding_seed"}
     theirs, ours = (_without_common_norm(net.config, network.config) for net in (source, network))

@@ -8,15 +8,8 @@ from backbones import InputError
 
 
 def refuse_unused(settings: Any, names: Iterable[str], where: str) -> None:
-    """Refuse options that have no effect.
-
-    Args:
-        settings: a dataclass of options.
-        names: names of the options without effect.
-        where: the reason: "without a --dataset".
-
-    Raises:
-        InputError: for the first that is not at its default.
+    """Raise an `InputError` for the first of these options of a dataclass that is not at its default: it has no effect
+    there ("without a --dataset").
     """
     defaults = {
         entry.name: entry.default if entry.default_factory is MISSING else entry.default_factory()

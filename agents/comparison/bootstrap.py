@@ -86,8 +86,7 @@ class Clusters:
         """`[R, L]` means over the rows of every resample, of whole sums over the rows of each sample `[C, L]`."""
         exact = sums.max() * self.count < 2**24  # no resample's sum is larger: float32 is exact, in half the time
         weights = self._single_weights if exact else self.weights
-        means: np.ndarray = (weights @ sums.astype(weights.dtype)) / (self.weights @ self.rows)[:, None]
-        return means
+        return (weights @ sums.astype(weights.dtype)) / (self.weights @ self.rows)[:, None]
 
     @cached_property
     def _single_weights(self) -> np.ndarray:
@@ -100,8 +99,7 @@ class Clusters:
 
     def means(self, values: np.ndarray) -> np.ndarray:
         """`[R]` means over the rows of every resample."""
-        means: np.ndarray = self.weights @ self.sums(values) / (self.weights @ self.rows)
-        return means
+        return self.weights @ self.sums(values) / (self.weights @ self.rows)
 
     def resample_seeds(self, draws: np.ndarray) -> np.ndarray:
         """`[R]` means over resampled policy seeds, of draws `[R, S]` with one column per seed."""

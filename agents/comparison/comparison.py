@@ -138,11 +138,7 @@ def compare(
 
 
 def check_seeds(members: Mapping[str, Sequence[Any]]) -> None:
-    """Refuse policies of one name that are no seeds of one policy.
-
-    Raises:
-        InputError: for two kinds, algorithms or observations under one name.
-    """
+    """Refuse policies of one name that are no seeds of one policy: of two kinds, algorithms or observations."""
     for name, group in members.items():
         first, *others = (_trained_as(policy) for policy in group)
         if other := next((other for other in others if other != first), None):

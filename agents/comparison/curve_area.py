@@ -56,8 +56,7 @@ class Endpoint:
 
     def area_draws(self) -> np.ndarray:
         """`[R]` the area in every resample."""
-        area: np.ndarray = _area(np.array(self.targets), self.draws)
-        return area
+        return _area(np.array(self.targets), self.draws)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +73,8 @@ class MatchedCurve:
     __repr__ = one_line
 
     def over(self, rival: "MatchedCurve") -> Endpoint:
-        """This curve minus a rival's, of the same resamples, at the targets of this one.
-
-        Raises:
-            InputError: where the rival lacks a target, or there are fewer than two.
+        """This curve minus a rival's, of the same resamples, at the targets of this one; an `InputError` where the
+        rival lacks a target, or there are fewer than two.
         """
         if len(self.targets) < 2 or not set(self.targets) <= set(rival.targets):
             raise InputError(

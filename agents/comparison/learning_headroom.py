@@ -140,15 +140,12 @@ def headroom(
 def _scores_at(policy: ScoredPolicy, traces: Traces) -> np.ndarray:
     """Scores minus the level, comparable between policies fitted to different rows."""
     level = policy.level if np.isfinite(policy.level) else 0.0
-    scores: np.ndarray = policy.trace_scores(traces) - level
-    return scores
+    return policy.trace_scores(traces) - level
 
 
 def folds_of(traces: Traces, folds: int = 5, seed: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Pairs of training rows `[n]` and held-out rows `[m]`; the rows of one sample are in the same fold.
-
-    Raises:
-        InputError: for fewer than two folds, or fewer samples than folds.
+    """Pairs of training rows `[n]` and held-out rows `[m]`; the rows of one sample are in the same fold. An
+    `InputError` for fewer than two folds, or fewer samples than folds.
     """
     samples, of_row = np.unique(traces.sample, return_inverse=True)
     if not 2 <= folds <= len(samples):

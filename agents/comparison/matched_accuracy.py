@@ -57,16 +57,8 @@ def paired_draws(
 ) -> list[tuple[float, np.ndarray]]:
     """Accuracy of each policy minus that of a rival with the same mean timesteps in every resample.
 
-    With several policy seeds, seeds are resampled too.
-
-    Args:
-        policies: of each, its evaluations on `traces`, one per seed.
-        rival: its level is set in every resample.
-        traces: the rows.
-        clusters: of those rows.
-
-    Returns:
-        For each policy, the estimate on the rows themselves, and `[R]` draws, one in every resample.
+    `policies` has the evaluations of each on `traces`, one per seed; seeds are resampled too. Of each it returns the
+    estimate on the rows themselves, and `[R]` draws, one in every resample.
     """
     each = [evaluation for evaluations in policies for evaluation in evaluations]
     means = np.array([evaluation.mean_timesteps for evaluation in each])

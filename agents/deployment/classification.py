@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -139,7 +139,7 @@ def answers(
     observation: AnyObservation | None = None,
     input_shape: Sequence[int] | None = None,
     resize: bool = False,
-    dtype: str = "float32",
+    dtype: Literal["float32", "float16"] = "float32",
     shrink: bool = False,
     device: str | None = None,
     sample: EnergySample | None = None,
@@ -162,12 +162,7 @@ def answers(
         shrink: reduce the batch when the inputs end.
         device: of the network, which is copied there if it is elsewhere (default: its own).
         sample: collects images and their exits.
-
-    Raises:
-        InputError: as `classify`.
     """
-    if dtype not in ("float32", "float16"):
-        raise InputError(f"Expected dtype 'float32' or 'float16', got {dtype!r}.")
     decides(policy)  # refuses a policy before the backbone runs
     check_trained_for(policy, backbone)
     shape = input_shape or getattr(backbone, "sample_shape", None)
@@ -193,10 +188,8 @@ def answers(
 
 
 def on_device(backbone: Any, device: str | None) -> Backbone:
-    """The backbone itself, or a copy of it on another device (by its own `to`, if it is no module).
-
-    Raises:
-        InputError: for an unknown device, or a backbone on another one that cannot be moved.
+    """The backbone itself, or a copy of it on another device (by its own `to`, if it is no module); an `InputError` for
+    an unknown device, or a backbone on another one that cannot be moved.
     """
     place = backbone.device if device is None else named_device(device)
     if torch.zeros((), device=place).device == torch.zeros((), device=backbone.device).device:

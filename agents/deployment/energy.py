@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from backbones import Backbone, InputError
+from backbones.argument_checks import Natural, Positive, check_kinds
 from backbones.energy import EnergyModel, Metered
 from backbones.networks import InferenceNetwork
 from backbones.one_line import one_line
@@ -51,20 +52,14 @@ class ExitEnergy:
 
 
 class EnergySample:
-    """Reservoir sampling: a uniform sample of M images of a stream of any length.
+    """Reservoir sampling: a uniform sample of at most M = `size` images of a stream of any length.
 
-    Args:
-        backbone: the classifier; of an `InferenceNetwork`, the plain form is counted.
-        size: M at most.
-        seed: of the sampling.
-
-    Raises:
-        InputError: for a size below 1, or a backbone whose operations cannot be counted.
+    Of an `InferenceNetwork`, the plain form is counted. An `InputError` for a backbone whose operations cannot be
+    counted.
     """
 
-    def __init__(self, backbone: Backbone, *, size: int = 256, seed: int = 0) -> None:
-        if size < 1:
-            raise InputError(f"Expected at least 1 image to count the energy of, got {size}.")
+    @check_kinds
+    def __init__(self, backbone: Backbone, *, size: Positive = 256, seed: Natural = 0) -> None:
         self.metered = Metered(backbone.plain if isinstance(backbone, InferenceNetwork) else backbone)
         self.size = size
         self._rng = np.random.default_rng(seed)
@@ -96,10 +91,8 @@ class EnergySample:
             self._exits[place] = timesteps
 
     def count(self) -> ExitEnergy:
-        """Run the images of the sample again up to their exits, and count their operations.
-
-        Raises:
-            InputError: for a backbone without a layer that runs as a module.
+        """Run the images of the sample again up to their exits, and count their operations; an `InputError` for a
+        backbone without a layer that runs as a module.
         """
         begin = time.perf_counter()
         kept = sorted((entry for entry in self._kept if entry[0] in self._exits), key=lambda entry: entry[0])
@@ -119,18 +112,12 @@ class EnergySample:
         state = self.metered.start(torch.from_numpy(images), torch.tensor([key for _, _, key in entries]))
         for _ in range(timesteps):
             _, state = self.metered.step(state)
-        energy: np.ndarray = EnergyModel().energy_pj(state.operations).cpu().numpy()
-        return energy
+        return EnergyModel().energy_pj(state.operations).cpu().numpy()
 
 
-def sample_of(backbone: Backbone, energy_images: int) -> EnergySample | None:
-    """A sample of so many images; None for 0, or a backbone whose operations cannot be counted.
-
-    Raises:
-        InputError: for a number below 0.
-    """
-    if energy_images < 0:
-        raise InputError(f"Expected energy_images ≥ 0, got {energy_images}.")
+@check_kinds
+def sample_of(backbone: Backbone, energy_images: Natural) -> EnergySample | None:
+    """A sample of so many images; None for 0, or a backbone whose operations cannot be counted."""
     if energy_images == 0:
         return None
     try:

@@ -75,12 +75,7 @@ def read_items(
 
 
 class ReadAhead:
-    """Bounded read-ahead by a thread.
-
-    Args:
-        items: to read.
-        capacity: items that are read and not yet taken, at most.
-    """
+    """Read-ahead by a thread of at most `capacity` items that are not yet taken."""
 
     def __init__(self, items: Iterator[Item], capacity: int) -> None:
         self._queue: queue.Queue[Item | BaseException | None] = queue.Queue(capacity)
@@ -90,11 +85,7 @@ class ReadAhead:
         threading.Thread(target=self._read, args=(items,), name="read images", daemon=True).start()
 
     def take(self, count: int) -> list[Item]:
-        """At most `count` items that are read, after a wait for the first; none at the end.
-
-        Raises:
-            Exception: that of the reader, after the items before it.
-        """
+        """At most `count` items, after a wait for the first; none at the end, or the exception of the reader."""
         taken: list[Item] = []
         while not self._ended and len(taken) < count and not (taken and self._queue.empty()):
             entry = self._queue.get()

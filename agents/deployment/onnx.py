@@ -75,14 +75,8 @@ _DECISIONS = 256
 
 
 class DecisionModule(nn.Module):
-    """A policy in torch from logits to decision: the observation, the score, the comparison with the level.
-
-    Args:
-        policy: see `export`.
-        timesteps: T.
-
-    Raises:
-        InputError: for another policy.
+    """A policy in torch from logits to decision: the observation, the score, the comparison with the level; an
+    `InputError` for a policy that `export` does not take.
     """
 
     def __init__(self, policy: Any, timesteps: int) -> None:

@@ -38,14 +38,7 @@ TAGS = {
 
 
 class ExactEvaluation:
-    """Accuracy (%), mean timesteps and mean reward of a policy on rows, and its accuracy at the level of a target.
-
-    Args:
-        traces: the rows, of a split that is not trained on.
-        reward: a name, or a reward.
-        reward_options: of the reward.
-        target_timesteps: mean timesteps.
-    """
+    """Accuracy (%), also at the level of a target, mean timesteps and mean reward of a policy on held-out rows."""
 
     def __init__(
         self,
@@ -83,12 +76,8 @@ class ExactEvaluation:
 class LearningCurve:
     """The curve of one training: a run of its own in a folder for TensorBoard, beside the runs of references.
 
-    The step of a scalar is 1,000 × the fraction of the training that is done, whatever the algorithm.
-
-    Args:
-        log_dir: the folder.
-        name: of the run; a second training of that name gets "-2", unless the first did not finish.
-        evaluation: of the policies.
+    The step of a scalar is 1,000 × the fraction of the training that is done, whatever the algorithm. A second training
+    of a name gets "-2", unless the first did not finish.
     """
 
     def __init__(self, log_dir: str | Path, name: str, evaluation: ExactEvaluation) -> None:

@@ -9,15 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from backbones.hooks import hooked
+
 
 def count_multiplications(network: nn.Module, run: Callable[[], Any]) -> int:
     """Multiplications and additions with the weights of the linear, convolutional and LSTM layers in `run`.
 
     Excludes biases, activations, products of gates and layers that `run` does not execute (a critic in `predict`).
-
-    Args:
-        network: the network to count.
-        run: runs it on the rows to count.
     """
     total = 0
 
@@ -31,11 +29,6 @@ def count_multiplications(network: nn.Module, run: Callable[[], Any]) -> int:
             total += output.numel() * weight[0].numel()
 
     counted = nn.Linear | nn.Conv1d | nn.Conv2d | nn.LSTM
-    hooks = [module.register_forward_hook(count) for module in network.modules() if isinstance(module, counted)]
-    try:
-        with torch.no_grad():
-            run()
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with hooked((module for module in network.modules() if isinstance(module, counted)), count), torch.no_grad():
+        run()
     return total

@@ -13,13 +13,7 @@ from backbones import InputError
 
 
 def make_perceptron(inputs: int, *, hidden: Sequence[int], seed: int = 0) -> dict[str, Tensor]:
-    """Initial weights for one output: `weight_i` `[in, out]`, `bias_i` `[out]`; those of the last layer are zero.
-
-    Args:
-        inputs: F.
-        hidden: H of each hidden layer.
-        seed: of the weights.
-    """
+    """Initial `weight_i` `[in, out]` and `bias_i` `[out]` for F inputs and one output; the last ones are zero."""
     generator = torch.Generator().manual_seed(seed)
     weights: dict[str, Tensor] = {}
     for layer, (size, out) in enumerate(pairwise([inputs, *hidden, 1])):

@@ -10,6 +10,7 @@ from typing import Any
 
 from agents.calibration.best_rule import warn_if_worse
 from agents.calibration.level_search import calibrate
+from agents.calibration.targets import check_target_timesteps
 from agents.learners.exact.policy import ExitNetwork
 from agents.learners.exact.training import ExitSettings, train_exit_network
 from agents.learners.one_shot.policy import TimestepNetwork
@@ -197,18 +198,12 @@ def check_training(
     total_timesteps: Positive | None = None,
     **overrides: Any,
 ) -> None:
-    """Refuse arguments that `train` refuses, without training.
-
-    Raises:
-        InputError: for unknown names, an option that the algorithm does not read, or traces without the rows that
-            it needs.
-    """
+    """Refuse arguments that `train` refuses, without training."""
     if algorithm not in ALGORITHMS:
         raise unknown_name("algorithm", algorithm, ALGORITHMS)
     if target_timesteps is not None:
         traces.select("calibration")
-        if not 1 <= target_timesteps <= traces.timesteps:
-            raise InputError(f"Expected target_timesteps from 1 to T = {traces.timesteps}, got {target_timesteps}.")
+        check_target_timesteps(target_timesteps, traces)
     reward = _reward_of(algorithm) if reward is None else reward
     make_reward(reward, reward_options)
     rows, own = traces.select("policy"), {} if observation is None else {"observation": observation}

@@ -81,11 +81,7 @@ class ConformalSets(ScoredPolicy):
         return -self.p_values(observation, 1 - np.sort(p, axis=1)[:, K - 1 - self.size])
 
     def p_values(self, observation: np.ndarray, nonconformity: np.ndarray) -> np.ndarray:
-        """`[B]` p-values of nonconformities `[B]` at the timesteps of observations `[B, K + 1]`.
-
-        Raises:
-            InputError: before `fit`.
-        """
+        """`[B]` p-values of nonconformities `[B]`, for observations `[B, K + 1]`; an `InputError` before `fit`."""
         if not self.fitted:
             raise InputError("Expected fitted ConformalSets, got none: fit or calibrate them first.")
         T, n = self.nonconformity.shape

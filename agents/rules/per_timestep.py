@@ -83,15 +83,10 @@ class PerTimestep(ScoredPolicy):
             yield replace(self, thresholds=tuple(float(self.rule.sign * level) for level in levels))
 
     def trace_scores(self, traces: Traces) -> np.ndarray:
-        """See `ScoredPolicy`: `[N, T-1]`, equal to those of `score_step`.
-
-        Raises:
-            InputError: without thresholds, or for traces of another T.
-        """
+        """See `ScoredPolicy`: those of `score_step`. An `InputError` without thresholds, or for another T."""
         if traces.timesteps > 1 and len(self._checked()) != traces.timesteps - 1:
             raise InputError(f"Expected traces of T = {len(self.thresholds) + 1}, got {traces.timesteps}.")
-        scores: np.ndarray = self.rule.trace_scores(traces) - self.rule.sign * np.array(self.thresholds)
-        return scores
+        return self.rule.trace_scores(traces) - self.rule.sign * np.array(self.thresholds)
 
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`: the rule's score minus the threshold of the timestep."""
@@ -131,8 +126,7 @@ class _AboveThresholds(nn.Module):
         self.register_buffer("levels", torch.from_numpy(levels))
 
     def forward(self, columns: Tensor, at: Tensor) -> Tensor:
-        above: Tensor = self.score(columns, at) - self.levels[at]
-        return above
+        return self.score(columns, at) - self.levels[at]
 
 
 def _ascend(

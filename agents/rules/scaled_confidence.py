@@ -67,8 +67,7 @@ class ScaledConfidence(ScoredPolicy):
         T = len(self.temperatures)
         logits = observation[:, :-1].astype(np.float64)
         at = timestep_of(observation, "logits", T) - 1
-        confidence: np.ndarray = softmax(logits / np.array(self.temperatures)[at][:, None]).max(-1)
-        return confidence
+        return softmax(logits / np.array(self.temperatures)[at][:, None]).max(-1)
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:

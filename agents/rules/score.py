@@ -100,8 +100,7 @@ class ScoredPolicy:
     @property
     def made_for(self) -> int | None:
         """T of the traces that the policy was fitted to: a field `timesteps`, or that of `settings`; None for any."""
-        timesteps: int | None = vars(self).get("timesteps", self.settings.get("timesteps"))
-        return timesteps
+        return vars(self).get("timesteps", self.settings.get("timesteps"))
 
     @property
     def trained_for(self) -> str | None:
@@ -172,10 +171,8 @@ class ScoredPolicy:
         return state if deterministic or not self.probabilities else name_episodes(state, starts, names)
 
     def score_module(self, timesteps: int) -> nn.Module:
-        """`module(columns [B, F], at [B] from 0) -> [B] float64`: the score in torch, for `agents.deployment.onnx`.
-
-        Raises:
-            InputError: for a policy whose score torch does not compute.
+        """`module(columns [B, F], at [B] from 0) -> [B] float64`: the score in torch, for `agents.deployment.onnx`; an
+        `InputError` for a policy whose score torch does not compute.
         """
         if type(self).score is not ScoredPolicy.score:
             raise no_export(self)
@@ -234,10 +231,8 @@ class _ColumnScore(nn.Module):
 
 
 def timestep_of(observation: np.ndarray, name: AnyObservation, T: int, column: int | None = None) -> np.ndarray:
-    """`[B]` int64 timesteps, from 1, of an observation: T times that column (None: that of this package's own).
-
-    Raises:
-        InputError: without a column, for an observation that is not this package's.
+    """`[B]` int64 timesteps, from 1, of an observation: T times that column (None: that of this package's own); an
+    `InputError` without a column, for an observation that is not this package's.
     """
     if isinstance(name, str) and name in OBSERVATIONS:
         column = -1 if name == "logits" else COLUMNS["elapsed"]
@@ -265,11 +260,7 @@ def scores_by_timestep(
 
 
 def elapsed_column(spec: Observation) -> int:
-    """The place of the column timestep / T in an observation.
-
-    Raises:
-        InputError: where no column has the name "elapsed".
-    """
+    """The place of the column timestep / T in an observation; an `InputError` where no column is named "elapsed"."""
     if "elapsed" not in spec.names:
         raise InputError(
             f"Expected a column 'elapsed' (timestep / T) of observation {spec.name!r}, got {', '.join(spec.names)}: "

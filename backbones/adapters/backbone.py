@@ -17,6 +17,7 @@ from backbones.contract.check import Rounding
 from backbones.contract.inputs import as_tensor, channels_advice, check_images, check_rows, check_state, keys_of
 from backbones.errors import InputError
 from backbones.hashing import hash_json, hash_tensors
+from backbones.hooks import hooked
 from backbones.machine.devices import named_device
 from backbones.networks.encodings import make_encoding
 from backbones.state_tree import leaves_of, map_leaves
@@ -204,11 +205,8 @@ class ProbedBackbone(AdaptedBackbone):
         def record(layer: nn.Module, arguments: Any, result: Any) -> None:
             probed["hidden"] = _pooled(result[0] if isinstance(result, tuple | list) else result, rows, self.layer)
 
-        handle = self.module.get_submodule(self.layer).register_forward_hook(record)
-        try:
+        with hooked([self.module.get_submodule(self.layer)], record):
             yield probed
-        finally:
-            handle.remove()
         if not probed:
             raise InputError(f"Expected a layer that runs in every timestep as hidden, got {self.layer!r}.")
 

@@ -37,13 +37,8 @@ class Access(Protocol):
 
 
 class BufferAccess:
-    """State variables that are buffers of the layers of one class.
-
-    Args:
-        module: the spiking module.
-        kind: the class.
-        reset: name of its method that resets them.
-        saved: whether the `state_dict` has these buffers too.
+    """State variables that are buffers of the layers of one class, which its method `reset` resets; the `state_dict`
+    has these buffers too where they are `saved`.
     """
 
     def __init__(self, module: nn.Module, kind: type[nn.Module], reset: str, *, saved: bool) -> None:
@@ -73,15 +68,9 @@ class BufferAccess:
 
 
 class HeldState:
-    """A `Stepper` of a module that holds its state, which is restored after each call.
+    """A `Stepper` of a module in evaluation mode that holds its state, which is restored after each call.
 
-    Args:
-        framework: name of the package.
-        module: the spiking module, in evaluation mode.
-        access: to its state.
-        layout: form of its inputs and result.
-        example: `[B, …]` inputs, at least 2, to find the state with.
-        run: runs the module for a timestep (default: the module itself).
+    The state is found with `example`, `[B, …]` at least 2 inputs; `run` runs a timestep (default: the module itself).
     """
 
     def __init__(

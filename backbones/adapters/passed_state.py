@@ -10,6 +10,7 @@ from backbones.adapters.stepping import Layout, call, check_start, finite_output
 from backbones.adapters.timestep_count import one_timestep
 from backbones.adapters.undeclared_state import constants_of, refuse_changes
 from backbones.errors import InputError, kind_of
+from backbones.hooks import hooked
 from backbones.state_tree import flatten, leaves_of, map_leaves, named_leaves, unflatten
 
 Memory = list[Tensor]
@@ -17,16 +18,10 @@ Memory = list[Tensor]
 
 
 class PassedState:
-    """A `Stepper` of a module `(inputs, state) -> (output, state)` that starts from state None.
+    """A `Stepper` of a module `(inputs, state) -> (output, state)` in evaluation mode that starts from state None.
 
     A layer's reset values are those of its own `state_fallback` or `initial_state` for its inputs, and zero where it
-    has neither; the module is tried for starting from them.
-
-    Args:
-        framework: name of the package.
-        module: the spiking module, in evaluation mode.
-        example: `[B, …]` inputs, at least 2.
-        layout: form of its inputs and result.
+    has neither; the module is tried for starting from them, with `example`, `[B, …]` at least 2 inputs.
     """
 
     state_names: frozenset[str] = frozenset()
@@ -114,12 +109,8 @@ class PassedState:
                 if len(after) == len(before):
                     started.update({id(leaf): (leaf, value) for leaf, value in zip(after, before, strict=True)})
 
-        hooks = [part.register_forward_hook(record, with_kwargs=True) for part in self.module.modules()]
-        try:
+        with hooked(self.module.modules(), record, with_kwargs=True):
             state = self._call(example, None)[1]
-        finally:
-            for hook in hooks:
-                hook.remove()
         initial = []
         for leaf in leaves_of(state):
             if not isinstance(leaf, Tensor):

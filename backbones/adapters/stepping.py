@@ -4,21 +4,19 @@ Letters: B rows, K classes, S the shape of a state variable of one row.
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from backbones.errors import InputError, first_line, kind_of
-from backbones.state_tree import leaves_of, map_leaves
+from backbones.state_tree import flatten, leaves_of, map_leaves
 
 Memory = Any
 """A tree of tensors `[B, S…]`: every state variable of every row."""
 
-Output = str | Callable[[Any], Tensor] | None
+Output = Literal["spikes", "membrane"] | Callable[[Any], Tensor] | None
 """Part of the module's result that is the output: "spikes" (first of a tuple), "membrane" (last), a function."""
-
-OUTPUTS = ("spikes", "membrane")
 
 
 class Stepper(Protocol):
@@ -145,15 +143,14 @@ def call(module: nn.Module, *arguments: Any) -> Any:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal, bit for bit where they are tensors."""
+    """Whether two trees are equal, bit for bit where they have tensors."""
+    (ours, form), (theirs, other_form) = flatten(one), flatten(other)
+    return form == other_form and all(map(_equal, ours, theirs))
+
+
+def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor) and isinstance(other, Tensor):
         return one.shape == other.shape and one.dtype == other.dtype and torch.equal(one, other)
-    if isinstance(one, Tensor) or isinstance(other, Tensor):
-        return False
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
     return type(one) is type(other) and bool(one == other)
 
 
@@ -183,12 +180,8 @@ def finite_outputs(outputs: Tensor, module: nn.Module) -> Tensor:
 def check_start(stepper: Stepper, example: Tensor, first: Tensor, one: dict[str, Any], two: dict[str, Any]) -> None:
     """Refuse a module that does not start from its reset values, keeps other state, or drops its state.
 
-    Args:
-        stepper: the module with explicit state.
-        example: `[B, …]` inputs.
-        first: `[B, K]` the module's own output of its first timestep.
-        one: the state variables after it, by name.
-        two: the state variables after a second timestep.
+    `first` `[B, K]` is the module's own output of its first timestep on `example` `[B, …]`; `one` and `two` are the
+    state variables by name after a first and a second timestep.
     """
     before = _reset_memory(stepper, len(example))
     output, after = stepper.step(example, before)

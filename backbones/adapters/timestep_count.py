@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from backbones.errors import InputError
+from backbones.hooks import hooked
 from backbones.state_tree import leaves_of
 
 
@@ -38,12 +39,8 @@ def one_timestep(module: nn.Module, owners: frozenset[str] = frozenset()) -> Ite
         names = {name[len(path) :].lstrip(".") for name in owners if name.startswith(f"{path}." if path else "")}
         if names := {name for name in names if hasattr(part, name)}:
             held[part] = sorted(names)
-    hooks = [part.register_forward_hook(count, with_kwargs=True) for part in module.modules()]
-    try:
+    with hooked(module.modules(), count, with_kwargs=True):
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
     for path, part in module.named_modules():
         if counts.get(part, 1) > 1:
             raise InputError(

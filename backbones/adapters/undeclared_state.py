@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from backbones.adapters.stepping import same, whole_batch
 from backbones.errors import InputError
+from backbones.state_tree import map_leaves
 
 _INTERNAL = frozenset(vars(nn.Module()))
 _SIMPLE = (bool, int, float, str)
@@ -54,13 +55,7 @@ def refuse_changes(before: dict[str, Any], after: dict[str, Any]) -> None:
 
 def copied(value: Any) -> Any:
     """A deep copy of a value's tensors and collections."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, list | tuple | deque):
-        return type(value)(copied(each) for each in value)
-    if isinstance(value, dict):
-        return {key: copied(each) for key, each in value.items()}
-    return value
+    return map_leaves(lambda leaf: leaf.detach().clone() if isinstance(leaf, Tensor) else leaf, value)
 
 
 @torch.no_grad()

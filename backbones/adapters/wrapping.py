@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from backbones.adapters.backbone import AdaptedBackbone, ProbedBackbone, as_floats, refuse_training
 from backbones.adapters.fingerprint import described
 from backbones.adapters.passed_state import PassedState
-from backbones.adapters.stepping import OUTPUTS, Layout, Output, Stepper
+from backbones.adapters.stepping import Layout, Output, Stepper
 from backbones.adapters.undeclared_state import root_of
 from backbones.argument_checks import Natural, Positive, check_kinds
 from backbones.contract.check import BackboneError, check_backbone
@@ -47,7 +47,7 @@ def wrap(
     encoding: str = "direct",
     encoding_seed: Natural = 0,
     output: Output = None,
-    time_axis: int | Literal["auto"] | None = "auto",
+    time_axis: Literal["auto", 0, 1] | None = "auto",
     hidden: str | None = None,
     dt: float | None = None,
     class_names: Sequence[str] = (),
@@ -84,10 +84,6 @@ def wrap(
         raise InputError(
             f"Expected another framework's module to wrap, got {type(module).__name__}, a backbone already."
         )
-    if time_axis not in ("auto", None, 0, 1):
-        raise InputError(f"Expected time_axis 'auto', None, 0 or 1, got {time_axis!r}.")
-    if isinstance(output, str) and output not in OUTPUTS:
-        raise unknown_name("output", output, OUTPUTS)
     example = as_tensor(example_inputs, "example inputs")
     if example.dim() < 2 or len(example) < 4:
         raise InputError(f"Expected at least 4 example inputs [B, …], got {list(example.shape)}.")

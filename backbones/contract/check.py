@@ -81,7 +81,8 @@ def check_backbone(backbone: Backbone, inputs: Tensor, keys: Tensor | None = Non
     again, _ = _run(backbone, inputs, keys)
     places.same(alone, again, "the same inputs and keys must give the same logits; a second run gave others.")
     _check_pure(backbone, inputs, keys, places)
-    unlike = _most_unlike(alone)
+    logits = torch.cat(alone, 1).double().cpu()
+    unlike = torch.cdist(logits, logits).argmax(1)  # `[B]` the row with the most different logits, of each row
     for kept, shown in _mixtures(unlike):
         mixed, mixed_states = _run(backbone, inputs[shown], keys[shown])
         message = "rows are independent: other neighbours must not change a row's"
@@ -136,12 +137,6 @@ class _Places:
         for t, (one, other) in enumerate(zip(expected, got, strict=True), 1):
             if not torch.equal(one, other):
                 yield t, (one.double().nan_to_num() - other.double().nan_to_num()).abs()
-
-
-def _most_unlike(alone: list[Tensor]) -> Tensor:
-    """`[B]` the row with the most different logits, of each row."""
-    logits = torch.cat(alone, 1).double().cpu()
-    return torch.cdist(logits, logits).argmax(1)
 
 
 def _mixtures(unlike: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

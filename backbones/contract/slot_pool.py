@@ -38,9 +38,6 @@ class SlotPool:
     Args:
         backbone: the frozen network.
         num_slots: B.
-
-    Raises:
-        InputError: for fewer slots than 1.
     """
 
     @check_kinds

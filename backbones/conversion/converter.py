@@ -6,22 +6,22 @@ network = convert(ann, timesteps=32)
 network = convert(torchvision_model, images, timesteps=64)               # any ReLU network; images set its thresholds
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from torch import Tensor, nn
 
 from backbones.argument_checks import Above, AtMost, Positive, check_kinds
 from backbones.contract.inputs import check_channels, check_images
-from backbones.conversion.thresholds import METHODS, thresholds_of
+from backbones.conversion.thresholds import thresholds_of
 from backbones.conversion.tracing import Activations, MaxPool, as_images, trace
 from backbones.data.samples import Samples
-from backbones.errors import InputError, unknown_name
+from backbones.errors import InputError
 from backbones.networks.building import build
 from backbones.networks.network import SpikingNetwork
 from backbones.networks.neurons.activations import QCFS, Activation
 from backbones.networks.neurons.neuron import LIF
-from backbones.networks.stepped_network import SteppedNetwork
+from backbones.networks.stepped_network import SteppedNetwork, plain_network
 
 
 @check_kinds
@@ -30,7 +30,7 @@ def convert(
     images: Tensor | np.ndarray | Samples | None = None,
     *,
     timesteps: Positive = 32,
-    method: str | None = None,
+    method: Literal["max", "percentile"] | None = None,
     percentile: Annotated[float, Above(0), AtMost(100)] = 99.9,
     max_pool: MaxPool = "refuse",
     activations: Activations | None = None,
@@ -68,8 +68,6 @@ def convert(
             missing images, an unknown method, or settings of modules for a network that `build` made.
     """
     timesteps = int(timesteps)
-    if method is not None and method not in METHODS:
-        raise unknown_name("method", method, METHODS)
     if images is not None:
         images = as_images(images)
         check_images(images)
@@ -122,8 +120,7 @@ def activations_of(network: SteppedNetwork) -> dict[str, Activation]:
 
 def _check_built(ann: SteppedNetwork, settings: dict[str, Any]) -> None:
     """Refuse a form for inference, and settings that only modules have."""
-    if ann.form != "plain":
-        raise InputError(f"Expected a plain network to convert, got one of form {ann.form!r}: convert that instead.")
+    plain_network(ann, "convert")
     unset = {"max_pool": "refuse", "activations": None, "mean": 0.0, "std": 1.0}
     for name, value in settings.items():
         if np.ndim(value) or value != unset[name]:

@@ -20,13 +20,11 @@ _TAKEN = frozenset({IMAGE, *dir(nn.ModuleDict())})
 
 
 class GraphReader:
-    """Nodes of a graph network, read from a traced module; an `InputError` by its path for what a graph cannot have.
+    """Nodes of a graph network, read from a module as torch.fx traced it; an `InputError` by its path for what a graph
+    cannot have.
 
-    Args:
-        traced: the module as traced by torch.fx.
-        module: the module itself.
-        max_pool: see `backbones.conversion.converter.convert`.
-        staircases: λ and L of the parts that compute QCFS.
+    `staircases` has λ and L of the parts that compute QCFS; for `max_pool` see
+    `backbones.conversion.converter.convert`.
     """
 
     def __init__(

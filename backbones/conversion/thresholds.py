@@ -10,8 +10,6 @@ from backbones.errors import InputError
 from backbones.networks.neurons.neuron import LIF
 from backbones.networks.stepped_network import SteppedNetwork
 
-METHODS = ("max", "percentile")
-
 
 class _Largest:
     """The exact k-th largest of values that are added in batches."""
@@ -43,15 +41,11 @@ def thresholds_of(
 ) -> dict[str, float]:
     """The percentile of each activation's values over all images and places; 1 where they are all 0.
 
-    The percentile is in (0, 100], by nearest rank; 100 is the maximum.
-
-    Raises:
-        InputError: for no images, a percentile out of range, or activations that are not finite.
+    The percentile is in (0, 100], by nearest rank; 100 is the maximum. An `InputError` for no images, or activations
+    that are not finite.
     """
     if len(images) == 0:
         raise InputError("Expected images to set thresholds on, got none.")
-    if not 0 < percentile <= 100:
-        raise InputError(f"Expected a percentile in (0, 100], got {percentile}.")
     paths = {id(module): path for path, module in activations.items()}
     largest: dict[str, _Largest] = {}
 

@@ -58,7 +58,8 @@ def trace(
     images = as_images(images)
     if images.dim() != 4 or len(images) == 0:
         raise InputError(f"Expected images [N, C, H, W], got {list(images.shape)}.")
-    scale = {"mean": _numbers("mean", mean), "std": _numbers("std", std)}
+    with refusing("Expected mean and std as a number or one a channel"):
+        scale: dict[str, Any] = {"mean": np.asarray(mean, float).tolist(), "std": np.asarray(std, float).tolist()}
     first = images[:8]
     with _in_evaluation(module), torch.no_grad():
         staircases = _staircases_of(module, activations or {})
@@ -97,14 +98,6 @@ def trace(
             if not same:
                 raise _other_logits()
     return network
-
-
-def _numbers(name: str, value: Any) -> Any:
-    """A number or a list of numbers, for JSON."""
-    try:
-        return np.asarray(value, float).tolist()
-    except (TypeError, ValueError) as error:
-        raise InputError(f"Expected {name} as a number or one a channel, got {value!r}.") from error
 
 
 def as_images(images: Tensor | np.ndarray | Samples) -> Tensor:

@@ -42,15 +42,8 @@ def read_events(
 ) -> Whole:
     """A dataset of `EVENT_SETS` as frames `[N, T, 2, H, W]` uint8, counted once into a mapped cache.
 
-    Without test recordings (CIFAR10-DVS), one in ten is drawn.
-
-    Args:
-        name: of the dataset.
-        root: folder of tonic's folder, such as `NMNIST/`.
-        timesteps: T.
-        size: pixels a side of the frames (default: the sensor's own).
-        cache_dir: folder for the cache.
-        download: download missing files into `root`.
+    `root` has tonic's folder, such as `NMNIST/`, or gets it by `download`. Frames have `size` pixels a side (default:
+    those of the sensor). Without test recordings (CIFAR10-DVS), one in ten is drawn.
     """
     parts = [_open(name, root, download, settings) for settings in EVENT_SETS[name].parts]
     orders = [sorted(range(len(part)), key=lambda row, part=part: str(part.data[row])) for part in parts]  # type: ignore[misc]
@@ -118,9 +111,8 @@ def _open(name: str, root: Path, download: bool, settings: dict[str, bool]) -> A
             "there or not whole: name the folder that holds it by root=…, or pass download=True."
         ) from error
     except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
         raise InputError(
-            f"Expected to download {name} to {root}, which failed ({reason}): put its archive there yourself."
+            f"Expected to download {name} to {root}, which failed ({error}): put its archive there yourself."
         ) from error
 
 
@@ -128,8 +120,7 @@ def _events(part: Any, row: int) -> np.ndarray:
     try:
         events: np.ndarray = part[row][0]
     except Exception as error:  # of tonic's readers
-        reason = " ".join(str(error).split())
         raise InputError(
-            f"Expected a recording of events, but {part.data[row]} cannot be read ({reason}): fetch it anew."
+            f"Expected a recording of events, but {part.data[row]} cannot be read ({error}): fetch it anew."
         ) from error
     return events

@@ -71,10 +71,8 @@ def save_frames(
 
 @check_kinds
 def read_frames(path: Path, timesteps: int | None = None) -> Whole:
-    """The frames, labels and splits of a file, of any T or the expected one.
-
-    Raises:
-        InputError: for a missing or damaged file, arrays of other shapes, a class without frames, or another T.
+    """The frames, labels and splits of a file, of any T or the expected one; an `InputError` for a missing or damaged
+    file, arrays of other shapes, a class without frames, or another T.
     """
     if not path.is_file():
         raise InputError(f"Expected a file of frames (.npz or .safetensors), found none at {path}.")

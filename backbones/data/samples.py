@@ -17,17 +17,14 @@ from backbones.contract.inputs import channels_advice
 from backbones.deferred_rows import RowView, rows_of
 from backbones.errors import InputError, counted, shown, unknown_name
 from backbones.one_line import one_line
-from backbones.tensors import is_tensor
+from backbones.tensors import as_array, row_places, whole_column
 
 SPLITS = ("train", "policy", "calibration", "test")
 
 
 def _array(values: Any, name: str) -> np.ndarray:
     """An array of an array, a tensor or a list of numbers; else an `InputError`."""
-    try:
-        array = np.asarray(values.detach().cpu() if is_tensor(values) else values)
-    except (ValueError, TypeError):
-        array = np.asarray(None)
+    array = as_array(values, f"{name} of samples")
     if array.dtype.kind not in "biuf":
         raise InputError(f"Expected {name} of samples as an array or a tensor of numbers, got {type(values).__name__}.")
     return array
@@ -35,11 +32,7 @@ def _array(values: Any, name: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Samples:
-    """Labelled images of one split; tensors become arrays.
-
-    Raises:
-        InputError: for other numbers of labels, indices or names, or an unknown split.
-    """
+    """Labelled images of one split; tensors become arrays. An `InputError` for fields that do not fit together."""
 
     images: np.ndarray
     """`[N, C, H, W]` uint8 or floats in [0, 1]; or frames over time, `[N, T, C, H, W]` counts of events or floats."""
@@ -62,15 +55,7 @@ class Samples:
             raise InputError(f"Expected images [N, …] of samples, got {list(images.shape)}.")
         index = np.arange(len(images)) if self.index is None else self.index
         for name, value in (("labels", self.labels), ("index", index)):
-            array = _array(value, name)
-            exact = array.astype(np.float64) if array.dtype.kind == "f" else np.zeros(0)
-            whole = array.dtype.kind in "iuf" and (abs(exact) < 2**63).all() and (exact % 1 == 0).all()
-            if array.shape != (len(images),) or not whole:
-                raise InputError(
-                    f"Expected {name} [{len(images)}] of whole numbers, one for each image, got {list(array.shape)} of "
-                    f"{array.dtype}."
-                )
-            object.__setattr__(self, name, array.astype(np.int64, copy=False))
+            object.__setattr__(self, name, whole_column(_array(value, name), len(images), name))
         if isinstance(self.class_names, str) or not isinstance(self.class_names, Iterable | None):
             raise InputError(f"Expected class_names as a tuple of names, got {shown(self.class_names)}.")
         names = tuple(str(name) for name in (() if self.class_names is None else self.class_names))
@@ -94,13 +79,7 @@ class Samples:
     def select(self, rows: np.ndarray | slice) -> "Samples":
         """Some of the samples: places, a mask or a slice; else an `InputError`."""
         if not isinstance(rows, slice):
-            rows = _array(rows, "rows")
-            rows = rows.astype(np.int64) if rows.size == 0 else rows
-            within = rows.shape == (len(self),) if rows.dtype == bool else bool((np.abs(rows + 0.5) <= len(self)).all())
-            if rows.ndim != 1 or rows.dtype.kind not in "biu" or not within:
-                raise InputError(
-                    f"Expected rows [R] in 0…{len(self) - 1}, a mask [{len(self)}] or a slice, got {shown(rows)}."
-                )
+            rows = row_places(rows, len(self))
         return replace(self, images=self.images[rows], labels=self.labels[rows], index=self.index[rows])
 
     @check_kinds
@@ -132,8 +111,7 @@ class Splits:
     def __getitem__(self, name: str) -> Samples:
         if not isinstance(name, str) or name not in SPLITS:
             raise unknown_name("split", name, SPLITS)
-        samples: Samples = getattr(self, name)
-        return samples
+        return getattr(self, name)
 
 
 @dataclass(frozen=True)

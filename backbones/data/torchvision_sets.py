@@ -34,10 +34,8 @@ TORCHVISION_SETS = {
 
 @check_kinds
 def read_torchvision(name: str, root: Path, *, download: bool = False) -> Whole:
-    """A dataset of `TORCHVISION_SETS` in torchvision's folder or files: training images, then its own test images.
-
-    Raises:
-        InputError: for missing or damaged files, or a failed download.
+    """A dataset of `TORCHVISION_SETS` in torchvision's folder or files: training images, then its own test images; an
+    `InputError` for missing or damaged files, or a failed download.
     """
     parts = [_open(name, root, train, download) for train in (True, False)]
     images = np.concatenate([_images(part.data) for part in parts])
@@ -56,10 +54,9 @@ def _open(name: str, root: Path, train: bool, download: bool) -> Any:
     try:
         return getattr(datasets, kind)(root, download=download, **part)
     except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
         if download:
             raise InputError(
-                f"Expected to download {name} to {root}, which failed ({reason}): put {files} there yourself."
+                f"Expected to download {name} to {root}, which failed ({error}): put {files} there yourself."
             ) from error
         raise InputError(
             f"Expected {name} in {root}, but {files} is missing there or not whole: "

@@ -20,11 +20,9 @@ if TYPE_CHECKING:
 class EnergyModel:
     """Picojoules of arithmetic in a 45 nm process at 0.9 V, 32-bit floating point.
 
-    An addition takes 0.9 pJ and a multiplication 3.7 pJ (M. Horowitz, "Computing's energy problem (and what
-    we can do about it)", ISSCC 2014, figure 1.1.9), so a multiply-accumulate takes 4.6 pJ. Memory is not in it.
-
-    Raises:
-        InputError: for a number that is not above 0.
+    An addition takes 0.9 pJ and a multiplication 3.7 pJ (M. Horowitz, "Computing's energy problem (and what we can do
+    about it)", ISSCC 2014, figure 1.1.9), so a multiply-accumulate takes 4.6 pJ. Memory is not in it. An `InputError`
+    for a number that is not above 0.
     """
 
     pj_per_ac: AboveZero = 0.9
@@ -41,5 +39,4 @@ class EnergyModel:
 
     def energy_pj(self, operations: Operations) -> Tensor:
         """`[B]` float64: of effective MACs and effective ACs."""
-        energy: Tensor = self.pj(operations.effective_macs.double(), operations.effective_acs.double())
-        return energy
+        return self.pj(operations.effective_macs.double(), operations.effective_acs.double())

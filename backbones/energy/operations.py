@@ -72,14 +72,9 @@ _MACS, _ACS, _DENSE, _SPIKES = range(4)
 class OperationCounter:
     """Counts operations inside its `with`, by hooks on linear layers, convolutions and neurons.
 
-    The weights must not change. Computations outside of the modules (a compiled graph, a fused kernel,
-    `functional.linear`) are not counted.
-
-    Args:
-        network: any module whose layers have the rows along their first dimension.
-
-    Raises:
-        InputError: for a network with layers that cannot be counted, or with none.
+    The rows are along the first dimension of each layer. The weights must not change. Computations outside of the
+    modules (a compiled graph, a fused kernel, `functional.linear`) are not counted. An `InputError` for a network with
+    layers that cannot be counted, or with none.
     """
 
     def __init__(self, network: nn.Module) -> None:

@@ -3,7 +3,7 @@
 backbone = build("small", num_classes=10, timesteps=8, encoding="poisson", input_shape=(1, 8, 8))
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,14 +11,31 @@ import torch
 
 from backbones.argument_checks import AtLeast, AtMost, Finite, Natural, check_kinds
 from backbones.errors import InputError, counted, shown, unknown_name
-from backbones.networks.architectures import ARCHITECTURES
+from backbones.networks.feedforward import VGG11, VGG16, VGGSNN, small, vgg
+from backbones.networks.graph import graph
 from backbones.networks.network import SpikingNetwork
 from backbones.networks.neurons.activations import ACTIVATIONS
 from backbones.networks.neurons.converted import ConvertedIF
 from backbones.networks.neurons.neuron import LIF, NEURONS
+from backbones.networks.residual import resnet, resnet9
+from backbones.networks.stem_and_head import OPTIONS
+from backbones.networks.stepped_network import MakeNeuron, Parts
 
 MOST_TIMESTEPS = 2**16
 """A file can ask for no more: T is in no shape of its weights."""
+ARCHITECTURES: dict[str, tuple[Callable[[dict[str, Any], MakeNeuron], Parts], frozenset[str]]] = {
+    "graph": (graph, frozenset({"nodes"})),
+    "resnet9": (resnet9, OPTIONS),
+    "resnet18": (resnet(64, (2, 2, 2, 2)), OPTIONS),
+    "resnet19": (resnet(128, (3, 3, 2)), OPTIONS),
+    "resnet20": (resnet(16, (3, 3, 3)), OPTIONS),
+    "resnet34": (resnet(64, (3, 4, 6, 3)), OPTIONS),
+    "small": (small, frozenset({"width"})),
+    "vgg11": (vgg(VGG11), OPTIONS),
+    "vgg16": (vgg(VGG16), OPTIONS),
+    "vggsnn": (vgg(VGGSNN, pooled_side=3), OPTIONS),
+}
+"""Name: (maker of stem, body and head; names of its options)."""
 KINDS: dict[str, type[LIF]] = {**NEURONS, **ACTIVATIONS, "converted-if": ConvertedIF}
 
 
@@ -54,9 +71,6 @@ def build(
         std: of the intensities, by which they are divided there.
         seed: of the initial weights.
         options: options of the architecture.
-
-    Raises:
-        InputError: for a number out of range or an unknown name.
     """
     if network not in ARCHITECTURES:
         raise unknown_name("network", network, ARCHITECTURES)

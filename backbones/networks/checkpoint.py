@@ -15,7 +15,7 @@ from backbones.errors import InputError, damaged, refusing
 from backbones.machine.devices import named_device
 from backbones.networks.building import build
 from backbones.networks.network import SpikingNetwork
-from backbones.networks.stepped_network import SteppedNetwork
+from backbones.networks.stepped_network import plain_network
 from backbones.packaged_files import BACKBONES, packaged_file
 from backbones.tensor_files import check_weights, load_tensor_file, save_tensor_file
 
@@ -42,15 +42,7 @@ def save(
         InputError: for a form for inference or a wrapped module, a division that is none, or names of other than K
             classes.
     """
-    if not isinstance(backbone, SteppedNetwork):
-        raise InputError(
-            f"Expected a network of this package to save, got {type(backbone).__name__}: keep a wrapped module by its "
-            "own framework (torch.save(module.state_dict(), …)), and wrap it again."
-        )
-    if backbone.form != "plain":
-        raise InputError(
-            f"Expected a plain network to save, got one of form {backbone.form!r}: save it before optimize."
-        )
+    backbone = plain_network(backbone, "save")
     metadata = {"format": FORMAT, "config": json.dumps(backbone.config), "fingerprint": backbone.fingerprint}
     division = backbone.division if division is None else division
     if division:

@@ -9,7 +9,6 @@ from backbones.networks.norms import MakeNorm, norm_maker
 from backbones.networks.stem_and_head import make_head, make_stem
 from backbones.networks.stepped_network import Fire, MakeNeuron, Parts
 
-OPTIONS = frozenset({"norm", "stem", "width"})
 POOL = 0
 """An average pool in a description; other numbers are channels in units of the width."""
 

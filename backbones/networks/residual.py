@@ -12,8 +12,6 @@ from backbones.networks.norms import MakeNorm, norm_maker
 from backbones.networks.stem_and_head import make_head, make_stem
 from backbones.networks.stepped_network import Fire, MakeNeuron, Parts
 
-OPTIONS = frozenset({"norm", "stem", "width"})
-
 
 class Block(nn.Module):
     """Two 3×3 convolutions with norms, and a shortcut to the second neuron's current.
@@ -53,8 +51,7 @@ class NarrowStage(nn.Module):
 
     def forward(self, spikes: Tensor, fire: Fire) -> Tensor:
         """`[B, C, H, W]` spikes to `[B, C', ⌈H/2⌉, ⌈W/2⌉]`."""
-        out: Tensor = self.block(fire(self.neuron, self.norm(self.conv(spikes))), fire)
-        return out
+        return self.block(fire(self.neuron, self.norm(self.conv(spikes))), fire)
 
 
 class BlockStage(nn.Module):

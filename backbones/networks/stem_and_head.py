@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from backbones.errors import unknown_name
 from backbones.networks.norms import MakeNorm
 
+OPTIONS = frozenset({"norm", "stem", "width"})
+"""Of the networks that have them."""
 _FEWEST = 4
 """Matrix products of fewer outputs round a row by its place in the batch on some processors."""
 

@@ -147,11 +147,8 @@ class SteppedNetwork(nn.Module):
         check_state(state, State, self)
         self._set_timesteps(state.timestep)
         timestep = state.timestep + 1
-        current = state.source
-        if not self.encoding.static:
-            current = self.stem(self.encoding(current, state.keys, timestep))
         fire = StepFire(state.membranes, state.fresh)
-        spikes = self.body(current, fire)
+        spikes = self.body(self.current(state.source, state.keys, timestep), fire)
         readout = state.readout + self.head(spikes)
         logits = readout / timestep[:, None]
         return logits, State(state.source, state.keys, timestep, readout, fire.hidden(), tuple(fire.after), fresh=None)
@@ -180,6 +177,10 @@ class SteppedNetwork(nn.Module):
         if state.hidden is None:
             raise InputError("Expected the state of a step to probe, got one before the first timestep: step it.")
         return {"hidden": state.hidden, "membrane": pooled(state.membranes[-1])}
+
+    def current(self, source: Tensor, keys: Tensor, timestep: Tensor) -> Tensor:
+        """`[B, …]` the current of the first neurons at the rows' timesteps, from 1."""
+        return source if self.encoding.static else self.stem(self.encoding(source, keys, timestep))
 
     def _begin(self, inputs: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor]:
         """The source and the keys of new rows."""
@@ -235,6 +236,20 @@ def _put(source: Tensor, rows: Tensor, new: Tensor) -> Tensor:
     for row, values in zip(rows.tolist(), new, strict=True):  # half of the time of `index_copy_`
         source[row].copy_(values)
     return source
+
+
+def plain_network(network: Any, purpose: str) -> SteppedNetwork:
+    """The network; an `InputError` for a wrapped module, or a form for inference, which cannot be used for that."""
+    if not isinstance(network, SteppedNetwork):
+        raise InputError(
+            f"Expected a network of this package to {purpose}, got {type(network).__name__}: {purpose} a wrapped "
+            "module by its own framework."
+        )
+    if network.form != "plain":
+        raise InputError(
+            f"Expected a plain network to {purpose}, got one of form {network.form!r}: {purpose} the plain one."
+        )
+    return network
 
 
 def pooled(values: Tensor) -> Tensor:

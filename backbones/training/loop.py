@@ -27,7 +27,7 @@ from backbones.hashing import hash_rows, hash_tensors
 from backbones.machine.processes import ProcessGroup, process_group
 from backbones.networks.kernels.winograd_training import faster_convolutions
 from backbones.networks.network import SpikingNetwork
-from backbones.networks.stepped_network import SteppedNetwork
+from backbones.networks.stepped_network import plain_network
 from backbones.training.config import Stage, TrainingConfig, stages_of
 from backbones.training.epoch import run_epoch, statistics_batches, steps_of
 from backbones.training.norm_statistics import reestimate_norms
@@ -168,13 +168,7 @@ def check_training(
     network: Backbone, splits: Splits, config: TrainingConfig, teacher: nn.Module | None = None
 ) -> tuple[Stage, ...]:
     """The stages of a run, after checking its arguments as `train` does."""
-    if not isinstance(network, SteppedNetwork):
-        raise InputError(
-            f"Expected a network of this package to train, got {type(network).__name__}: train a wrapped module in "
-            "its own framework."
-        )
-    if not isinstance(network, SpikingNetwork):
-        raise InputError(f"Expected a plain network to train, got one of form {network.form!r}: train that instead.")
+    network = plain_network(network, "train")
     check_fit(splits.train, network.num_classes, network.timesteps, network.sample_shape)
     for samples in (splits.train, splits.calibration):
         check_images(samples.images, network.encoding, what=f"images of {samples.split}")
@@ -224,8 +218,7 @@ def calibration_accuracy(
     part = accuracy(network, samples.images, samples.labels, keys, timesteps=timesteps) * len(samples)
     totals = torch.tensor([*part, len(samples)], dtype=torch.float64, device=network.device)
     group.average([totals])
-    right: np.ndarray = (totals[:-1] / totals[-1]).cpu().numpy()
-    return right
+    return (totals[:-1] / totals[-1]).cpu().numpy()
 
 
 def _event_log(log_dir: str | Path | None, first_epoch: int) -> Any:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.errors import InputError, kind_of
+from backbones.hooks import hooked
 from backbones.networks.feedforward import PlainBody, SmallBody
 from backbones.networks.network import SpikingNetwork, TimeFire
 from backbones.networks.residual import BlockStage, ResidualBody
@@ -84,9 +85,5 @@ def forward_mixed(network: SpikingNetwork, images: Tensor, keys: Tensor | None, 
         before, fire.timesteps = fire.timesteps, next(remaining)
         return (change_time(inputs[0], before, fire.timesteps), *inputs[1:])
 
-    hooks = [head.register_forward_pre_hook(enter) for head in heads]
-    try:
+    with hooked(heads, enter, before=True):
         return network(images, keys, times[0], fire=fire)
-    finally:
-        for hook in hooks:
-            hook.remove()

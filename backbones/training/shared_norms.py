@@ -14,9 +14,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from backbones.errors import InputError
+from backbones.hooks import forwards_replaced
 from backbones.machine.processes import ProcessGroup
 from backbones.networks.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d
-from backbones.networks.replaced_forward import forwards_replaced
 
 
 @contextmanager

@@ -92,11 +92,7 @@ def check_vector_env(
 
 
 def checked_single(make: Callable[[int], Env], row: int) -> Env:
-    """Row's single environment.
-
-    Raises:
-        VectorEnvError: for something else.
-    """
+    """Row's single environment; a `VectorEnvError` for something else."""
     env = make(row)
     if not isinstance(env, Env):
         raise VectorEnvError(f"Expected make_single to build a gymnasium.Env, got {type(env).__name__}.")

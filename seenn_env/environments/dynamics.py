@@ -37,7 +37,7 @@ from seenn_env.observations.observation import (
 from seenn_env.rendering.episode import Episode, recorded_episode
 from seenn_env.rewards import AnyReward, Energy, Reward, make_reward, now_and_at_first, pay
 from seenn_env.traces.energy import energy_pj
-from seenn_env.traces.fields import check_dtype, finite_array
+from seenn_env.traces.fields import Dtype, finite_array
 from seenn_env.traces.traces import Traces
 
 if TYPE_CHECKING:
@@ -61,11 +61,7 @@ class Origin:
     """Of the form that runs, and of its plain form; none where they are unknown."""
 
     def check_rows(self, traces: Traces) -> None:
-        """Refuse traces of another T, K or backbone.
-
-        Raises:
-            InputError: naming both.
-        """
+        """Refuse traces of another T, K or backbone."""
         for name in ("timesteps", "num_classes"):
             own, other = getattr(self, name), getattr(traces, name)
             if own != other:
@@ -117,11 +113,7 @@ class Dynamics(Protocol):
 
 
 class ReplayedDynamics:
-    """Table look-ups by (row, timestep) in traces.
-
-    Raises:
-        InputError: for a reward that the traces cannot pay.
-    """
+    """Table look-ups by (row, timestep) in traces; an `InputError` for a reward that the traces cannot pay."""
 
     num_slots = 1
     static: StaticObservation | None = None
@@ -170,21 +162,12 @@ class ReplayedDynamics:
 class LiveDynamics:
     """Samples run through the network, lazily: a timestep is computed when it is first read.
 
-    All slots step together, and a slot's results are kept until its next `begin`. A step for some slots runs the
-    others ahead, which are stepped again only for a later timestep.
+    All slots step together, and a slot's results are kept until its next `begin`. A step for some slots runs the others
+    ahead, which are stepped again only for a later timestep. Logits equal those of `record` at a batch of `num_slots`
+    and the same `repeats` and `dtype`, bit for bit. Operations are counted for a reward that needs energy.
 
-    Args:
-        backbone: the frozen network.
-        samples: the images.
-        observation: of the logits and the probed activity.
-        reward: of exits; one that needs energy has the operations counted.
-        num_slots: B: logits equal those recorded at this batch size bit for bit.
-        repeats: rows of each sample, as in `record`.
-        dtype: logits, spikes and potentials are rounded through this dtype, as by a trace of it.
-
-    Raises:
-        InputError: for samples that do not fit the backbone, one whose operations cannot be counted for a reward that
-            needs energy, or a reward that cannot pay.
+    An `InputError` for samples that do not fit the backbone, operations that cannot be counted, or a reward that cannot
+    pay.
     """
 
     traces = None
@@ -199,9 +182,8 @@ class LiveDynamics:
         *,
         num_slots: int = 1,
         repeats: int = 1,
-        dtype: str = "float32",
+        dtype: Dtype = "float32",
     ) -> None:
-        check_dtype(dtype)
         shape, names = getattr(backbone, "sample_shape", None), getattr(backbone, "class_names", ())
         check_fit(samples, backbone.num_classes, backbone.timesteps, shape, class_names=names)
         check_images(samples.images, backbone, what="samples")
@@ -246,8 +228,7 @@ class LiveDynamics:
     def predictions(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
         """See `Dynamics`."""
         self._run_to(slots, timestep)
-        predictions: np.ndarray = self._logits[slots, timestep - 1].argmax(-1)
-        return predictions
+        return self._logits[slots, timestep - 1].argmax(-1)
 
     def rewards(self, slots: Index, rows: Index, timestep: Index) -> np.ndarray:
         """See `Dynamics`; at its first exit a row runs on to T where the reward needs the energy of all T timesteps."""
@@ -341,7 +322,7 @@ class Settings(TypedDict, total=False):
     reward_options: dict[str, Any] | None
     repeats: Positive
     batch_size: Positive | None
-    dtype: str
+    dtype: Dtype
 
 
 @check_kinds
@@ -358,16 +339,13 @@ def make_dynamics(
     reward_options: dict[str, Any] | None = None,
     repeats: Positive = 1,
     batch_size: Positive | None = None,
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
 ) -> Dynamics:
     """Traces to replay (by default the packaged digits), or a backbone to run live.
 
     One-shot environments also take static observations, whose images may be `samples` beside traces. The `num_envs`
-    rows of a vector environment are the batch of a live network.
-
-    Raises:
-        InputError: for both, a backbone without samples, or samples or settings of a live network without one; or a
-            batch of another size than `num_envs`.
+    rows of a vector environment are the batch of a live network. An `InputError` for both, a backbone without samples,
+    or samples or settings of a live network without one; or a batch of another size than `num_envs`.
     """
     if observation is None:
         observation = "image" if one_shot else "features"

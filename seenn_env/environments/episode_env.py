@@ -130,10 +130,8 @@ class EpisodeEnv(gym.Env[np.ndarray, np.int64]):
     def episode(self) -> Episode:
         """The episode so far, for rendering of one's own; live, its activity is kept with a render mode only.
 
-        `dataclasses.replace(env.episode, score=Score(…))` adds a policy's score to it, for `rendering.rgb_array`.
-
-        Raises:
-            ResetNeeded: before the first episode.
+        `dataclasses.replace(env.episode, score=Score(…))` adds a policy's score to it, for `rendering.rgb_array`. A
+        `ResetNeeded` before the first episode.
         """
         if self._row < 0:
             raise gym.error.ResetNeeded("Expected reset() before render().")

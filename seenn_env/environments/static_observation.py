@@ -60,18 +60,11 @@ def make_static_observation(
     *,
     of_frames: bool,
 ) -> StaticObservation:
-    """The static observation of that name.
+    """The observation "image" or "image_float", or an embedding `[M, F]` (or a .npy file of it) whose row m is of image
+    m.
 
-    Args:
-        observation: "image", "image_float", or an embedding `[M, F]` (or a .npy file of it) whose row m belongs to
-            image m.
-        sample: `[N]` of the rows.
-        images: `[M, …]`.
-        index: `[M]` the sample of each image.
-        of_frames: whether the images are means over frames.
-
-    Raises:
-        InputError: where images are missing or frames over time, or for an embedding that does not fit.
+    `sample` `[N]` is that of the rows, and `index` `[M]` that of the images `[M, …]`, which may be means `of_frames`.
+    An `InputError` where images are missing or frames over time, or for an embedding that does not fit.
     """
     if is_embedding(observation):
         return _embedding(observation, sample, index)

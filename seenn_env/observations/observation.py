@@ -163,10 +163,8 @@ class Observation:
     def _checked(
         self, axes: str, logits: Mapping[str, np.ndarray], probes: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
-        """The logits and `self.probes` as arrays (mapped files have a slower class of their own).
-
-        Raises:
-            InputError: for a missing probe, other axes than those letters, or other than finite numbers.
+        """The logits and `self.probes` as arrays (mapped files have a slower class of their own); an `InputError` for a
+        missing probe, other axes than those letters, or other than finite numbers.
         """
         if missing := set(self.probes) - set(probes):
             raise InputError(f"Expected {' and '.join(sorted(missing))} for the observation {self.name!r}, got none.")
@@ -282,10 +280,8 @@ def make_observation(
     hidden: Natural | None = None,
     membrane: Natural | None = None,
 ) -> Observation:
-    """The observation of a name or a sum of names, or a user's own ("module:name", a function that makes it, itself).
-
-    Raises:
-        InputError: for a part that is unknown or named twice, one whose probe is missing, or one for another T.
+    """The observation of a name or a sum of names, or a user's own ("module:name", a function that makes it, itself);
+    an `InputError` for a part that is unknown or named twice, one whose probe is missing, or one for another T.
     """
     shape = TraceShape(timesteps, num_classes, hidden, membrane)
     parts = [_make_part(part, shape) for part in parts_of(observation)]
@@ -300,11 +296,7 @@ def make_observation(
 
 
 def parts_of(observation: AnyObservation) -> list[AnyObservation]:
-    """The parts of a sum of names, or a user's own alone.
-
-    Raises:
-        InputError: for a part that is unknown or named twice.
-    """
+    """The parts of a sum of names, or a user's own alone; an `InputError` for a part that is unknown or named twice."""
     if not isinstance(observation, str):
         return [observation]
     names = observation.split("+")

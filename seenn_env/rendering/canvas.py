@@ -31,10 +31,7 @@ of 4.5 on white and on black."""
 class Canvas:
     """Pixels to draw on, with clipping at the edges; lengths are in units of `scale` pixels.
 
-    Args:
-        width: rounded up to a multiple of 16 pixels, as video codecs require.
-        height: likewise.
-        scale: pixels of a unit.
+    Sides are rounded up to a multiple of 16 pixels, as video codecs require.
     """
 
     def __init__(self, width: float, height: float, scale: float = 1.0) -> None:
@@ -148,8 +145,7 @@ def pooled(values: np.ndarray, size: int) -> np.ndarray:
     at = np.arange(size) * len(values) // size
     if size >= len(values):
         return values[at]
-    means: np.ndarray = np.add.reduceat(values, at) / np.diff(np.append(at, len(values)))
-    return means
+    return np.add.reduceat(values, at) / np.diff(np.append(at, len(values)))
 
 
 def to_rgb(image: np.ndarray) -> np.ndarray:

@@ -67,8 +67,7 @@ class Score:
         all_values = np.append(self.values, self.threshold or 0.0)
         finite = all_values[np.isfinite(all_values)]
         low, high = min(0.0, *finite), max(1.0, *finite)
-        heights: np.ndarray = (all_values.clip(low, high) - low) / (high - low)
-        return heights
+        return (all_values.clip(low, high) - low) / (high - low)
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,11 +66,7 @@ class _Columns:
 
 @check_kinds
 def rgb_array(episode: Episode, *, size: Positive = HEIGHT) -> np.ndarray:
-    """`[size, W, 3]` uint8; W depends on T and the size alone.
-
-    Raises:
-        InputError: for a size that is no multiple of 16 from 272 to 2176.
-    """
+    """`[size, W, 3]` uint8; W depends on T and the size alone. An `InputError` as of `check_size`."""
     check_size(size)
     columns = _Columns(episode.timesteps)
     canvas = Canvas(columns.left(episode.timesteps) + _MARGIN, HEIGHT, size / HEIGHT)

@@ -40,11 +40,7 @@ def warn_of_no_mode(env: gym.Env | gym.vector.VectorEnv) -> None:
 
 
 class Window:
-    """A window that opens with the first episode; closed by hand, it stays closed.
-
-    Args:
-        size: height of frames in pixels.
-    """
+    """A window of that height in pixels, which opens with the first episode; closed by hand, it stays closed."""
 
     def __init__(self, size: int) -> None:
         self._size = size

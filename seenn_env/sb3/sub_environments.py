@@ -30,11 +30,7 @@ class SubEnvironments:
         self.num_envs = vector_env.num_envs
 
     def get(self, name: str, rows: Sequence[int]) -> list[Any]:
-        """The attribute of each of the rows.
-
-        Raises:
-            AttributeError: where there is none.
-        """
+        """The attribute of each of the rows; an `AttributeError` where there is none."""
         if isinstance(self.base, SyncVectorEnv):
             return [self.base.envs[row].get_wrapper_attr(name) for row in rows]
         if isinstance(self.base, AsyncVectorEnv):
@@ -43,11 +39,7 @@ class SubEnvironments:
         return [getattr(self._owner(name), name) for _ in rows]
 
     def set(self, name: str, value: Any, rows: Sequence[int]) -> None:
-        """Set the attribute where it is found.
-
-        Raises:
-            InputError: for some of the rows where only all can be reached.
-        """
+        """Set the attribute where it is found; an `InputError` for some of the rows where only all can be reached."""
         if isinstance(self.base, SyncVectorEnv):
             for row in rows:
                 self.base.envs[row].set_wrapper_attr(name, value)
@@ -59,11 +51,8 @@ class SubEnvironments:
             setattr(self._owner(name), name, value)
 
     def call(self, name: str, rows: Sequence[int], *args: Any, **kwargs: Any) -> list[Any]:
-        """The method's result for each of the rows; the vector environment's own is called once for all.
-
-        Raises:
-            AttributeError: where there is none.
-            InputError: for some of the rows where only all can be reached.
+        """The method's result for each of the rows; the vector environment's own is called once for all. An
+        `AttributeError` where there is none; an `InputError` for some of the rows where only all can be reached.
         """
         if isinstance(self.base, SyncVectorEnv):
             return [method(*args, **kwargs) for method in self.get(name, rows)]
@@ -94,8 +83,7 @@ class SubEnvironments:
     def _call_workers(self, name: str, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
         if not all(self.base.call("has_wrapper_attr", name)):  # an AttributeError there would end the worker
             raise AttributeError(f"The sub-environments have no attribute {name!r}.")
-        values: tuple[Any, ...] = self.base.call(name, *args, **kwargs)
-        return values
+        return self.base.call(name, *args, **kwargs)
 
     def _owner(self, name: str) -> VectorEnv:
         return next((env for env in chain(self.vector_env) if hasattr(env, name)), self.base)

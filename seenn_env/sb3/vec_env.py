@@ -94,8 +94,6 @@ class SB3VecEnv(VecEnv):
     def __init__(
         self, vector_env: VectorEnv, *, infos: Literal["finished", "episode", "all"], partial_reset: bool | None
     ) -> None:
-        if infos not in ("finished", "episode", "all"):
-            raise InputError(f"Expected infos to be 'finished', 'episode' or 'all', got {shown(infos)}.")
         if "autoreset_mode" not in vector_env.metadata:
             raise InputError(
                 "Expected metadata['autoreset_mode'] to say when finished rows restart, got no such key; "

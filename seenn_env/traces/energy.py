@@ -21,22 +21,14 @@ def energy_pj(operations: np.ndarray, model: EnergyModel) -> np.ndarray:
 
 @check_kinds
 def with_energy(traces: Traces, model: EnergyModel) -> Traces:
-    """The same traces under another energy model, without recording again.
-
-    Raises:
-        InputError: for traces without `operations`.
-    """
+    """The same traces under another energy model; an `InputError` for traces without `operations`."""
     info = {**traces.info, "energy_model": asdict(model)}
     return replace(traces, energy_pj=energy_pj(_operations(traces), model), info=info, trusted=True)
 
 
 @check_kinds
 def synaptic_operations(traces: Traces) -> dict[str, np.ndarray]:
-    """NeuroBench's metrics, each `[T]`: the mean operations of an image up to and including each timestep.
-
-    Raises:
-        InputError: for traces without `operations`.
-    """
+    """NeuroBench's metrics, each `[T]`: mean operations up to each timestep; an `InputError` without `operations`."""
     return dict(zip(energy.NEUROBENCH, _operations(traces).mean(0).T, strict=True))
 
 

@@ -4,13 +4,13 @@ Letters: N rows, T timesteps, F features, M images.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from backbones import InputError
 from backbones.data import SPLITS
-from backbones.errors import counted, kind_of, shown, unknown_name
+from backbones.errors import counted, kind_of, unknown_name
 from backbones.tensors import as_array as array_of
 from backbones.tensors import is_tensor
 from seenn_env.arrays import row_chunks
@@ -18,6 +18,8 @@ from seenn_env.arrays import row_chunks
 if TYPE_CHECKING:
     from torch import Tensor
 
+Dtype = Literal["float32", "float16"]
+"""Of logits, spikes and potentials."""
 SPLIT_CODES = {name: code for code, name in enumerate(SPLITS)}
 ROW_FIELDS = ("logits", "labels", "sample", "repeat", "hidden", "membrane", "energy_pj", "operations", "spikes")
 """Fields with one entry a row."""
@@ -25,23 +27,11 @@ ROW_FIELDS = ("logits", "labels", "sample", "repeat", "hidden", "membrane", "ene
 
 def as_array(values: Any) -> Any:
     """An array of a tensor or a list; anything else is returned as it is."""
-    if is_tensor(values):
-        return values.detach().cpu().numpy()
-    return array_of(values, "a field of traces") if isinstance(values, list | tuple) else values
-
-
-def check_dtype(dtype: Any) -> None:
-    """Refuse another dtype of logits than float32 and float16."""
-    if not isinstance(dtype, str) or dtype not in ("float32", "float16"):
-        raise InputError(f"Expected dtype 'float32' or 'float16', got {shown(dtype)}.")
+    return array_of(values, "a field of traces") if is_tensor(values) or isinstance(values, list | tuple) else values
 
 
 def finite_array(values: "Tensor", dtype: Any, name: str, sample: np.ndarray | None = None) -> np.ndarray:
-    """A tensor `[B, …]` as an array of a dtype of traces; `sample` `[B]` names the rows in the error.
-
-    Raises:
-        InputError: for NaN or infinity.
-    """
+    """A tensor `[B, …]` as an array; an `InputError` for NaN or infinity, which names the row by `sample` `[B]`."""
     exact: np.ndarray = (values.float() if values.is_floating_point() else values).cpu().numpy()
     with np.errstate(over="ignore"):  # beyond float16: refused
         array = exact.astype(dtype)
@@ -54,21 +44,6 @@ def finite_array(values: "Tensor", dtype: Any, name: str, sample: np.ndarray | N
             raise InputError(f"Expected {name} that float16 holds, got {largest}{owner}: use dtype='float32'.")
         raise InputError(f"Expected finite {name}, got NaN or infinity{owner}: check the backbone.")
     return array
-
-
-def int_column(values: np.ndarray | None, default: np.ndarray, N: int, name: str, dtype: type) -> np.ndarray:
-    """`[N]` whole numbers; None stands for the default."""
-    column = default if values is None else values
-    if column.shape != (N,):
-        raise InputError(f"Expected {name} [N] = [{N}], got {list(column.shape)}.")
-    if column.dtype.kind not in "iuf" or (column.dtype.kind == "f" and (column != np.rint(column)).any()):
-        raise InputError(f"Expected {name} of whole numbers, got {column.dtype}.")
-    limits = np.iinfo(dtype)
-    if column.size and not limits.min <= column.min() <= column.max() < limits.max:
-        raise InputError(
-            f"Expected {name} that {np.dtype(dtype)} holds, got numbers from {column.min()} to {column.max()}."
-        )
-    return column.astype(dtype, copy=False)
 
 
 def split_codes(split: Any, N: int) -> np.ndarray:
@@ -179,11 +154,7 @@ def frames_refused(observation: Any) -> InputError:
 
 
 def image_places(index: np.ndarray | None, sample: np.ndarray) -> np.ndarray:
-    """`[N]` the place of each `sample` `[N]` in `index` `[M]`.
-
-    Raises:
-        InputError: for a missing one.
-    """
+    """`[N]` the place of each `sample` `[N]` in `index` `[M]`; an `InputError` for a missing one."""
     if index is None or not len(index):
         raise InputError("Expected images of the samples, got none: record with images=True, or pass the samples.")
     order = np.argsort(index)
@@ -209,11 +180,7 @@ def used_images(images: np.ndarray | None, index: np.ndarray | None, sample: np.
 def join_images(
     parts: Sequence[tuple[np.ndarray | None, np.ndarray | None]],
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Images and index of several traces, each sample once.
-
-    Raises:
-        InputError: for different shapes.
-    """
+    """Images and index of several traces, each sample once; an `InputError` for different shapes."""
     present = [(images, index) for images, index in parts if images is not None and index is not None]
     if not present:
         return None, None

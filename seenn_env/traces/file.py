@@ -26,13 +26,9 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], info: Mapping[s
 def map_tensors(path: Path, *, verify: bool | None = None) -> dict[str, Any]:
     """The tensors of a file that `write_tensors` wrote, read-only and not in memory; its "info", "path" and "seal".
 
-    Args:
-        path: the file.
-        verify: check the digest of every chunk now; by default for files up to `arrays.LARGE_BYTES` bytes. Of
-            larger ones, `seal.check()` does it.
-
-    Raises:
-        InputError: for a file that is missing, of another format, truncated or altered.
+    The digest of every chunk is checked now with `verify`, by default for files up to `arrays.LARGE_BYTES` bytes; of
+    larger ones, `seal.check()` does it. An `InputError` for a file that is missing, of another format, truncated or
+    altered.
     """
     if not path.is_file():
         raise no_file("a traces file", path, " `seenn record` makes one.")

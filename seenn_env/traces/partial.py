@@ -61,11 +61,8 @@ class PartialRecording:
     ) -> "PartialRecording":
         """The folder's recording where it has the same settings, by however many processes; else a fresh one.
 
-        Every process of `group` has to call it; the leader makes the folder.
-
-        Raises:
-            InputError: for part of a recording with other settings, without `overwrite`; or processes on
-                several machines, whose views of one file differ.
+        Every process of `group` has to call it; the leader makes the folder. An `InputError` for part of a recording
+        with other settings, without `overwrite`; or processes on several machines, whose views of one file differ.
         """
         here = int(os.environ.get("LOCAL_WORLD_SIZE", group.size))
         if here != group.size:

@@ -9,7 +9,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -24,7 +24,7 @@ from backbones.hashing import hash_rows
 from backbones.machine import ProcessGroup, process_group
 from seenn_env.event_frames import mean_over_frames
 from seenn_env.traces.energy import energy_pj
-from seenn_env.traces.fields import check_dtype, finite_array
+from seenn_env.traces.fields import Dtype, finite_array
 from seenn_env.traces.partial import PartialRecording
 from seenn_env.traces.traces import Traces
 
@@ -40,7 +40,7 @@ def record(
     repeats: Positive = 1,
     augmentation: Augmentation | None = None,
     batch_size: Positive = 256,
-    dtype: Literal["float32", "float16"] = "float32",
+    dtype: Dtype = "float32",
     hidden: bool = False,
     membrane: bool = False,
     energy: bool = False,
@@ -80,7 +80,6 @@ def record(
     """
     if energy_model is not None and not energy:
         raise InputError("Expected energy=True with an energy_model, got energy=False: omit the model.")
-    check_dtype(dtype)
     names = tuple(getattr(backbone, "class_names", ()))
     shape = getattr(backbone, "sample_shape", None)
     check_fit(samples, backbone.num_classes, backbone.timesteps, shape, class_names=names)

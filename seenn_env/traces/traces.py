@@ -19,8 +19,9 @@ from backbones import InputError
 from backbones.argument_checks import check_fields, check_kinds
 from backbones.array_files import Seal
 from backbones.data import SPLITS
-from backbones.errors import counted, shown, unknown_name
+from backbones.errors import counted, unknown_name
 from backbones.packaged_files import packaged_file
+from backbones.tensors import row_places, whole_column
 from seenn_env.arrays import join_rows, read_only, row_chunks, take_rows
 from seenn_env.observations.observation import AnyObservation, Observation, TraceShape, make_observation
 from seenn_env.rewards import AnyReward, Energy, make_reward, pay
@@ -35,7 +36,6 @@ from seenn_env.traces.fields import (
     check_values,
     frames_refused,
     image_places,
-    int_column,
     join_images,
     split_codes,
     used_images,
@@ -95,16 +95,17 @@ class Traces:
             set_(self, name, as_array(vars(self)[name]))
         check_fields(self)
         N = self.labels.size
-        set_(self, "labels", int_column(self.labels, self.labels, N, "labels", np.int64))
+        set_(self, "labels", whole_column(self.labels, N, "labels"))
         check_logits(self.logits, N)
-        set_(self, "sample", int_column(self.sample, np.arange(N), N, "sample", np.int64))
-        set_(self, "repeat", int_column(self.repeat, np.zeros(N), N, "repeat", np.int32))
+        for name, default, dtype in (("sample", np.arange(N), np.int64), ("repeat", np.zeros(N), np.int32)):
+            column = vars(self)[name]
+            set_(self, name, whole_column(default if column is None else column, N, name, dtype))
         set_(self, "split_codes", split_codes(self.split, N))
         names = [SPLITS[code] for code in np.unique(self.split_codes)]
         set_(self, "split", "+".join(names))
         if self.image_index is not None:
             index = np.asarray(self.image_index)
-            set_(self, "image_index", int_column(index, index, index.size, "image_index", np.int64))
+            set_(self, "image_index", whole_column(index, index.size, "image_index"))
         for name, values in vars(self).items():
             if isinstance(values, np.ndarray):
                 set_(self, name, read_only(values))
@@ -175,22 +176,12 @@ class Traces:
     def __getitem__(self, rows: slice | np.ndarray | Sequence[int]) -> "Traces":
         """Those rows (a slice, indices or a mask) as new traces."""
         if not isinstance(rows, slice):
-            rows = self._checked_rows(rows)
+            rows = row_places(rows, len(self))
             self._check_seal()  # a copy has no digests
         fields: dict[str, Any] = {
             name: None if (field := getattr(self, name)) is None else take_rows(field, rows) for name in ROW_FIELDS
         }
         return replace(self, **fields, split=self.split_codes[rows], trusted=True)
-
-    def _checked_rows(self, rows: np.ndarray | Sequence[int]) -> np.ndarray:
-        chosen, N = np.asarray(as_array(rows)), len(self)
-        if (
-            chosen.ndim != 1
-            or chosen.dtype.kind not in "iub"
-            or (chosen.dtype != bool and not -N <= chosen.min() <= chosen.max() < N)
-        ):
-            raise InputError(f"Expected rows in 0…{N - 1}, at least one, or a mask [{N}], got {shown(rows)}.")
-        return chosen
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Traces":
         """The same traces: they are immutable, and `gym.make` copies its arguments."""
@@ -198,11 +189,7 @@ class Traces:
 
     @check_kinds
     def select(self, split: str) -> "Traces":
-        """The rows of one split, as new traces.
-
-        Raises:
-            InputError: for an unknown split, or one without rows.
-        """
+        """The rows of one split, as new traces; an `InputError` for an unknown split, or one without rows."""
         rows = self._of_split(split)
         if rows.all():
             return self
@@ -213,11 +200,7 @@ class Traces:
 
     @check_kinds
     def without(self, split: str) -> "Traces":
-        """The rows of the other splits, as new traces.
-
-        Raises:
-            InputError: for an unknown split, or where no rows remain.
-        """
+        """The rows of the other splits, as new traces; an `InputError` for an unknown split, or if no rows remain."""
         rows = ~self._of_split(split)
         if not rows.any():
             raise InputError(f"Expected rows of another split than {split!r}, got none.")
@@ -231,11 +214,8 @@ class Traces:
     @staticmethod
     @check_kinds
     def merge(*parts: "Traces") -> "Traces":
-        """All rows of several traces of one backbone, as new traces.
-
-        Raises:
-            InputError: where shapes, fingerprints or the optional fields differ, or two of them hold one row (of the
-                same split, sample and repeat).
+        """All rows of several traces of one backbone, as new traces; an `InputError` where shapes, fingerprints or the
+        optional fields differ, or two of them hold one row (of the same split, sample and repeat).
         """
         if not parts:
             raise InputError("Expected traces to merge, got none.")
@@ -271,11 +251,7 @@ class Traces:
 
     @check_kinds
     def check_backbone(self, fingerprint: str | None) -> None:
-        """Refuse traces that were recorded from another backbone.
-
-        Raises:
-            InputError: when both fingerprints are known and differ.
-        """
+        """Refuse traces that were recorded from another backbone, where both fingerprints are known."""
         mine = self.info.get("fingerprint")
         if mine and fingerprint and mine != fingerprint:
             raise InputError(
@@ -284,11 +260,7 @@ class Traces:
 
     @check_kinds
     def refuse_test(self, purpose: str) -> None:
-        """Refuse to choose anything on the test split.
-
-        Raises:
-            InputError: when any row is of split "test".
-        """
+        """Refuse to choose anything on the test split."""
         if "test" in self.split.split("+"):
             raise InputError(
                 f"Expected traces of another split for {purpose}, got split {self.split!r}: "
@@ -297,11 +269,7 @@ class Traces:
 
     @cached_property
     def image_places(self) -> np.ndarray:
-        """`[N]` the index in `images` of each row's sample.
-
-        Raises:
-            InputError: for a missing one.
-        """
+        """`[N]` the index in `images` of each row's sample."""
         return read_only(image_places(self.image_index, self.sample))
 
     @property

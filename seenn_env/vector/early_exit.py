@@ -38,9 +38,6 @@ class EarlyExitVectorEnv(EpisodeVectorEnv):
         batch_size: `num_envs` or None.
         render_mode: "rgb_array", "ansi" or None.
         render_size: see `EarlyExitEnv`.
-
-    Raises:
-        InputError: for bad numbers or unknown names.
     """
 
     one_shot = False

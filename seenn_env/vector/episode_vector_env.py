@@ -124,11 +124,8 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start every slot, or those of `options["reset_mask"]`, on a new row.
 
-        `options["samples"]` `[B]` chooses the rows instead of the order.
-
-        Raises:
-            InputError: for another number of seeds than B, or options that are no rows.
-            ResetNeeded: for some of the slots, where not all have started yet.
+        `options["samples"]` `[B]` chooses the rows instead of the order. An `InputError` for another number of seeds
+        than B, or options that are no rows; a `ResetNeeded` for some of the slots, where not all have started yet.
         """
         seeds = None if seed is None else checked_seeds(seed, self.num_envs)
         options = checked_options(options)
@@ -171,11 +168,8 @@ class EpisodeVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return self.autoreset_mode is AutoresetMode.SAME_STEP and self.max_episode_steps is None and not own_step
 
     def advance(self, actions: np.ndarray) -> Step:
-        """`step` without dictionaries, for loops of one's own.
-
-        Raises:
-            InputError: for actions of another shape, or out of range.
-            ResetNeeded: before the first reset, and in the mode "disabled" after an episode's end.
+        """`step` without dictionaries, for loops of one's own; an `InputError` for actions of another shape, or out of
+        range; a `ResetNeeded` before the first reset, and in the mode "disabled" after an episode's end.
         """
         if not self._ready:
             raise gym.error.ResetNeeded("Expected reset() before the first step().")

@@ -11,7 +11,7 @@ from typing import get_type_hints
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -22,6 +22,7 @@ from agents.main import main
 from backbones.data.frame_file import save_frames
 from seenn_env import Traces
 from tests.helpers.recorded import full_traces, small_backbone
+from tests.helpers.searches import repeatable
 from tests.helpers.traces import make_traces
 
 RIGHT = {
@@ -124,7 +125,7 @@ def fuzz(count, capsys, folder, right):
     def late(*_):
         raise TimeoutError("the command takes too long")
 
-    @settings(max_examples=count, deadline=None, database=None, derandomize=True, suppress_health_check=HealthCheck)
+    @repeatable(count)
     @given(lines())
     def run(line):
         shutil.rmtree(folder / "used", ignore_errors=True)

@@ -55,8 +55,7 @@ def prescribed_times(mean: float, timesteps: int, seed: int, count: int = 10_007
     shares = np.linspace(0, 1, 10_001)
     share = shares[np.argmin(np.abs(sum(shares**t for t in range(timesteps)) - mean))]
     continues = np.random.default_rng(seed).random((count, timesteps - 1)) < share
-    times: np.ndarray = 1 + np.cumprod(continues, 1).sum(1)
-    return times
+    return 1 + np.cumprod(continues, 1).sum(1)
 
 
 class Endless:

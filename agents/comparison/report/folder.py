@@ -21,15 +21,7 @@ def write_report(
     traces: Traces,
     folder: Path,
 ) -> None:
-    """Write everything into a folder, which is made.
-
-    Args:
-        comparison: the result.
-        members: by name, one policy per seed.
-        results: likewise, their evaluations on `traces`.
-        traces: the rows of the comparison.
-        folder: place of the report.
-    """
+    """Write a folder: of `members`, one policy per seed by name, and their `results` on the traces."""
     folder.mkdir(parents=True, exist_ok=True)
     curves = policy_curves(comparison, members, traces)
     write_atomic(folder / "table.txt", comparison.table() + "\n")

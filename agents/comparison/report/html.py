@@ -60,7 +60,12 @@ def write_html(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "points": _points, "p": _p_value, "words": _words}
+    environment.filters |= {
+        "percent": lambda part: f"{100 * part:.2f}",
+        "points": lambda part: f"{100 * part:+.2f}".replace("-", "−"),
+        "p": "{:.4f}".format,
+        "words": _words,
+    }
     rows = [row for curve in curves for row in curve.rows]
     shown = [row for row in rows if row.exit_shares.max() < 1] or rows
     names = [str(name) for name in traces.info.get("class_names", range(traces.num_classes))]
@@ -205,15 +210,3 @@ def _words(value: Any) -> str:
             for name, each in value.items()
         )
     return str(value)
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f}"
-
-
-def _points(fraction: float) -> str:
-    return f"{100 * fraction:+.2f}".replace("-", "−")
-
-
-def _p_value(p: float) -> str:
-    return f"{p:.4f}"

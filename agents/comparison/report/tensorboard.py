@@ -127,16 +127,12 @@ def _write_line(
 
 def _write_hparams(writer: EventLog, curve: PolicyCurve, policies: Sequence[Any]) -> None:
     """One row of the tab "HParams": the policy's settings, its accuracy (%) and mean timesteps at each target."""
-    policy = policies[0]
-    settings = dict(getattr(policy, "settings", {}))
-    observation = getattr(policy, "observation", "")
+    policy, about = policies[0], policy_facts(curve, policies)
     facts = {
         "policy": curve.name,
         "kind": curve.kind,
-        "algorithm": str(settings.get("algorithm", type(policy).__name__)),
-        "observation": observation if isinstance(observation, str) else getattr(observation, "__name__", "own"),
-        "reward": str(settings.get("reward", "")),
-        "training_steps": float(settings.get("total_timesteps", 0)),
+        **{name: str(about[name]) for name in ("algorithm", "observation", "reward")},
+        "training_steps": float(getattr(policy, "settings", {}).get("total_timesteps", 0)),
         "seeds": float(len(policies)),
         "macs_per_decision": float(policy.macs) if isinstance(policy, ScoredPolicy) else 0.0,
     }

@@ -67,11 +67,7 @@ class TimestepNetwork(ScoredPolicy):
         return count_multiplications(self.network, lambda: self.network(torch.zeros(1, *self.shape)))
 
     def chances(self, images: np.ndarray) -> np.ndarray:
-        """`[B, T]` float64 probability of each number of timesteps, for images `[B, C, H, W]` (uint8, or 0…1).
-
-        Raises:
-            InputError: for images of another shape.
-        """
+        """`[B, T]` float64 probability of each number of timesteps, for images `[B, C, H, W]` of the shape."""
         if images.shape[1:] != tuple(self.shape):
             raise InputError(f"Expected images [B, {', '.join(map(str, self.shape))}], got {list(images.shape)}.")
         chances = []
@@ -83,15 +79,13 @@ class TimestepNetwork(ScoredPolicy):
 
     def score(self, observation: np.ndarray) -> np.ndarray:
         """See `ScoredPolicy.score`: the probability of one timestep, for images `[B, C, H, W]`."""
-        first: np.ndarray = self.chances(observation)[:, 0]
-        return first
+        return self.chances(observation)[:, 0]
 
     def trace_scores(self, traces: Traces) -> np.ndarray:
         """See `ScoredPolicy`: `[N, T-1]` cumulative probability of the timesteps, from the images of the traces."""
         check_trained_for(self, traces, transfer=True)
         used, back = np.unique(traces.image_places, return_inverse=True)
-        scores: np.ndarray = np.cumsum(self.chances(traces.still_images[used]), axis=1)[back, :-1]
-        return scores
+        return np.cumsum(self.chances(traces.still_images[used]), axis=1)[back, :-1]
 
     @checks_arguments
     def predict(
@@ -143,11 +137,7 @@ def make_timestep_network(shape: tuple[int, int, int], timesteps: int, width: in
 
 
 def as_inputs(images: np.ndarray) -> Tensor:
-    """Images as float32 in 0…1; they are uint8, or in 0…1 already.
-
-    Raises:
-        InputError: for other images.
-    """
+    """Images as float32 in 0…1; they are uint8, or in 0…1 already. An `InputError` for other images."""
     check_images(images)
     inputs = torch.from_numpy(np.array(images, np.float32))  # a copy: torch takes no read-only arrays
     return inputs / 255 if images.dtype == np.uint8 else inputs

@@ -55,10 +55,8 @@ def train_timestep_network(
     beforehand, which is exact: the loss is linear in them.
 
     All rows are training data. The arguments are those of `agents.train`; `on_progress` is called with the fraction
-    done and a function that returns the policy at this time. A target has no effect on the training.
-
-    Raises:
-        InputError: for another observation, or traces without images.
+    done and a function that returns the policy at this time. A target has no effect on the training. An `InputError`
+    for another observation, or traces without images.
     """
     used, back = np.unique(traces.image_places, return_inverse=True)
     N, T = traces.predictions.shape

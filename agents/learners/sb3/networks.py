@@ -82,10 +82,8 @@ class Head:
         return {name: attrgetter(attribute)(network) for name, attribute in self.options.items()}
 
     def make(self, box: gym.spaces.Box, arguments: dict[str, Any], parameters: int) -> BasePolicy:
-        """A new network of that shape, for observations of the box.
-
-        Raises:
-            InputError: for other arguments than those of `arguments`, or those of more than that many parameters.
+        """A new network of that shape, for observations of the box; an `InputError` for other arguments than those of
+        `arguments`, or those of more than that many parameters.
         """
         widths: Any = arguments.get("net_arch")
         chains: list[Any] = list(widths.values()) if isinstance(widths, dict) else [widths]
@@ -96,8 +94,7 @@ class Head:
         if set(arguments) != set(self.options) or least > parameters:
             raise InputError(f"Expected {', '.join(self.options)} of a network of {parameters} parameters, got others.")
         network: Any = imported(*self.network) if isinstance(self.network, tuple) else self.network
-        made: BasePolicy = network(box, gym.spaces.Discrete(2), lambda _: 0.0, **arguments)
-        return made
+        return network(box, gym.spaces.Discrete(2), lambda _: 0.0, **arguments)
 
 
 _RECURRENT_OPTIONS = {
@@ -129,11 +126,7 @@ HEADS = {
 
 
 def head_of(network: Any) -> Head:
-    """The kind of a network.
-
-    Raises:
-        InputError: for a network of another kind, or over other actions.
-    """
+    """The kind of a network; an `InputError` for a network of another kind, or over other actions."""
     check_actions(network)
     if isinstance(network, ActorCriticPolicy):
         return HEADS["recurrent" if hasattr(network, "lstm_actor") else "actor-critic"]
@@ -154,12 +147,9 @@ def copy_network(network: BasePolicy) -> BasePolicy:
 
 
 def actor_and_critic(network: Any, inputs: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """`[B]` logits of exiting minus those of continuing, and `[B]` values, of an actor-critic.
+    """`[B]` logits of exiting minus those of continuing, and `[B]` values, of an actor-critic, recurrent or not.
 
-    Args:
-        network: recurrent or not.
-        inputs: `[B, F]` whole episodes, one after the other.
-        rows: the number of episodes.
+    The inputs `[B, F]` are those of as many whole episodes as `rows`, one after the other.
     """
     memory: tuple[Any, ...] = ()
     if hasattr(network, "lstm_actor"):
@@ -172,8 +162,7 @@ def actor_and_critic(network: Any, inputs: Tensor, rows: int) -> tuple[Tensor, T
 
 def action_values(network: Any, inputs: Tensor) -> Tensor:
     """`[B, Q, 2]` quantiles of the values of continuing and exiting; Q = 1 of a network without quantiles."""
-    values: Tensor = network.q_net(inputs)[:, None] if hasattr(network, "q_net") else network.quantile_net(inputs)
-    return values
+    return network.q_net(inputs)[:, None] if hasattr(network, "q_net") else network.quantile_net(inputs)
 
 
 def _probability(distribution: Any) -> Tensor:

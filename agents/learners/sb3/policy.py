@@ -39,11 +39,7 @@ class Normaliser:
 
     @classmethod
     def of(cls, model: Any) -> "Normaliser | None":
-        """The normaliser of a model; None for one without VecNormalize.
-
-        Raises:
-            InputError: for a model without the statistics of its VecNormalize.
-        """
+        """The normaliser of a model, None without VecNormalize; an `InputError` where its statistics are lost."""
         normaliser_of(model)
         env = model.get_vec_normalize_env()
         if env is None or not env.norm_obs:
@@ -92,10 +88,8 @@ class LearnedPolicy(ScoredPolicy):
     @classmethod
     @check_kinds
     def of(cls, model: Any, *, observation: AnyObservation, settings: dict[str, Any] | None = None) -> "LearnedPolicy":
-        """A copy of the policy of a trained SB3 model (PPO, A2C, DQN, and sb3-contrib's QRDQN and RecurrentPPO).
-
-        Raises:
-            InputError: for a model with another kind of policy, or without the statistics of its VecNormalize.
+        """A copy of the policy of a trained SB3 model (PPO, A2C, DQN, and sb3-contrib's QRDQN and RecurrentPPO); an
+        `InputError` for a model with another kind of policy, or without the statistics of its VecNormalize.
         """
         from agents.learners.sb3.networks import copy_network, head_of  # imports stable-baselines3, which is slow
 
@@ -139,8 +133,7 @@ class LearnedPolicy(ScoredPolicy):
     @property
     def probabilities(self) -> bool:  # type: ignore[override]
         """See `ScoredPolicy.probabilities`."""
-        probabilities: bool = self.head.probabilities
-        return probabilities
+        return self.head.probabilities
 
     def score_module(self, timesteps: int) -> nn.Module:
         """See `ScoredPolicy.score_module`."""

@@ -26,11 +26,7 @@ class Preset:
     package: str = "stable_baselines3"
 
     def algorithm(self) -> Any:
-        """The class.
-
-        Raises:
-            InputError: where sb3-contrib is needed and not installed.
-        """
+        """The class; an `InputError` where sb3-contrib is needed and not installed."""
         return imported(self.package, self.kind)
 
     def check(self, overrides: Mapping[str, Any]) -> None:
@@ -68,11 +64,7 @@ VALUE_BASED = [name for name, preset in PRESETS.items() if "buffer_size" in pres
 
 
 def imported(module: str, name: str) -> Any:
-    """A class of stable-baselines3 or sb3-contrib.
-
-    Raises:
-        InputError: where sb3-contrib is needed and not installed.
-    """
+    """A class of stable-baselines3 or sb3-contrib; an `InputError` where sb3-contrib is needed and not installed."""
     if module.startswith("sb3_contrib") and importlib.util.find_spec("sb3_contrib") is None:
         raise InputError(f"Expected sb3-contrib for {name}, but it is not installed: pip install 'seenn-env[contrib]'.")
     return getattr(importlib.import_module(module), name)

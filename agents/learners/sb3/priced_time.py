@@ -15,10 +15,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 class PricedTime(VecEnvWrapper):
     """Subtracts price / (T - 1) from the reward of every step that continues: price · share of time over an episode.
 
-    Args:
-        env: an early-exit environment with a reward without a price of time.
-        timesteps: T.
-        price: of all T timesteps, in units of accuracy.
+    The reward of the environment has no price of time; this one is that of all T timesteps, in units of accuracy.
     """
 
     def __init__(self, env: VecEnv, timesteps: int, price: float) -> None:
@@ -55,13 +52,7 @@ class PricedTime(VecEnvWrapper):
 class FollowTarget(BaseCallback):
     """Augmented Lagrangian: after every rollout, λ rises by rate · ρ · excess, and the price becomes λ + ρ · excess.
 
-    The excess is the mean share of time above the target.
-
-    Args:
-        env: the environment with the price.
-        target_timesteps: mean timesteps.
-        penalty: ρ.
-        rate: of λ.
+    The excess is the mean share of time above that of `target_timesteps`; ρ is the `penalty`.
     """
 
     def __init__(self, env: PricedTime, target_timesteps: float, penalty: float = 10.0, rate: float = 0.1) -> None:

@@ -49,10 +49,8 @@ def make_model(
 ) -> BaseAlgorithm:
     """An untrained model on an environment of the rows of split "policy".
 
-    The arguments are those of `agents.train`; `num_envs` and `overrides` replace the preset's.
-
-    Raises:
-        InputError: for unknown names or arguments, or an algorithm of sb3-contrib where that is not installed.
+    The arguments are those of `agents.train`; `num_envs` and `overrides` replace the preset's. An `InputError` for
+    unknown names or arguments, or an algorithm of sb3-contrib where that is not installed.
     """
     if algorithm not in PRESETS:
         raise unknown_name("algorithm", algorithm, PRESETS)
@@ -142,8 +140,9 @@ def train_sb3(
     trained = policy()
     if start is None or target_timesteps is None:
         return trained
-    accuracies = [_accuracy_at(policy, traces, target_timesteps) for policy in (start, trained)]
-    return start if accuracies[0] > accuracies[1] else trained
+    curves = [exit_curve(policy, traces) for policy in (start, trained)]
+    before, after = (curve.accuracy[curve.nearest(target_timesteps)] for curve in curves)
+    return start if before > after else trained
 
 
 class _Output(TensorBoardOutputFormat):
@@ -167,12 +166,6 @@ def _arguments_checked(algorithm: str, overrides: dict[str, Any]) -> Iterator[No
         raise InputError(
             f"Expected arguments with which {algorithm!r} can train, got {given}, but {_first_line(error)}."
         ) from error
-
-
-def _accuracy_at(policy: LearnedPolicy, traces: Traces, target_timesteps: float) -> float:
-    """Accuracy at the level whose mean timesteps are nearest to the target."""
-    curve = exit_curve(policy, traces)
-    return float(curve.accuracy[curve.nearest(target_timesteps)])
 
 
 def _taught_arguments(algorithm: str, T: int) -> dict[str, Any]:

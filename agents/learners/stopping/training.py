@@ -60,11 +60,8 @@ def fit_optimal_stopping(
     the policy exits where the fit is positive.
 
     All rows are fitted; with a target and the reward "linear", its cost is bisected towards the target. The other
-    arguments are those of `agents.train`; `on_progress` is called with the fraction done and a function
-    that returns the policy at this time.
-
-    Raises:
-        InputError: for a target together with options of the reward.
+    arguments are those of `agents.train`; `on_progress` is called with the fraction done and a function that returns
+    the policy at this time. An `InputError` for a target together with options of the reward.
     """
     searched = target_timesteps is not None and reward == "linear" and settings.rounds > 0
     make_reward(reward, reward_options)  # refuses unknown options

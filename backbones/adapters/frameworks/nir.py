@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
-from backbones.adapters.frameworks.nir_neurons import NEURONS, Neuron
+from backbones.adapters.frameworks.nir_neurons import NEURONS, Neuron, as_floats
 from backbones.adapters.passed_state import PassedState
 from backbones.errors import InputError, kind_of, refusing
 
@@ -79,7 +78,7 @@ class _Scale(nn.Module):
 
     def __init__(self, scale: Any) -> None:
         super().__init__()
-        self.register_buffer("scale", _tensor(scale))
+        self.register_buffer("scale", as_floats(scale))
 
     def forward(self, inputs: Tensor) -> Tensor:
         return self.scale * inputs
@@ -92,7 +91,7 @@ class _Threshold(nn.Module):
 
     def __init__(self, threshold: Any) -> None:
         super().__init__()
-        self.register_buffer("threshold", _tensor(threshold))
+        self.register_buffer("threshold", as_floats(threshold))
 
     def forward(self, inputs: Tensor) -> Tensor:
         return (inputs > self.threshold).to(inputs.dtype)
@@ -121,18 +120,14 @@ def _flatten(node: Any) -> nn.Flatten:
 
 
 def _filled(layer: Any, node: Any) -> Any:
-    layer.weight.data = _tensor(node.weight)
+    layer.weight.data = as_floats(node.weight)
     if layer.bias is not None:
-        layer.bias.data = _tensor(node.bias)
+        layer.bias.data = as_floats(node.bias)
     return layer
 
 
 def _size(value: Any) -> Any:
     return int(value) if np.ndim(value) == 0 else tuple(int(each) for each in value)
-
-
-def _tensor(values: Any) -> Tensor:
-    return torch.as_tensor(np.array(values), dtype=torch.float32).clone()
 
 
 _LAYERS: dict[str, Callable[[Any], nn.Module]] = {

@@ -18,6 +18,11 @@ NEURONS = ("CubaLI", "CubaLIF", "I", "IF", "LI", "LIF")
 PARAMETERS = ("tau", "tau_mem", "tau_syn", "r", "v_leak", "w_in", "v_threshold", "v_reset")
 
 
+def as_floats(values: Any) -> Tensor:
+    """A node's values as float32."""
+    return torch.as_tensor(np.array(values), dtype=torch.float32).clone()
+
+
 class Neuron(nn.Module):
     """A neuron of a NIR node (of `NEURONS`, without batch), whose parameters decide its equations.
 
@@ -29,8 +34,7 @@ class Neuron(nn.Module):
         self.kind, self.dt = type(node).__name__, dt
         for name in PARAMETERS:
             if hasattr(node, name):
-                values = torch.as_tensor(np.array(getattr(node, name)), dtype=torch.float32)
-                self.register_buffer(name, values.clone())
+                self.register_buffer(name, as_floats(getattr(node, name)))
 
     def initial_state(self, inputs: Tensor) -> tuple[Tensor, ...]:
         """`(v [B, …],)`, with the synaptic current after it where there is one."""

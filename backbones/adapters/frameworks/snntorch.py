@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from backbones.adapters.held_state import BufferAccess, HeldState
 from backbones.adapters.stepping import Layout, call, whole_batch
 from backbones.errors import InputError, counted
+from backbones.hooks import hooked
 from backbones.state_tree import flatten, leaves_of, named_leaves, unflatten
 
 PARALLEL = ("AssociativeLeaky", "LeakyKernel", "LeakyParallel", "LinearLeaky", "StateLeaky")
@@ -158,12 +159,8 @@ class _ByHand(BufferAccess):
             before = before[-len(after) :]
             uses.extend(zip(before, after[len(after) - len(before) :], strict=True))
 
-        hooks = [layer.register_forward_hook(record, with_kwargs=True) for layer in self.layers]
-        try:
+        with hooked(self.layers, record, with_kwargs=True):
             return call(self.module, example, *states), uses
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     @property
     def _takes(self) -> str:

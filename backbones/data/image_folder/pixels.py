@@ -29,10 +29,8 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 def decoded(files: list[Path], root: Path, cache_dir: Path, size: int | None = None) -> np.ndarray:
     """`[N, C, H, W]` uint8, memory-mapped; decoded the first time, or when a file (named from `root`) has changed.
 
-    `size` resizes to size × size (shorter side first, then the middle).
-
-    Raises:
-        InputError: for an unreadable image or one of another shape, or a cache that cannot be written.
+    `size` resizes to size × size (shorter side first, then the middle). An `InputError` for an unreadable image or one
+    of another shape, or a cache that cannot be written.
     """
     try:
         cache = cache_file(cache_dir, "images", files, root, size)
@@ -77,8 +75,7 @@ def _refusing(file: Path) -> Iterator[None]:
     try:
         yield
     except IMAGE_ERRORS as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"Expected an image, but {file} cannot be read ({reason}): repair or remove it.") from error
+        raise InputError(f"Expected an image, but {file} cannot be read ({error}): repair or remove it.") from error
 
 
 @check_kinds

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
 from backbones.data.samples import Samples
-from backbones.data.transforms.auto_augment import UNIFORMS, auto_augment, check_images
+from backbones.data.transforms.auto_augment import UNIFORMS, auto_augment, check_pictures
 from backbones.keyed_random import hash_uniform
 
 
@@ -77,7 +77,7 @@ def augment(
     """
     shape = images.shape
     if auto:
-        check_images(images)
+        check_pictures(images, "change by AutoAugment")
     if images.dim() == 5:
         fill = None if fill is None else [*fill] * shape[1]
         images = images.flatten(1, 2)

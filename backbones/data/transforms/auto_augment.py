@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backbones.errors import InputError
+from backbones.errors import InputError, shown
 
 UNIFORMS = 5
 """Random numbers for each image."""
@@ -45,12 +45,11 @@ POLICIES = np.array(
 """`[25, 2, 3]` operation, chance and strength (0…9) of each step of each sub-policy."""
 
 
-def check_images(images: Tensor) -> None:
+def check_pictures(images: Any, use: str) -> None:
     """Raise an `InputError` for images other than `[B, C, H, W]` uint8 of 1 or 3 channels."""
-    if images.dim() != 4 or images.shape[1] not in (1, 3) or images.dtype != torch.uint8:
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or images.dtype not in (torch.uint8, np.uint8):
         raise InputError(
-            f"Expected images [B, C, H, W] of uint8 in 1 or 3 channels for AutoAugment, got {list(images.shape)} of "
-            f"{images.dtype}: use no auto_augment."
+            f"Expected images [B, C, H, W] of uint8 in 1 or 3 channels to {use}, got {shown(images)}: convert them."
         )
 
 
@@ -103,5 +102,4 @@ def apply(operation: str, images: Tensor, strength: int, sign: int, fill: list[i
         "equalize": lambda: v2.equalize(images),
         "invert": lambda: v2.invert(images),
     }
-    made: Tensor = ways[operation]()
-    return made
+    return ways[operation]()

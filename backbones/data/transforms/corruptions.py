@@ -8,6 +8,7 @@ Kinds and strengths are five of CIFAR-10-C's (Hendrycks & Dietterich, ICLR 2019)
 import io
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -15,9 +16,10 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from backbones.argument_checks import Natural, check_kinds
+from backbones.argument_checks import AtLeast, AtMost, Natural, check_kinds
 from backbones.data.samples import Samples
-from backbones.errors import InputError, unknown_name
+from backbones.data.transforms.auto_augment import check_pictures
+from backbones.errors import unknown_name
 
 _STRENGTHS: dict[str, tuple[float, ...]] = {
     "gaussian-noise": (0.04, 0.06, 0.08, 0.09, 0.10),
@@ -32,7 +34,9 @@ _ROWS = 1000
 
 
 @check_kinds
-def corrupt(samples: Samples, corruption: str, severity: int, *, seed: Natural = 0) -> Samples:
+def corrupt(
+    samples: Samples, corruption: str, severity: Annotated[int, AtLeast(1), AtMost(5)], *, seed: Natural = 0
+) -> Samples:
     """The samples with corrupted images, a pure function of each image, its index and the seed.
 
     Args:
@@ -43,13 +47,8 @@ def corrupt(samples: Samples, corruption: str, severity: int, *, seed: Natural =
     """
     if corruption not in _STRENGTHS:
         raise unknown_name("corruption", corruption, _STRENGTHS)
-    if not 1 <= severity <= 5:
-        raise InputError(f"Expected a severity from 1 to 5, got {severity}.")
     images = samples.images
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise InputError(
-            f"Expected images [N, 1 or 3, H, W] of uint8 to corrupt, got {list(images.shape)} of {images.dtype}."
-        )
+    check_pictures(images, "corrupt")
     strength, change = _STRENGTHS[corruption][severity - 1], _CHANGES[corruption]
     out = np.empty(images.shape, np.uint8)
     for begin in range(0, len(images), _ROWS):

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.errors import InputError
+from backbones.hooks import hooked
 from backbones.networks.norms import ThresholdBatchNorm2d, TimestepBatchNorm2d, TimestepScale
 from backbones.networks.stepped_network import SteppedNetwork
 
@@ -27,10 +28,8 @@ def fold_norms(network: SteppedNetwork) -> None:
     """Fold every batch norm into the convolution that feeds it, in place.
 
     The convolutions are found by one run of an empty image. The folded network is compared with the plain one with
-    ReLUs in the place of the neurons, where no rounding can flip a spike.
-
-    Raises:
-        InputError: for a norm that no convolution feeds, or a convolution that feeds other layers too.
+    ReLUs in the place of the neurons, where no rounding can flip a spike. An `InputError` for a norm that no
+    convolution feeds, or a convolution that feeds other layers too.
     """
     pairs = _pairs(network)
     wanted = _outputs(network) if pairs else None
@@ -60,11 +59,8 @@ def _outputs(network: SteppedNetwork) -> Tensor:
     """`[2, K]` outputs of two images of noise, with ReLUs in the place of the neurons."""
     noise = torch.rand(2, *network.sample_shape, generator=torch.Generator().manual_seed(0))
     state = network.start(noise)
-    current = state.source
-    if not network.encoding.static:
-        current = network.stem(network.encoding(current, state.keys, state.timestep + 1))
-    output: Tensor = network.head(network.body(current, lambda neuron, current: F.relu(current)))
-    return output
+    current = network.current(state.source, state.keys, state.timestep + 1)
+    return network.head(network.body(current, lambda neuron, current: F.relu(current)))
 
 
 def _pairs(network: SteppedNetwork) -> dict[Norm, nn.Conv2d]:
@@ -82,12 +78,8 @@ def _pairs(network: SteppedNetwork) -> dict[Norm, nn.Conv2d]:
         elif isinstance(module, Norm) and id(inputs[0]) in source:
             pairs[module] = source[id(inputs[0])]
 
-    hooks = [module.register_forward_hook(record) for module in network.modules()]
-    try:
+    with hooked(network.modules(), record):
         network.step(network.start(torch.zeros(1, *network.sample_shape)))
-    finally:
-        for hook in hooks:
-            hook.remove()
     norms = {module for module in network.modules() if isinstance(module, Norm)}
     if norms - set(pairs) or len(set(pairs.values())) < len(pairs):
         raise InputError("Expected a convolution of its own before every norm, to fold the norm into.")

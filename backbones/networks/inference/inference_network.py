@@ -5,7 +5,7 @@ Letters: B rows, T timesteps, K classes, N samples.
 
 import copy
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from backbones.argument_checks import check_kinds
 from backbones.contract.inputs import check_state
-from backbones.errors import InputError, unknown_name
+from backbones.errors import InputError
+from backbones.hooks import hooked
 from backbones.networks.inference.folding import fold_norms
 from backbones.networks.inference.inplace_neuron import InPlaceFire
 from backbones.networks.kernels.winograd import use_winograd
@@ -21,7 +22,8 @@ from backbones.networks.norms import TimestepScale
 from backbones.networks.stepped_network import State, SteppedNetwork, pooled
 from backbones.one_line import one_line
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+Dtype = Literal["float32", "bfloat16"]
+DTYPES: dict[Dtype, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 ROWS_AT_ONCE = 64
 """Rows computed together on a CPU, through all layers: few enough for its cache, and for memory to be reused."""
@@ -71,10 +73,8 @@ class InferenceNetwork(SteppedNetwork):
 
     @check_kinds
     def __init__(
-        self, network: SteppedNetwork, *, dtype: str, channels_last: bool, compile: bool, winograd: bool
+        self, network: SteppedNetwork, *, dtype: Dtype, channels_last: bool, compile: bool, winograd: bool
     ) -> None:
-        if dtype not in DTYPES:
-            raise unknown_name("dtype", dtype, DTYPES)
         plain, network = network, copy.deepcopy(network).eval().requires_grad_(False)
         settings = {"dtype": dtype, "channels_last": channels_last, "compile": compile, "winograd": winograd}
         fold_norms(network)
@@ -186,21 +186,14 @@ class InferenceNetwork(SteppedNetwork):
             sizes[module] = tuple(inputs[0].shape[2:])
 
         convolutions = [module for module in self.body.modules() if isinstance(module, nn.Conv2d)]
-        hooks = [module.register_forward_pre_hook(note_size) for module in convolutions]
-        with torch.no_grad():
+        with torch.no_grad(), hooked(convolutions, note_size, before=True):
             state = self.eval().start(torch.zeros(1, *self.sample_shape, device=self.device))
             current = self._current(state, slice(0, 1), state.timestep + 1)
             self.body(current, InPlaceFire([], 1, slice(0, 1), None, keep=current))
-        for hook in hooks:
-            hook.remove()
         return use_winograd(self.body, sizes)
 
     def _current(self, state: State, rows: slice, timestep: Tensor) -> Tensor:
-        current = state.source[rows]
-        if self.encoding.static:
-            return current
-        stem: Tensor = self.stem(self.encoding(current, state.keys[rows], timestep[rows]))
-        return stem
+        return self.current(state.source[rows], state.keys[rows], timestep[rows])
 
     def _blank(self, state: State) -> list[Tensor]:
         """Zero membranes, with the shapes of a step that is not compiled."""

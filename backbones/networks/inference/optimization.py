@@ -10,25 +10,25 @@ import math
 
 import numpy as np
 
-from backbones.argument_checks import check_kinds
+from backbones.argument_checks import Fraction, check_kinds
 from backbones.contract.protocol import Backbone
 from backbones.contract.running import make_keys, run
 from backbones.data.samples import Samples
-from backbones.errors import InputError, unknown_name
-from backbones.networks.inference.inference_network import DTYPES, InferenceNetwork, Report
-from backbones.networks.stepped_network import SteppedNetwork
+from backbones.errors import InputError
+from backbones.networks.inference.inference_network import Dtype, InferenceNetwork, Report
+from backbones.networks.stepped_network import plain_network
 
 
 @check_kinds
 def optimize(
     network: Backbone,
     *,
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
     channels_last: bool = True,
     compile: bool = False,
     winograd: bool = False,
     calibration: Samples | None = None,
-    min_agreement: float | None = 0.999,
+    min_agreement: Fraction | None = 0.999,
 ) -> InferenceNetwork:
     """The network in the form for inference: norms folded, memory reused.
 
@@ -51,20 +51,11 @@ def optimize(
         InputError: for a wrapped module, an unknown dtype, a form that agrees too little, `min_agreement` out of range,
             bfloat16 without calibration samples, or calibration on the split "test".
     """
-    if not isinstance(network, SteppedNetwork):
-        raise InputError(
-            f"Expected a network of this package to optimize, got {type(network).__name__}: a wrapped module runs as "
-            "its framework has it, so fold its norms and compile it there."
-        )
-    if dtype not in DTYPES:
-        raise unknown_name("dtype", dtype, DTYPES)
-    if min_agreement is not None and not 0 <= min_agreement <= 1:
-        raise InputError(f"Expected min_agreement in [0, 1], or None, got {min_agreement}.")
+    network = plain_network(network, "optimize")
     if calibration is None and dtype != "float32" and min_agreement is not None:
         raise InputError(
             f"Expected calibration samples to check {dtype} on, got none: pass calibration=…, or min_agreement=None."
         )
-
     if calibration is not None and calibration.split == "test":
         raise InputError("Expected samples of another split than 'test' for calibration: use splits.calibration.")
     fast = InferenceNetwork(network, dtype=dtype, channels_last=channels_last, compile=compile, winograd=winograd)

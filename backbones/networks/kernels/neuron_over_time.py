@@ -40,8 +40,7 @@ def fire_over_time(
     """
     if type(neuron) not in (LIF, IF) or neuron.v_rest != 0 or not current.is_floating_point():
         return _step_by_step(neuron, current, timesteps, static)
-    spikes: Tensor = _Pass.apply(current, timesteps, static, neuron.dynamics(), compiled)
-    return spikes
+    return _Pass.apply(current, timesteps, static, neuron.dynamics(), compiled)
 
 
 def _step_by_step(neuron: LIF, current: Tensor, timesteps: int, static: bool) -> Tensor:

@@ -30,14 +30,8 @@ _buffers = threading.local()
 
 
 class WinogradConv2d(nn.Conv2d):
-    """A 3×3 convolution of stride 1 and padding 1, on images of one size; for inference on a CPU in float32.
-
-    Few rows are computed directly.
-
-    Args:
-        conv: a convolution with the same weights.
-        height: H, a multiple of 4.
-        width: W, a multiple of 4.
+    """A 3×3 convolution of stride 1 and padding 1, on images of one size (H and W are multiples of 4); for inference on
+    a CPU in float32. It has the weights of `conv`. Few rows are computed directly.
     """
 
     taps: Tensor
@@ -145,8 +139,7 @@ def _memory(count: int) -> tuple[Tensor, Tensor]:
     """Two buffers of this thread, for at least that many numbers each."""
     if getattr(_buffers, "count", 0) < count:
         _buffers.count, _buffers.pair = count, (torch.zeros(count), torch.zeros(count))
-    pair: tuple[Tensor, Tensor] = _buffers.pair
-    return pair
+    return _buffers.pair
 
 
 def _shaped(memory: Tensor, *shape: int) -> Tensor:

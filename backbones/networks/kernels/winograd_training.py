@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from backbones.hooks import forwards_replaced
 from backbones.networks.kernels.winograd import is_faster, taps_matrix, transforms
-from backbones.networks.replaced_forward import forwards_replaced
 
 TOGETHER = 128
 """R: the buffers of so many rows fit the third-level cache."""
@@ -42,8 +42,7 @@ def _forward(conv: nn.Conv2d, plain: Callable[[Tensor], Tensor]) -> Callable[[Te
     def forward(x: Tensor) -> Tensor:
         wide = x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled(x.device.type)
         if conv.training and x.device.type == "cpu" and wide and is_faster(conv, *x.shape[2:]):
-            y: Tensor = _Convolution.apply(x, conv.weight)
-            return y
+            return _Convolution.apply(x, conv.weight)
         return plain(x)
 
     return forward

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.errors import InputError
+from backbones.argument_checks import AboveZero, Positive, check_kinds
 from backbones.networks.neurons.neuron import LIF
 
 
@@ -48,17 +48,11 @@ class QCFS(Activation):
     Args:
         levels: L, at least 1.
         threshold: initial λ, in standard deviations of the normed current.
-
-    Raises:
-        InputError: for levels or a threshold out of range.
     """
 
-    def __init__(self, levels: int = 4, threshold: float = 2.0) -> None:
+    @check_kinds
+    def __init__(self, levels: Positive = 4, threshold: AboveZero = 2.0) -> None:
         super().__init__()
-        if levels < 1 or levels != int(levels):
-            raise InputError(f"Expected a whole number of levels of at least 1, got {levels}.")
-        if not threshold > 0:
-            raise InputError(f"Expected a threshold above 0, got {threshold}.")
         self.levels = int(levels)
         self.threshold = nn.Parameter(torch.tensor(float(threshold)))
 

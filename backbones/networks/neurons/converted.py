@@ -19,9 +19,6 @@ class ConvertedIF(LIF):
 
     Args:
         v_threshold: θ, above 0.
-
-    Raises:
-        InputError: as `LIF` does.
     """
 
     def __init__(self, v_threshold: float = 1.0) -> None:

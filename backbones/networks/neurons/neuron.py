@@ -36,9 +36,6 @@ class LIF(nn.Module):
         inclusive: whether a potential exactly at the threshold fires.
         surrogate: name of the surrogate gradient, with its parameter in `surrogate_options`.
         detach_reset: whether the gradient ignores the reset.
-
-    Raises:
-        InputError: for a decay or a threshold out of range, or an unknown surrogate.
     """
 
     height: float = 1.0
@@ -170,9 +167,6 @@ class PLIF(LIF):
     Args:
         decay: where the leak factor starts, in (0, 1).
         settings: those of `LIF`.
-
-    Raises:
-        InputError: as `LIF` does, and for a decay of 1.
     """
 
     def __init__(self, decay: float = 0.5, *arguments: Any, **settings: Any) -> None:

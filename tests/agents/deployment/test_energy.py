@@ -81,7 +81,7 @@ def test_a_backbone_whose_operations_cannot_be_counted_has_no_energy(network, sa
     few = samples.select(slice(4))
     assert classify(few, Bare(network), POLICY, num_slots=4).energy is None
     assert classify(few, network, POLICY, num_slots=4, energy_images=0).energy is None
-    with pytest.raises(bb.InputError, match="energy_images ≥ 0, got -1"):
+    with pytest.raises(bb.InputError, match="energy_images to be a whole number of 0 or more, got -1"):
         classify(few, network, POLICY, energy_images=-1)
-    with pytest.raises(bb.InputError, match="at least 1 image to count the energy of, got 0"):
+    with pytest.raises(bb.InputError, match="size to be a whole number of 1 or more, got 0"):
         EnergySample(small_backbone(), size=0)

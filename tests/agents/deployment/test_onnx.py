@@ -131,7 +131,7 @@ def test_policies_that_cannot_be_exported_are_refused_and_no_file_is_written(net
             export(network, policy, tmp_path / "out", num_slots=2)
     with pytest.raises(bb.InputError, match="num_slots to be a whole number of 1 or more, got 0"):
         export(network, Margin(), tmp_path / "out", num_slots=0)
-    with pytest.raises(bb.InputError, match="a plain network to export, got the form"):
+    with pytest.raises(bb.InputError, match="a plain network to export, got one of form"):
         export(network.optimize(), Margin(), tmp_path / "out", num_slots=2)
     assert not (tmp_path / "out").exists()
 

@@ -175,10 +175,10 @@ def test_a_state_that_its_module_does_not_use_is_no_spiking_layer(images):
         ({"module": nn.Linear(64, 10)}, "layers of SpikingJelly, snnTorch, Norse, sinabs, NIR, got Linear without any"),
         ({"module": 42}, "Expected a spiking torch module or a NIR graph, got int"),
         ({"module": bb.build("small", num_classes=10, timesteps=2)}, "got SpikingNetwork, a backbone already"),
-        ({"time_axis": 2}, "Expected time_axis 'auto', None, 0 or 1, got 2"),
+        ({"time_axis": 2}, "Expected time_axis to be 'auto' or 0 or 1 or None, got 2"),
         ({"timesteps": 0}, "timesteps to be a whole number of 1 or more, got 0"),
         ({"example_inputs": torch.rand(3, 64)}, r"at least 4 example inputs \[B, …\], got \[3, 64\]"),
-        ({"output": "potential"}, "output, got 'potential'. Known: membrane, spikes"),
+        ({"output": "potential"}, "output to be 'spikes' or 'membrane' or a function or None, got 'potential'"),
         ({"framework": "lava"}, "framework, got 'lava'. Known: .*spikingjelly"),
     ],
 )

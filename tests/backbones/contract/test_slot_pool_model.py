@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 import backbones as bb
 from backbones import InputError
 from tests.helpers.recorded import few_samples, small_backbone
+from tests.helpers.searches import repeatable
 
 B, ROWS = 3, 6
 SLOTS = st.lists(st.integers(0, B - 1), min_size=1, max_size=B, unique=True)
@@ -77,12 +77,4 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("count", [20, pytest.param(500, marks=pytest.mark.slow)])
 def test_the_pool_and_images_alone_agree(count):
-    options = settings(
-        max_examples=count,
-        stateful_step_count=20,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=HealthCheck,
-    )
-    run_state_machine_as_test(Machine, settings=options)
+    run_state_machine_as_test(Machine, settings=repeatable(count))

@@ -206,7 +206,7 @@ def test_digits_converted_are_within_half_a_point_after_32_timesteps(digits):
         (lambda: bb.build("small", num_classes=5, timesteps=2), {}, "got one that spikes: body.first is LIF"),
         (lambda: ann(), {"timesteps": 0}, "timesteps to be a whole number of 1 or more, got 0"),
         (lambda: ann(), {"method": "max"}, "no method for a QCFS network, whose thresholds are learned, got 'max'"),
-        (lambda: ann(), {"method": "luck"}, "method, got 'luck'. Known: max, percentile"),
+        (lambda: ann(), {"method": "luck"}, "method to be 'max' or 'percentile' or None, got 'luck'"),
         (lambda: ann(neuron="relu"), {}, "images .* to set the thresholds of ReLUs on, got none"),
         (
             lambda: ann(neuron="relu"),
@@ -235,8 +235,8 @@ def test_a_threshold_that_was_learned_below_0_is_refused_by_its_path():
     [
         ({"timesteps": 4}, "timesteps=1 and encoding='direct' with the activation 'qcfs', got 4 and 'direct'"),
         ({"encoding": "poisson"}, "got 1 and 'poisson'"),
-        ({"neuron": {"type": "qcfs", "levels": 0}}, "levels of at least 1, got 0"),
-        ({"neuron": {"type": "qcfs", "threshold": 0}}, "a threshold above 0, got 0"),
+        ({"neuron": {"type": "qcfs", "levels": 0}}, "levels to be a whole number of 1 or more, got 0"),
+        ({"neuron": {"type": "qcfs", "threshold": 0}}, "threshold to be a number above 0, got 0"),
         ({"neuron": {"type": "converted-if", "thresholds": {"body.third": 1.0}}}, "got one of 'body.third'"),
     ],
 )

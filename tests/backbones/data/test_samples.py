@@ -44,14 +44,14 @@ def test_tensors_and_no_index_are_taken():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"labels": np.zeros(5)}, r"labels \[6\] of whole numbers, one for each image, got \[5\]"),
+        ({"labels": np.zeros(5)}, r"labels \[6\] of whole numbers, got \[5\]"),
         ({"labels": np.full(6, 0.5)}, r"labels \[6\] of whole numbers"),
         ({"labels": np.full(6, np.nan)}, r"labels \[6\] of whole numbers"),
         ({"labels": None}, "labels of samples as an array"),
         ({"labels": list("abcabc")}, "labels of samples as an array or a tensor of numbers"),
         ({"labels": np.full(6, 3)}, "labels in 0…2, got 3 to 3"),
         ({"labels": np.full(6, -1)}, "labels in 0…2, got -1 to -1"),
-        ({"index": np.zeros((6, 1), int)}, r"index \[6\] of whole numbers, one for each image, got \[6, 1\]"),
+        ({"index": np.zeros((6, 1), int)}, r"index \[6\] of whole numbers, got \[6, 1\]"),
         ({"index": "abc"}, "index of samples as an array"),
         ({"images": None}, "images of samples as an array"),
         ({"images": "photos"}, "images of samples as an array"),

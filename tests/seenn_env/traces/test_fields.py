@@ -118,7 +118,10 @@ def test_a_backbone_without_probes_is_refused_in_one_sentence():
         ({"images": np.zeros((1, 1, 2, 2), np.uint8)}, "Expected images and image_index together"),
         ({"images": np.zeros((1, 2, 2), np.uint8), "image_index": np.array([0])}, r"Expected images \[M, C, H, W\]"),
         ({"images": np.zeros((2, 1, 2, 2), np.uint8), "image_index": np.array([0, 0])}, "name each sample once"),
-        ({"images": np.zeros((1, 1, 2, 2), np.uint8), "image_index": np.array([0.5])}, "image_index of whole numbers"),
+        (
+            {"images": np.zeros((1, 1, 2, 2), np.uint8), "image_index": np.array([0.5])},
+            r"image_index \[1\] of whole numbers",
+        ),
         ({"repeat": np.array([0, 0, 2**40])}, "Expected repeat that int32 holds"),
         ({"sample": np.array([0, 1, 2**63], np.uint64)}, "Expected sample that int64 holds"),
         ({"sample": np.array([0, 1, np.inf])}, "Expected sample that int64 holds"),

@@ -160,5 +160,5 @@ def test_features_carried_along_equal_those_of_pairs_of_timesteps():
 
 
 def test_a_mask_of_another_length_is_refused():
-    with pytest.raises(InputError, match=r"mask of 10 rows, got \[3\]"):
+    with pytest.raises(InputError, match=r"a mask \[10\] or a slice, got bool \[3\]"):
         make_traces(10)[np.ones(3, bool)]

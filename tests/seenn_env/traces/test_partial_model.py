@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from backbones import InputError
 from backbones.machine import ProcessGroup
 from seenn_env.traces.partial import PartialRecording, batches_done
+from tests.helpers.searches import repeatable
 
 N, SIZE = 7, 3
 SHAPES = {"logits": (N, 2, 3), "spikes": (N, 2)}
@@ -131,12 +131,4 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("count", [20, pytest.param(500, marks=pytest.mark.slow)])
 def test_the_partial_recording_and_its_model_agree(count):
-    options = settings(
-        max_examples=count,
-        stateful_step_count=20,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=HealthCheck,
-    )
-    run_state_machine_as_test(Machine, settings=options)
+    run_state_machine_as_test(Machine, settings=repeatable(count))

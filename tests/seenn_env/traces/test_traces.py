@@ -201,7 +201,7 @@ def given(**changes):
         ({"split": "valid"}, "split, got 'valid'. Known: calibration, policy, test, train"),
         ({"split": ["policy", "dev", "test", "test"]}, "split, got 'dev'"),
         ({"split": ["policy"]}, "one for each of the 4 rows"),
-        ({"sample": [1, 2]}, r"sample \[N\] = \[4\], got \[2\]"),
+        ({"sample": [1, 2]}, r"sample \[4\] of whole numbers, got \[2\]"),
     ],
 )
 def test_bad_arrays_are_one_sentence(changes, message):

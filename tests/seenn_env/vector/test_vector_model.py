@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from backbones import InputError
 from seenn_env import EarlyExitVectorEnv
+from tests.helpers.searches import repeatable
 from tests.helpers.traces import make_traces
 
 B = 3
@@ -61,12 +61,4 @@ class Machine(RuleBasedStateMachine):
 
 @pytest.mark.parametrize("count", [20, pytest.param(500, marks=pytest.mark.slow)])
 def test_the_environment_and_its_model_agree(count):
-    options = settings(
-        max_examples=count,
-        stateful_step_count=20,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=HealthCheck,
-    )
-    run_state_machine_as_test(Machine, settings=options)
+    run_state_machine_as_test(Machine, settings=repeatable(count))

@@ -145,5 +145,5 @@ def test_operations_are_those_of_their_names(operation, strength, sign, expected
 
 @pytest.mark.parametrize("images", [PICTURES[:, :2], PICTURES.float(), PICTURES[:, None]])
 def test_auto_augment_refuses_images_that_it_has_no_operations_for(images):
-    with pytest.raises(InputError, match=r"1 or 3 channels for AutoAugment, got .*: use no auto_augment"):
+    with pytest.raises(InputError, match="1 or 3 channels to change by AutoAugment, got"):
         augment(images, torch.arange(64), seed=0, epoch=0, auto=True)

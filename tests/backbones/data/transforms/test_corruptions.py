@@ -77,10 +77,10 @@ def test_a_record_command_takes_a_corruption(tmp_path, capsys):
 
 
 def test_bad_arguments_are_one_sentence(pictures):
-    with pytest.raises(bb.InputError, match="severity from 1 to 5, got 6"):
+    with pytest.raises(bb.InputError, match="severity to be a whole number of 1 or more and of 5 or less, got 6"):
         corrupt(pictures, "jpeg", 6)
     with pytest.raises(bb.InputError, match="corruption, got 'rain'"):
         corrupt(pictures, "rain", 1)
     floats = bb.Samples(np.zeros((1, 3, 4, 4)), np.zeros(1), np.zeros(1), ("a",), "floats", "test")
-    with pytest.raises(bb.InputError, match=r"uint8 to corrupt, got \[1, 3, 4, 4\] of float64"):
+    with pytest.raises(bb.InputError, match=r"in 1 or 3 channels to corrupt, got float64 \[1, 3, 4, 4\]"):
         corrupt(floats, "jpeg", 1)
