@@ -51,13 +51,16 @@ KILLS = 50
 """Kills of each command at random moments."""
 PARTS = 40
 """Operations of quickstart: it is made of commands that are tried at all of theirs."""
+STATES = 200
+"""States of each command after a loss of power."""
 SOME = 10
 """Operations of each command that fail alone, with another error than that of a full disk."""
 
 CASES: list[Any] = [(name, 2) for name in QUICK]
 CASES += [pytest.param(name, 10**9, marks=pytest.mark.slow) for name in EVERY if "quickstart" not in name]
 CASES += [pytest.param("quickstart" + how, PARTS, marks=pytest.mark.slow) for how in ("", OVERWRITE)]
-LOST: list[Any] = [(name, 3) for name in QUICK] + CASES[len(QUICK) :]
+LOST: list[Any] = [(name, 3) for name in QUICK]
+LOST += [pytest.param(name, PARTS if "quickstart" in name else STATES, marks=pytest.mark.slow) for name in EVERY]
 FEW: list[Any] = [(name, 2) for name in QUICK]
 FEW += [pytest.param(name, SOME, marks=pytest.mark.slow) for name in EVERY]
 

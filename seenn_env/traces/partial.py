@@ -173,3 +173,4 @@ def _delete(folder: Path) -> None:
         (folder / f"{name}{_SUFFIX}").unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
+        sync_folder(folder.parent)  # before the recording's own file may be deleted
