@@ -31,7 +31,7 @@ def open_atomic(path: str | Path, *, text: bool = False) -> Iterator[IO[Any]]:
     remove_leftovers(path)
     temporary = temporary_name(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         how: dict[str, Any] = {"mode": "x", "encoding": "utf-8", "newline": ""} if text else {"mode": "xb"}
         with temporary.open(**how) as file:
             lock(file.fileno())  # while it is held, the file is no leftover
@@ -92,7 +92,7 @@ def sole_writer(path: Path) -> Iterator[None]:
     mark, held = path.parent / f".{path.name}.lock", False
     try:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             descriptor = os.open(mark, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         except OSError as error:
             if os.path.isdir(path):  # a folder whose own parent is not ours
@@ -132,6 +132,14 @@ def reserve(file: IO[bytes], size: int) -> None:
     except OSError as error:
         error.filename = error.filename or str(file.name)
         raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, and bring their names to the disk."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        sync_folder(each.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -17,7 +17,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.writer import FileWriter
 
-from backbones.atomic import sync_folder, write_atomic
+from backbones.atomic import make_folder, sync_folder, write_atomic
 
 EVENT_FILES = "events.out.tfevents.*"
 """Pattern of their names."""
@@ -43,6 +43,11 @@ class EventLog(SummaryWriter):
         if kind is None:
             self.close()
 
+    def sync(self) -> None:
+        """Bring the events so far of a file that grows to the disk."""
+        self.flush()
+        os.fsync(self._get_file_writer().file.fileno())
+
     def _get_file_writer(self) -> Any:
         if self.file_writer is None:
             writer: Any = _Writer(Path(self.log_dir), self.grows)
@@ -60,7 +65,7 @@ class _Writer(FileWriter):
         self.folder, self.event_writer = folder, self
         self.file: IO[bytes] = BytesIO()
         if grows:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             name = f"events.out.tfevents.{int(time.time()):010}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
             self.file = (folder / name).open("xb")
             sync_folder(folder)

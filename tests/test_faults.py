@@ -1,6 +1,7 @@
 """Commands that are killed, or find the disk full, at any file operation: the same command ends with the same files."""
 
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from backbones.hashing import hash_file
 from seenn_env import Traces
 from tests.helpers.event_files import events_of
 from tests.helpers.faults import Fault, Nursery, Run
+from tests.helpers.power import Journal, states, write_state
 from tests.helpers.traces import make_traces
 
 OTHER = {
@@ -49,12 +51,16 @@ KILLS = 50
 """Kills of each command at random moments."""
 PARTS = 40
 """Operations of quickstart: it is made of commands that are tried at all of theirs."""
+STATES = 200
+"""States of each command after a loss of power."""
 SOME = 10
 """Operations of each command that fail alone, with another error than that of a full disk."""
 
 CASES: list[Any] = [(name, 2) for name in QUICK]
 CASES += [pytest.param(name, 10**9, marks=pytest.mark.slow) for name in EVERY if "quickstart" not in name]
 CASES += [pytest.param("quickstart" + how, PARTS, marks=pytest.mark.slow) for how in ("", OVERWRITE)]
+LOST: list[Any] = [(name, 3) for name in QUICK]
+LOST += [pytest.param(name, PARTS if "quickstart" in name else STATES, marks=pytest.mark.slow) for name in EVERY]
 FEW: list[Any] = [(name, 2) for name in QUICK]
 FEW += [pytest.param(name, SOME, marks=pytest.mark.slow) for name in EVERY]
 
@@ -217,6 +223,55 @@ def test_a_command_killed_before_a_file_operation_ends_with_the_same_files(bench
         killed, copied = (contents(place, finished=False) for place in (bench.place, shots / str(at)))
         assert without_draws(killed) == without_draws(copied), at
     print(f"{name}: killed before {len(moments(run.operations, most))} of {run.operations} file operations")
+
+
+def test_a_loss_of_power_leaves_what_was_synced(tmp_path):
+    (tmp_path / "out").write_bytes(b"old")
+    journal = Journal(str(tmp_path))
+    journal.note("open", tmp_path / "new")
+    (tmp_path / "new").write_bytes(b"NEW!")
+    journal.note("rename", tmp_path / "new")
+    (tmp_path / "new").replace(tmp_path / "out")
+    journal.note("end", tmp_path)
+    before, left = {"out": b"old"}, (b"NEW!", b"", bytes(4), b"NE")
+    unsynced = [before, *({**before, "new": content} for content in left), *({"out": content} for content in left)]
+    found = [state for _, state in states(journal.moments)]
+    assert all(found.count(state) == 1 for state in unsynced)
+    assert len(found) == len(unsynced)
+
+    (tmp_path / "out").write_bytes(b"old")
+    journal = Journal(str(tmp_path))
+    journal.note("open", tmp_path / "new")
+    (tmp_path / "new").write_bytes(b"NEW!")
+    journal.note("fsync", tmp_path / "new")
+    journal.note("rename", tmp_path / "new")
+    (tmp_path / "new").replace(tmp_path / "out")
+    journal.note("fsync", tmp_path)
+    journal.note("end", tmp_path)
+    found = states(journal.moments)
+    assert {"out": b""} not in [state for _, state in found]
+    assert [state for at, state in found if at == len(journal.moments) - 1] == [{"out": b"NEW!"}]
+
+
+@pytest.mark.parametrize(("name", "most"), LOST)
+def test_a_command_after_a_loss_of_power_ends_with_the_same_files(bench, tmp_path, name, most):
+    state, journal = bench.before(name, tmp_path / "state"), tmp_path / "journal"
+    bench.fresh(state)
+    run = bench.run(name, fault="journal", shots=journal)
+    assert run.status == 0, run.errors
+    old, new = contents(state), contents(bench.place)
+    found = states(recorded := pickle.loads(journal.read_bytes()))
+    for number in moments(len(found), most):
+        at, left = found[number - 1]
+        shutil.rmtree(bench.place)
+        write_state(left, bench.place)
+        if name.endswith(OVERWRITE):
+            assert stands(bench.place, old, new), (number, at)
+        if at == len(recorded) - 1:  # the command had ended
+            there = contents(bench.place)
+            assert all(there.get(path) == content for path, content in new.items() if path.startswith("out")), number
+        assert bench.ends_with(name, new), (number, at)
+    print(f"{name}: {len(moments(len(found), most))} of {len(found)} states after a loss of power")
 
 
 def check_failure(bench: Bench, name: str, state: Path, fault: Fault, at: int, message: str, new: dict) -> bool:

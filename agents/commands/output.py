@@ -23,6 +23,7 @@ from backbones import InputError
 from backbones.atomic import (
     cannot_write,
     check_file_name,
+    make_folder,
     remove_leftovers,
     sole_writer,
     sync_folder,
@@ -79,7 +80,7 @@ class ResultFolder:
         new = {name for line in lines if re.fullmatch(self.makes, name := line[66:]) and ".." not in name.split("/")}
         for name in (*new, SETTINGS):
             if (self.work / name).exists():
-                (self.final / name).parent.mkdir(parents=True, exist_ok=True)
+                make_folder((self.final / name).parent)
                 (self.work / name).replace(self.final / name)
                 sync_folder((self.final / name).parent)
         for name in self._made(self.final) - new:
@@ -101,9 +102,12 @@ class ResultFolder:
 
     def _clear(self) -> None:
         """Delete the command's files in `work`, and folders that are then empty; the settings last, which own them."""
-        for name in (COMPLETE, *sorted(self._made(self.work))):
-            (self.work / name).unlink(missing_ok=True)
+        files = [self.work / name for name in (COMPLETE, *sorted(self._made(self.work)))]
+        for file in files:
+            file.unlink(missing_ok=True)
         _remove_empty(sorted(self.work.rglob("*"), reverse=True))
+        for folder in {file.parent for file in files}:
+            sync_folder(folder)
         (self.work / SETTINGS).unlink(missing_ok=True)
         _remove_empty((self.work, self.final))
 
@@ -166,7 +170,8 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_f
             output = new
     if is_first:
         file = output.work / SETTINGS
-        if file.exists() and not (getattr(command, "resumes", False) and file.read_bytes() == wanted.encode()):
+        resumed = getattr(command, "resumes", False) and file.exists() and file.read_bytes() == wanted.encode()
+        if not resumed and (file.exists() or output is new):
             output._clear()
         write_atomic(file, wanted)
     return output
@@ -280,6 +285,7 @@ def _check_place(path: Path) -> None:
             temporary.touch(exist_ok=False)
         finally:
             temporary.unlink(missing_ok=True)
+        sync_folder(place)  # later checks are elsewhere, and would not find the file
     except OSError as error:
         raise cannot_write(path, error) from error
 

@@ -21,7 +21,7 @@ from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import Oracle
 from backbones import InputError
 from backbones.argument_checks import check_kinds
-from backbones.atomic import lock
+from backbones.atomic import lock, make_folder, sync_folder
 from backbones.event_log import EVENT_FILES, EventLog
 from seenn_env import Traces
 from seenn_env.rewards import AnyReward
@@ -111,13 +111,15 @@ class LearningCurve:
 
     def finish(self) -> None:
         """Keep the run from being replaced by the next of its name."""
-        Path(self._mark.name).unlink()
+        mark = Path(self._mark.name)
+        mark.unlink()
+        sync_folder(mark.parent)
         self._mark.close()
 
 
 def _new_run(log_dir: Path, name: str) -> tuple[Path, IO[str]]:
     """The folder of a run, and the mark beside it that the run is unfinished, locked while the process lives."""
-    log_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(log_dir)
     for number in count(1):
         folder = log_dir / (name if number == 1 else f"{name}-{number}")
         path = _mark_of(folder)
@@ -129,6 +131,7 @@ def _new_run(log_dir: Path, name: str) -> tuple[Path, IO[str]]:
         except BlockingIOError:
             mark.close()
             continue
+        sync_folder(log_dir)  # before the run's folder is there
         for file in folder.glob(EVENT_FILES):
             file.unlink()
         return folder, mark
@@ -145,6 +148,7 @@ def finish_runs(log_dir: str | Path, name: str) -> None:
     for mark in Path(log_dir).glob(".*.unfinished"):
         if re.fullmatch(rf"\.{re.escape(name)}(-\d+)?\.unfinished", mark.name):
             mark.unlink()
+    sync_folder(Path(log_dir))
 
 
 def write_hparams(writer: EventLog, facts: dict[str, Any], metrics: dict[str, float]) -> None:

@@ -240,4 +240,4 @@ def _log(epoch: Epoch, writer: Any) -> None:
         writer.add_scalar("train/images_per_second", epoch.images_per_second, epoch.number)
         for t, right in enumerate(epoch.accuracy if epoch.accuracy is not None else (), 1):
             writer.add_scalar(f"calibration/accuracy_t{t}", right, epoch.number)
-        writer.flush()
+        writer.sync()

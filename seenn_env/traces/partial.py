@@ -18,7 +18,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.array_files import raw_bytes
-from backbones.atomic import remove_leftovers, reserve, write_atomic
+from backbones.atomic import make_folder, remove_leftovers, reserve, sync_folder, write_atomic
 from backbones.machine import ProcessGroup
 from seenn_env.traces.fields import ROW_FIELDS
 
@@ -81,7 +81,7 @@ class PartialRecording:
         group.wait()  # all have looked
         if group.is_first and not whole:
             delete_recording(folder)
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             for name, file in files.items():
                 with file.open("wb") as opened:
                     reserve(opened, sizes[name])
@@ -97,6 +97,14 @@ class PartialRecording:
         """Whether the folder holds part of a recording with these settings."""
         file = folder / _SETTINGS
         return file.is_file() and file.read_bytes() == _text(settings).encode()
+
+    @staticmethod
+    def is_finished(folder: Path, settings: dict[str, Any]) -> bool:
+        """Whether the folder is one with these settings of a process that was stopped after `finish`."""
+        done = folder / f"done{_SUFFIX}"
+        if not PartialRecording.is_of(folder, settings) or not done.is_file() or not done.stat().st_size:
+            return False
+        return done.stat().st_size % DIGEST_BYTES == 0 and bool(batches_done(folder).all())
 
     @staticmethod
     def remove_rest(folder: Path) -> None:
@@ -119,6 +127,12 @@ class PartialRecording:
         for batch in self._noted:
             self._digests[batch] = self._digest(batch)
         self._noted.clear()
+
+    def finish(self) -> None:
+        """Bring the digests to the disk, before the rows' own file is there: it shows that file to be this one's."""
+        if self.folder is not None:
+            with (self.folder / f"done{_SUFFIX}").open("r+b") as file:
+                os.fsync(file.fileno())
 
     def remove(self) -> None:
         """Delete the folder."""
@@ -150,8 +164,10 @@ def _text(settings: dict[str, Any]) -> str:
 def delete_recording(folder: Path) -> None:
     """Delete a recording's files, and their folder if nothing else is in it."""
     (folder / _SETTINGS).unlink(missing_ok=True)  # first: a folder with settings is complete
+    sync_folder(folder)
     remove_leftovers(folder / _SETTINGS)
     for name in (*ROW_FIELDS, "done"):
         (folder / f"{name}{_SUFFIX}").unlink(missing_ok=True)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
+        sync_folder(folder.parent)  # before the recording's own file may be deleted

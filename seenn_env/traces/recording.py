@@ -128,15 +128,12 @@ def record(
             path = Path(path)
             folder = path.with_name(path.name + ".partial")
             check_file_name(path)
-            refused = InputError(f"{path} holds a recording already: choose another path, or set overwrite.")
             there = path.exists() and not overwrite
-            if there and not PartialRecording.is_of(folder, settings):
+            if there and not PartialRecording.is_finished(folder, settings):
                 PartialRecording.remove_rest(folder)
-                raise refused
+                raise InputError(f"{path} holds a recording already: choose another path, or set overwrite.")
             options: dict[str, Any] = {"batch_size": batch_size, "group": group, "overwrite": overwrite}
             partial = PartialRecording.open(folder, settings, shapes, dtypes, **options)
-            if there and partial.missing(ProcessGroup()):  # else it was killed after it had written the file
-                raise refused
         begins = [batch * batch_size for batch in partial.missing(group)]
         rows_left = sum(min(batch_size, len(shows) - begin) for begin in begins)
         total = len(shows) if group.alone else rows_left
@@ -172,6 +169,7 @@ def record(
             )
             if path is None:
                 return traces
+            partial.finish()
             traces.save(path)
             partial.remove()
         group.wait()  # the file is there

@@ -13,6 +13,7 @@ import errno
 import io
 import json
 import os
+import pickle
 import select
 import shutil
 import signal
@@ -26,14 +27,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tests.helpers.power import Journal
 from tests.helpers.programs import ROOT
 
 NEED_SPACE = {"open", "write", "fsync", "reserve", "mkdir", "rename"}
 """Operations that a full disk refuses."""
 
-Fault = Literal["kill", "full", "ENOSPC", "EIO", "EACCES", "shots"]
+Fault = Literal["kill", "full", "ENOSPC", "EIO", "EACCES", "shots", "journal"]
 """Killed; the disk is full from there on; that operation alone fails; or none, but before each operation the folder is
-copied, as a kill would leave it, to a folder "1", "2", … in `shots`."""
+copied, as a kill would leave it, to a folder "1", "2", … in `shots`, or noted in a journal, the file `shots`."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class Faults:
 
     def __init__(self, below: str, fault: Fault | None, at: int, shots: str) -> None:
         self.below, self.fault, self.at, self.shots, self.count = below, fault, at, shots, 0
+        self.journal = Journal(below)
 
     def install(self) -> None:
         """Watch this process from now on."""
@@ -158,6 +161,8 @@ class Faults:
         self.count += 1
         if self.fault == "shots":
             shutil.copytree(self.below, f"{self.shots}/{self.count}", symlinks=True)
+        if self.fault == "journal":
+            self.journal.note(kind, path)
         if self.fault == "kill" and self.count == self.at:
             os.kill(os.getpid(), signal.SIGKILL)
         if self.fault == "full" and self.count >= self.at:
@@ -185,6 +190,9 @@ def _command(job: dict[str, Any], number: int, errors: str, counted: str) -> Non
         main(job["arguments"])
     except SystemExit as stop:
         status = int(stop.code or 0)
+    if job["fault"] == "journal":
+        faults.journal.note("end", job["below"])
+        Path(job["shots"]).write_bytes(pickle.dumps(faults.journal.moments))
     sys.stderr.flush()
     descriptor = os.open(counted, os.O_WRONLY)
     os.write(descriptor, str(faults.count).encode())

@@ -10,7 +10,7 @@ from agents.comparison.report.figure import DARK, LIGHT, draw
 from agents.comparison.report.html import write_html
 from agents.comparison.report.tensorboard import write_tensorboard
 from agents.comparison.result import Comparison
-from backbones.atomic import open_atomic, write_atomic
+from backbones.atomic import make_folder, open_atomic, write_atomic
 from seenn_env import Evaluation, Traces
 
 
@@ -22,7 +22,7 @@ def write_report(
     folder: Path,
 ) -> None:
     """Write a folder: of `members`, one policy per seed by name, and their `results` on the traces."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     curves = policy_curves(comparison, members, traces)
     write_atomic(folder / "table.txt", comparison.table() + "\n")
     write_atomic(folder / "comparison.json", json.dumps(comparison.to_dict(), indent=1) + "\n")

@@ -56,6 +56,17 @@ def test_a_run_that_fails_keeps_the_old_result_and_is_continued(net, monkeypatch
     assert not list(net.rglob("training.pt"))
 
 
+def test_a_state_without_settings_is_not_continued(net):
+    again = ("train-backbone", "--output", net, *SHORT, "--overwrite")
+    seenn(*again)
+    expected = {path.name: path.stat().st_size for path in net.rglob("events*")}
+    (net / ".new").mkdir()
+    (net / ".new" / "training.pt").write_bytes(b"left by a loss of power")
+    seenn(*again)
+    assert list(expected.values()) == [path.stat().st_size for path in net.rglob("events*")]
+    assert not (net / ".new").exists()
+
+
 def test_only_files_that_the_command_made_are_replaced(net):
     old_events = set(net.glob("tensorboard/events*"))
     seenn("train-backbone", "--output", net, *SHORT, "--seed", 5, "--overwrite")
