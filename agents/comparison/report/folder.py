@@ -30,7 +30,6 @@ def write_report(
         traces: the rows of the comparison.
         folder: place of the report.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     curves = policy_curves(comparison, members, traces)
     write_atomic(folder / "table.txt", comparison.table() + "\n")
     write_atomic(folder / "comparison.json", json.dumps(comparison.to_dict(), indent=1) + "\n")
