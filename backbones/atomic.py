@@ -3,7 +3,7 @@
 import glob
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +20,8 @@ except ImportError:  # Windows: nothing is locked, and leftovers stay
 def open_atomic(path: str | Path, *, text: bool = False) -> Iterator[IO[Any]]:
     """A file of bytes (or text, its line ends untouched) that takes its name at the end of the block.
 
-    Folders are made. After an exception in the block, the old file stays. Leftovers of killed writers are deleted.
+    Folders are made by `new_folder`. After an exception in the block, the old file stays. Leftovers of killed writers
+    are deleted.
 
     Raises:
         InputError: for the path of something that is no file.
@@ -30,23 +31,43 @@ def open_atomic(path: str | Path, *, text: bool = False) -> Iterator[IO[Any]]:
     check_file_name(path)
     remove_leftovers(path)
     temporary = temporary_name(path)
+    how: dict[str, Any] = {"mode": "x", "encoding": "utf-8", "newline": ""} if text else {"mode": "xb"}
     try:
-        make_folder(path.parent)
-        how: dict[str, Any] = {"mode": "x", "encoding": "utf-8", "newline": ""} if text else {"mode": "xb"}
-        with temporary.open(**how) as file:
-            lock(file.fileno())  # while it is held, the file is no leftover
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.replace(path)
+        with new_folder(path.parent):
+            try:
+                with temporary.open(**how) as file:
+                    lock(file.fileno())  # while it is held, the file is no leftover
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                    temporary.replace(path)
+            finally:
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
     except OSError as error:
         if error.filename is None and not isinstance(error, BrokenPipeError):
             error.filename = str(path)
         raise
-    finally:
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """Make a folder by `make_folder`; after an exception in the block, those made that are empty are deleted."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        make_folder(folder)
+        yield
+    except BaseException:
+        remove_empty(made)
+        raise
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Delete those of the folders that are there and empty, in their order."""
+    for folder in folders:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            folder.rmdir()
 
 
 def write_atomic(path: str | Path, content: str | bytes) -> None:
@@ -113,9 +134,7 @@ def sole_writer(path: Path) -> Iterator[None]:
                 mark.unlink(missing_ok=True)
             os.close(descriptor)
     finally:
-        for folder in made:
-            with suppress(OSError):
-                folder.rmdir()
+        remove_empty(made)
 
 
 def cannot_write(path: Path, error: OSError) -> InputError:

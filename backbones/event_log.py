@@ -17,7 +17,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.writer import FileWriter
 
-from backbones.atomic import make_folder, sync_folder, write_atomic
+from backbones.atomic import new_folder, sync_folder, write_atomic
 
 EVENT_FILES = "events.out.tfevents.*"
 """Pattern of their names."""
@@ -65,9 +65,9 @@ class _Writer(FileWriter):
         self.folder, self.event_writer = folder, self
         self.file: IO[bytes] = BytesIO()
         if grows:
-            make_folder(folder)
             name = f"events.out.tfevents.{int(time.time()):010}.{socket.gethostname()}.{os.getpid()}.{next(_numbers)}"
-            self.file = (folder / name).open("xb")
+            with new_folder(folder):
+                self.file = (folder / name).open("xb")
             sync_folder(folder)
         self.records = RecordWriter(self.file)
 

@@ -285,6 +285,8 @@ def check_failure(bench: Bench, name: str, state: Path, fault: Fault, at: int, m
     said = [line for line in run.errors.strip().splitlines() if not line.endswith("is taken.")]  # a missed target
     assert len(said) == 1, (fault, at, run.errors)
     assert message in said[0], (fault, at)
+    empty = [path for path in bench.place.rglob("*") if path.is_dir() and not any(path.iterdir())]
+    assert not empty, (fault, at, empty)
     if name.endswith(OVERWRITE):
         assert stands(bench.place, contents(state), new), (fault, at)
     assert bench.ends_with(name, new), (fault, at)

@@ -48,7 +48,7 @@ NAMES = {
     "argument of PPO, got 'gama'": (options_of_ppo, "gamma"),
     "setting of 'exact', got 'step'": (lambda: agents.train("exact", make_traces(50), step=9), "steps"),
     "packaged policy .*, got 'cifar10-jpg/ppo'": (lambda: agents.load("cifar10-jpg/ppo"), "cifar10-jpeg/ppo"),
-    "traces .*, got 'Digits'": (lambda: Traces.load("Digits"), "digits"),
+    "recording .*, got 'Digits'": (lambda: Traces.load("Digits"), "digits"),
     "backbone .*, got 'digit'": (lambda: backbones.load("digit"), "digits"),
     "split, got 'tset'": (lambda: make_traces(20).select("tset"), "test"),
     "policy as a rival, got 'margn'": (

@@ -83,7 +83,8 @@ class Classify:
     def run(self) -> None:
         """Classify, and print the speed and the mean timesteps."""
         if bool(self.inputs) == (self.dataset is not None):
-            raise InputError("Expected either --inputs or a --dataset to classify, got both or none.")
+            given = "both" if self.inputs else "none"
+            raise InputError(f"Expected either --inputs or a --dataset to classify, got {given}.")
         if self.dataset is None:
             self.data.refuse()
             refuse_unused(self, ["split", "seed"], "without a --dataset")

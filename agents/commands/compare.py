@@ -63,7 +63,7 @@ class Compare:
         learned: dict[str, list[Any]] = {}
         for entry in self.policies:
             name, separator, file = entry.partition("=")
-            if not separator or not name:
+            if not separator or not name or not file:
                 raise InputError(f"Expected --policies as NAME=FILE, got {entry!r}.")
             if self.policies.count(entry) > 1:
                 raise InputError(f"Expected each policy once, got {entry} twice: one file is no second seed.")

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-_ALIASES = {"root": "--data-dir"}
+_ALIASES = {"root": "--data-dir", "render_size": "--size"}
 _VALUE = r"…|'[^']*'|[\w+-]+(?:\.\w+)*"
 _BEGINNING = r"Expected $", r" (?:to be|to divide|from|between|below|above|of at most|of at least) "
 _REFUSAL = r"Expected no $", r" (?:for|with|without|beside) "
@@ -42,7 +42,7 @@ def spelt_as_options(sentence: str, command: Any, commands: Iterable[Any], typed
         is_first = any(re.match(begin, before) and re.match(then, after) for begin, then in (_BEGINNING, _REFUSAL))
         return f"{verb or ''}{flag}" if is_first or "_" in name else match[0]
 
-    return re.sub(pattern, replaced, sentence)
+    return re.sub(pattern, replaced, sentence.replace(" or None, got ", ", got "))
 
 
 def _flags(command: Any) -> dict[str, str]:

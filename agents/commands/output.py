@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +23,8 @@ from backbones import InputError
 from backbones.atomic import (
     cannot_write,
     check_file_name,
-    make_folder,
+    new_folder,
+    remove_empty,
     remove_leftovers,
     sole_writer,
     sync_folder,
@@ -80,8 +81,8 @@ class ResultFolder:
         new = {name for line in lines if re.fullmatch(self.makes, name := line[66:]) and ".." not in name.split("/")}
         for name in (*new, SETTINGS):
             if (self.work / name).exists():
-                make_folder((self.final / name).parent)
-                (self.work / name).replace(self.final / name)
+                with new_folder((self.final / name).parent):
+                    (self.work / name).replace(self.final / name)
                 sync_folder((self.final / name).parent)
         for name in self._made(self.final) - new:
             (self.final / name).unlink()
@@ -105,17 +106,11 @@ class ResultFolder:
         files = [self.work / name for name in (COMPLETE, *sorted(self._made(self.work)))]
         for file in files:
             file.unlink(missing_ok=True)
-        _remove_empty(sorted(self.work.rglob("*"), reverse=True))
+        remove_empty(sorted(self.work.rglob("*"), reverse=True))
         for folder in {file.parent for file in files}:
             sync_folder(folder)
         (self.work / SETTINGS).unlink(missing_ok=True)
-        _remove_empty((self.work, self.final))
-
-
-def _remove_empty(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        remove_empty((self.work, self.final))
 
 
 def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_first: bool = True) -> ResultFolder:

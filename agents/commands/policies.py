@@ -30,14 +30,15 @@ def named_policy(name: str, threshold: float | None = None) -> AnyPolicy:
     from agents.policies import RULES
 
     policy: AnyPolicy
+    ready = [each for each, rule in RULES.items() if rule.fitted and "threshold" in vars(rule)]
     if name in RULES:
         policy = RULES[name]
-        if "threshold" not in vars(policy) or not policy.fitted:
+        if name not in ready:
             raise InputError(
                 f"Expected a rule with one threshold and nothing to fit, or a policy file, got {name!r}: calibrate it."
             )
     elif not Path(name).suffix and not Path(name).exists() and "/" not in name:
-        raise unknown_name("rule (or a policy file)", name, RULES)
+        raise unknown_name("rule (or a policy file)", name, ready)
     else:
         policy = agents.load(name)
     if decides(policy) == "end":

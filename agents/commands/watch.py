@@ -77,6 +77,8 @@ class Watch:
 
     def run(self) -> None:
         """Play one episode."""
+        if self.traces is not None and self.backbone is not None:
+            raise InputError("Expected either --traces or a --backbone to watch, got both: leave one out.")
         if self.dataset is None:
             self.data.refuse()
         if self.backbone is None or not Path(self.backbone).suffix:

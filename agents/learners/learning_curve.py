@@ -21,7 +21,7 @@ from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import Oracle
 from backbones import InputError
 from backbones.argument_checks import check_kinds
-from backbones.atomic import lock, make_folder, sync_folder
+from backbones.atomic import lock, new_folder, sync_folder
 from backbones.event_log import EVENT_FILES, EventLog
 from seenn_env import Traces
 from seenn_env.rewards import AnyReward
@@ -119,13 +119,13 @@ class LearningCurve:
 
 def _new_run(log_dir: Path, name: str) -> tuple[Path, IO[str]]:
     """The folder of a run, and the mark beside it that the run is unfinished, locked while the process lives."""
-    make_folder(log_dir)
     for number in count(1):
         folder = log_dir / (name if number == 1 else f"{name}-{number}")
         path = _mark_of(folder)
         if folder.exists() and not path.exists():
             continue
-        mark = path.open("a")
+        with new_folder(log_dir):
+            mark = path.open("a")
         try:
             lock(mark.fileno())
         except BlockingIOError:

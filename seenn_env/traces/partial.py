@@ -18,7 +18,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.array_files import raw_bytes
-from backbones.atomic import make_folder, remove_leftovers, reserve, sync_folder, write_atomic
+from backbones.atomic import new_folder, remove_leftovers, reserve, sync_folder, write_atomic
 from backbones.machine import ProcessGroup
 from seenn_env.traces.fields import ROW_FIELDS
 
@@ -81,11 +81,15 @@ class PartialRecording:
         group.wait()  # all have looked
         if group.is_first and not whole:
             delete_recording(folder)
-            make_folder(folder)
-            for name, file in files.items():
-                with file.open("wb") as opened:
-                    reserve(opened, sizes[name])
-            write_atomic(folder / _SETTINGS, _text(settings))  # last: a folder with settings is complete
+            with new_folder(folder):
+                try:
+                    for name, file in files.items():
+                        with file.open("wb") as opened:
+                            reserve(opened, sizes[name])
+                    write_atomic(folder / _SETTINGS, _text(settings))  # last: a folder with settings is complete
+                except BaseException:
+                    delete_recording(folder)
+                    raise
         group.wait()
         mapped: dict[str, np.ndarray] = {
             name: np.memmap(files[name], dtype, "r+", shape=shape) for name, (shape, dtype) in kinds.items()

@@ -141,7 +141,7 @@ class Traces:
         """
         if isinstance(path, Traces):
             return path if split is None else path.select(split)
-        file = packaged_file(path, PACKAGED, "traces")
+        file = packaged_file(path, PACKAGED, "recording")
         fields = map_tensors(file, verify=verify)
         known = {*ROW_FIELDS, "split", "images", "image_index", "info", "path", "seal"}
         if fields.keys() - known or {"logits", "labels", "split"} - fields.keys():

@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from backbones import InputError
 from backbones.array_files import Rows, map_arrays, write_arrays
-from backbones.atomic import open_atomic, remove_leftovers, sole_writer, write_atomic
+from backbones.atomic import new_folder, open_atomic, remove_leftovers, sole_writer, write_atomic
 from backbones.hashing import hash_tensors
 from backbones.tensor_files import load_tensor_file, save_tensor_file
 
@@ -203,3 +204,17 @@ def test_the_digest_of_tensors_covers_names_dtypes_shapes_values_and_settings():
     ]
     assert len(set(prints)) == len(prints)
     assert prints[0] == hash_tensors({"a": tensor, "norm.num_batches_tracked": torch.tensor(3)})
+
+
+def test_folders_that_were_made_for_a_file_that_fails_are_deleted_unless_others_use_them(tmp_path):
+    with pytest.raises(ZeroDivisionError), open_atomic(tmp_path / "a" / "b" / "file"):
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
+    with suppress(ZeroDivisionError), open_atomic(tmp_path / "a" / "b" / "file"):
+        (tmp_path / "a" / "mine").touch()
+        raise ZeroDivisionError
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["mine"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ZeroDivisionError), new_folder(tmp_path / "empty"):
+        raise ZeroDivisionError
+    assert (tmp_path / "empty").is_dir()

@@ -10,7 +10,7 @@ from agents.comparison.report.figure import DARK, LIGHT, draw
 from agents.comparison.report.html import write_html
 from agents.comparison.report.tensorboard import write_tensorboard
 from agents.comparison.result import Comparison
-from backbones.atomic import make_folder, open_atomic, write_atomic
+from backbones.atomic import open_atomic, write_atomic
 from seenn_env import Evaluation, Traces
 
 
@@ -21,8 +21,7 @@ def write_report(
     traces: Traces,
     folder: Path,
 ) -> None:
-    """Write a folder: of `members`, one policy per seed by name, and their `results` on the traces."""
-    make_folder(folder)
+    """Write a folder, which is made: of `members`, one policy per seed by name, and their `results` on the traces."""
     curves = policy_curves(comparison, members, traces)
     write_atomic(folder / "table.txt", comparison.table() + "\n")
     write_atomic(folder / "comparison.json", json.dumps(comparison.to_dict(), indent=1) + "\n")

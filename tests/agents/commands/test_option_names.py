@@ -34,6 +34,7 @@ from tests.helpers.traces import make_traces
         ("record", "Expected pj_per_ac to be a number.", "Expected --energy-model.pj-per-ac to be a number."),
         ("classify", "Expected no root for 'digits'.", "Expected no --data-dir for 'digits'."),
         ("train", "Expected no root for 'digits'.", "Expected no root for 'digits'."),
+        ("train", "Expected seed to be a number or None, got nan.", "Expected --seed to be a number, got nan."),
         (None, "Expected target_timesteps from 1.", "Expected target_timesteps from 1."),
         ("record", "image_size.st, a/image_size, 'image_size' and image_sizes", None),
     ],
@@ -67,6 +68,9 @@ def test_the_words_of_the_user_stay():
         (("headroom", "--targets"), "Expected --targets from 1 to T = 4, got none."),
         (("sweep", "--output", "out", "--targets", 9), "Expected --targets from 1 to T = 4, got 9"),
         (("watch", "--policy", "margin", "--fps", 0), "Expected --fps from 0.01 to 100, got 0."),
+        (("watch", "--output", "a.gif", "--size", 1), "Expected --size, the height of frames, to be a multiple of 16"),
+        (("watch", "--backbone", "digits"), "Expected either --traces or a --backbone to watch, got both"),
+        (("compare", "--output", "out", "--policies", "ppo="), "Expected --policies as NAME=FILE, got 'ppo='"),
     ],
 )
 def test_a_number_out_of_range_is_refused_by_the_name_of_its_option(arguments, message, tmp_path, monkeypatch, capsys):
@@ -95,3 +99,10 @@ def test_a_number_out_of_range_is_refused_by_the_name_of_its_option(arguments, m
 def test_settings_of_a_training_are_refused_by_the_names_of_their_options(options, message, tmp_path, capsys):
     line = ("train-backbone", "--output", tmp_path / "out", "--timesteps", 2, "--width", 2)
     assert message in refused(capsys, *line, *options)
+
+
+def test_an_unknown_policy_is_answered_with_those_that_the_command_takes(capsys):
+    message = refused(capsys, "classify", "--backbone", "digits", "--dataset", "digits", "--policy", "nope")
+    assert "Known: confidence, entropy, gap, margin, patience, summed-confidence." in message
+    assert "got none" in refused(capsys, "classify", "--backbone", "digits")
+    assert "got both" in refused(capsys, "classify", "--backbone", "digits", "--dataset", "digits", "--inputs", "x")
