@@ -1,5 +1,7 @@
 """Check of arguments against their annotations: a value of another type is an `InputError`.
 
+NumPy's numbers become Python's, which files hold, in short containers too.
+
 @check_kinds
 def record(backbone: Backbone, samples: Samples, *, repeats: Positive = 1): …     # repeats="many", 0: InputError
 """
@@ -51,6 +53,8 @@ AboveZero = Annotated[float, Above(0)]
 Finite = Annotated[float, Limit("that is finite", operator.gt, -math.inf)]
 Fraction = Annotated[float, AtLeast(0), AtMost(1)]
 
+_SHORT = 100
+"""Items of a container in which NumPy's numbers are looked for."""
 _WIDEST = 2**63
 """Whole numbers are below: PyTorch, NumPy and files hold 64 bits."""
 
@@ -91,7 +95,7 @@ def check_kinds(function: Callable[P, R]) -> Callable[P, R]:
                 owner = type(args[0]).__name__ if function.__name__ == "__init__" else function.__name__
                 raise unknown_name(f"argument of {owner}", name, hints.keys() - {"self", "cls", "return", options})
             _check(name, value, hints.get(name, hints.get(options, Any)))
-        return function(*args, **kwargs)
+        return function(*map(_plain, args), **{name: _plain(value) for name, value in kwargs.items()})
 
     return checked
 
@@ -103,6 +107,21 @@ def check_fields(settings: Any) -> None:
     for field in dataclasses.fields(settings):
         if field.init and (value := getattr(settings, field.name)) is not field.default:
             _check(field.name, value, hints.get(field.name, Any))
+            if (plain := _plain(value)) is not value:
+                object.__setattr__(settings, field.name, plain)
+
+
+def _plain(value: Any) -> Any:
+    """The value with Python's numbers in place of NumPy's; itself where there are none."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if type(value) not in (dict, list, tuple) or len(value) > _SHORT:
+        return value
+    parts = list(value.values() if isinstance(value, dict) else value)
+    plain = [_plain(part) for part in parts]
+    if all(one is other for one, other in zip(parts, plain, strict=True)):
+        return value
+    return dict(zip(value, plain, strict=True)) if isinstance(value, dict) else type(value)(plain)
 
 
 def _check(name: str, value: Any, hint: Any) -> None:

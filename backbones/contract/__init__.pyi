@@ -1,7 +1,7 @@
 from .check import BackboneError, check_backbone
 from .inputs import as_tensor, channels_advice, check_images, encoding_of
 from .protocol import Backbone, Probed, State
-from .running import accuracy, make_keys, probe, probe_sizes, run, run_probed
+from .running import accuracy, check_protocol, make_keys, probe, probe_sizes, run, run_probed
 from .slot_pool import SlotPool
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "channels_advice",
     "check_backbone",
     "check_images",
+    "check_protocol",
     "encoding_of",
     "make_keys",
     "probe",

@@ -3,7 +3,8 @@
 for rows, logits in run(backbone, images, keys, batch_size=256): …            # logits [b, T, K]
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch import Tensor
 from backbones.argument_checks import Positive, check_kinds
 from backbones.contract.inputs import as_tensor
 from backbones.contract.protocol import Backbone, Probed, State
-from backbones.errors import InputError, counted, kind_of, shown
+from backbones.errors import USAGE_ERRORS, InputError, counted, first_line, kind_of, shown, users_own
 from backbones.tensors import as_array
 
 REPEAT_BITS = 16
@@ -28,6 +29,50 @@ def make_keys(index: np.ndarray, repeat: np.ndarray | int = 0) -> np.ndarray:
     if np.ndim(repeat) and np.shape(repeat) != np.shape(index):
         raise InputError(f"Expected a repeat for each index, got {np.shape(repeat)} and {np.shape(index)}.")
     return (np.asarray(index, np.int64) << REPEAT_BITS) | np.asarray(repeat, np.int64)
+
+
+def check_protocol(backbone: Backbone) -> None:
+    """Refuse a backbone whose T, K or device are none, or whose methods take other arguments; nothing runs.
+
+    Raises:
+        InputError: naming the attribute or the method.
+    """
+    kind = kind_of(backbone)
+    for name, least in (("timesteps", 1), ("num_classes", 2)):
+        value = getattr(backbone, name)
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+            raise InputError(f"Expected {name} of {kind} to be a whole number of {least} or more, got {shown(value)}.")
+    if not isinstance(backbone.device, torch.device):
+        raise InputError(f"Expected device of {kind} to be a torch.device, got {shown(backbone.device)}.")
+    for call in ("start(inputs, keys)", "step(state)", "refill(state, rows, inputs, keys)"):
+        name, arguments = call[:-1].split("(")
+        with users_own(f"{call} of {kind}"):
+            inspect.signature(getattr(backbone, name)).bind(*arguments.split(", "))
+
+
+def advanced(backbone: Backbone, step: Callable[[State], tuple[Tensor, State]], state: State) -> tuple[Tensor, State]:
+    """One timestep by `step`: logits `[B, K]` and the next state.
+
+    Raises:
+        InputError: for a step that returns something else.
+    """
+    try:
+        logits, state = step(state)
+    except InputError:
+        raise
+    except USAGE_ERRORS as error:
+        raise InputError(
+            f"Expected step(state) of {kind_of(backbone)} to return logits [B, K] and the next state, but: "
+            f"{first_line(error)}."
+        ) from error
+    K = backbone.num_classes
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or logits.shape[1] != K or logits.requires_grad:
+        got = shown(logits) if isinstance(logits, Tensor) else kind_of(logits)
+        raise InputError(
+            f"Expected step(state) of {kind_of(backbone)} to return a tensor of logits [B, {K}] without gradients, got "
+            f"{'one with gradients' if getattr(logits, 'requires_grad', False) else got}."
+        )
+    return logits, state
 
 
 def run(backbone: Backbone, images: np.ndarray, keys: np.ndarray, **settings: Any) -> Iterator[tuple[slice, Tensor]]:
@@ -66,6 +111,7 @@ def run_probed(
         rows: the rows of the batch.
         fields: "logits" `[b, T, K]`, and each probe `[b, T, F]`, on the backbone's device.
     """
+    check_protocol(backbone)
     N = len(keys)
     shown_images = N if shows is None else len(shows)
 
@@ -84,7 +130,7 @@ def run_probed(
         state = backbone.start(torch.as_tensor(images[shown]), torch.as_tensor(keys[padded]))
         steps: dict[str, list[Tensor]] = {name: [] for name in ("logits", *probes)}
         for _ in range(timesteps or backbone.timesteps):
-            logits, state = backbone.step(state)
+            logits, state = advanced(backbone, backbone.step, state)
             steps["logits"].append(logits)
             for name, values in probe(backbone, state, probes).items():
                 steps[name].append(values)
@@ -112,7 +158,8 @@ def probe_sizes(backbone: Backbone, images: np.ndarray, names: Sequence[str] | N
     """`{name: F}` of these probes (default: all), by one timestep of some images; an `InputError` without them."""
     if names is None and not isinstance(backbone, Probed):
         return {}
-    _, state = backbone.step(backbone.start(as_tensor(images)))
+    check_protocol(backbone)
+    _, state = advanced(backbone, backbone.step, backbone.start(as_tensor(images)))
     probes = backbone.probe(state) if names is None else probe(backbone, state, names)  # type: ignore[attr-defined]
     return {name: values.shape[1] for name, values in probes.items()}
 

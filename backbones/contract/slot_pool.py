@@ -17,7 +17,7 @@ from torch import Tensor
 from backbones.argument_checks import Positive, check_kinds
 from backbones.contract.inputs import as_tensor, keys_of, whole_numbers
 from backbones.contract.protocol import Advancing, Backbone, State
-from backbones.contract.running import probe
+from backbones.contract.running import advanced, check_protocol, probe
 from backbones.errors import InputError, counted
 from backbones.state_tree import leaves_of, map_leaves
 
@@ -42,6 +42,7 @@ class SlotPool:
 
     @check_kinds
     def __init__(self, backbone: Backbone, num_slots: Positive) -> None:
+        check_protocol(backbone)
         self.backbone = backbone
         self.timestep = np.zeros(num_slots, np.int64)
         """`[B]` timesteps since each slot was filled."""
@@ -100,7 +101,7 @@ class SlotPool:
         """One timestep for every row: `[B, K]` the running logits; an `InputError` before the first refill."""
         if self._state is None:
             raise InputError("Expected filled rows to step, got none: call refill first.")
-        logits, self._state = self._advance(self._state)
+        logits, self._state = advanced(self.backbone, self._advance, self._state)
         self.timestep += 1
         return logits
 

@@ -3,6 +3,7 @@
 Letters: N rows, T timesteps, F features, M images.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.data import SPLITS
-from backbones.errors import counted, kind_of, unknown_name
+from backbones.errors import counted, kind_of, unknown_name, users_own
 from backbones.tensors import as_array as array_of
 from backbones.tensors import is_tensor
 from seenn_env.arrays import row_chunks
@@ -125,6 +126,8 @@ def check_info(info: Mapping[str, Any], K: int) -> None:
     for name, kind in (("fingerprint", str), ("dataset", str), ("division", Mapping)):
         if not isinstance(info.get(name), kind | None):
             raise InputError(f"Expected {name} in info as text, of a division a dictionary, got {kind_of(info[name])}.")
+    with users_own("info of facts that JSON holds"):
+        json.dumps(info)
     names = info.get("class_names") or []
     if not isinstance(names, list | tuple) or len(names) not in (0, K) or not all(isinstance(n, str) for n in names):
         raise InputError(f"Expected class_names in info as a list of {K} texts, got {names!r:.100}: name every class.")

@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+import torch
 
 import agents
 from agents.calibration.curve import exit_curve, exits_at, level_curve
@@ -65,6 +66,7 @@ NONSENSE = [
     lambda: Margin().at_level(NAN),
     lambda: Mixed(Margin(), 0.5, 1.5),
     lambda: TabularStopping(np.zeros((3, 1)), np.zeros((3, 3))),
+    lambda: TabularStopping(torch.zeros((3, 2)), torch.zeros((3, 3), dtype=torch.int64)),
     lambda: TabularStopping.fit(HELD_OUT, bins=0),
     lambda: calibrate(Margin(), HELD_OUT, target_timesteps=NAN),
     lambda: calibrate(Margin(), HELD_OUT, target_timesteps=True),

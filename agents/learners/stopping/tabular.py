@@ -13,6 +13,7 @@ import numpy as np
 from agents.rules.score import COLUMNS, ScoredPolicy, scores_by_timestep, timestep_of
 from backbones import InputError
 from backbones.argument_checks import Positive, check_kinds
+from backbones.tensors import as_array
 from seenn_env import Traces
 
 _CONFIDENCE = COLUMNS["confidence"]
@@ -38,6 +39,8 @@ class TabularStopping(ScoredPolicy):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("edges", "gains"):
+            object.__setattr__(self, name, as_array(vars(self)[name], name))  # of a tensor
         T = len(self.gains) + 1
         if self.gains.ndim != 2 or self.edges.shape != (T - 1, self.gains.shape[1] - 1):
             raise InputError(f"Expected gains [T-1, M], edges [T-1, M-1], got {self.gains.shape}, {self.edges.shape}.")

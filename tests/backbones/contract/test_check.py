@@ -1,10 +1,14 @@
 """Networks keep the contract of `Backbone`, and `check_backbone` names each broken promise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+import agents
 import backbones as bb
+import seenn_env
 from backbones.contract import BackboneError, accuracy, probe_sizes, run
 from backbones.networks import SpikingNetwork
 from backbones.state_tree import leaves_of
@@ -160,13 +164,13 @@ class Learns(Broken):
         (RowsLeak, "rows are independent"),
         (NeighbourLeaks, "rows are independent"),
         (Noisy, "same inputs and keys must give the same logits"),
-        (WrongShape, r"logits \[B, K\] = \[8, 10\], got \[8, 9\]"),
+        (WrongShape, r"a tensor of logits \[B, 10\] without gradients, got float32 \[8, 9\]"),
         (NotFinite, "logits must be finite"),
         (StateWithoutRows, "leading dimension B = 8"),
         (StepInPlace, "step must not change the state that it is given"),
         (ForgetsToReset, "refilled rows must run like fresh ones"),
         (RefillsEverybody, "a refill must not change the other rows"),
-        (Gradients, "must not have gradients"),
+        (Gradients, "without gradients, got one with gradients"),
         (Learns, "must not change its fingerprint"),
     ],
 )
@@ -198,3 +202,33 @@ def test_arrays_are_taken_where_tensors_are_and_the_other_way_round(digits):
     bb.check_backbone(network, images, keys)
     fast = network.optimize()
     assert torch.equal(fast.step(fast.start(images, keys))[0], fast.step(fast.start(tensors[0], tensors[2]))[0])
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "message"),
+    [
+        ({"timesteps": "8"}, "Expected timesteps .*to be a whole number.*, got '8'"),
+        ({"num_classes": 1}, "Expected num_classes of a Spoilt to be a whole number of 2 or more, got 1"),
+        ({"num_classes": 4}, r"a tensor of logits \[B, 4\] without gradients, got float32 \["),
+        ({"device": "cpu"}, "Expected device of a Spoilt to be a torch.device, got 'cpu'"),
+        ({"start": lambda inputs: None}, r"Expected start\(inputs, keys\) of a Spoilt, but: too many positional"),
+        ({"refill": lambda state: state}, r"Expected refill\(state, rows, inputs, keys\) of a Spoilt, but: too many"),
+        ({"step": lambda state: 3}, "to return logits .* and the next state, but: cannot unpack"),
+        ({"step": lambda state: (state.readout.numpy(), state)}, "without gradients, got a ndarray"),
+    ],
+)
+def test_a_backbone_of_ones_own_that_breaks_the_protocol_is_one_sentence_everywhere(spoilt, message, digits):
+    class Spoilt(Broken):
+        pass
+
+    backbone, few = Spoilt(), replace(digits.test.select(slice(8)), class_names=())
+    vars(backbone).update(spoilt)
+    if spoilt.keys() != {"refill"}:
+        with pytest.raises(bb.InputError, match=message):
+            seenn_env.record(backbone, few)
+    with pytest.raises(bb.InputError, match=message):
+        agents.classify(few, backbone, agents.Margin(), num_slots=2, input_shape=(1, 8, 8))
+    with pytest.raises(bb.InputError, match=message):
+        seenn_env.EarlyExitEnv(backbone=backbone, samples=few).reset(seed=0)
+    with pytest.raises(BackboneError, match=message):
+        bb.check_backbone(backbone, few.images)
