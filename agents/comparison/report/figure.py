@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -21,6 +22,11 @@ class Theme:
 LIGHT, DARK = Theme("#ffffff", "#1a1a1a"), Theme("#14171a", "#e6e6e6")
 
 
+names_as_written = rc_context({"text.parse_math": False})
+"""Decorator of functions that draw: names with "$" are no formulas."""
+
+
+@names_as_written
 def draw(comparison: Comparison, curves: Sequence[PolicyCurve], theme: Theme = LIGHT) -> Figure:
     """Two panels over the same mean timesteps: accuracy, and differences from the best rule where there are any.
 

@@ -11,11 +11,13 @@ from matplotlib.figure import Figure
 
 from agents.comparison.report.answer import LEVEL, answer, verdicts
 from agents.comparison.report.curves import GREY, PolicyCurve
+from agents.comparison.report.figure import names_as_written
 from agents.comparison.result import Comparison, family_of
 from agents.rules.score import COLUMNS
 from seenn_env import Evaluation, Traces
 
 
+@names_as_written
 def draw_answer(comparison: Comparison, curves: Sequence[PolicyCurve]) -> Figure:
     """The answer, above the differences from the best rule with their intervals, a panel for each target.
 
@@ -58,6 +60,7 @@ def draw_answer(comparison: Comparison, curves: Sequence[PolicyCurve]) -> Figure
     return figure
 
 
+@names_as_written
 def draw_exits(comparison: Comparison, curves: Sequence[PolicyCurve]) -> Figure:
     """Shares of rows that exit at each timestep, one stacked bar for each policy and target."""
     rows = [row for curve in curves if curve.kind != "reference" for row in curve.rows]

@@ -72,7 +72,7 @@ def write_tensorboard(
                 middle = results[curve.rows[len(curve.rows) // 2].name][0]
                 for t, rows in images_by_exit(middle, traces).items():
                     writer.add_image(f"images/exit at t = {t}", image_grid(traces, rows))
-    for file in folder.rglob(WHOLE):
+    for file in list(folder.rglob(WHOLE)):
         if file.parent not in written:
             file.unlink()
             with suppress(OSError):

@@ -190,12 +190,18 @@ def test_a_comparison_on_rows_that_chose_something_says_so(split, tmp_path):
 
 
 def test_a_second_report_in_a_folder_keeps_no_run_of_the_first(held_out, tmp_path):
-    compare({"margin": Margin(0.5)}, held_out, log_dir=tmp_path)
+    compare({"margin": Margin(0.5), "careful": Margin(0.9)}, held_out, log_dir=tmp_path)
     (tmp_path / "tensorboard" / "margin" / "mine.txt").touch()
     compare({"confidence": Confidence(0.5)}, held_out, log_dir=tmp_path)
     runs = {file.parent.name for file in (tmp_path / "tensorboard").rglob("events.out.*")}
     assert runs == {"tensorboard", "confidence"}
     assert (tmp_path / "tensorboard" / "margin" / "mine.txt").exists()
+    assert not (tmp_path / "tensorboard" / "careful").exists()
+
+
+def test_names_are_no_formulas_in_the_pictures(held_out, tmp_path):
+    compare({r"$\frac$": Margin(0.5), "$": Confidence(0.5)}, held_out, log_dir=tmp_path)
+    assert (tmp_path / "comparison.png").exists()
 
 
 def test_a_comparison_on_test_has_no_caution(held_out, tmp_path):
