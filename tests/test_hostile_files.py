@@ -23,7 +23,7 @@ from agents.learners import TabularStopping
 from agents.rules import ConformalSets, ScaledConfidence
 from backbones import InputError
 from backbones.array_files import _header_digest, map_arrays, write_arrays
-from backbones.data import frame_file
+from backbones.data import frame_file, read_pixels
 from backbones.data.frame_file import save_frames
 from backbones.hashing import hash_json
 from backbones.networks import checkpoint
@@ -443,3 +443,48 @@ def test_a_backbone_of_negative_variances_is_refused(tmp_path):
     bb.save(network, tmp_path / "a")
     with pytest.raises(InputError, match="a variance is negative"):
         bb.load(tmp_path / "a")
+
+
+ESCAPES = "\x1b]0;x\x07\x1b[2J"
+
+
+@pytest.mark.parametrize("facts", [{"class_names": [ESCAPES] * 5}, {"dataset": ESCAPES}], ids=["names", "dataset"])
+def test_traces_with_control_characters_are_refused(facts, tmp_path):
+    source = make_traces(4).save(tmp_path / "a")
+    with pytest.raises(InputError, match="of printable characters"):
+        Traces.load(spoiled("traces", source, tmp_path / "b", **facts))
+
+
+@pytest.mark.parametrize("name", ["a\u00a0b", "a\nb", "\udcff", ESCAPES])
+def test_a_class_of_an_odd_name_is_trained_saved_and_read(name, tmp_path):
+    for label in ("cat", name):
+        (tmp_path / "pets" / label).mkdir(parents=True)
+        for number in range(20):
+            Image.new("L", (8, 8), number).save(tmp_path / "pets" / label / f"{number}.png")
+    splits = bb.load_dataset("folder", tmp_path / "pets")
+    assert ascii(name)[1:-1] in splits.train.class_names
+    network = bb.build("small", num_classes=2, timesteps=2, input_shape=(1, 8, 8), width=4)
+    bb.save(network, tmp_path / "net", class_names=splits.train.class_names)
+    assert bb.load(tmp_path / "net").class_names == splits.train.class_names
+    with pytest.raises(InputError, match="of printable characters"):
+        bb.save(network, tmp_path / "net", class_names=("cat", name))
+    with pytest.raises(InputError, match="of printable characters"):
+        replace(splits.train, class_names=("cat", name))
+    with pytest.raises(InputError, match="of printable characters"):
+        save_frames(tmp_path / "f.npz", np.zeros((4, 2, 1, 3, 3), np.uint8), np.arange(4) % 2, class_names=("c", name))
+
+
+@pytest.mark.parametrize("shape", [(1, 5_000_000), (5_000_000, 1)])
+def test_a_narrow_image_is_not_resized_to_gigabytes(shape, tmp_path):
+    Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / "long.png")
+    with pytest.raises(ValueError, match="too narrow to be resized"):
+        read_pixels(tmp_path / "long.png", (8, 8), grey=True)
+
+
+def test_hundreds_of_folders_in_one_another_are_one_sentence(tmp_path, monkeypatch):
+    def rglob(*_):
+        raise RecursionError
+
+    monkeypatch.setattr("pathlib.Path.rglob", rglob)
+    with pytest.raises(InputError, match="in one another"):
+        agents.classify(tmp_path, small_backbone(), agents.Margin())

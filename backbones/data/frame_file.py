@@ -27,7 +27,7 @@ import numpy as np
 from backbones.array_files import map_arrays, texts, write_arrays
 from backbones.atomic import open_atomic
 from backbones.data.samples import SPLITS, Whole, check_timesteps
-from backbones.errors import InputError
+from backbones.errors import InputError, check_printable, printable
 
 FORMAT = "seenn_env.frames/1"
 """Format of `save_frames`, which is sealed; a file of another writer has none."""
@@ -136,12 +136,13 @@ def _whole(path: Path, arrays: dict[str, np.ndarray], names: list[str] | None) -
         missing_name = repr(names[missing] if names else str(missing))
         raise InputError(f"Expected frames of every class, found none of {missing_name} in {path}.")
     names = names or [str(k) for k in range(K)]
+    check_printable(names, "class_names")
     codes = arrays.get("split")
     if codes is not None and (codes.shape != (N,) or codes.dtype.kind not in "iu" or codes.max() >= len(SPLITS)):
         raise InputError(
             f"Expected split [N] = [{N}] of codes 0…3 in {path}, got {list(codes.shape)} of {_range(codes)}."
         )
-    return Whole(frames, labels.astype(np.int64), tuple(names), path.stem, 5, codes)
+    return Whole(frames, labels.astype(np.int64), tuple(names), printable(path.stem), 5, codes)
 
 
 def _range(values: np.ndarray) -> str:

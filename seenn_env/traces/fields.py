@@ -10,7 +10,7 @@ import numpy as np
 
 from backbones import InputError
 from backbones.data import SPLITS
-from backbones.errors import kind_of, shown, unknown_name
+from backbones.errors import check_printable, kind_of, shown, unknown_name
 from backbones.tensors import as_array as array_of
 from backbones.tensors import is_tensor
 from seenn_env.arrays import row_chunks
@@ -153,6 +153,7 @@ def check_info(info: Mapping[str, Any], K: int) -> None:
     names = info.get("class_names") or []
     if not isinstance(names, list | tuple) or len(names) not in (0, K) or not all(isinstance(n, str) for n in names):
         raise InputError(f"Expected class_names in info as a list of {K} texts, got {names!r:.100}: name every class.")
+    check_printable([*names, info.get("dataset") or ""], "class_names and dataset in info")
 
 
 def check_images(images: np.ndarray | None, index: np.ndarray | None) -> None:

@@ -19,6 +19,8 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """By content, whatever a file's name says: of other formats, Pillow hands EPS to Ghostscript, which runs it."""
 IMAGE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 """Exceptions of reading a file as an image."""
+_MOST_PIXELS = 1 << 26
+"""Of an image that is resized, before its middle is cut out."""
 
 
 def decoded(files: list[Path], root: Path, cache_dir: Path, size: int | None = None) -> np.ndarray:
@@ -101,6 +103,8 @@ def read_pixels(file: Path, size: tuple[int, int] | None, *, grey: bool) -> np.n
         height, width = size
         scale = max(width / image.width, height / image.height)
         whole = max(width, round(scale * image.width)), max(height, round(scale * image.height))
+        if whole[0] * whole[1] > _MOST_PIXELS:
+            raise ValueError(f"its {image.width} × {image.height} pixels are too narrow to be resized: crop it")
         left, top = (whole[0] - width) // 2, (whole[1] - height) // 2
         image = image.resize(whole, Image.Resampling.BILINEAR).crop((left, top, left + width, top + height))
     pixels = np.asarray(image)
