@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -17,9 +18,13 @@ from agents.commands.output import check_file, on_terminal
 from agents.commands.unused_options import refuse_unused
 from backbones import data, machine
 from backbones.argument_checks import Natural, Positive
+from backbones.atomic import check_own_folder
 from backbones.energy import EnergyModel
 from backbones.hashing import hash_json, hash_rows
 from seenn_env import Traces
+
+_PART = r"(train|policy|calibration|test)-.*-[0-9a-f]{16}\.safetensors"
+"""Names of the files of single splits."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,7 @@ class Record:
             refuse_unused(self, ["energy_model"], "without --energy")
         with machine.process_group(long_waits=True) as group:
             folder = self.output.with_name(self.output.name + (".parts" if len(self.split) > 1 else ".partial"))
+            check_own_folder(folder)
             check_file(self.output, self, unfinished=folder)
             backbone = bb.load(self.backbone, device=str(machine.own_device(self.device)))
             splits = self.data.load_for(backbone, self.dataset, self.seed)
@@ -101,10 +107,11 @@ class Record:
                 if group.is_first:
                     traces = Traces.merge(*parts)
                     traces.save(self.output)
-                    for file in folder.glob("*.safetensors"):
-                        file.unlink()
-                    for unfinished in folder.glob("*.safetensors.partial"):  # of runs of other settings
-                        shutil.rmtree(unfinished)
+                    for file in folder.iterdir() if folder.is_dir() else ():  # of runs of other settings too
+                        if re.fullmatch(_PART, file.name):
+                            file.unlink()
+                        elif re.fullmatch(_PART + r"\.partial", file.name):
+                            shutil.rmtree(file)
                     if folder.is_dir() and not any(folder.iterdir()):
                         folder.rmdir()
             if group.is_first:

@@ -20,7 +20,7 @@ from agents.calibration.curve import exits_at, level_curve
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import Oracle
 from backbones import InputError
-from backbones.atomic import lock
+from backbones.atomic import check_file_name, lock
 from backbones.event_log import EVENT_FILES, EventLog
 from seenn_env import Traces
 from seenn_env.rewards import AnyReward
@@ -133,6 +133,7 @@ def _new_run(log_dir: Path, name: str) -> tuple[Path, IO[str]]:
         path = _mark_of(folder)
         if folder.exists() and not path.exists():
             continue
+        check_file_name(path)
         mark = path.open("a")
         try:
             lock(mark.fileno())
