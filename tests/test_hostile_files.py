@@ -7,6 +7,7 @@ import random
 import resource
 import sys
 import tracemalloc
+import warnings
 import zipfile
 from copy import deepcopy
 from dataclasses import replace
@@ -299,6 +300,7 @@ def test_a_small_npz_that_unfolds_to_much_is_refused_before_it_does(tmp_path, mo
         {"labels": np.zeros(4, [("a", "i4")])},
         {"class_names": np.array(["\x1b[2J", "b"])},
         {"class_names": np.array([b"a", b"b"])},
+        {"split": np.full(4, -1)},
     ],
     ids=str,
 )
@@ -488,3 +490,37 @@ def test_hundreds_of_folders_in_one_another_are_one_sentence(tmp_path, monkeypat
     monkeypatch.setattr("pathlib.Path.rglob", rglob)
     with pytest.raises(InputError, match="in one another"):
         agents.classify(tmp_path, small_backbone(), agents.Margin())
+
+
+@pytest.mark.parametrize(("place", "value"), [(6, b"\x01\0"), (6, b"\x41\0"), (8, b"\x63\0")], ids=str)
+def test_encrypted_and_unknown_members_of_an_npz_are_one_sentence(place, value, tmp_path):
+    np.savez(tmp_path / "f.npz", frames=np.zeros((4, 2, 1, 3, 3), np.uint8), labels=np.arange(4) % 2)
+    content = bytearray((tmp_path / "f.npz").read_bytes())
+    for mark, shift in ((b"PK\x03\x04", 0), (b"PK\x01\x02", 2)):
+        at = content.index(mark) + place + shift
+        content[at : at + 2] = value
+    (tmp_path / "f.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"whole, got .*f\.npz"):
+        bb.load_dataset("frames", tmp_path / "f.npz")
+
+
+@pytest.mark.parametrize("member", ["labels.npy", "frames.npy"])
+def test_odd_members_of_an_npz_are_one_sentence(member, tmp_path):
+    np.savez(tmp_path / "f.npz", labels=np.arange(4) % 2)
+    header = b"-" * 9000 + b"1\n"  # too deep for the parser, or the second of its name
+    with zipfile.ZipFile(tmp_path / "f.npz", "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        archive.writestr(member, b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(InputError, match=r"whole, got .*f\.npz"):
+        bb.load_dataset("frames", tmp_path / "f.npz")
+
+
+def test_headers_with_two_of_one_name_and_frames_of_a_later_format_are_refused(tmp_path):
+    frames, labels = np.zeros((4, 2, 1, 3, 3), np.uint8), np.arange(4) % 2
+    write_arrays(tmp_path / "later.safetensors", {"frames": frames, "labels": labels}, {"format": "seenn_env.frames/9"})
+    with pytest.raises(InputError, match=r"got format 'seenn_env\.frames/9'"):
+        bb.load_dataset("frames", tmp_path / "later.safetensors")
+    entry = json.dumps({"labels": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}})
+    twice = written(tmp_path / "twice.safetensors", (entry[:-1] + "," + entry[1:]).encode(), b"0")
+    with pytest.raises(InputError, match="two of one name"):
+        map_arrays(twice, kind="a file")
