@@ -10,7 +10,8 @@ import numpy as np
 
 from backbones import InputError
 from backbones.data import SPLITS
-from backbones.errors import check_printable, kind_of, shown, unknown_name
+from backbones.energy import EnergyModel
+from backbones.errors import check_printable, kind_of, refusing, shown, unknown_name
 from backbones.tensors import as_array as array_of
 from backbones.tensors import is_tensor
 from seenn_env.arrays import row_chunks
@@ -150,6 +151,8 @@ def check_info(info: Mapping[str, Any], K: int) -> None:
     for name, kind in (("fingerprint", str), ("dataset", str), ("division", Mapping)):
         if not isinstance(info.get(name), kind | None):
             raise InputError(f"Expected {name} in info as text, of a division a dictionary, got {kind_of(info[name])}.")
+    with refusing("Expected the energy_model in info as picojoules by name", errors=(TypeError,)):
+        EnergyModel(**(info.get("energy_model") or {}))
     names = info.get("class_names") or []
     if not isinstance(names, list | tuple) or len(names) not in (0, K) or not all(isinstance(n, str) for n in names):
         raise InputError(f"Expected class_names in info as a list of {K} texts, got {names!r:.100}: name every class.")
