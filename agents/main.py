@@ -161,6 +161,8 @@ class _Terminated(SystemExit):
 
 _stopped: list[int] = []
 """Exit code of the signal that stops the command: C code may turn its exception into another."""
+_ENDING = 0
+"""In `_stopped` from the sentence on: a further Ctrl-C is ignored."""
 
 
 def _prepare_terminal() -> None:
@@ -209,6 +211,8 @@ def _discard_output() -> None:
 
 
 def _stop(number: int, _: Any) -> None:
+    if number == signal.SIGINT and _ENDING in _stopped:
+        return
     _stopped.append(128 + number)
     raise KeyboardInterrupt if number == signal.SIGINT else _Terminated(143)
 
@@ -286,6 +290,7 @@ def _format_warning(
 
 
 def _exit_stopped(code: int, command: Any, before: object) -> None:
+    _stopped.append(_ENDING)
     below_a_bar = "\n" if sys.stderr.isatty() else ""
     _say(f"{below_a_bar}seenn: stopped; {_state(command, before)}.")
     exec("")  # else `python -m` ends by SIGINT if it stopped another exec, such as the making of a dataclass

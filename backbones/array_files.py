@@ -153,7 +153,9 @@ def map_arrays(
     try:
         with path.open("rb") as file:
             begin = 8 + int.from_bytes(file.read(8), "little")
-            table: dict[str, Any] = json.loads(file.read(begin - 8) if begin <= size else b"")
+            table: dict[str, Any] = json.loads(
+                file.read(begin - 8) if begin <= size else b"", object_pairs_hook=_distinct
+            )
         metadata: dict[str, str] = table.pop("__metadata__", None) or {}
         if not all(isinstance(text, str) for text in metadata.values()):
             raise ValueError("metadata that is not text")
@@ -177,6 +179,13 @@ def map_arrays(
     if seal is not None and verify:
         seal.check()
     return arrays, metadata, seal
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; a `ValueError` for two values of one name, of which readers take one or the other."""
+    if len(named := dict(pairs)) < len(pairs):
+        raise ValueError("two of one name in the header")
+    return named
 
 
 def _seal(path: Path, arrays: dict[str, np.ndarray], metadata: dict[str, str], table: dict[str, Any]) -> Seal | None:

@@ -84,6 +84,14 @@ def check_file_name(path: Path) -> None:
         raise InputError(f"Expected the name of a file to write, got a link to nothing, a pipe or a device, {path}.")
 
 
+def check_own_folder(path: Path) -> None:
+    """Raise an `InputError` for a link or a file in the place of a folder whose files are deleted after the work."""
+    if os.path.islink(path) or (os.path.exists(path) and not os.path.isdir(path)):
+        raise InputError(
+            f"Expected a folder of this program's, or none, at {path}, got a link or a file: move it away."
+        )
+
+
 def temporary_name(path: Path) -> Path:
     """An unpredictable name in the folder of `path`, which `remove_leftovers` finds."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
@@ -108,7 +116,7 @@ def sole_writer(path: Path) -> Iterator[None]:
     Raises:
         InputError: where another process is in the block, or nothing can be written in the parent folder.
     """
-    path = path.absolute()
+    path = path.resolve() if os.path.isdir(path) else path.absolute()
     made = [folder for folder in path.parents if not folder.exists()]
     mark, held = path.parent / f".{path.name}.lock", False
     try:
@@ -130,7 +138,7 @@ def sole_writer(path: Path) -> Iterator[None]:
                 raise InputError(f"Another process is writing {path}: wait for its end, or choose another output.")
             yield
         finally:
-            if held:
+            if held and os.fstat(descriptor).st_size == 0:  # else it is a file of the user's
                 mark.unlink(missing_ok=True)
             os.close(descriptor)
     finally:

@@ -26,6 +26,13 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun[:-1]}ies" if noun.endswith("y") else f"{count} {noun}s"
 
 
+def check_printable(texts: Iterable[str], name: str) -> None:
+    """Raise an `InputError` for texts that would move the cursor of a terminal."""
+    for text in texts:
+        if not text.isprintable():
+            raise InputError(f"Expected {name} of printable characters, got {text!r}: replace the others.")
+
+
 def unknown_name(kind: str, name: object, known: object) -> InputError:
     """The error for a `name` that is not among the `known` ones of a `kind`."""
     names = sorted(str(k) for k in known)  # type: ignore[attr-defined]

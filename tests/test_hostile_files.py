@@ -7,6 +7,7 @@ import random
 import resource
 import sys
 import tracemalloc
+import warnings
 import zipfile
 from copy import deepcopy
 from dataclasses import replace
@@ -23,7 +24,7 @@ from agents.learners import TabularStopping
 from agents.rules import ConformalSets, ScaledConfidence
 from backbones import InputError
 from backbones.array_files import _header_digest, map_arrays, write_arrays
-from backbones.data import frame_file
+from backbones.data import frame_file, read_pixels
 from backbones.data.frame_file import save_frames
 from backbones.hashing import hash_json
 from backbones.networks import checkpoint
@@ -299,6 +300,7 @@ def test_a_small_npz_that_unfolds_to_much_is_refused_before_it_does(tmp_path, mo
         {"labels": np.zeros(4, [("a", "i4")])},
         {"class_names": np.array(["\x1b[2J", "b"])},
         {"class_names": np.array([b"a", b"b"])},
+        {"split": np.full(4, -1)},
     ],
     ids=str,
 )
@@ -402,6 +404,9 @@ def spoiled(kind, source, target, **changes):
         {"dataset": [1]},
         {"fingerprint": 7},
         {"division": "x"},
+        {"energy_model": "x"},
+        {"energy_model": {"pj": 1}},
+        {"energy_model": {"pj_per_ac": -1}},
         {"sample": np.arange(4) - 1},
         {"repeat": np.full(4, -1, np.int32)},
         {"images": np.zeros((4, 1, 0, 8), np.uint8)},
@@ -443,3 +448,82 @@ def test_a_backbone_of_negative_variances_is_refused(tmp_path):
     bb.save(network, tmp_path / "a")
     with pytest.raises(InputError, match="a variance is negative"):
         bb.load(tmp_path / "a")
+
+
+ESCAPES = "\x1b]0;x\x07\x1b[2J"
+
+
+@pytest.mark.parametrize("facts", [{"class_names": [ESCAPES] * 5}, {"dataset": ESCAPES}], ids=["names", "dataset"])
+def test_traces_with_control_characters_are_refused(facts, tmp_path):
+    source = make_traces(4).save(tmp_path / "a")
+    with pytest.raises(InputError, match="of printable characters"):
+        Traces.load(spoiled("traces", source, tmp_path / "b", **facts))
+
+
+@pytest.mark.parametrize("name", ["a\u00a0b", "a\nb", "\udcff", ESCAPES])
+def test_a_class_of_an_odd_name_is_trained_saved_and_read(name, tmp_path):
+    for label in ("cat", name):
+        (tmp_path / "pets" / label).mkdir(parents=True)
+        for number in range(20):
+            Image.new("L", (8, 8), number).save(tmp_path / "pets" / label / f"{number}.png")
+    splits = bb.load_dataset("folder", tmp_path / "pets")
+    assert ascii(name)[1:-1] in splits.train.class_names
+    network = bb.build("small", num_classes=2, timesteps=2, input_shape=(1, 8, 8), width=4)
+    bb.save(network, tmp_path / "net", class_names=splits.train.class_names)
+    assert bb.load(tmp_path / "net").class_names == splits.train.class_names
+    with pytest.raises(InputError, match="of printable characters"):
+        bb.save(network, tmp_path / "net", class_names=("cat", name))
+    with pytest.raises(InputError, match="of printable characters"):
+        replace(splits.train, class_names=("cat", name))
+    with pytest.raises(InputError, match="of printable characters"):
+        save_frames(tmp_path / "f.npz", np.zeros((4, 2, 1, 3, 3), np.uint8), np.arange(4) % 2, class_names=("c", name))
+
+
+@pytest.mark.parametrize("shape", [(1, 5_000_000), (5_000_000, 1)])
+def test_a_narrow_image_is_not_resized_to_gigabytes(shape, tmp_path):
+    Image.fromarray(np.zeros(shape, np.uint8)).save(tmp_path / "long.png")
+    with pytest.raises(ValueError, match="too narrow to be resized"):
+        read_pixels(tmp_path / "long.png", (8, 8), grey=True)
+
+
+def test_hundreds_of_folders_in_one_another_are_one_sentence(tmp_path, monkeypatch):
+    def rglob(*_):
+        raise RecursionError
+
+    monkeypatch.setattr("pathlib.Path.rglob", rglob)
+    with pytest.raises(InputError, match="in one another"):
+        agents.classify(tmp_path, small_backbone(), agents.Margin())
+
+
+@pytest.mark.parametrize(("place", "value"), [(6, b"\x01\0"), (6, b"\x41\0"), (8, b"\x63\0")], ids=str)
+def test_encrypted_and_unknown_members_of_an_npz_are_one_sentence(place, value, tmp_path):
+    np.savez(tmp_path / "f.npz", frames=np.zeros((4, 2, 1, 3, 3), np.uint8), labels=np.arange(4) % 2)
+    content = bytearray((tmp_path / "f.npz").read_bytes())
+    for mark, shift in ((b"PK\x03\x04", 0), (b"PK\x01\x02", 2)):
+        at = content.index(mark) + place + shift
+        content[at : at + 2] = value
+    (tmp_path / "f.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"whole, got .*f\.npz"):
+        bb.load_dataset("frames", tmp_path / "f.npz")
+
+
+@pytest.mark.parametrize("member", ["labels.npy", "frames.npy"])
+def test_odd_members_of_an_npz_are_one_sentence(member, tmp_path):
+    np.savez(tmp_path / "f.npz", labels=np.arange(4) % 2)
+    header = b"-" * 9000 + b"1\n"  # too deep for the parser, or the second of its name
+    with zipfile.ZipFile(tmp_path / "f.npz", "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        archive.writestr(member, b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(InputError, match=r"whole, got .*f\.npz"):
+        bb.load_dataset("frames", tmp_path / "f.npz")
+
+
+def test_headers_with_two_of_one_name_and_frames_of_a_later_format_are_refused(tmp_path):
+    frames, labels = np.zeros((4, 2, 1, 3, 3), np.uint8), np.arange(4) % 2
+    write_arrays(tmp_path / "later.safetensors", {"frames": frames, "labels": labels}, {"format": "seenn_env.frames/9"})
+    with pytest.raises(InputError, match=r"got format 'seenn_env\.frames/9'"):
+        bb.load_dataset("frames", tmp_path / "later.safetensors")
+    entry = json.dumps({"labels": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}})
+    twice = written(tmp_path / "twice.safetensors", (entry[:-1] + "," + entry[1:]).encode(), b"0")
+    with pytest.raises(InputError, match="two of one name"):
+        map_arrays(twice, kind="a file")

@@ -22,7 +22,7 @@ def energy_costs(policy: ScoredPolicy | None, traces: Traces) -> np.ndarray:
     """
     if traces.energy_pj is None:
         raise InputError("Expected traces with energy_pj for a target in energy, got none: record it.")
-    model = EnergyModel(**traces.info.get("energy_model", {}))
+    model = EnergyModel(**(traces.info.get("energy_model") or {}))
     return traces.energy_pj.astype(np.float64) + own_energy(policy, traces.timesteps, model)
 
 

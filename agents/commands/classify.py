@@ -120,6 +120,7 @@ class Classify:
                         {name: None if value == "" else value for name, value in zip(COLUMNS, line, strict=True)}
                     )
                 else:
+                    line = tuple(map(printable, line)) if printed is file and sys.stdout.isatty() else line
                     table.writerows([line] if count else [COLUMNS, line])
                 count += 1
                 timesteps += answer.timesteps

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import re
 import sys
@@ -326,12 +327,16 @@ def _result(found: Found) -> Facts:
 def _comparison(found: Found) -> Facts:
     content = found.figures
     facts = {name: content[name] for name in ("dataset", "split", "samples", "timesteps")}
+    _check_numbers(content, [row["mean_timesteps"] for row in content["rows"]])
+    if len({row["name"] for row in content["rows"]}) < len(content["rows"]):
+        raise ValueError("two rows have one name")
     rows = {row["name"]: f"{_percent(row['accuracy'])} at {row['mean_timesteps']:.3f}" for row in content["rows"]}
     return {**facts, "best_rule": content["reference"], "accuracy_at_timesteps": rows, **content["provenance"]}
 
 
 def _headroom(found: Found) -> Facts:
     content = found.figures
+    _check_numbers(content, content["targets"])
     names = [f"{target:g} timesteps" for target in content["targets"]]
     accuracy = dict(zip(names, map(_percent, content["confidence"]), strict=True))
     gains = {
@@ -341,7 +346,20 @@ def _headroom(found: Found) -> Facts:
     return {**{name: content[name] for name in ("split", "samples", "folds")}, "confidence": accuracy, **gains}
 
 
+def _check_numbers(content: Facts, mean_timesteps: list[Any]) -> None:
+    """Raise a `ValueError` for impossible numbers of a comparison or a headroom."""
+    counts = [content["samples"], content.get("timesteps", 1)]
+    if not all(type(count) is int and count >= 1 for count in counts):
+        raise ValueError(f"{counts} samples and timesteps are impossible")
+    most = content.get("timesteps", math.inf)
+    if not mean_timesteps or not all(1 <= mean <= most and mean < math.inf for mean in mean_timesteps):
+        raise ValueError("its mean timesteps are impossible")
+
+
 def _percent(interval: Facts, sign: str = "") -> str:
+    least = -1 if sign else 0
+    if not least <= interval["low"] <= interval["high"] <= 1 or not least <= interval["estimate"] <= 1:
+        raise ValueError(f"the interval {interval} is impossible")
     estimate, low, high = (f"{100 * interval[end]:{sign}.2f}" for end in ("estimate", "low", "high"))
     return f"{estimate}{'' if sign else ' %'} [{low}, {high}]"
 

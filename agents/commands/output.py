@@ -31,7 +31,7 @@ from backbones.atomic import (
     temporary_name,
     write_atomic,
 )
-from backbones.data import SUFFIXES
+from backbones.data import SUFFIXES, folders_of_classes
 from backbones.hashing import hash_file
 
 SETTINGS, COMPLETE, NEW = "settings.json", "complete", ".new"
@@ -75,17 +75,22 @@ class ResultFolder:
         paths = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
         return {path for path in paths if re.fullmatch(self.makes, path)}
 
+    def _listed(self, folder: Path) -> set[str]:
+        """Paths of the command's files that a folder's mark lists."""
+        lines = (folder / COMPLETE).read_text(errors="replace").splitlines()
+        return {name for line in lines if re.fullmatch(self.makes, name := line[66:]) and ".." not in name.split("/")}
+
     def _replace(self) -> None:
         """Move the new files into place; resumable, because the list of the files moves last."""
-        lines = (self.work / COMPLETE).read_text(errors="replace").splitlines()
-        new = {name for line in lines if re.fullmatch(self.makes, name := line[66:]) and ".." not in name.split("/")}
+        new = self._listed(self.work)
         for name in (*new, SETTINGS):
             if (self.work / name).exists():
                 with new_folder((self.final / name).parent):
                     (self.work / name).replace(self.final / name)
                 sync_folder((self.final / name).parent)
-        for name in self._made(self.final) - new:
-            (self.final / name).unlink()
+        old = self._listed(self.final) if (self.final / COMPLETE).exists() else self._made(self.final)
+        for name in old - new:  # a file that the old list has not is the user's
+            (self.final / name).unlink(missing_ok=True)
         (self.work / COMPLETE).replace(self.final / COMPLETE)
         sync_folder(self.final)
         self._clear()
@@ -134,6 +139,10 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_f
     settings |= {name: value for name, value in asdict(command).items() if name not in ignored}
     wanted = json.dumps(settings, indent=1, default=str, sort_keys=True)
     _check_folder(folder)
+    _refuse_as_class(folder, command)
+    for path in folder.rglob("*"):
+        if path.is_symlink() and path.is_dir():
+            raise InputError(f"Expected a folder without links to other folders to write to, got {path}: move it away.")
     output = ResultFolder(folder, folder, makes)
     new = ResultFolder(folder, folder / NEW, makes)
     if is_first:
@@ -157,9 +166,9 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_f
             raise InputError(f"{folder} holds a result of other settings: choose another output, or pass --overwrite.")
         if not same and (other := _command_of(file)) != type(command).__name__:
             raise InputError(f"{folder} holds a result of another command ({other}): choose another output.")
-        made = {os.path.realpath(folder / name) for name in output._made(folder)}
+        made = [(folder / name).stat() for name in output._made(folder)]
         for path in inputs_of(command):
-            if os.path.realpath(path) in made:
+            if any(os.path.samestat(path.stat(), each) for each in made):
                 raise InputError(f"{path} is an input of this command, which would replace it: choose another output.")
         if complete or not same:
             output = new
@@ -217,6 +226,8 @@ def check_file(path: Path | None, command: Any, *, unfinished: Path | None = Non
         refuse_unused(command, ["overwrite"], "without an --output")
         return
     _check_place(path)
+    if unfinished is not None:
+        _refuse_as_class(unfinished, command)
     if path.is_dir():
         raise InputError(f"Expected a file as the output, got the folder {path}: add a name.")
     check_file_name(path)
@@ -230,11 +241,26 @@ def check_file(path: Path | None, command: Any, *, unfinished: Path | None = Non
             raise InputError(f"{path} is an input of this command, which would replace it: choose another output.")
 
 
-def check_log_dir(folder: Path) -> None:
-    """Raise an `InputError` for a folder for TensorBoard that cannot be written to."""
+def check_log_dir(folder: Path, output: Path, run: str) -> None:
+    """Raise an `InputError` for a folder for TensorBoard that cannot be written to, or would be where the output is.
+
+    `run` is the name of its first run.
+    """
     _check_folder(folder)
+    log = folder.resolve()
+    if output.resolve() in (log, *log.parents, log / "reference", log / run):
+        raise InputError(f"Expected an output beside TensorBoard's folders, got {output}, which is one: rename it.")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"Expected a folder for TensorBoard, got the file {folder}: choose another.")
+
+
+def _refuse_as_class(folder: Path, command: Any) -> None:
+    """Raise an `InputError` for an output among the classes of a command's images: it would be the next."""
+    images = command.data.data_dir if getattr(command, "dataset", None) == "folder" else None
+    if images is not None and images.is_dir():
+        for place in folders_of_classes(images):
+            if place.resolve() in folder.resolve().parents:
+                raise InputError(f"Expected an output outside of the images in {place}, got {folder}: choose another.")
 
 
 def inputs_of(command: Any) -> Iterator[Path]:

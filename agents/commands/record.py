@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -15,10 +16,13 @@ from agents.commands.output import check_file, on_terminal
 from agents.commands.unused_options import refuse_unused
 from backbones import data, machine
 from backbones.argument_checks import Natural, Positive
-from backbones.atomic import remove_leftovers
+from backbones.atomic import check_own_folder, remove_leftovers
 from backbones.energy import EnergyModel
 from backbones.hashing import hash_json, hash_rows
 from seenn_env import Traces
+
+_PART = r"(train|policy|calibration|test)-.*-[0-9a-f]{16}\.safetensors"
+"""Names of the files of single splits."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ class Record:
             refuse_unused(self, ["energy_model"], "without --energy")
         with machine.process_group(long_waits=True) as group:
             partial, folder = (self.output.with_name(self.output.name + end) for end in (".partial", ".parts"))
+            check_own_folder(folder)
+            check_own_folder(partial)
             check_file(self.output, self, unfinished=partial if len(self.split) == 1 else folder)
             backbone = bb.load(self.backbone, device=str(machine.own_device(self.device)))
             splits = self.data.load_for(backbone, self.dataset, self.seed)
@@ -144,12 +150,13 @@ class Record:
 
 def _remove_parts(folder: Path) -> None:
     """Delete the recordings of single splits, complete or not, and their folder if nothing else is in it."""
-    for unfinished in folder.glob("*.safetensors.partial"):
-        seenn_env.traces.delete_recording(unfinished)
-    for temporary in folder.glob(".*.safetensors.*.tmp"):
-        remove_leftovers(temporary.with_name(temporary.name[1:-13]))
-    for file in folder.glob("*.safetensors"):
-        file.unlink()
+    for file in folder.iterdir() if folder.is_dir() else ():
+        if re.fullmatch(_PART, file.name):
+            file.unlink()
+        elif re.fullmatch(_PART + r"\.partial", file.name):
+            seenn_env.traces.delete_recording(file)
+        elif re.fullmatch(rf"\.{_PART}\.[0-9a-f]{{8}}\.tmp", file.name):
+            remove_leftovers(file.with_name(file.name[1:-13]))
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 

@@ -106,7 +106,10 @@ class Sweep:
             if (policies / training.file).exists():
                 learned.setdefault(training.policy, []).append(agents.load(policies / training.file))
         if learned:
-            for folder, pattern in ((comparison, "**/events.out.tfevents.*"), (curves, "*(mean of *)/*")):
+            for folder, pattern in (
+                (comparison, "**/events.out.tfevents.*"),
+                (curves, "*(mean of *)/events.out.tfevents.*"),
+            ):
                 for file in folder.glob(pattern):  # of a comparison without the policies that failed before
                     file.unlink()
             for training in trainings:

@@ -49,11 +49,12 @@ class Train:
 
     def run(self) -> None:
         """Train, save, and print the policy's accuracy and timesteps on the split it learned on."""
+        name = f"{self.algorithm}-seed{self.seed}"
         if self.log_dir is not None and self.output.is_file() and not self.overwrite:
-            learners.finish_runs(self.log_dir, f"{self.algorithm}-seed{self.seed}")
+            learners.finish_runs(self.log_dir, name)
         check_file(self.output, self)
         if self.log_dir is not None:
-            check_log_dir(self.log_dir)
+            check_log_dir(self.log_dir, self.output, name)
         if self.algorithm in learners.TRAINERS:
             refuse_unused(self, ["total_timesteps"], f"with {self.algorithm}, which runs no environment")
         traces = load_traces(self.traces)

@@ -32,7 +32,7 @@ from backbones.packaged_files import is_packaged
 from seenn_env import EarlyExitEnv, rendering
 from seenn_env.evaluation import check_trained_for, decides, observation_of, timesteps_at_start
 
-MAKES = r"\d{3,}\.png"
+MAKES = r"[0-9]{3,}\.png"
 """Files of the result, where it is a folder."""
 
 

@@ -25,7 +25,7 @@ from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import FixedTimestep, Uniform
 from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
-from backbones.errors import unknown_name
+from backbones.errors import refusing, unknown_name
 from seenn_env import Evaluation, Policy, Traces, evaluate
 from seenn_env.evaluation import check_trained_for, decides, evaluated_rows
 from seenn_env.observations import AnyObservation
@@ -130,7 +130,8 @@ def compare(
         },
     )
     if log_dir is not None:
-        from agents.comparison.report.folder import write_report  # needs matplotlib and TensorBoard
+        with refusing("Expected matplotlib to load", advice=" Unset MPLBACKEND.", errors=(ValueError,)):
+            from agents.comparison.report.folder import write_report  # needs matplotlib and TensorBoard
 
         with tqdm(total=1, desc="report", unit="report", **line):
             write_report(comparison, members, results, traces, Path(log_dir))

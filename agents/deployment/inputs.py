@@ -20,7 +20,7 @@ import torch
 
 from backbones import InputError, Samples
 from backbones.contract import channels_advice, check_images, make_keys
-from backbones.data import IMAGE_ERRORS, SUFFIXES, read_pixels
+from backbones.data import IMAGE_ERRORS, images_below, read_pixels
 from backbones.errors import kind_of
 
 
@@ -123,7 +123,7 @@ class ReadAhead:
 
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        files = images_below(path)
         if not files:
             raise InputError(f"Expected images in {path}, found none.")
         return files

@@ -21,7 +21,7 @@ from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import Oracle
 from backbones import InputError
 from backbones.argument_checks import check_kinds
-from backbones.atomic import lock, new_folder, sync_folder
+from backbones.atomic import check_file_name, lock, new_folder, sync_folder
 from backbones.event_log import EVENT_FILES, EventLog
 from seenn_env import Traces
 from seenn_env.rewards import AnyReward
@@ -124,6 +124,7 @@ def _new_run(log_dir: Path, name: str) -> tuple[Path, IO[str]]:
         path = _mark_of(folder)
         if folder.exists() and not path.exists():
             continue
+        check_file_name(path)
         with new_folder(log_dir):
             mark = path.open("a")
         try:

@@ -18,7 +18,6 @@ Letters: N samples, T timesteps, C channels (of events: 0 off, 1 on), H × W pix
 import json
 import math
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,10 @@ from typing import Any
 import numpy as np
 
 from backbones.argument_checks import check_kinds
-from backbones.array_files import map_arrays, texts, write_arrays
+from backbones.array_files import format_of, map_arrays, texts, write_arrays
 from backbones.atomic import open_atomic
 from backbones.data.samples import SPLITS, Whole, check_timesteps
-from backbones.errors import InputError
+from backbones.errors import InputError, check_printable, printable, refusing
 from backbones.tensors import as_array
 
 FORMAT = "seenn_env.frames/1"
@@ -76,20 +75,18 @@ def read_frames(path: Path, timesteps: int | None = None) -> Whole:
     """
     if not path.is_file():
         raise InputError(f"Expected a file of frames (.npz or .safetensors), found none at {path}.")
-    try:
+    with refusing(f"Expected a file of frames that is whole, got {path}", advice=" Make it anew."):
         if path.suffix == ".npz":
             arrays, names = _read_npz(path)
         elif path.suffix == ".safetensors":
             arrays, metadata, seal = map_arrays(path, kind="a file of frames")
-            if metadata.get("format") == FORMAT and seal is None:
-                raise InputError(f"Expected digests in the file of frames {path}, found none: it was altered.")
+            if metadata.get("format", "").startswith("seenn_env.") and (metadata["format"] != FORMAT or seal is None):
+                raise InputError(
+                    f"Expected a sealed file of frames ({FORMAT}), got {format_of(metadata)} in {path}: use another."
+                )
             names = texts(json.loads(metadata["class_names"]), "class_names") if "class_names" in metadata else None
         else:
             raise InputError(f"Expected a file of frames to be called .npz or .safetensors, got {path.name}.")
-    except InputError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"Expected a file of frames, but {path} is not whole ({error}): make it anew.") from error
     whole = _whole(path, arrays, names)
     check_timesteps(whole.images.shape[1], timesteps, str(path))
     return whole
@@ -106,6 +103,8 @@ def _read_npz(path: Path) -> tuple[dict[str, np.ndarray], list[str] | None]:
 def _check_declared(path: Path) -> None:
     """Refuse an .npz whose arrays are declared larger than their part of the file can unfold to."""
     with zipfile.ZipFile(path) as archive:
+        if len(set(archive.namelist())) < len(archive.namelist()):
+            raise ValueError("it has two arrays of one name")
         for member in archive.infolist():
             with archive.open(member) as file:
                 version = np.lib.format.read_magic(file)
@@ -140,6 +139,7 @@ def _whole(path: Path, arrays: dict[str, np.ndarray], names: list[str] | None) -
         missing_name = repr(names[missing] if names else str(missing))
         raise InputError(f"Expected frames of every class, found none of {missing_name} in {path}.")
     names = names or [str(k) for k in range(K)]
+    check_printable(names, "class_names")
     codes = arrays.get("split")
     if codes is not None and not (
         codes.shape == (N,) and codes.dtype.kind in "iu" and 0 <= codes.min() <= codes.max() < len(SPLITS)
@@ -147,7 +147,7 @@ def _whole(path: Path, arrays: dict[str, np.ndarray], names: list[str] | None) -
         raise InputError(
             f"Expected split [N] = [{N}] of codes 0…3 in {path}, got {list(codes.shape)} of {_range(codes)}."
         )
-    return Whole(frames, labels.astype(np.int64), tuple(names), path.stem, 5, codes)
+    return Whole(frames, labels.astype(np.int64), tuple(names), printable(path.stem), 5, codes)
 
 
 def _range(values: np.ndarray) -> str:

@@ -19,7 +19,7 @@ from backbones.data.image_folder.layout import read_tree
 from backbones.data.image_folder.pixels import decoded
 from backbones.data.samples import SPLITS, Division, Splits, Whole, stratified_split
 from backbones.data.torchvision_sets import TORCHVISION_SETS, read_torchvision
-from backbones.errors import InputError, unknown_name
+from backbones.errors import InputError, printable, unknown_name
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _folder(request: Request) -> Whole:
     root = request.place
     tree = read_tree(root)
     images = decoded(tree.files, root, request.cache, request.image_size)
-    return Whole(images, tree.labels, tree.class_names, root.name, 5 if tree.test is None else tree.test)
+    return Whole(images, tree.labels, tree.class_names, printable(root.name), 5 if tree.test is None else tree.test)
 
 
 def _torchvision(request: Request) -> Whole:

@@ -15,7 +15,7 @@ import numpy as np
 from backbones.argument_checks import Natural, Positive, check_fields, check_kinds
 from backbones.contract.inputs import channels_advice
 from backbones.deferred_rows import RowView, rows_of
-from backbones.errors import InputError, counted, shown, unknown_name
+from backbones.errors import InputError, check_printable, counted, shown, unknown_name
 from backbones.one_line import one_line
 from backbones.tensors import as_array, row_places, whole_column
 
@@ -59,6 +59,7 @@ class Samples:
         if isinstance(self.class_names, str) or not isinstance(self.class_names, Iterable | None):
             raise InputError(f"Expected class_names as a tuple of names, got {shown(self.class_names)}.")
         names = tuple(str(name) for name in (() if self.class_names is None else self.class_names))
+        check_printable((*names, str(self.dataset)), "class_names and dataset")
         if len(self.labels) and (self.labels.min() < 0 or (names and self.labels.max() >= len(names))):
             raise InputError(
                 f"Expected labels in 0…{len(names) - 1 if names else 'K-1'}, got {self.labels.min()} to "

@@ -11,6 +11,8 @@ def named_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise InputError(f"Expected the name of a device, such as cpu or cuda, got {name!r}.") from None
+    if device.type == "meta":
+        raise InputError("Expected a device that computes, got 'meta', which holds no numbers: use cpu.")
     there = {"cuda": torch.cuda.device_count, "mps": lambda: int(torch.backends.mps.is_available())}
     if device.type in there and (count := there[device.type]()) <= (device.index or 0):
         raise InputError(f"Expected a device that PyTorch finds here, got {name!r} and {count} of its kind: use cpu.")

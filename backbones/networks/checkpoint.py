@@ -11,7 +11,7 @@ from backbones.argument_checks import check_kinds
 from backbones.array_files import texts
 from backbones.contract.protocol import Backbone
 from backbones.data.samples import checked_division
-from backbones.errors import InputError, damaged, refusing
+from backbones.errors import InputError, check_printable, damaged, refusing
 from backbones.machine.devices import named_device
 from backbones.networks.building import build
 from backbones.networks.network import SpikingNetwork
@@ -52,7 +52,9 @@ def save(
     if names:
         if len(names) != backbone.num_classes:
             raise InputError(f"Expected names of the network's {backbone.num_classes} classes, got {len(names)}.")
-        metadata["class_names"] = json.dumps([str(name) for name in names])
+        names = tuple(map(str, names))
+        check_printable(names, "class_names")
+        metadata["class_names"] = json.dumps(names)
     save_tensor_file(path, backbone.state_dict(), metadata)
 
 

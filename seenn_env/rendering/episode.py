@@ -205,7 +205,7 @@ def recorded_episode(
         label=int(traces.labels[row]),
         timesteps=traces.timesteps,
         exited=exited,
-        class_names=tuple(str(name) for name in traces.info.get("class_names", ())),
+        class_names=tuple(str(name) for name in traces.info.get("class_names") or ()),
         image=image,
         spikes=spikes,
         potentials=potentials,

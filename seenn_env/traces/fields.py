@@ -11,7 +11,8 @@ import numpy as np
 
 from backbones import InputError
 from backbones.data import SPLITS
-from backbones.errors import counted, kind_of, unknown_name, users_own
+from backbones.energy import EnergyModel
+from backbones.errors import check_printable, counted, kind_of, refusing, unknown_name, users_own
 from backbones.tensors import as_array as array_of
 from backbones.tensors import is_tensor
 from seenn_env.arrays import row_chunks
@@ -128,9 +129,12 @@ def check_info(info: Mapping[str, Any], K: int) -> None:
             raise InputError(f"Expected {name} in info as text, of a division a dictionary, got {kind_of(info[name])}.")
     with users_own("info of facts that JSON holds"):
         json.dumps(info)
+    with refusing("Expected the energy_model in info as picojoules by name", errors=(TypeError,)):
+        EnergyModel(**(info.get("energy_model") or {}))
     names = info.get("class_names") or []
     if not isinstance(names, list | tuple) or len(names) not in (0, K) or not all(isinstance(n, str) for n in names):
         raise InputError(f"Expected class_names in info as a list of {K} texts, got {names!r:.100}: name every class.")
+    check_printable([*names, info.get("dataset") or ""], "class_names and dataset in info")
 
 
 def check_images(images: np.ndarray | None, index: np.ndarray | None) -> None:

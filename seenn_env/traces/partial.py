@@ -64,8 +64,8 @@ class PartialRecording:
         Every process of `group` has to call it; the leader makes the folder. An `InputError` for part of a recording
         with other settings, without `overwrite`; or processes on several machines, whose views of one file differ.
         """
-        here = int(os.environ.get("LOCAL_WORLD_SIZE", group.size))
-        if here != group.size:
+        here = os.environ.get("LOCAL_WORLD_SIZE", str(group.size))
+        if here != str(group.size):
             raise InputError(
                 f"Expected all {group.size} processes that record on one machine, got {here} on this one: "
                 "start torchrun with one node."

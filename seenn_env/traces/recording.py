@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from backbones import Backbone, InputError, Samples
 from backbones.argument_checks import Positive, check_kinds
-from backbones.atomic import check_file_name
+from backbones.atomic import check_file_name, check_own_folder
 from backbones.contract import check_images, make_keys, probe_sizes, run_probed
 from backbones.data import Augmentation, check_fit
 from backbones.energy import EnergyModel, Metered
@@ -24,7 +24,7 @@ from backbones.hashing import hash_rows
 from backbones.machine import ProcessGroup, process_group
 from seenn_env.event_frames import mean_over_frames
 from seenn_env.traces.energy import energy_pj
-from seenn_env.traces.fields import Dtype, finite_array
+from seenn_env.traces.fields import Dtype, check_info, finite_array
 from seenn_env.traces.partial import PartialRecording
 from seenn_env.traces.traces import Traces
 
@@ -100,6 +100,7 @@ def record(
         "batch_size": batch_size,
         "version": 1,
     }
+    check_info(info, backbone.num_classes)
     runner = backbone
     if energy:
         runner = backbone if isinstance(backbone, Metered) else Metered(backbone)
@@ -128,6 +129,7 @@ def record(
             path = Path(path)
             folder = path.with_name(path.name + ".partial")
             check_file_name(path)
+            check_own_folder(folder)
             there = path.exists() and not overwrite
             if there and not PartialRecording.is_finished(folder, settings):
                 PartialRecording.remove_rest(folder)

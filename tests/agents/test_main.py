@@ -14,6 +14,7 @@ import warnings
 
 import pytest
 import torch
+from PIL import Image
 
 import agents
 import agents.main
@@ -211,3 +212,44 @@ def test_a_policy_that_reads_an_own_observation_needs_its_module_imported(tmp_pa
     assert "a file imports no module. Import yours first" in refused(capsys, *words)
     seenn("--import", "own_columns", "info", file)
     assert "own_columns:mine" in capsys.readouterr().out
+
+
+def test_names_of_images_move_no_cursor_of_a_terminal(tmp_path, capsys, monkeypatch):
+    for name in ("a\x1b[2J.png", "b.png"):
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    (tmp_path / "c\x1b[2J.png").touch()
+    for terminal in (True, False):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda terminal=terminal: terminal, raising=False)
+        with pytest.raises(SystemExit):
+            seenn("classify", "--backbone", "digits", "--inputs", tmp_path, "--energy-images", 0)
+        printed = capsys.readouterr().out
+        assert ("\x1b" in printed) != terminal  # a program gets the name itself
+        assert printed.count("\\x1b[2J.png") == 3 * terminal + (not terminal)
+
+
+def test_odd_devices_and_variables_of_torchrun_are_one_sentence(tmp_path, capsys, monkeypatch):
+    record = ("record", "--backbone", "digits", "--output", tmp_path / "out")
+    assert "a device that computes" in refused(capsys, *record, "--device", "meta")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "x")
+    assert "got x on this one" in refused(capsys, *record)
+
+
+@pytest.mark.slow
+def test_an_unknown_backend_of_matplotlib_is_one_sentence(tmp_path):
+    words = ("compare", "--traces", "digits", "--output", tmp_path / "out")
+    process = start_python("-m", "agents.main", *words, MPLBACKEND="none")
+    errors = process.communicate()[1]
+    assert process.returncode == 2
+    assert "Unset MPLBACKEND" in errors
+    assert errors.count("\n") == 1
+
+
+def test_ctrl_c_twice_is_one_line(capsys, monkeypatch):
+    monkeypatch.setattr(agents.main, "parse", lambda _: _Failing(ValueError("a buffer"), signal.SIGINT))
+    monkeypatch.setattr("backbones.argument_checks.check_fields", lambda *_: None)
+    said = agents.main._say
+    monkeypatch.setattr(agents.main, "_say", lambda text: (said(text), signal.raise_signal(signal.SIGINT)))
+    with pytest.raises(SystemExit) as stop:
+        agents.main.main([])
+    assert stop.value.code == 130
+    assert capsys.readouterr().err.count("\n") == 1

@@ -68,7 +68,7 @@ def write_html(
     }
     rows = [row for curve in curves for row in curve.rows]
     shown = [row for row in rows if row.exit_shares.max() < 1] or rows
-    names = [str(name) for name in traces.info.get("class_names", range(traces.num_classes))]
+    names = [str(name) for name in traces.info.get("class_names") or range(traces.num_classes)]
     images, galleries = _galleries(shown, results, traces)
     data = {
         "timesteps": comparison.timesteps,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backbones.errors import InputError
+from backbones.errors import InputError, printable
 
 PARTS = {
     "train": {"train", "training", "trn"},
@@ -71,6 +71,12 @@ def read_tree(root: Path) -> Tree:
     return Tree(files + files_of_test, np.concatenate([labels, labels_of_test]), names, test)
 
 
+def folders_of_classes(root: Path) -> list[Path]:
+    """The folders whose sub-folders are classes: the root, or its parts."""
+    parts = _parts_of(root)
+    return [root / name for name in parts.values()] if "train" in parts and len(parts) > 1 else [root]
+
+
 def _part_of(name: str) -> str | None:
     """The part that a folder's name means, if any."""
     words = re.split(r"[^a-z]+", name.lower())
@@ -112,12 +118,20 @@ def list_images(root: Path) -> tuple[list[Path], np.ndarray, tuple[str, ...]]:
     if len(folders) < 2:
         raise InputError(f"Expected a folder for each class (two at least) in {root}, got {len(folders)}.")
     for label, folder in enumerate(folders):
-        images = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        images = images_below(folder)
         if not images:
             raise InputError(f"Expected images of class {folder.name!r}, found none in {folder}.")
         files += images
         labels += [label] * len(images)
-    return files, np.array(labels, np.int64), tuple(folder.name for folder in folders)
+    return files, np.array(labels, np.int64), tuple(printable(folder.name) for folder in folders)
+
+
+def images_below(folder: Path) -> list[Path]:
+    """The image files in a folder and its sub-folders, by name."""
+    try:
+        return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    except RecursionError as error:
+        raise InputError(f"Expected folders of images, got hundreds in one another in {folder}: move them.") from error
 
 
 def list_annotated(folder: Path, class_names: tuple[str, ...]) -> tuple[list[Path], np.ndarray]:
@@ -144,7 +158,7 @@ def words(file: Path, class_names: tuple[str, ...]) -> tuple[str, ...]:
     if not file.is_file():
         return class_names
     table = dict(line.split("\t", 1) for line in file.read_text(encoding="utf-8").splitlines() if "\t" in line)
-    return tuple(table.get(name, name).split(",")[0].strip() for name in class_names)
+    return tuple(printable(table.get(name, name).split(",")[0].strip()) for name in class_names)
 
 
 def _folders(root: Path) -> list[Path]:

@@ -24,6 +24,8 @@ IMAGE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 # Images of 89 to 178 megapixels, of which Pillow warns, are read; larger ones are refused. The filter is the process's,
 # since `warnings.catch_warnings` in a thread that reads ahead would undo filters of other threads.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+_MOST_PIXELS = 1 << 26
+"""Of an image that is resized, before its middle is cut out."""
 
 
 def decoded(files: list[Path], root: Path, cache_dir: Path, size: int | None = None) -> np.ndarray:
@@ -104,6 +106,8 @@ def read_pixels(file: Path, size: tuple[int, int] | None, *, grey: bool) -> np.n
         height, width = size
         scale = max(width / image.width, height / image.height)
         whole = max(width, round(scale * image.width)), max(height, round(scale * image.height))
+        if whole[0] * whole[1] > _MOST_PIXELS:
+            raise ValueError(f"its {image.width} × {image.height} pixels are too narrow to be resized: crop it")
         left, top = (whole[0] - width) // 2, (whole[1] - height) // 2
         image = image.resize(whole, Image.Resampling.BILINEAR).crop((left, top, left + width, top + height))
     pixels = np.asarray(image)

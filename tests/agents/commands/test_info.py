@@ -298,3 +298,32 @@ def test_left_overs_of_killed_commands_are_named_with_advice(tmp_path, capsys):
     assert folder["files"][".out.lock"] == f"left-over: {others[1]['advice']}"
     assert folder["files"]["traces.parts"] == "unfinished recording of several splits"
     assert len(folder["files"]) == 5
+
+
+INTERVAL = {"estimate": 0.5, "low": 0.4, "high": 0.6}
+ROW = {"name": "a", "accuracy": INTERVAL, "mean_timesteps": 1.5}
+COMPARISON = {"dataset": "d", "split": "test", "samples": 9, "timesteps": 2, "rows": [ROW], "differences": []}
+COMPARISON |= {"reference": "a", "provenance": {}}
+HEADROOM = {"split": "policy", "samples": 9, "folds": 2, "targets": [1.5], "confidence": [INTERVAL], "gains": {}}
+IMPOSSIBLE = [
+    {**COMPARISON, "samples": -1},
+    {**COMPARISON, "timesteps": True},
+    {**COMPARISON, "timesteps": 1},
+    {**COMPARISON, "rows": [ROW, ROW]},
+    {**COMPARISON, "rows": {}},
+    {**COMPARISON, "rows": [{**ROW, "mean_timesteps": float("nan")}]},
+    {**COMPARISON, "rows": [{**ROW, "accuracy": {**INTERVAL, "high": 0.3}}]},
+    {**COMPARISON, "rows": [{**ROW, "accuracy": {**INTERVAL, "estimate": float("nan")}}]},
+    {**COMPARISON, "rows": [{**ROW, "accuracy": {**INTERVAL, "estimate": 50.0}}]},
+    {**HEADROOM, "targets": [float("inf")]},
+    {**HEADROOM, "targets": [0.5]},
+    {**HEADROOM, "gains": {"margin": [{**INTERVAL, "low": -2}]}},
+]
+
+
+def test_figures_of_impossible_numbers_are_refused(tmp_path, capsys):
+    for number, content in enumerate([COMPARISON, HEADROOM, *IMPOSSIBLE]):
+        (tmp_path / f"{number}.json").write_text(json.dumps(content))
+    assert len(info(capsys, tmp_path / "0.json", tmp_path / "1.json")) == 2
+    for number in range(2, 2 + len(IMPOSSIBLE)):
+        assert f"{number}.json, but" in refused_by_info(capsys, tmp_path / f"{number}.json").err, IMPOSSIBLE[number - 2]

@@ -1,13 +1,18 @@
 """Commands replace only their own files, and the old result stands until the new one does."""
 
 import json
+import os
 
 import pytest
 import torch
+from PIL import Image
 
 import backbones as bb
+from backbones import InputError
+from backbones.atomic import sole_writer
 from backbones.training.loop import TrainingConfig, train
 from tests.helpers.commands import refused, seenn
+from tests.helpers.recorded import small_backbone
 from tests.helpers.traces import make_traces
 
 SHORT = ("--epochs", 1, "--timesteps", 2, "--width", 4, "--threads", 1)
@@ -202,3 +207,108 @@ def test_names_in_which_no_result_can_be_are_one_sentence(name, message, tmp_pat
     assert message in refused(capsys, "train-backbone", *SHORT, "--output", name)
     if name == "":
         assert "got the folder" in refused(capsys, "headroom", "--output", name)
+
+
+def test_own_files_with_names_like_the_command_s_stay(net):
+    mine = [net / "tensorboard" / name for name in ("events.out.tfevents.mine", "old/events.out.tfevents.1")]
+    for file in mine:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("mine")
+    seenn("train-backbone", "--output", net, *SHORT, "--seed", 5, "--overwrite")
+    assert [file.read_text() for file in mine] == ["mine", "mine"]
+
+
+@pytest.mark.parametrize("name", ["tensorboard", ".new"])
+def test_a_link_to_a_folder_in_the_output_is_refused(name, net, tmp_path, capsys):
+    other = tmp_path / "other"
+    other.mkdir()
+    for file in ("settings.json", "complete", "events.out.tfevents.0", "backbone.safetensors"):
+        (other / file).write_text("mine")
+    if (net / name).exists():
+        (net / name).rename(tmp_path / "moved")
+    (net / name).symlink_to(other)
+    before = contents(tmp_path)
+    assert "without links to other folders" in refused(
+        capsys, "train-backbone", "--output", net, *SHORT, "--seed", 5, "--overwrite"
+    )
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("splits", [["policy"], ["policy", "test"]])
+def test_a_link_in_the_place_of_an_unfinished_recording_is_refused(splits, tmp_path, capsys):
+    other, folder = tmp_path / "other", tmp_path / ("t.st.parts" if len(splits) > 1 else "t.st.partial")
+    other.mkdir()
+    for file in ("settings.json", "logits.rows", "a.safetensors"):
+        (other / file).write_text("mine")
+    words = ("record", "--backbone", "digits", "--output", tmp_path / "t.st", "--split", *splits, "--overwrite")
+    for make in (lambda: folder.symlink_to(other), lambda: folder.write_text("mine")):
+        make()
+        assert "got a link or a file: move it away" in refused(capsys, *words)
+        folder.unlink()
+    assert set(contents(tmp_path).values()) == {b"mine"}
+
+
+def test_own_files_beside_the_parts_of_a_recording_stay(tmp_path):
+    bb.save(small_backbone(), tmp_path / "net")
+    mine = [tmp_path / "t.st.parts" / name for name in ("a.safetensors", "b.safetensors.partial/notes")]
+    for file in mine:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("mine")
+    seenn("record", "--backbone", tmp_path / "net", "--output", tmp_path / "t.st", "--split", "policy", "test")
+    assert (tmp_path / "t.st").is_file()
+    assert {path for path in (tmp_path / "t.st.parts").rglob("*") if path.is_file()} == set(mine)
+
+
+def test_an_own_file_with_the_name_of_a_lock_stays(tmp_path):
+    (tmp_path / ".figures.json.lock").write_text("mine")
+    make_traces(40).save(tmp_path / "t")
+    seenn("train", "--traces", tmp_path / "t", "--algorithm", "exact", "--output", tmp_path / "figures.json")
+    assert (tmp_path / ".figures.json.lock").read_text() == "mine"
+
+
+def test_a_folder_and_a_link_to_it_are_one_output(tmp_path):
+    (tmp_path / "net").mkdir()
+    (tmp_path / "link").symlink_to("net")
+    with (
+        sole_writer(tmp_path / "net"),
+        pytest.raises(InputError, match="Another process"),
+        sole_writer(tmp_path / "link"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(("output", "log"), [("a", "a"), ("a", "a/log"), ("l/exact-seed0", "l"), ("l/reference", "l")])
+def test_an_output_where_tensorboard_s_folders_will_be_is_refused(output, log, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_traces(40).save("t")
+    words = ("train", "--traces", "t", "--algorithm", "exact", "--output", output, "--log-dir", log)
+    assert "beside TensorBoard's folders" in refused(capsys, *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["t"]
+
+
+def test_a_pipe_in_the_place_of_a_run_s_mark_is_refused(tmp_path, capsys):
+    make_traces(40).save(tmp_path / "t")
+    (tmp_path / "log").mkdir()
+    os.mkfifo(tmp_path / "log" / ".exact-seed0.unfinished")
+    words = ("train", "--traces", tmp_path / "t", "--algorithm", "exact", "--output", tmp_path / "p")
+    assert "a pipe or a device" in refused(capsys, *words, "--log-dir", tmp_path / "log")
+
+
+@pytest.mark.parametrize("layout", ["", "train"])
+def test_outputs_among_the_classes_of_the_images_are_refused(layout, tmp_path, capsys):
+    for number in range(20):
+        for part in (layout, "test") if layout else ("",):
+            for name in ("cat", "dog"):
+                (tmp_path / "pets" / part / name).mkdir(parents=True, exist_ok=True)
+                Image.new("L", (8, 8), number).save(tmp_path / "pets" / part / name / f"{number}.png")
+    images = ("--dataset", "folder", "--data-dir", tmp_path / "pets")
+    network = bb.build("small", num_classes=2, timesteps=2, input_shape=(1, 8, 8), width=4)
+    bb.save(network, tmp_path / "net.safetensors")
+    for words in (
+        ("train-backbone", *SHORT),
+        ("record", "--backbone", tmp_path / "net.safetensors"),
+        ("watch", "--backbone", tmp_path / "net.safetensors"),
+    ):
+        assert "outside of the images" in refused(capsys, *words, *images, "--output", tmp_path / "pets" / layout / "o")
+    if layout:
+        seenn("train-backbone", *SHORT, *images, "--output", tmp_path / "pets" / "runs")

@@ -110,7 +110,7 @@ def test_files_that_are_missing_cut_off_or_of_another_kind_are_one_sentence(file
     with pytest.raises(bb.InputError, match=r"file of frames \(.npz or .safetensors\), found none at .*nowhere.npz"):
         bb.load_dataset("frames", tmp_path / "nowhere.npz")
     file.write_bytes(file.read_bytes()[:-1000])
-    with pytest.raises(bb.InputError, match=r"file of frames, but .*bars.* is not whole"):
+    with pytest.raises(bb.InputError, match=r"file of frames(, but .*bars.* is not whole| that is whole, got .*bars)"):
         bb.load_dataset("frames", file)
     (tmp_path / "a.mat").touch()
     with pytest.raises(bb.InputError, match=r"called .npz or .safetensors, got a.mat"):

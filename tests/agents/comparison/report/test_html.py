@@ -292,3 +292,11 @@ def test_chromium_hovers_hides_sorts_and_switches(report, chromium):
     choice.select_option(label="oracle")
     assert page.locator("#gallery img").count() > 0
     page.close()
+
+
+@pytest.mark.parametrize("names", [[], None])
+def test_classes_without_names_are_numbers(names, tmp_path):
+    compare(
+        {"margin": Margin(0.5)}, replace(make_traces(60, split="test"), info={"class_names": names}), log_dir=tmp_path
+    )
+    assert re.search(r'"names":\s*\["0",\s*"1"', (tmp_path / "report.html").read_text())
