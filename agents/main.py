@@ -48,7 +48,9 @@ def parse(arguments: Sequence[str]) -> Any:
         print("seenn", version("seenn-env"))
         sys.exit(0)
     if name == "--import":
-        module, *rest = options or [""]
+        if not options:
+            raise InputError("Expected the name of a module of yours after --import, got none.")
+        module, *rest = options
         with users_own(f"a module that can be imported after --import, got {module!r}"):
             importlib.import_module(module)
         return parse(rest)
