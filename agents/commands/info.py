@@ -24,7 +24,7 @@ import agents
 import backbones as bb
 import seenn_env.traces
 from agents.commands.classify import COLUMNS
-from agents.commands.output import COMPLETE, EVENTS, NEW, SETTINGS, check_complete, print_json
+from agents.commands.output import COMPLETE, EVENTS, NEW, SETTINGS, check_complete, print_json, spelt
 from agents.commands.stated_default import Stated
 from backbones import InputError, data
 from backbones.array_files import map_arrays
@@ -315,7 +315,7 @@ def _result(found: Found) -> Facts:
     files, runs = found.files
     check_complete(found.path)
     kept = [name for name in files if name not in (SETTINGS, COMPLETE)]
-    facts = {"command": settings.pop("command"), "complete": COMPLETE in found.names, "files": kept}
+    facts = {"command": spelt(str(settings.pop("command"))), "complete": COMPLETE in found.names, "files": kept}
     facts |= {"tensorboard_runs": runs} if runs else {}
     if COMPLETE not in found.names:
         facts["advice"] = _CONTINUE

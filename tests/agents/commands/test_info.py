@@ -125,7 +125,7 @@ def test_the_result_of_a_command_has_its_settings_and_files(tmp_path, capsys):
     (begun,) = info(capsys, tmp_path / "result")
     output.close()
     (done,) = info(capsys, tmp_path / "result")
-    assert (begun["kind"], begun["command"], begun["seed"]) == ("result of a command", "Compare", 3)
+    assert (begun["kind"], begun["command"], begun["seed"]) == ("result of a command", "compare", 3)
     assert (begun["complete"], done["complete"]) == (False, True)
     assert done["files"] == ["table.txt"]
 
