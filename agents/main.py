@@ -48,7 +48,9 @@ def parse(arguments: Sequence[str]) -> Any:
         print("seenn", version("seenn-env"))
         sys.exit(0)
     if name == "--import":
-        module, *rest = options or [""]
+        if not options:
+            raise InputError("Expected the name of a module of yours after --import, got none.")
+        module, *rest = options
         with users_own(f"a module that can be imported after --import, got {module!r}"):
             importlib.import_module(module)
         return parse(rest)
@@ -233,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ.setdefault("PYTHON_TYRO_ANSI_CODES", "False")
     typed = sys.argv[1:] if arguments is None else arguments
     command, before = None, None
-    warnings.formatwarning = _format_warning
+    warnings.formatwarning = partial(_format_warning, typed)
     try:
         with contextlib.redirect_stdout(_StandardOutput(sys.stdout)):
             try:
@@ -281,12 +283,17 @@ def _with_options(sentence: str, arguments: Sequence[str]) -> str:
 
 
 def _format_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    typed: Sequence[str],
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
 ) -> str:
     """A warning for the user in one line; one for programmers with its place in the code."""
     if category is not UserWarning:
         return _PYTHONS_FORMAT(message, category, filename, lineno, line)
-    return f"seenn: {' '.join(str(message).split())}\n"
+    return f"seenn: {_with_options(' '.join(str(message).split()), typed)}\n"
 
 
 def _exit_stopped(code: int, command: Any, before: object) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import agents
 from agents import calibration, comparison
+from agents.commands.option_names import spelt_as_options
 from agents.commands.output import check_file, print_json
 from agents.commands.policies import check_calibratable, named_rules
 from agents.commands.stated_default import Stated
@@ -69,7 +70,7 @@ class Calibrate:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             policy, guarantee = self._calibrated(policy, traces, shown["calibration"])
-        notes = [str(each.message) for each in caught]
+        notes = [spelt_as_options(str(each.message), Calibrate, (), ()) for each in caught]
         results = {split: _result(policy, part, self.seed) for split, part in shown.items()}
         wanted = {name: getattr(self, name) for name in ("target_timesteps", "max_loss_points", "confidence")}
         about: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}

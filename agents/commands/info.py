@@ -25,7 +25,7 @@ import agents
 import backbones as bb
 import seenn_env.traces
 from agents.commands.classify import COLUMNS
-from agents.commands.output import COMPLETE, EVENTS, NEW, SETTINGS, check_complete, print_json
+from agents.commands.output import COMPLETE, EVENTS, NEW, SETTINGS, check_complete, print_json, spelt
 from agents.commands.stated_default import Stated
 from backbones import InputError, data
 from backbones.array_files import map_arrays
@@ -71,7 +71,7 @@ class Info:
                 failed = failed or any("damaged" in facts for facts in found)
         if self.json:
             print_json({"files": described})
-        else:
+        elif described:
             print("\n\n".join("\n".join(_heading(facts)) for facts in described))
         if failed:
             sys.exit(1)
@@ -142,7 +142,7 @@ class Found:
     def size(self) -> int:
         """Bytes, of a folder those of the files `inside`."""
         files = map(self.path.joinpath, self.inside) if self.path.is_dir() else [self.path]
-        return sum(file.stat().st_size for file in files if file.is_file())
+        return sum(file.stat().st_size for file in files if os.path.isfile(file))
 
     @cached_property
     def inside(self) -> list[Path]:
@@ -164,10 +164,11 @@ class Found:
             if known.isdisjoint(path.parents):
                 name, found = path.as_posix(), Found(self.path / path)
                 try:
-                    with refusing(f"Expected a file or folder that is whole, got {found.path}"):
-                        kind = next((kind for kind in KINDS[:-1] if kind.fits(found)), None)
+                    kind = next((kind for kind in KINDS[:-1] if kind.fits(found)), None)
                 except InputError as error:
                     damaged[name] = str(error)
+                    continue
+                except (OSError, ValueError, RuntimeError, zipfile.BadZipFile):  # another program's
                     continue
                 if kind is not None:
                     kinds[name] = ": ".join(filter(None, (kind.name, _leftover(found))))
@@ -205,7 +206,7 @@ class Found:
     @cached_property
     def files(self) -> tuple[list[str], list[str]]:
         """Paths of the files in a folder, and the runs of TensorBoard in it ("." is the folder itself)."""
-        inside = [path for path in self.inside if (self.path / path).is_file()]
+        inside = [path for path in self.inside if os.path.isfile(self.path / path)]
         runs = {path.parent.as_posix() for path in inside if re.fullmatch(EVENTS, path.name)}
         return sorted(path.as_posix() for path in inside if not re.fullmatch(EVENTS, path.name)), sorted(runs)
 
@@ -315,7 +316,7 @@ def _result(found: Found) -> Facts:
     files, runs = found.files
     check_complete(found.path)
     kept = [name for name in files if name not in (SETTINGS, COMPLETE)]
-    facts = {"command": settings.pop("command"), "complete": COMPLETE in found.names, "files": kept}
+    facts = {"command": spelt(str(settings.pop("command"))), "complete": COMPLETE in found.names, "files": kept}
     facts |= {"tensorboard_runs": runs} if runs else {}
     if COMPLETE not in found.names:
         facts["advice"] = _CONTINUE
@@ -381,13 +382,15 @@ def _leftover(found: Found) -> str:
     if found.path.is_dir():
         of_rows = name.endswith(".partial") and found.names and all(part.endswith(".rows") for part in found.names)
         return "the rest of a recording: the same command deletes it, and so may you" if of_rows else ""
+    if name.endswith(".lock") and found.size:
+        return ""  # another program's
     return next((advice for pattern, advice in _LEFTOVERS.items() if re.fullmatch(pattern, name)), "")
 
 
 _CONTINUE = "the same command completes it; without need of it, delete it"
 _LEFTOVERS = {
     r"\..+\.[0-9a-f]{8}\.tmp": "a file that was being written: the same command deletes it, and so may you",
-    r"\..+\.lock": "the mark of a command that runs; after one that was killed, it hinders nothing, and may be deleted",
+    r"\..+\.lock": "the mark of a command that runs; after one that was killed, the next with that output deletes it",
     r"\..+\.unfinished": "the mark beside the log of a training that has not ended: the same command replaces both",
 }
 _PARTS = r"(policy|train|calibration|test)-.+\.safetensors(\.partial)?"

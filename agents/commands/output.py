@@ -165,7 +165,7 @@ def open_folder(folder: Path, command: Any, overwrite: bool, *, makes: str, is_f
         if not same and not overwrite:
             raise InputError(f"{folder} holds a result of other settings: choose another output, or pass --overwrite.")
         if not same and (other := _command_of(file)) != type(command).__name__:
-            raise InputError(f"{folder} holds a result of another command ({other}): choose another output.")
+            raise InputError(f"{folder} holds a result of another command ({spelt(other)}): choose another output.")
         made = [(folder / name).stat() for name in output._made(folder)]
         for path in inputs_of(command):
             if any(os.path.samestat(path.stat(), each) for each in made):
@@ -309,6 +309,11 @@ def _check_place(path: Path) -> None:
         sync_folder(place)  # later checks are elsewhere, and would not find the file
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def spelt(command: str) -> str:
+    """The name of a command by that of its class: "train-backbone" of "TrainBackbone"."""
+    return re.sub(r"\B[A-Z]", r"-\g<0>", command).lower()
 
 
 def _command_of(settings: Path) -> str:

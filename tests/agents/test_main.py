@@ -68,6 +68,7 @@ def test_the_version_is_that_of_the_package():
     ("arguments", "message"),
     [
         (["clasify"], "watch. Did you mean 'classify'?"),
+        (["--import"], "the name of a module of yours after --import, got none"),
         (["train", "--algoritm", "dqn"], "got --algoritm. Did you mean '--algorithm'? See seenn train --help."),
         (["record", "--no_flipp"], "Did you mean '--no-flip'?"),
         (["train", "--traces", "a", "--output", "b", "--depth", "3"], "got --depth. See"),

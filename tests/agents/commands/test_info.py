@@ -125,7 +125,7 @@ def test_the_result_of_a_command_has_its_settings_and_files(tmp_path, capsys):
     (begun,) = info(capsys, tmp_path / "result")
     output.close()
     (done,) = info(capsys, tmp_path / "result")
-    assert (begun["kind"], begun["command"], begun["seed"]) == ("result of a command", "Compare", 3)
+    assert (begun["kind"], begun["command"], begun["seed"]) == ("result of a command", "compare", 3)
     assert (begun["complete"], done["complete"]) == (False, True)
     assert done["files"] == ["table.txt"]
 
@@ -192,6 +192,7 @@ def test_others_and_damaged_files_are_one_sentence_each_and_exit_1(tmp_path, cap
         "cut.safetensors",
         "nothing",
     ]
+    assert refused_by_info(capsys, tmp_path / "notes.txt").out == ""
     shown = refused_by_info(capsys, *(tmp_path / name for name in names), "digits/confidence")
     sentences = shown.err.splitlines()
     assert [name in sentence for name, sentence in zip(names, sentences, strict=True)] == [True] * len(names)
@@ -274,6 +275,8 @@ def test_answers_of_classify_have_their_images_timesteps_and_classes(tmp_path, c
 
 
 def test_left_overs_of_killed_commands_are_named_with_advice(tmp_path, capsys):
+    (tmp_path / ".other.lock").write_text("of another program")
+    (tmp_path / "other.npz").write_bytes(b"PK\x05\x06" + bytes(17))
     parts, partial = tmp_path / "traces.parts", tmp_path / "traces.partial"
     full_traces("policy").save(parts / "policy-float16-0123456789abcdef.safetensors")
     (tmp_path / "log").mkdir()
@@ -281,11 +284,11 @@ def test_left_overs_of_killed_commands_are_named_with_advice(tmp_path, capsys):
     (partial / "logits.rows").touch()
     names = {
         ".a.safetensors.01234567.tmp": "the same command deletes it",
-        ".out.lock": "may be deleted",
+        ".out.lock": "the next with that output deletes it",
         "log/.ppo-seed0.unfinished": "the same command replaces both",
     }
     for name in names:
-        (tmp_path / name).write_bytes(b"12345678{")
+        (tmp_path / name).write_bytes(b"" if name.endswith(".lock") else b"12345678{")
     (recording, rest, *others) = info(capsys, parts, partial, *(tmp_path / name for name in names))
     assert recording["kind"] == "unfinished recording of several splits"
     assert recording["files"] == {"policy-float16-0123456789abcdef.safetensors": "traces"}
@@ -298,6 +301,7 @@ def test_left_overs_of_killed_commands_are_named_with_advice(tmp_path, capsys):
     assert folder["files"][".out.lock"] == f"left-over: {others[1]['advice']}"
     assert folder["files"]["traces.parts"] == "unfinished recording of several splits"
     assert len(folder["files"]) == 5
+    assert "damaged" not in folder
 
 
 INTERVAL = {"estimate": 0.5, "low": 0.4, "high": 0.6}

@@ -1,10 +1,12 @@
 """Errors of functions, in a command's sentence: arguments are spelt as options, and the user's own words stay."""
 
+import warnings
+
 import pytest
 
 from agents.commands.option_names import spelt_as_options
 from agents.commands.table import COMMANDS
-from tests.helpers.commands import refused
+from tests.helpers.commands import refused, seenn
 from tests.helpers.traces import make_traces
 
 
@@ -106,3 +108,12 @@ def test_an_unknown_policy_is_answered_with_those_that_the_command_takes(capsys)
     assert "Known: confidence, entropy, gap, margin, patience, summed-confidence." in message
     assert "got none" in refused(capsys, "classify", "--backbone", "digits")
     assert "got both" in refused(capsys, "classify", "--backbone", "digits", "--dataset", "digits", "--inputs", "x")
+
+
+def test_a_warning_names_the_option_too(tmp_path, capsys):
+    make_traces(60, split="calibration").save(tmp_path / "traces")
+    line = ("calibrate", "--traces", tmp_path / "traces", "--policy", "patience", "--output", tmp_path / "out")
+    seenn(*line, "--target-timesteps", 1.4)
+    assert capsys.readouterr().err.startswith("seenn: Expected a --target-timesteps that Patience can reach on 60 rows")
+    shown = warnings.formatwarning("Expected a target_timesteps, got 1.", UserWarning, "file.py", 3)
+    assert shown == "seenn: Expected a --target-timesteps, got 1.\n"

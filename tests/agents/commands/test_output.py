@@ -103,7 +103,7 @@ def test_another_commands_result_is_never_replaced(net, tmp_path, capsys):
     before = contents(net)
     traces = make_traces(20).save(tmp_path / "traces.safetensors")
     message = refused(capsys, "compare", "--traces", traces, "--output", net, "--overwrite")
-    assert "holds a result of another command (TrainBackbone)" in message
+    assert "holds a result of another command (train-backbone)" in message
     assert contents(net) == before
 
 
