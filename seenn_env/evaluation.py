@@ -15,7 +15,7 @@ import numpy as np
 
 from backbones import Backbone, InputError
 from backbones.argument_checks import check_kinds
-from backbones.contract import check_protocol, make_keys
+from backbones.contract import make_keys
 from backbones.errors import counted, kind_of, shown, users_own
 from seenn_env.observations.observation import AnyObservation, Observation
 from seenn_env.rewards import Energy, Reward, pay
@@ -318,6 +318,8 @@ def check_trained_for(policy: Any, network: Backbone | Traces, *, transfer: bool
     """
     decides(policy)  # refuses an object that is none
     if not isinstance(network, Traces):
+        from backbones.contract import check_protocol  # imports PyTorch
+
         check_protocol(network)
     T = network.timesteps
     least = getattr(policy, "least_timesteps", 0)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import backbones as bb
-from backbones.contract.running import make_keys, run
+from backbones.contract.keys import make_keys
+from backbones.contract.running import run
 from backbones.data import SPLITS
 from backbones.energy import Metered
 from backbones.networks import SpikingNetwork

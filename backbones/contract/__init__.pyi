@@ -1,7 +1,8 @@
 from .check import BackboneError, check_backbone
 from .inputs import as_tensor, channels_advice, check_images, encoding_of
+from .keys import make_keys
 from .protocol import Backbone, Probed, State
-from .running import accuracy, check_protocol, make_keys, probe, probe_sizes, run, run_probed
+from .running import accuracy, check_protocol, probe, probe_sizes, run, run_probed
 from .slot_pool import SlotPool
 
 __all__ = [

@@ -15,20 +15,6 @@ from backbones.argument_checks import Positive, check_kinds
 from backbones.contract.inputs import as_tensor
 from backbones.contract.protocol import Backbone, Probed, State
 from backbones.errors import USAGE_ERRORS, InputError, counted, first_line, kind_of, shown, users_own
-from backbones.tensors import as_array
-
-REPEAT_BITS = 16
-
-
-def make_keys(index: np.ndarray, repeat: np.ndarray | int = 0) -> np.ndarray:
-    """`[N]` int64 row names of whole numbers: dataset indices and repeats (below 2¹⁶); else an `InputError`."""
-    for name, values in (("index", index), ("repeat", repeat)):
-        kind = as_array(values, name).dtype.kind if isinstance(values, np.ndarray | int | Sequence) else ""
-        if kind not in ("i", "u") and np.size(values):
-            raise InputError(f"Expected {name} of whole numbers, got {shown(values)}.")
-    if np.ndim(repeat) and np.shape(repeat) != np.shape(index):
-        raise InputError(f"Expected a repeat for each index, got {np.shape(repeat)} and {np.shape(index)}.")
-    return (np.asarray(index, np.int64) << REPEAT_BITS) | np.asarray(repeat, np.int64)
 
 
 def check_protocol(backbone: Backbone) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from backbones.contract.running import make_keys
+from backbones.contract.keys import make_keys
 from backbones.data.samples import Samples
 from backbones.data.transforms.augmentation import augment
 from backbones.machine.processes import ProcessGroup

@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 from backbones.argument_checks import check_kinds
 from backbones.contract.inputs import check_images
+from backbones.contract.keys import make_keys
 from backbones.contract.protocol import Backbone
-from backbones.contract.running import accuracy, make_keys
+from backbones.contract.running import accuracy
 from backbones.data.samples import Splits, check_fit
 from backbones.errors import InputError
 from backbones.hashing import hash_rows, hash_tensors

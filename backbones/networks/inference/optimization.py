@@ -11,8 +11,9 @@ import math
 import numpy as np
 
 from backbones.argument_checks import Fraction, check_kinds
+from backbones.contract.keys import make_keys
 from backbones.contract.protocol import Backbone
-from backbones.contract.running import make_keys, run
+from backbones.contract.running import run
 from backbones.data.samples import Samples
 from backbones.errors import InputError
 from backbones.networks.inference.inference_network import Dtype, InferenceNetwork, Report
