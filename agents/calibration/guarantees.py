@@ -16,7 +16,7 @@ from agents.calibration.curve import exits_at, level_curve
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import FixedTimestep
 from backbones import InputError
-from backbones.argument_checks import AtLeast, check_kinds
+from backbones.argument_checks import Above, AtLeast, Below, check_kinds
 from backbones.errors import unknown_name
 from seenn_env import Traces
 
@@ -146,7 +146,9 @@ def control_risk(
 
 
 @check_kinds
-def least_samples(max_risk: float, confidence: float) -> int:
+def least_samples(
+    max_risk: Annotated[float, AtLeast(1e-12), Below(1)], confidence: Annotated[float, Above(0), Below(1)]
+) -> int:
     """The fewest samples on which `control_risk` allows an early exit that costs none of them anything.
 
     n samples without a loss reject a mean loss above `max_risk` where (1 - max_risk)^n ≤ 1 - confidence.

@@ -128,8 +128,8 @@ def record(
             partial = PartialRecording.in_memory(shapes, dtypes, batch_size=batch_size)
         else:
             path = Path(path)
-            folder = path.with_name(path.name + ".partial")
             check_file_name(path)
+            folder = path.with_name(path.name + ".partial")
             check_own_folder(folder)
             refused = InputError(f"{path} holds a recording already: choose another path, or set overwrite.")
             there = path.exists() and not overwrite
