@@ -263,6 +263,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _say(f"seenn: {place}{reason}; {_state(command, before)}.")
         _discard_output()
         sys.exit(1)
+    except FloatingPointError as error:  # a training that diverged
+        _say(f"seenn: {error}")
+        sys.exit(1)
     except Exception as error:
         if _stopped:
             _exit_stopped(_stopped[0], command, before)

@@ -6,6 +6,7 @@ policy = load("cifar10-jpeg/ppo")                # a packaged one
 """
 
 import json
+import os
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -61,12 +62,12 @@ def load(path: str | Path) -> AnyPolicy:
     is not imported yet.
     """
     name = Path(path).as_posix()
-    if Path(path).is_file() and zipfile.is_zipfile(path):
+    if os.path.isfile(path) and zipfile.is_zipfile(path):
         raise InputError(
             f"Expected a policy file, got the zip {path}: read one that stable-baselines3 saved by "
             "agents.learners.load_sb3."
         )
-    if not Path(path).suffix and not Path(path).exists():
+    if not Path(path).suffix and not os.path.exists(path):
         if name not in packaged_policies():
             raise unknown_name("packaged policy (or a file)", name, packaged_policies())
         path = PACKAGED / f"{name}.safetensors"

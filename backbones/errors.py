@@ -1,5 +1,6 @@
 """The exception for input that the caller can correct."""
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from difflib import get_close_matches
@@ -49,8 +50,8 @@ def did_you_mean(name: object, names: Iterable[str], cutoff: float = 0.7) -> str
 
 def no_file(kind: str, path: Path, advice: str = "") -> InputError:
     """The error for a path without a file."""
-    there = f"got {path}, which is no regular file" if path.exists() else f"found nothing at {path}"
-    found = f"got the folder {path}: name a file in it" if path.is_dir() else there
+    there = f"got {path}, which is no regular file" if os.path.exists(path) else f"found nothing at {path}"
+    found = f"got the folder {path}: name a file in it" if os.path.isdir(path) else there
     return InputError(f"Expected {kind}, {found}.{advice}")
 
 

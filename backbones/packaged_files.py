@@ -1,5 +1,6 @@
 """Packaged files by name: "digits" is a backbone, and the name of traces recorded from it."""
 
+import os
 from pathlib import Path
 
 from backbones.errors import unknown_name
@@ -13,7 +14,7 @@ def packaged_file(name: str | Path, folder: Path, kind: str) -> Path:
     An `InputError` for an unknown name says its `kind`.
     """
     file = Path(name)
-    if file.suffix or file.exists():
+    if file.suffix or os.path.exists(file):
         return file
     if not is_packaged(name, folder):
         raise unknown_name(f"{kind} (or a file)", str(name), {path.stem for path in folder.glob("*.safetensors")})

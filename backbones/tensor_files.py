@@ -1,6 +1,7 @@
 """Tensors and metadata in safetensors files, which `array_files` writes, seals and maps."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def load_tensor_file(
     altered, of another format, or with NaN or infinity.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise no_file(f"{kind} file", path)
     arrays, metadata, seal = map_arrays(path, kind=f"{kind} file")
     metadata = own_metadata(metadata)

@@ -527,3 +527,19 @@ def test_headers_with_two_of_one_name_and_frames_of_a_later_format_are_refused(t
     twice = written(tmp_path / "twice.safetensors", (entry[:-1] + "," + entry[1:]).encode(), b"0")
     with pytest.raises(InputError, match="two of one name"):
         map_arrays(twice, kind="a file")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + ".npz"])
+def test_names_that_are_too_long_for_a_file_are_one_sentence(name):
+    def classified(path):
+        return agents.classify(path, small_backbone(), agents.Margin())
+
+    def frames(path):
+        return bb.load_dataset("frames", path)
+
+    def folder(path):
+        return bb.load_dataset("folder", path)
+
+    for read in (bb.load, agents.load, Traces.load, classified, frames, folder):
+        with pytest.raises(InputError, match="Expected"):
+            read(name)

@@ -140,7 +140,9 @@ def control_risk(
 
 
 @check_kinds
-def least_samples(max_risk: float, confidence: float) -> int:
+def least_samples(
+    max_risk: Annotated[float, AtLeast(1e-12), Below(1)], confidence: Annotated[float, Above(0), Below(1)]
+) -> int:
     """The fewest samples on which `control_risk` allows an early exit that costs none of them anything.
 
     n samples without a loss reject a mean loss above `max_risk` where (1 - max_risk)^n ≤ 1 - confidence.

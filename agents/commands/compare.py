@@ -68,7 +68,7 @@ class Compare:
             if self.policies.count(entry) > 1:
                 raise InputError(f"Expected each policy once, got {entry} twice: one file is no second seed.")
             learned.setdefault(name, []).append(agents.load(file))
-        comparison.check_seeds(learned)
+        comparison.check_members(learned)
         calibrated = named_rules(RULES if self.rules is None else self.rules)
         if not self.calibration:
             refuse_unused(self, ["rules", "targets"], "without --calibration")

@@ -1,5 +1,5 @@
 from .bootstrap import Clusters, DifferenceInterval, Interval, across_seeds, mean_interval
-from .comparison import check_seeds, compare
+from .comparison import check_members, compare
 from .curve_area import Endpoint, MatchedCurve, matched_curve
 from .learning_headroom import Headroom, headroom
 from .matched_accuracy import paired_difference
@@ -15,7 +15,7 @@ __all__ = [
     "Interval",
     "MatchedCurve",
     "across_seeds",
-    "check_seeds",
+    "check_members",
     "compare",
     "headroom",
     "holm",

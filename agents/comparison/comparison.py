@@ -18,17 +18,20 @@ from agents.calibration.randomised import Mixed
 from agents.comparison.bootstrap import Clusters, DifferenceInterval, mean_interval
 from agents.comparison.matched_accuracy import paired_draws
 from agents.comparison.multiple_comparisons import max_t
-from agents.comparison.result import Comparison, Difference, Row, family_of
+from agents.comparison.result import Comparison, Difference, Row, family_of, run_name
 from agents.policies import RULE_KINDS
 from agents.rules.per_timestep import PerTimestep
 from agents.rules.score import ScoredPolicy
 from agents.rules.thresholds import FixedTimestep, Uniform
 from backbones import InputError
 from backbones.argument_checks import Natural, check_kinds
-from backbones.errors import refusing, unknown_name
+from backbones.errors import check_printable, refusing, unknown_name
 from seenn_env import Evaluation, Policy, Traces, evaluate
 from seenn_env.evaluation import check_trained_for, decides, evaluated_rows
 from seenn_env.observations import AnyObservation
+
+_LONGEST_NAME = 200
+"""Bytes of a policy's name, at most."""
 
 
 @check_kinds
@@ -66,7 +69,7 @@ def compare(
     members = {name: list(group) if isinstance(group, list | tuple) else [group] for name, group in policies.items()}
     if not members or not all(members.values()):
         raise InputError("Expected at least one policy to compare, got none.")
-    check_seeds(members)
+    check_members(members)
     traces = evaluated_rows(traces, split)
     observations = observation if isinstance(observation, Mapping) else dict.fromkeys(policies, observation)
     for name in observations:
@@ -138,8 +141,22 @@ def compare(
     return comparison
 
 
-def check_seeds(members: Mapping[str, Sequence[Any]]) -> None:
-    """Refuse policies of one name that are no seeds of one policy: of two kinds, algorithms or observations."""
+def check_members(members: Mapping[str, Sequence[Any]]) -> None:
+    """Refuse names that folders cannot have, or two have in common, and policies of one name that are no seeds of one.
+
+    Raises:
+        InputError: for such a name, or two kinds, algorithms or observations under one.
+    """
+    check_printable(members, "names of policies")
+    runs: dict[str, str] = {}
+    for family in map(family_of, members):
+        run = run_name(family)
+        if run in ("", ".", "..") or len(run.encode()) > _LONGEST_NAME:
+            raise InputError(f"Expected names of policies that folders can have, got {family!r:.40}: rename it.")
+        if runs.setdefault(run, family) != family:
+            raise InputError(
+                f"Expected names of policies that differ as {run!r} too, got {runs[run]!r} and {family!r}."
+            )
     for name, group in members.items():
         first, *others = (_trained_as(policy) for policy in group)
         if other := next((other for other in others if other != first), None):

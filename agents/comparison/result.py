@@ -22,6 +22,11 @@ def family_of(name: str) -> str:
     return name.split(" @ ")[0]
 
 
+def run_name(family: str) -> str:
+    """A policy's name as the name of a folder, of its run of TensorBoard."""
+    return "".join(letter if letter.isalnum() or letter in " ()-_.,=+" else "_" for letter in family)
+
+
 @dataclass(frozen=True)
 class Row:
     """One policy on the rows of the traces, over all its seeds."""

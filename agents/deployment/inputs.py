@@ -122,12 +122,12 @@ class ReadAhead:
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_dir():
+    if os.path.isdir(path):
         files = images_below(path)
         if not files:
             raise InputError(f"Expected images in {path}, found none.")
         return files
-    if not path.exists():
+    if not os.path.exists(path):
         raise InputError(f"Expected an image or a folder of images, found none at {path}.")
     return [path]
 

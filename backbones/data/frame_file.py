@@ -17,6 +17,7 @@ Letters: N samples, T timesteps, C channels (of events: 0 off, 1 on), H × W pix
 
 import json
 import math
+import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -73,7 +74,7 @@ def read_frames(path: Path, timesteps: int | None = None) -> Whole:
     """The frames, labels and splits of a file, of any T or the expected one; an `InputError` for a missing or damaged
     file, arrays of other shapes, a class without frames, or another T.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"Expected a file of frames (.npz or .safetensors), found none at {path}.")
     with refusing(f"Expected a file of frames that is whole, got {path}", advice=" Make it anew."):
         if path.suffix == ".npz":

@@ -1,6 +1,7 @@
 """The file format of traces: sealed safetensors, memory-mapped."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def map_tensors(path: Path, *, verify: bool | None = None) -> dict[str, Any]:
     larger ones, `seal.check()` does it. An `InputError` for a file that is missing, of another format, truncated or
     altered.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # of a name that is too long, `is_file` raises
         raise no_file("a traces file", path, " `seenn record` makes one.")
     now = path.stat().st_size <= arrays.LARGE_BYTES if verify is None else verify
     tensors, metadata, seal = map_arrays(path, kind="a traces file", verify=now)

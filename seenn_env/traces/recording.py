@@ -127,8 +127,8 @@ def record(
             partial = PartialRecording.in_memory(shapes, dtypes, batch_size=batch_size)
         else:
             path = Path(path)
-            folder = path.with_name(path.name + ".partial")
             check_file_name(path)
+            folder = path.with_name(path.name + ".partial")
             check_own_folder(folder)
             there = path.exists() and not overwrite
             if there and not PartialRecording.is_finished(folder, settings):

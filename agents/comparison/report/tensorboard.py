@@ -15,7 +15,7 @@ from agents.comparison.report.curves import PolicyCurve
 from agents.comparison.report.figure import draw
 from agents.comparison.report.pictures import draw_answer, draw_exits, draw_reliability, image_grid, images_by_exit
 from agents.comparison.report.provenance import facts_of, policy_facts
-from agents.comparison.result import Comparison
+from agents.comparison.result import Comparison, run_name
 from agents.learners.learning_curve import write_hparams
 from agents.rules.score import ScoredPolicy
 from backbones.event_log import WHOLE, EventLog
@@ -30,11 +30,6 @@ LAYOUT = {
         "points over the best rule, bands 95 %": ["Margin", ["compare/difference_points", *BAND["difference_points"]]],
     },
 }
-
-
-def run_name(name: str) -> str:
-    """A policy's name as the name of a folder."""
-    return "".join(letter if letter.isalnum() or letter in " ()-_.,=+" else "_" for letter in name)
 
 
 def write_tensorboard(

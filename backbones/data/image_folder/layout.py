@@ -9,6 +9,7 @@ Parts may have other names: Train, training_set, seg_train, valid, testing, … 
 class's folder. Letters: N images.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ class Tree:
 
 def read_tree(root: Path) -> Tree:
     """The images of a folder in one of the layouts above; an `InputError` for any other, or classes without images."""
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise InputError(f"Expected a folder of images, found none at {root}.")
     folders = _parts_of(root)
     parts = [folders[part] for part in ("test", "val") if part in folders]

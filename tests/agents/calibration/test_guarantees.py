@@ -6,7 +6,7 @@ from scipy import stats
 
 from agents import Confidence, FixedTimestep, Margin, calibrate
 from agents.calibration.curve import exits_at
-from agents.calibration.guarantees import control_risk, p_values
+from agents.calibration.guarantees import control_risk, least_samples, p_values
 from agents.rules.scaled_confidence import ScaledConfidence
 from backbones import InputError
 from seenn_env import Traces, evaluate
@@ -148,3 +148,9 @@ def test_bad_arguments_are_one_sentence():
         control_risk(Margin(), traces, max_risk=0.1, risk="regret")
     with pytest.raises(InputError, match="policy to be a ScoredPolicy, got a"):
         control_risk(FixedTimestep(1), traces, max_risk=0.1)
+
+
+@pytest.mark.parametrize(("max_risk", "confidence"), [(0, 0.9), (1, 0.9), (-1, 0.9), (np.inf, 0.9), (0.1, 1), (0.1, 0)])
+def test_the_fewest_samples_of_impossible_bounds_are_refused(max_risk, confidence):
+    with pytest.raises(InputError, match=r"a number (of|above)"):
+        least_samples(max_risk, confidence)

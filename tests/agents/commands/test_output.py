@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import pytest
 import torch
@@ -38,10 +39,12 @@ def test_refused_arguments_keep_the_old_result(net, capsys):
         assert contents(net) == before, wrong
 
 
-def test_a_run_that_diverges_keeps_the_old_result(net):
+def test_a_run_that_diverges_is_one_sentence_and_keeps_the_old_result(net, capsys):
     before = contents(net)
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit) as stop:
         seenn("train-backbone", "--output", net, *SHORT, "--learning-rate", 1e30, "--overwrite")
+    assert stop.value.code == 1
+    assert re.fullmatch(r"seenn: The loss is \S+ in epoch 1: lower the learning rate\.\n", capsys.readouterr().err)
     assert contents(net) == before
 
 

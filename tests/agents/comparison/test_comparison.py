@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 
 import numpy as np
 import pytest
@@ -234,3 +235,21 @@ def test_policies_of_one_name_are_seeds_of_one_policy(held_out, tmp_path, capsys
     message = refused(capsys, "compare", "--traces", "digits", "--policies", *policies, *out)
     assert "got ppo on features and exact on features as 'PPO'" in message
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a/b", "a_b"], "differ as 'a_b' too, got 'a/b' and 'a_b'"),
+        ([".."], "that folders can have, got '..'"),
+        ([" @ 2"], "that folders can have, got ''"),
+        (["x" * 300], "that folders can have"),
+        (["\udcff"], "of printable characters"),
+        (["\x1b[2J"], "of printable characters"),
+    ],
+    ids=str,
+)
+def test_names_whose_runs_of_tensorboard_cannot_be_are_refused(names, message, held_out, tmp_path):
+    with pytest.raises(InputError, match=re.escape(message)):
+        compare(dict.fromkeys(names, Margin(0.5)), held_out, log_dir=tmp_path / "report")
+    assert not (tmp_path / "report").exists()

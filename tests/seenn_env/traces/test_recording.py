@@ -188,3 +188,9 @@ def test_repeats_of_pictures_are_shifted_and_mirrored_pixels(digits):
     kept = (shown[:, 1] == samples.images).all((1, 2, 3))
     assert (mirrored | kept).all()
     assert 60 < mirrored.sum() < 140
+
+
+@pytest.mark.parametrize("path", ["", ".", "/"])
+def test_a_folder_as_the_file_of_a_recording_is_refused(path, digits, network):
+    with pytest.raises(bb.InputError, match="got a folder"):
+        record(network, digits.policy.select(slice(0, 20)), path)
