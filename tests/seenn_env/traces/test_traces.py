@@ -136,7 +136,7 @@ def test_right_digests_of_impossible_values_are_refused(tmp_path, monkeypatch):
 def test_missing_files_other_formats_and_unknown_names_are_refused(tmp_path):
     with pytest.raises(InputError, match="found nothing at"):
         Traces.load(tmp_path / "none.safetensors")
-    with pytest.raises(InputError, match=r"traces \(or a file\), got 'mnist'. Known: .*digits"):
+    with pytest.raises(InputError, match=r"recording \(or a file\), got 'mnist'. Known: .*digits"):
         Traces.load("mnist")
     safetensors.numpy.save_file({"logits": np.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(InputError, match="got a safetensors file of another program"):
@@ -235,7 +235,7 @@ def test_the_packaged_cifar10_traces_are_those_of_the_card():
 
 def test_a_packaged_backbone_is_no_packaged_traces():
     with pytest.raises(
-        bb.InputError, match=r"traces \(or a file\), got 'digits-backbone'. Known: cifar10-jpeg, digits"
+        bb.InputError, match=r"recording \(or a file\), got 'digits-backbone'. Known: cifar10-jpeg, digits"
     ):
         Traces.load("digits-backbone")
 
