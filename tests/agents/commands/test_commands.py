@@ -161,7 +161,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(tmp_path, capsys):
         (("train-backbone", "--dataset", "moons"), "dataset, got 'moons'. Known:"),
         (("train-backbone", "--dataset", "mnist"), "where the data of 'mnist' are: pass --data-dir"),
         (("train-backbone", "--epochs", 0), "epochs to be a whole number of 1 or more, got 0"),
-        (("train-backbone", "--width", 0), "width to be a whole number of 1 or more or None, got 0"),
+        (("train-backbone", "--width", 0), "width to be a whole number of 1 or more, got 0"),
         (("train-backbone", "--device", "gpu"), "the name of a device, such as cpu or cuda, got 'gpu'"),
         (("train-backbone", "--device", "cuda:99"), "a device that PyTorch finds here, got 'cuda:99'"),
         (("train-backbone", "--timesteps", 2, "--stages", 4, 1, 0.1), "stages of at most the network's 2 timesteps"),

@@ -8,6 +8,7 @@ import pytest
 
 import agents
 from backbones import InputError
+from backbones.errors import counted
 from seenn_env import Traces
 from tests.helpers.commands import refused, seenn
 from tests.helpers.programs import ROOT, start_python
@@ -103,7 +104,8 @@ def test_a_failed_training_is_named_and_tried_again_and_the_others_are_compared(
         assert f"train {missing} of 2 policies" in out
         assert "exact @ 1.5  " in out
         assert errors.splitlines()[0].startswith("seenn: optimal-stopping @ 1.5, seed 0 failed: Expected finite")
-        assert errors.splitlines()[1] == f"seenn: 1 of {missing} trainings failed; the same command tries them again."
+        failed = f"1 of {counted(missing, 'training')} failed"
+        assert errors.splitlines()[1] == f"seenn: {failed}; the same command tries them again."
     assert not (tmp_path / "out" / "complete").exists()
 
 
