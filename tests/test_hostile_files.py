@@ -76,7 +76,9 @@ def files(folder):
     agents.save(agents.train("exact", make_traces(20), steps=1, hidden=(2,)), folder / "policy")
     agents.save(agents.PerTimestep(agents.Margin(), (0.5, 0.5, 0.5)), folder / "rule")
     make_traces(4).save(folder / "traces")
-    save_frames(folder / "frames.safetensors", np.zeros((4, 2, 1, 3, 3), np.uint8), np.arange(4) % 2, class_names="ab")
+    save_frames(
+        folder / "frames.safetensors", np.zeros((4, 2, 1, 3, 3), np.uint8), np.arange(4) % 2, class_names=("a", "b")
+    )
 
     def frames(path):
         return bb.load_dataset("frames", path.rename(path.with_suffix(".safetensors")))

@@ -70,7 +70,9 @@ def make_files():
     agents.save(agents.train("exact", splits[0], steps=1, hidden=(2,)), "policy")
     agents.save(agents.train("exact", make_traces(12, T=3), steps=1, hidden=(2,)), "other-policy")
     agents.save(agents.train("one-shot", full_traces(), epochs=1, width=2), "one-shot")
-    save_frames(Path("frames.safetensors"), np.zeros((4, 2, 1, 8, 8), np.uint8), np.arange(4) % 2, class_names="ab")
+    save_frames(
+        Path("frames.safetensors"), np.zeros((4, 2, 1, 8, 8), np.uint8), np.arange(4) % 2, class_names=("a", "b")
+    )
     Path("frames.safetensors").rename("frames")
     Path("images").mkdir()
     Image.fromarray(np.zeros((8, 8), np.uint8)).save("images/a.png")

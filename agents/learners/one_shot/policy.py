@@ -24,7 +24,6 @@ from backbones.machine import torch_threads
 from backbones.one_line import one_line
 from backbones.tensor_files import check_weights
 from seenn_env import Traces
-from seenn_env.evaluation import check_trained_for
 
 _BATCH = 1024
 
@@ -83,7 +82,11 @@ class TimestepNetwork(ScoredPolicy):
 
     def trace_scores(self, traces: Traces) -> np.ndarray:
         """See `ScoredPolicy`: `[N, T-1]` cumulative probability of the timesteps, from the images of the traces."""
-        check_trained_for(self, traces, transfer=True)
+        if traces.timesteps != self.timesteps:
+            raise InputError(
+                f"Expected a policy for the network's {traces.timesteps} timesteps, got one that was made for "
+                f"{self.timesteps}: train it on traces of this network."
+            )
         used, back = np.unique(traces.image_places, return_inverse=True)
         return np.cumsum(self.chances(traces.still_images[used]), axis=1)[back, :-1]
 
