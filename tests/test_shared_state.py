@@ -117,7 +117,8 @@ def test_a_model_stays_as_it_was_when_its_policy_is_taken():
     assert policy.score(np.full((1, 6), 0.5, np.float32)) == before
 
 
-def test_a_backbone_stays_where_it_is_when_it_runs_elsewhere():
+def test_a_backbone_stays_where_it_is_when_it_runs_elsewhere(monkeypatch):
+    monkeypatch.setattr("agents.deployment.classification.named_device", torch.device)  # which refuses "meta"
     backbone = small_backbone()
     assert on_device(backbone, None) is on_device(backbone, "cpu") is backbone
     moved = on_device(backbone, "meta")

@@ -1,5 +1,6 @@
-"""Make the files of seenn_env/data: the digits backbone and its traces, with the images,
-and once more with each image once and the last hidden layer's spikes and potentials.
+"""Make the packaged digits: the backbone and its traces.
+
+The traces have the images; `digits-hidden` has each image once, and the last hidden layer's spikes and potentials.
 
     python benchmarks/packaged/digits_traces.py                # about three minutes on two cores
 
@@ -18,10 +19,13 @@ from backbones import train
 from backbones.training import TrainingConfig
 from seenn_env import Traces, record
 
+ROOT = Path(__file__).parents[2]
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--output", type=Path, default=Path(__file__).parents[2] / "seenn_env" / "data")
+    parser.add_argument("--output", type=Path, default=ROOT / "seenn_env" / "data")
+    parser.add_argument("--backbone", type=Path, default=ROOT / "backbones" / "packaged" / "digits.safetensors")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -30,7 +34,8 @@ def main() -> None:
         "small", num_classes=10, timesteps=8, input_shape=(1, 8, 8), encoding="poisson", width=32, seed=Quickstart.seed
     )
     train(network, splits, TrainingConfig(epochs=Quickstart.epochs, seed=Quickstart.seed), progress=True)
-    bb.save(network, args.output / "digits-backbone.safetensors")
+    names = splits.train.class_names
+    bb.save(network, args.backbone, division=splits.division, class_names=names)
     parts = [
         record(network, splits[split], repeats=repeats, dtype="float16", images=True)
         for split, repeats in RECORDED.items()

@@ -166,6 +166,14 @@ def test_a_warning_for_the_user_is_one_line(capsys, monkeypatch):
     assert "file.py:3: DeprecationWarning: Old." in warnings.formatwarning("Old.", DeprecationWarning, "file.py", 3)
 
 
+@pytest.fixture
+def heard():
+    """Ctrl-C reaches Python, as in a terminal: a job of the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class _Failing:
     """A command that fails with an error after it received a signal, or without one."""
 
@@ -189,7 +197,9 @@ class _Failing:
         (MemoryError(), None, 1, "a machine with more memory"),
     ],
 )
-def test_an_error_of_c_code_is_the_signal_or_the_memory_behind_it(error, number, code, sentence, capsys, monkeypatch):
+def test_an_error_of_c_code_is_the_signal_or_the_memory_behind_it(
+    error, number, code, sentence, capsys, monkeypatch, heard
+):
     monkeypatch.setattr(agents.main, "parse", lambda _: _Failing(error, number))
     monkeypatch.setattr("backbones.argument_checks.check_fields", lambda *_: None)
     with pytest.raises(SystemExit) as stop:
@@ -245,7 +255,7 @@ def test_an_unknown_backend_of_matplotlib_is_one_sentence(tmp_path):
     assert errors.count("\n") == 1
 
 
-def test_ctrl_c_twice_is_one_line(capsys, monkeypatch):
+def test_ctrl_c_twice_is_one_line(capsys, monkeypatch, heard):
     monkeypatch.setattr(agents.main, "parse", lambda _: _Failing(ValueError("a buffer"), signal.SIGINT))
     monkeypatch.setattr("backbones.argument_checks.check_fields", lambda *_: None)
     said = agents.main._say

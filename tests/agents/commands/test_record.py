@@ -93,7 +93,7 @@ def names(folder: Path) -> set[str]:
 
 
 def test_a_recording_of_one_split_removes_the_parts_of_several(killed):
-    (killed / "out.safetensors.parts" / ".test.safetensors.01234567.tmp").touch()
+    (killed / "out.safetensors.parts" / ".test-float16-0123456789abcdef.safetensors.01234567.tmp").touch()
     command(killed, ("test",)).run()
     assert names(killed) == {"backbone.safetensors", "out.safetensors"}
     assert seenn_env.Traces.load(killed / "out.safetensors").split == "test"
