@@ -89,13 +89,15 @@ def states(moments: list[Moment]) -> list[tuple[int, State]]:
 
 
 def write_state(state: State, folder: Path) -> None:
-    """Write a state into a new folder."""
+    """Write a state into a new folder; all times are equal, since files are not written in the order of the command."""
     folder.mkdir()
     for path, content in sorted(state.items()):
         if content is None:
             (folder / path).mkdir()
         else:
             (folder / path).write_bytes(content)
+    for path in state:
+        os.utime(folder / path, (0, 0))
 
 
 def _parent(path: str) -> str:
