@@ -89,8 +89,11 @@ class ResultFolder:
                     (self.work / name).replace(self.final / name)
                 sync_folder((self.final / name).parent)
         old = self._listed(self.final) if (self.final / COMPLETE).exists() else self._made(self.final)
-        for name in old - new:  # a file that the old list has not is the user's
-            (self.final / name).unlink(missing_ok=True)
+        gone = [self.final / name for name in old - new]  # a file that the old list has not is the user's
+        for file in gone:
+            file.unlink(missing_ok=True)
+        for folder in {file.parent for file in gone}:
+            sync_folder(folder)  # before the list moves: later ones could not tell that these were the command's
         (self.work / COMPLETE).replace(self.final / COMPLETE)
         sync_folder(self.final)
         self._clear()
