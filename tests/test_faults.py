@@ -285,7 +285,10 @@ def check_failure(bench: Bench, name: str, state: Path, fault: Fault, at: int, m
     said = [line for line in run.errors.strip().splitlines() if not line.endswith("is taken.")]  # a missed target
     assert len(said) == 1, (fault, at, run.errors)
     assert message in said[0], (fault, at)
-    empty = [path for path in bench.place.rglob("*") if path.is_dir() and not any(path.iterdir())]
+    folders = [
+        path for path in bench.place.rglob("*") if path.is_dir() and ".new" not in path.parts
+    ]  # still to replace
+    empty = [path for path in folders if not any(path.iterdir())]
     assert not empty, (fault, at, empty)
     if name.endswith(OVERWRITE):
         assert stands(bench.place, contents(state), new), (fault, at)

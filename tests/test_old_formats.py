@@ -10,7 +10,7 @@ import torch
 
 import agents
 import backbones as bb
-from agents.commands.info import describe
+from agents.commands.file_kinds import describe
 from backbones.data.cache import cached_rows
 from backbones.data.frame_file import read_frames
 from backbones.training.run_state import RunState

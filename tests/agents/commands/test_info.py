@@ -234,7 +234,7 @@ def test_a_folder_is_described_at_all_depths_by_the_names_as_they_are(tmp_path, 
 
 
 def test_a_folder_of_many_files_is_described_in_part(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("agents.commands.info._MOST", 5)
+    monkeypatch.setattr("agents.commands.file_kinds._MOST", 5)
     monkeypatch.setattr("agents.commands.info._MOST_LINES", 2)
     for number in range(7):
         agents.save(agents.Margin(), tmp_path / f"{number}.safetensors")
