@@ -98,10 +98,12 @@ def run_probed(
         fields: "logits" `[b, T, K]`, and each probe `[b, T, F]`, on the backbone's device.
     """
     check_protocol(backbone)
+    numbers = np.asarray(keys)
+    if numbers.ndim != 1 or (numbers.size and numbers.dtype.kind not in "iu"):
+        raise InputError(f"Expected keys [N] of whole numbers, got {list(numbers.shape)} of {numbers.dtype}.")
     N = len(keys)
     shown_images = N if shows is None else len(shows)
-
-    if np.ndim(keys) != 1 or shown_images != N or len(images) < (N if shows is None else max(shows, default=-1) + 1):
+    if shown_images != N or len(images) < (N if shows is None else max(shows, default=-1) + 1):
         raise InputError(
             f"Expected a key for each image that is shown, got {list(np.shape(keys))} keys, {shown_images} places and "
             f"{counted(len(images), 'image')}."

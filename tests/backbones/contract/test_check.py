@@ -232,3 +232,9 @@ def test_a_backbone_of_ones_own_that_breaks_the_protocol_is_one_sentence_everywh
         seenn_env.EarlyExitEnv(backbone=backbone, samples=few).reset(seed=0)
     with pytest.raises(BackboneError, match=message):
         bb.check_backbone(backbone, few.images)
+
+
+@pytest.mark.parametrize("keys", [np.array(0), np.array([0.0, 1.0]), np.zeros((2, 1), int)])
+def test_keys_that_are_not_whole_numbers_in_a_row_are_refused(keys):
+    with pytest.raises(bb.InputError, match=r"keys \[N\] of whole numbers"):
+        list(run(bb.load("digits"), bb.load_dataset("digits").test.images[:2], keys))

@@ -78,7 +78,7 @@ def test_bad_arguments_are_one_sentence_of_the_first_process(backbone, tmp_path)
     said, complaints = running.communicate(timeout=500)
     assert running.returncode != 0
     assert said == ""
-    assert "Expected policy_size to be a whole number of 1 or more or None, got 0." in complaints
+    assert "Expected --policy-size to be a whole number of 1 or more, got 0." in complaints
     assert not list(tmp_path.iterdir())
 
 
