@@ -39,6 +39,8 @@ def check_images(images: Any, encoding: Any = None, *, values: bool = True, what
     """
     if not hasattr(images, "dtype") or images.ndim == 0:
         raise InputError(f"Expected {what} as an array or a tensor, got {kind_of(images)}.")
+    if not isinstance(values, bool):
+        raise InputError(f"Expected values to be True or False, got {kind_of(values)}.")
     dtype = str(images.dtype).removeprefix("torch.")
     if dtype == "uint8":
         return
